@@ -1,0 +1,1 @@
+"""Tenants, people, linked accounts and their credentials, tokens."""

@@ -1,0 +1,1 @@
+"""The command line: click commands, heavy imports only inside them."""

@@ -1,0 +1,1 @@
+"""One call for a principal, from start to finish."""

@@ -1,0 +1,1 @@
+"""The MCP face: a Catalog as tools, resources and prompts, over stdio and HTTP."""

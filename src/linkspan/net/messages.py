@@ -1,0 +1,43 @@
+"""Request and response: plain values, so that the library underneath can change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request. `url` is absolute and already encoded; header names are in any case."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """May hold a credential: never shown."""
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One whole answer. Header names are in lower case; repeated headers are joined with `, `."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+
+class Transport(Protocol):
+    """One exchange over the wire: no retry, no redirect. The egress guard is inside."""
+
+    async def exchange(self, request: Request, *, timeout: float, max_bytes: int) -> Response:
+        """Send and read the whole answer; cancellation aborts the exchange.
+
+        Raises `EgressRefused`, `UpstreamTimeout`, `TooLarge`, and `ConnectionFailed` (net.client).
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        ...

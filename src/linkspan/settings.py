@@ -1,0 +1,135 @@
+"""Settings: read once from the environment and flags, frozen, handed down from the composition root."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from linkspan.errors import ConfigurationError
+
+DEFAULT_PORT = 8640
+DEFAULT_HOST = "127.0.0.1"
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class EgressAllowance:
+    """What connections may reach besides the public internet: networks, and `host:port` pairs."""
+
+    networks: tuple[Network, ...] = ()
+    hosts: frozenset[tuple[str, int]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything an operator can set. `config` is None when no file was named and none is at home."""
+
+    home: Path
+    config: Path | None = None
+    database: str | None = None
+    keys: str | None = field(default=None, repr=False)
+    public_url: str | None = None
+    egress: EgressAllowance = EgressAllowance()
+    trusted_proxies: tuple[Network, ...] = ()
+    tenant: str | None = None
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT
+    stateful: bool = False
+    """Keep MCP sessions (old clients that need elicitation or subscriptions); needs sticky routing."""
+    max_result_bytes: int = 30_000
+    """How large one MCP tool result may be; whole items are dropped beyond it."""
+    max_request_bytes: int = 1_048_576
+    """How large one HTTP request to us may be."""
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file."""
+        return self.home / "linkspan.sqlite"
+
+    @property
+    def keys_path(self) -> Path:
+        """The key file, used when `LINKSPAN_KEYS` is not set."""
+        return self.home / "keys"
+
+
+def read_settings(environ: Mapping[str, str] | None = None, **flags: object) -> Settings:
+    """Answer the settings: flags that are not None win over the environment.
+
+    Raises `ConfigurationError` that names the variable and what it takes.
+    """
+    env = os.environ if environ is None else environ
+    given = {name: value for name, value in flags.items() if value is not None}
+
+    def text(flag: str, variable: str) -> str | None:
+        value = given.get(flag)
+        return str(value) if value is not None else (env.get(variable) or None)
+
+    home = Path(text("home", "LINKSPAN_HOME") or "~/.local/share/linkspan").expanduser().absolute()
+    named = text("config", "LINKSPAN_CONFIG")
+    config = Path(named).expanduser().absolute() if named else home / "tools.yaml"
+    return Settings(
+        home=home,
+        config=config if named or config.exists() else None,
+        database=text("database", "LINKSPAN_DATABASE"),
+        keys=env.get("LINKSPAN_KEYS") or None,
+        public_url=_origin(text("public_url", "LINKSPAN_PUBLIC_URL")),
+        egress=parse_egress(text("allow_egress", "LINKSPAN_ALLOW_EGRESS") or ""),
+        trusted_proxies=_networks(
+            "LINKSPAN_TRUSTED_PROXIES", text("trusted_proxies", "LINKSPAN_TRUSTED_PROXIES")
+        ),
+        tenant=text("tenant", "LINKSPAN_TENANT"),
+        host=text("host", "LINKSPAN_HOST") or DEFAULT_HOST,
+        port=_number("LINKSPAN_PORT", text("port", "LINKSPAN_PORT"), DEFAULT_PORT),
+        stateful=(text("stateful", "LINKSPAN_STATEFUL") or "").lower() in {"1", "true", "yes"},
+        max_result_bytes=_number(
+            "LINKSPAN_MAX_RESULT_BYTES", text("max_result_bytes", "LINKSPAN_MAX_RESULT_BYTES"), 30_000
+        ),
+    )
+
+
+def parse_egress(text: str) -> EgressAllowance:
+    """Read `LINKSPAN_ALLOW_EGRESS`: a comma list of networks (`10.0.0.0/8`), addresses and `host:port`."""
+    networks: list[Network] = []
+    hosts: set[tuple[str, int]] = set()
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            networks.append(ipaddress.ip_network(word.strip("[]"), strict=False))
+            continue
+        except ValueError:
+            host, colon, port = word.rpartition(":")
+        if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise ConfigurationError(
+                f"LINKSPAN_ALLOW_EGRESS: {word!r} is neither a network such as 127.0.0.0/8 nor host:port"
+            )
+        hosts.add((host.strip("[]").lower(), int(port)))
+    return EgressAllowance(tuple(networks), frozenset(hosts))
+
+
+def _networks(variable: str, text: str | None) -> tuple[Network, ...]:
+    try:
+        words = (word.strip() for word in (text or "").split(","))
+        return tuple(ipaddress.ip_network(word, strict=False) for word in words if word)
+    except ValueError as error:
+        raise ConfigurationError(f"{variable}: {error}") from error
+
+
+def _number(variable: str, text: str | None, default: int) -> int:
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()):
+        raise ConfigurationError(f"{variable}: {text!r} is not a whole number")
+    return int(text)
+
+
+def _origin(text: str | None) -> str | None:
+    if text is None:
+        return None
+    url = text.rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise ConfigurationError(
+            f"LINKSPAN_PUBLIC_URL: {text!r} must be a URL that starts with http:// or https://"
+        )
+    return url

@@ -1,0 +1,416 @@
+"""What tools.yaml becomes: an immutable `Catalog`, compiled once per file version, nothing left to parse.
+
+Everything below this line of the house reads these classes and never YAML again. Getters, predicates and
+values are compiled closures; a `Catalog` is shared by all tenants and replaced whole on a hot reload.
+
+Where expressions are rooted:
+- `items`, `item`, pagination's `read`, `more` and `total`: the decoded body of the answer;
+- `when`, `message` and everything of `rate_limit`, `error`, `verify`: the answer, `{status, headers, body}`
+  with header names in lower case;
+- fields: one item.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
+
+Kind = Literal["read", "write", "delete"]
+Getter = Callable[[Any], Any]
+"""Takes a root (see above), answers the value or None; raises nothing for data of any shape."""
+Predicate = Callable[[Any], bool]
+Json = dict[str, Any]
+
+
+class _Absent:
+    """The value of a reference to an argument that was not given: whatever holds it is not sent."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+ABSENT: Final = _Absent()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What references in a request may see. `found` holds answers of earlier steps by name."""
+
+    arguments: Mapping[str, Any]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    found: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Value(Protocol):
+    """A query, header or body value: literals and `$references`, evaluated without any templating."""
+
+    def __call__(self, scope: Scope) -> Any:
+        """Answer the typed value, or ABSENT. Mappings and lists leave absent members out."""
+        ...
+
+
+class Template(Protocol):
+    """A URL or header text with `{placeholders}`.
+
+    In URLs every expansion is percent-encoded as RFC 6570 simple expansion does; a value that is empty,
+    `.` or `..`, or that holds a control character, raises `InvalidArgument` naming the argument.
+    """
+
+    def expand(self, scope: Scope) -> str:
+        """Answer the text with its placeholders filled in."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request body: how it is encoded and the value that is encoded. ABSENT or `{}` sends `{}` as JSON."""
+
+    encoding: Literal["json", "form", "text"]
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPlan:
+    """One HTTP request, ready but for its arguments.
+
+    `path` is relative to the connector's base URL and starts with `/`. Query values that are lists are sent
+    as repeated parameters; booleans as `true`/`false`. `if_match` reads `path` with GET first and sends its
+    ETag as If-Match (RFC 9110 §13.1.1).
+    """
+
+    method: str
+    path: Template
+    query: tuple[tuple[str, Value], ...] = ()
+    headers: tuple[tuple[str, Value], ...] = ()
+    body: Body | None = None
+    if_match: bool = False
+    repeatable: bool = False
+    """May be sent again after a failure that may have come after the work was done (RFC 9110 §9.2.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """How a list goes on. `send` carries the position, `size` the wished page size, at most `max_size`.
+
+    Styles: `cursor` (read = the next cursor), `next_url` (read = the next URL, which must stay on the
+    connector's origin and base path), `link` (Link header rel=next, RFC 8288; `more` may name a link
+    parameter that must be "true", as Sentry's `results`), `page` and `offset` (counted by us from `first`;
+    `total` items, `pages` or `more` may say where it ends, else a page shorter than the size, or empty, is
+    the last), `none`.
+    """
+
+    style: Literal["cursor", "next_url", "link", "page", "offset", "none"]
+    send: str | None = None
+    send_in: Literal["query", "body"] = "query"
+    read: Getter | None = None
+    more: Getter | None = None
+    more_link: str | None = None
+    total: Getter | None = None
+    pages: Getter | None = None
+    first: int = 1
+    size: str | None = None
+    size_in: Literal["query", "body"] = "query"
+    default_size: int | None = None
+    max_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RateRule:
+    """What else than status 429 means "too many calls", and where its wait is told, if not in a header."""
+
+    when: Predicate | None = None
+    retry_after: Getter | None = None
+    """Answers seconds (a number) or any text that net.limits understands."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRule:
+    """What makes a 2xx answer a failure, and where a failure's words are. All rooted at the answer."""
+
+    when: Predicate | None = None
+    message: Getter | None = None
+    code: Getter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthMethod:
+    """One way to connect. `fields` are the secrets that are asked, by name, in the order of asking."""
+
+    type: Literal["bearer", "header", "basic", "query", "none"]
+    per: Literal["person", "tenant", "operator"] = "tenant"
+    title: str = ""
+    help_url: str | None = None
+    name: str | None = None
+    """The header's or query parameter's name; bearer and basic use Authorization."""
+    prefix: str = ""
+    """What stands before the secret in the header, its space included: `Bearer `, `Token `, ``."""
+    fields: tuple[str, ...] = ()
+    """bearer: `token`; header and query: `key`; basic: `username`, `password`; none: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Something asked once per account. `pattern` is always a full match. `origin` = scheme://host[:port]."""
+
+    name: str
+    title: str
+    type: Literal["text", "origin"] = "text"
+    description: str = ""
+    pattern: re.Pattern[str] | None = None
+    required: bool = True
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """The request that proves a credential, and whose it is. `id` and `label` are rooted at the body."""
+
+    request: RequestPlan
+    id: Getter | None = None
+    label: Getter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """How to reach one SaaS. `base_url` may hold `{settings.x}`; it never holds an argument."""
+
+    name: str
+    title: str
+    base_url: Template
+    settings: Mapping[str, Setting]
+    auth: tuple[AuthMethod, ...]
+    headers: tuple[tuple[str, Value], ...] = ()
+    query: tuple[tuple[str, Value], ...] = ()
+    verify: Verify | None = None
+    paging: Paging = Paging(style="none")
+    rate: RateRule = RateRule()
+    failure: FailureRule = FailureRule()
+    timeout: float = 30.0
+    """Seconds for one request and its answer."""
+    rate_budget: float = 20.0
+    """Seconds a call may wait for a rate limit before it is told to the caller."""
+
+    def auth_method(self, type_: str) -> AuthMethod | None:
+        """Answer the way to connect of that type, if the connector has it."""
+        return next((method for method in self.auth if method.type == type_), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One content block of a tool result or prompt message that is not our `{result}` JSON.
+
+    `type` as in MCP: text, image, audio, resource (embedded). Values are rooted at `Scope` with
+    `found["answer"] = {status, headers, body}` when a request was made.
+    """
+
+    type: Literal["text", "image", "audio", "resource"]
+    text: Value | None = None
+    data: Value | None = None
+    """Base64 text, or bytes that are encoded."""
+    mime_type: Value | None = None
+    uri: Value | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Progress that a long operation reports: fixed steps told while it works."""
+
+    steps: tuple[float, ...]
+    total: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Elicit:
+    """A form that is asked of the person before the request is made (MCP elicitation, form mode)."""
+
+    message: Value
+    schema: Json
+    missing: str | None = None
+    """What the model is told when the client cannot ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that can be done with one entity at one connector.
+
+    `schema` is the JSON Schema (2020-12) of `arguments` at this connector, reserved arguments excluded.
+    `shape` makes a field mapping of an item; identity is in it as `id`. List operations have `items`, others
+    `item`; both None with `blocks` set means that the answer is those content blocks.
+    """
+
+    entity: str
+    name: str
+    connector: str
+    kind: Kind
+    title: str
+    description: str
+    schema: Json
+    plan: RequestPlan | None
+    items: Getter | None = None
+    item: Getter | None = None
+    shape: Callable[[Any], Json] | None = None
+    """None: the answer is passed on as it came (an operation of an entity without fields)."""
+    returns: str | None = None
+    """The entity whose shape the answer has, where it is another than `entity` (comment_on: `comment`)."""
+    paging: Paging = Paging(style="none")
+    blocks: tuple[Block, ...] = ()
+    progress: Progress | None = None
+    elicit: Elicit | None = None
+    timeout: float | None = None
+
+    @property
+    def key(self) -> str:
+        """`ENTITY.OPERATION`, the word that token scopes use."""
+        return f"{self.entity}.{self.name}"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it answers a page and takes `cursor` and `limit`."""
+        return self.items is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One MCP tool: an operation whatever the connector. Everything a client sees of it is ready here.
+
+    `input_schema` is the union over `operations` plus the reserved arguments that apply (`cursor`, `limit`,
+    `account`, `dry_run`). `annotations` has all four hints and the title.
+    """
+
+    name: str
+    title: str
+    description: str
+    input_schema: Json
+    output_schema: Json | None
+    annotations: Json
+    kind: Kind
+    entity: str
+    operation: str
+    operations: Mapping[str, Operation]
+    """By connector name; one entry or more."""
+    meta: Json | None = None
+
+    @property
+    def key(self) -> str:
+        """`ENTITY.OPERATION`."""
+        return f"{self.entity}.{self.operation}"
+
+    def definition(self) -> Json:
+        """The tool as `tools/list` shows it."""
+        shown: Json = {
+            "name": self.name,
+            "title": self.title,
+            "description": self.description,
+            "inputSchema": self.input_schema,
+            "annotations": self.annotations,
+        }
+        if self.output_schema is not None:
+            shown["outputSchema"] = self.output_schema
+        if self.meta is not None:
+            shown["_meta"] = self.meta
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class FieldInfo:
+    """A field of an entity, for documentation, output schemas and Markdown."""
+
+    name: str
+    type: str
+    description: str = ""
+    enum: tuple[str, ...] = ()
+    markdown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A kind of thing: its fields and the connectors it comes from."""
+
+    name: str
+    plural: str
+    title: str
+    fields: tuple[FieldInfo, ...]
+    connectors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource that tools.yaml declares itself: static text or bytes, or one read from a connector.
+
+    `uri` holds `{name}` for a template. Entity resources (`linkspan://ticket/{id}`) are not in here: they
+    follow from the entities that can be read with `get`.
+    """
+
+    uri: str
+    name: str
+    title: str
+    description: str
+    mime_type: str
+    text: Value | None = None
+    blob: Value | None = None
+    connector: str | None = None
+    plan: RequestPlan | None = None
+    parameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PromptMessage:
+    """One message of a prompt."""
+
+    role: Literal["user", "assistant"]
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt that tools.yaml declares. `arguments` = (name, description, required)."""
+
+    name: str
+    title: str
+    description: str
+    arguments: tuple[tuple[str, str, bool], ...]
+    messages: tuple[PromptMessage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """One compiled tools.yaml. `version` is a digest of everything it was made from."""
+
+    name: str
+    title: str
+    instructions: str
+    version: str
+    connectors: Mapping[str, Connector]
+    entities: Mapping[str, Entity]
+    tools: tuple[Tool, ...]
+    resources: tuple[Resource, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
+    files: tuple[str, ...] = ()
+    """The files it was read from, for hot reload."""
+    _by_name: Mapping[str, Tool] = field(default_factory=dict, repr=False)
+    _by_key: Mapping[str, Tool] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {tool.name: tool for tool in self.tools})
+        object.__setattr__(self, "_by_key", {tool.key: tool for tool in self.tools})
+
+    def tool(self, name: str) -> Tool | None:
+        """Answer the tool of that name."""
+        return self._by_name.get(name)
+
+    def tool_for(self, key: str) -> Tool | None:
+        """Answer the tool of `ENTITY.OPERATION`."""
+        return self._by_key.get(key)
+
+
+def scopes_allow(scopes: Sequence[str], key: str, kind: Kind) -> bool:
+    """Tell whether token scopes let `ENTITY.OPERATION` of that kind be used (docs: contracts, Scopes)."""
+    if "write" in scopes or (kind == "read" and "read" in scopes):
+        return True
+    entity = key.partition(".")[0]
+    return key in scopes or f"{entity}.*" in scopes

@@ -1,0 +1,1 @@
+"""Formats: Markdown, dates, sizes."""
