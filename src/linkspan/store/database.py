@@ -7,21 +7,23 @@ seconds as float, JSON as text, named `:parameters`. Times come from the caller,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 Row = dict[str, Any]
 Parameters = Mapping[str, Any]
 T = TypeVar("T")
+NOTHING: Parameters = MappingProxyType({})
 
 
 class Transaction(Protocol):
     """What runs inside `Database.transaction`: plain calls, no waiting for anything but the database."""
 
-    def query(self, sql: str, parameters: Parameters = {}) -> list[Row]:
+    def query(self, sql: str, parameters: Parameters = NOTHING) -> list[Row]:
         """Answer the rows of a SELECT or of a RETURNING clause."""
         ...
 
-    def execute(self, sql: str, parameters: Parameters = {}) -> int:
+    def execute(self, sql: str, parameters: Parameters = NOTHING) -> int:
         """Run a statement and answer how many rows it touched."""
         ...
 
@@ -29,11 +31,11 @@ class Transaction(Protocol):
 class Database(Protocol):
     """A store that several processes may share."""
 
-    async def query(self, sql: str, parameters: Parameters = {}) -> list[Row]:
+    async def query(self, sql: str, parameters: Parameters = NOTHING) -> list[Row]:
         """Answer the rows of a SELECT or of a RETURNING clause."""
         ...
 
-    async def execute(self, sql: str, parameters: Parameters = {}) -> int:
+    async def execute(self, sql: str, parameters: Parameters = NOTHING) -> int:
         """Run one statement in a transaction of its own and answer how many rows it touched."""
         ...
 
