@@ -1,0 +1,23 @@
+"""An opened credential: secrets, and the only places they may go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from linkspan.vault.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """An opened account. Lives only as long as the calls that need it."""
+
+    account: str
+    connector: str
+    method: str
+    """The type of the `AuthMethod` it was linked with."""
+    secrets: Mapping[str, Secret] = field(repr=False)
+    """By the names in `AuthMethod.fields`."""
+    settings: Mapping[str, str]
+    origins: tuple[str, ...]
+    """`scheme://host:port`, the port always written; nothing is sent anywhere else."""
