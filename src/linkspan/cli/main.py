@@ -1,0 +1,70 @@
+"""The command `linkspan`: every group is imported when it is used, so that --help is quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from linkspan import __version__
+
+COMMANDS = {
+    "check": ("linkspan.cli.spec", "Read a tools.yaml and tell every mistake with file, line and column."),
+    "schema": ("linkspan.cli.spec", "Print the JSON Schema of tools.yaml (for editors)."),
+    "tools": ("linkspan.cli.spec", "Show what Codex will see, with bytes and estimated tokens."),
+    "demo": ("linkspan.cli.demo", "Start the sample product and Linkspan, and say what to paste into Codex."),
+    "serve": ("linkspan.cli.serve", "Serve MCP over HTTP, one endpoint per tenant."),
+    "stdio": ("linkspan.cli.serve", "Serve MCP over standard input and output, for one tenant."),
+    "codex-config": ("linkspan.cli.codex", "Print what to put into Codex's config.toml."),
+    "call": ("linkspan.cli.call", "Call one operation, or show the request it would send."),
+    "tenant": ("linkspan.cli.tenants", "Add, list and remove tenants."),
+    "account": ("linkspan.cli.accounts", "Link, list, verify and unlink accounts of a tenant."),
+    "token": ("linkspan.cli.tokens", "Create, list and revoke tokens of a tenant."),
+    "admin": ("linkspan.cli.tokens", "Create the first token of an administrator."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Answer the names in the order of a first use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command = getattr(module, cmd_name.replace("-", "_"))
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_module, words) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Tell errors of the tree in one sentence."""
+        from linkspan.cli.common import fail
+        from linkspan.errors import LinkspanError
+
+        try:
+            return super().invoke(ctx)
+        except LinkspanError as error:
+            sys.exit(fail(error))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--home", metavar="DIR", help="Where data lives. [LINKSPAN_HOME; ~/.local/share/linkspan]")
+@click.option("--config", metavar="FILE", help="The tools.yaml. [LINKSPAN_CONFIG; HOME/tools.yaml]")
+@click.version_option(__version__, prog_name="linkspan")
+def cli(**_options: str | None) -> None:
+    """Linkspan joins a SaaS product's tickets, alerts and designs with OpenAI's Codex.
+
+    Declare them in a tools.yaml; every customer's Codex reads and acts on them over MCP with that
+    customer's own credentials.
+    """

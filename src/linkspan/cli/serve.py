@@ -1,0 +1,74 @@
+"""The two ways to serve MCP."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from linkspan.cli.common import settings_of
+
+
+@click.command()
+@click.option("--host", metavar="ADDRESS", help="Where to listen. [127.0.0.1]")
+@click.option("--port", type=int, metavar="PORT", help="The port to listen on. [8640]")
+@click.option("--public-url", metavar="URL", help="What clients call it. [LINKSPAN_PUBLIC_URL]")
+@click.option(
+    "--allow-egress",
+    metavar="LIST",
+    help="Private networks or host:port that may be reached, comma separated. [LINKSPAN_ALLOW_EGRESS]",
+)
+@click.option(
+    "--trusted-proxies",
+    metavar="LIST",
+    help="Networks whose X-Forwarded headers count. [LINKSPAN_TRUSTED_PROXIES]",
+)
+@click.option(
+    "--stateful",
+    is_flag=True,
+    default=None,
+    help="Keep MCP sessions, for old clients that need elicitation or subscriptions; needs sticky routing.",
+)
+@click.pass_context
+def serve(context: click.Context, **flags: object) -> None:
+    """Serve MCP over HTTP: /t/TENANT/mcp for each tenant, with a bearer token of that tenant.
+
+    tools.yaml is watched: a good edit is served within 2 seconds, a bad one is reported and the last good
+    one goes on serving.
+    """
+    from linkspan.app import serve as run
+
+    sys.exit(run(settings_of(context, **flags)))
+
+
+@click.command(add_help_option=True)
+@click.option(
+    "--tenant", metavar="NAME", help="Whose accounts to use. [LINKSPAN_TENANT; the only one there is]"
+)
+@click.option("--home", metavar="DIR", help="Where data lives. [LINKSPAN_HOME]")
+@click.option("--config", metavar="FILE", help="The tools.yaml. [LINKSPAN_CONFIG; HOME/tools.yaml]")
+@click.option(
+    "--allow-egress",
+    metavar="LIST",
+    help="Private networks or host:port that may be reached. [LINKSPAN_ALLOW_EGRESS]",
+)
+@click.pass_context
+def stdio(context: click.Context, **flags: str | None) -> None:
+    """Serve MCP over standard input and output, for one tenant. Codex starts this by itself.
+
+    What to put into Codex's configuration: linkspan codex-config
+    """
+    from linkspan.mcp_server.stdio import main
+
+    root = context.find_root().params
+    named = {**{name: root.get(name) for name in ("home", "config")}, **{k: v for k, v in flags.items() if v}}
+    sys.exit(
+        main(
+            [
+                word
+                for name, value in named.items()
+                if value
+                for word in (f"--{name.replace('_', '-')}", value)
+            ]
+        )
+    )
