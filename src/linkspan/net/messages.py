@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
+
+from linkspan.errors import UpstreamError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,33 @@ class Response:
     url: str
 
 
+class ConnectionFailed(UpstreamError):
+    """No whole answer came: the name is unknown, nobody listens, TLS failed, the connection was lost.
+
+    `sent` tells whether the request, or a part of it, may have reached the product: when it is False, the
+    request may be repeated whatever it does. The message never holds a query string or a header.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: Literal["name", "refused", "unreachable", "tls", "lost", "unreadable"],
+        sent: bool,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+        self.sent = sent
+
+
 class Transport(Protocol):
     """One exchange over the wire: no retry, no redirect. The egress guard is inside."""
 
     async def exchange(self, request: Request, *, timeout: float, max_bytes: int) -> Response:
         """Send and read the whole answer; cancellation aborts the exchange.
 
-        Raises `EgressRefused`, `UpstreamTimeout`, `TooLarge`, and `ConnectionFailed` (net.client).
+        Raises `ConnectionFailed`, `EgressRefused`, `TooLarge` and `UpstreamTimeout`.
         """
         ...
 

@@ -1,0 +1,283 @@
+"""The policy over a transport: what is sent again, how long is waited, which redirect is followed.
+
+- A request that never left is sent again, whatever it does. After that only what may be repeated is:
+  lost connections and 502, 503, 504. An answer "too many calls" refused the work, so it may always be
+  repeated, after the time that it names.
+- Waiting stays inside a budget; a longer wait is told to the caller as `RateLimited`.
+- Redirects of GET and HEAD are followed inside the account's origins; credentials stay with the first one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+from linkspan.errors import EgressRefused, RateLimited, UpstreamError, UpstreamTimeout
+from linkspan.net.limits import RateLimit, read_rate_limit, retry_after
+from linkspan.net.messages import ConnectionFailed, Request, Response, Transport
+
+MAX_ATTEMPTS = 3
+MAX_REDIRECTS = 5
+UNTOLD_WAIT = 30.0
+"""Seconds that a caller is told to wait when the product refused a call and named no time."""
+UNKNOWN_OUTCOME = "It is not known whether the change was made: read it back before trying again."
+
+LimitRule = Callable[[Response], float | Literal[False] | None]
+"""A connector's rule for "too many calls": seconds to wait, None when it is one without a time, or False."""
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_UNAVAILABLE = frozenset({502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer, and what its headers say about the vendor's limit."""
+
+    response: Response
+    rate_limit: RateLimit | None = None
+
+
+class Client:
+    """Sends requests over a transport by the rules above. Knows no tenant; safe for concurrent calls."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+        max_bytes: int = 10 * 2**20,
+    ) -> None:
+        """`jitter` answers numbers from 0 up to 1; `max_bytes` is the largest answer that is read."""
+        self._transport = transport
+        self._clock = clock
+        self._sleep = sleep
+        self._jitter = jitter
+        self._max_bytes = max_bytes
+
+    async def send(
+        self,
+        request: Request,
+        *,
+        repeatable: bool,
+        origins: Sequence[str],
+        sensitive_headers: Collection[str] = (),
+        timeout: float = 30.0,
+        budget: float = 20.0,
+        rate_limited: LimitRule | None = None,
+    ) -> Reply:
+        """Send until there is an answer that waiting does not better, at most three times.
+
+        `origins` (`scheme://host:port`, the port always written) is where the request may go at all;
+        `sensitive_headers` (names in any case) stay with the first of them. `timeout` is for one exchange,
+        `budget` for everything beside it: no call takes longer than both together. `rate_limited` adds to
+        what is understood by itself: status 429, and 403 with nothing remaining.
+
+        An answer of any status is an answer. Raises `RateLimited` when the product wants more patience than
+        the budget has, `UpstreamError` for a redirect that is not followed, and `ConnectionFailed`,
+        `EgressRefused`, `TooLarge` and `UpstreamTimeout` for want of an answer.
+        """
+        if origin_of(request.url) not in origins:
+            raise EgressRefused(
+                f"Requests to {origin_of(request.url)} are not part of this account",
+                hint="Link the account again for the new address.",
+            )
+        began = self._clock()
+        outcome = await self._attempt(request, timeout, repeatable=repeatable)
+        if isinstance(outcome, Response) and outcome.status < 300:
+            wait = rate_limited(outcome) if rate_limited is not None else False
+            if wait is False:
+                return Reply(outcome, read_rate_limit(outcome.headers, began))
+        call = _Call(request, repeatable, origins, sensitive_headers, timeout, budget, rate_limited, began)
+        return await self._go_on(call, outcome)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._transport.aclose()
+
+    async def _attempt(
+        self, request: Request, timeout: float, *, repeatable: bool
+    ) -> Response | ConnectionFailed:
+        try:
+            return await self._transport.exchange(request, timeout=timeout, max_bytes=self._max_bytes)
+        except ConnectionFailed as failure:
+            if failure.sent and not repeatable:
+                failure.hint = UNKNOWN_OUTCOME
+            return failure
+        except UpstreamTimeout as error:
+            if not repeatable:
+                error.hint = UNKNOWN_OUTCOME
+            raise
+
+    async def _go_on(self, call: _Call, outcome: Response | ConnectionFailed) -> Reply:
+        """Repeat, wait, follow, until the outcome stands."""
+        while True:
+            now = self._clock()
+            if isinstance(outcome, ConnectionFailed):
+                wait = self._backoff(call)
+                if (outcome.sent and not call.repeatable) or not call.may_wait(wait, now):
+                    raise outcome
+            elif (limit := call.limit(outcome, now)) is not False:
+                wait = limit if limit is not None else self._backoff(call, 1.0)
+                if not call.may_wait(wait, now):
+                    raise _rate_limited(outcome, limit, now)
+            elif outcome.status in _REDIRECTS and "location" in outcome.headers:
+                call.follow(outcome)
+                wait = None
+            elif outcome.status in _UNAVAILABLE and call.repeatable:
+                told = retry_after(outcome.headers, now)
+                wait = told if told is not None else self._backoff(call)
+                if not call.may_wait(wait, now):
+                    return Reply(outcome, read_rate_limit(outcome.headers, now))
+            else:
+                return Reply(outcome, read_rate_limit(outcome.headers, now))
+            if wait is not None:
+                call.attempts += 1
+                call.patience -= wait
+                await self._sleep(wait)
+            outcome = await self._attempt(
+                call.request, call.time_left(self._clock()), repeatable=call.repeatable
+            )
+
+    def _backoff(self, call: _Call, first: float = 0.1) -> float:
+        """Twice as long each time, spread so that callers who failed together do not come back together."""
+        longest: float = first * 2**call.attempts
+        return longest * (0.5 + self._jitter() / 2)
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call that did not go straight: what was tried, and how much patience is left."""
+
+    request: Request
+    repeatable: bool
+    origins: Sequence[str]
+    sensitive_headers: Collection[str]
+    timeout: float
+    patience: float
+    rule: LimitRule | None
+    began: float
+    attempts: int = 1
+    redirects: int = 0
+    budget: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.budget = self.patience
+
+    def may_wait(self, seconds: float, now: float) -> bool:
+        """Tell whether another attempt fits into what the caller grants."""
+        return (
+            self.attempts < MAX_ATTEMPTS
+            and seconds <= self.patience
+            and now + seconds < self.began + self.timeout + self.budget
+        )
+
+    def time_left(self, now: float) -> float:
+        """Answer the seconds that the next attempt may take."""
+        return max(0.001, min(self.timeout, self.began + self.timeout + self.budget - now))
+
+    def limit(self, response: Response, now: float) -> float | Literal[False] | None:
+        """Answer how long the product wants us to wait, None when it names no time, False if it does not."""
+        told: float | Literal[False] | None = self.rule(response) if self.rule is not None else False
+        if told is False and not _is_limit(response):
+            return False
+        if told is False or told is None:
+            return retry_after(response.headers, now)
+        return max(0.0, told)
+
+    def follow(self, response: Response) -> None:
+        """Turn a redirect into the next request (RFC 9110 §15.4), or raise `UpstreamError`."""
+        here = origin_of(self.request.url)
+        target, _ = urldefrag(urljoin(self.request.url, response.headers["location"].strip()))
+        if self.request.method not in {"GET", "HEAD"}:
+            raise _redirect(
+                response,
+                here,
+                f"a {self.request.method}, which is not sent on: it may not be the same request",
+            )
+        try:
+            there = origin_of(target)
+        except ValueError as error:
+            raise _redirect(response, here, "the request to an address that is none") from error
+        if there not in self.origins:
+            raise _redirect(response, here, f"the request to {there}, which is not part of this account")
+        self.redirects += 1
+        if self.redirects > MAX_REDIRECTS:
+            raise _redirect(response, here, f"the request more than {MAX_REDIRECTS} times")
+        headers: Mapping[str, str] = self.request.headers
+        if there != here:
+            sensitive = {name.lower() for name in self.sensitive_headers}
+            headers = {name: value for name, value in headers.items() if name.lower() not in sensitive}
+        self.request = Request(self.request.method, target, headers)
+
+
+def _redirect(response: Response, here: str, what: str) -> UpstreamError:
+    return UpstreamError(
+        f"{here} redirected {what} (status {response.status})",
+        hint="Check base_url: the scheme, the host name, and the slash at the end.",
+        upstream_status=response.status,
+    )
+
+
+def _is_limit(response: Response) -> bool:
+    """429 (RFC 6585 §4), and GitHub's 403 with nothing remaining or with a time."""
+    if response.status == 429:
+        return True
+    headers = response.headers
+    return response.status == 403 and (
+        headers.get("x-ratelimit-remaining") == "0" or "retry-after" in headers
+    )
+
+
+def _rate_limited(response: Response, wait: float | None, now: float) -> RateLimited:
+    host = urlsplit(response.url).hostname
+    if wait is None:
+        return RateLimited(
+            f"{host} refuses more calls for now and does not say for how long",
+            hint=f"Try again in {in_words(UNTOLD_WAIT)} or later.",
+            retry_after=UNTOLD_WAIT,
+            upstream_status=response.status,
+        )
+    at = time.strftime("%H:%M:%S UTC", time.gmtime(now + wait))
+    return RateLimited(
+        f"{host} refuses more calls for now",
+        hint=f"Try again in {in_words(wait)}, at {at}.",
+        retry_after=wait,
+        upstream_status=response.status,
+    )
+
+
+def in_words(seconds: float) -> str:
+    """Say a duration as people do, rounded up: `12 minutes`."""
+    whole = max(1, -int(-seconds // 1))
+    for size, word in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if whole >= 2 * size or whole == size:
+            count = -(-whole // size)
+            return f"{count} {word}{'s' if count > 1 else ''}"
+    return f"{whole} second{'s' if whole > 1 else ''}"
+
+
+@lru_cache(maxsize=1024)
+def _origin(prefix: str) -> str:
+    parts = urlsplit(prefix)
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    if not parts.hostname or not port:
+        raise ValueError("not an absolute http:// or https:// URL")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{port}"
+
+
+def origin_of(url: str) -> str:
+    """Answer `scheme://host:port` of a URL (RFC 6454 §4), the port always written, all in lower case.
+
+    Raises `ValueError` for what is not an absolute http(s) URL.
+    """
+    end = url.find("/", 8)
+    return _origin(url if end < 0 else url[:end])

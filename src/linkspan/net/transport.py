@@ -1,0 +1,250 @@
+"""The one transport: aiohttp, one session for the process, connections made only through the egress guard."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import aiohttp
+from yarl import URL
+
+from linkspan import __version__
+from linkspan.errors import InvalidArgument, TooLarge, UpstreamTimeout
+from linkspan.net.egress import Address, EgressGuard
+from linkspan.net.messages import ConnectionFailed, Request, Response
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.tracing import Trace
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds for reaching one of a host's addresses, TLS included."""
+
+_URL = re.compile(
+    r"https?://(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?][!-\"$-~]*)?", re.ASCII
+)
+"""Visible ASCII without a fragment and without `user@`: anything else was not encoded by us."""
+
+
+class AiohttpTransport:
+    """Sends requests with aiohttp exactly as they are given; knows no retry, no redirect and no cookie."""
+
+    def __init__(
+        self,
+        guard: EgressGuard,
+        *,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        limit: int = 256,
+        limit_per_host: int = 100,
+        keepalive: float = 30.0,
+    ) -> None:
+        """`tls` makes the context for `https://` on its first use: the system's authorities if not given.
+
+        At most `limit` connections are open at once and `limit_per_host` to one origin; an idle one is kept
+        for `keepalive` seconds.
+        """
+        self._guard = guard
+        self._tls = tls or _system_tls
+        self._limit = limit
+        self._limit_per_host = limit_per_host
+        self._keepalive = keepalive
+        self._session: aiohttp.ClientSession | None = None
+
+    async def exchange(self, request: Request, *, timeout: float, max_bytes: int) -> Response:
+        """Send and read the whole answer; cancellation closes the connection at once.
+
+        `timeout` is for everything, in seconds: waiting for a connection, connecting, sending, reading.
+        `max_bytes` counts the decoded body. Raises as `messages.Transport` says.
+        """
+        if _URL.fullmatch(request.url) is None:
+            raise InvalidArgument("The address of the request is not an encoded http:// or https:// URL")
+        session = self._session or self._open()
+        answer: aiohttp.ClientResponse | None = None
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await session.request(
+                    request.method,
+                    URL(request.url, encoded=True),
+                    headers=request.headers,
+                    data=request.body,
+                    allow_redirects=False,
+                )
+                body = await _read(answer, max_bytes)
+        except BaseException as error:
+            if answer is not None:
+                answer.close()
+            failure = _translate(error, request.url, timeout)
+            if failure is None:
+                raise
+            raise failure from error
+        return Response(answer.status, _headers(answer), body, request.url)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        session = aiohttp.ClientSession(
+            connector=_GuardedConnector(
+                self._guard,
+                self._tls,
+                limit=self._limit,
+                limit_per_host=self._limit_per_host,
+                keepalive_timeout=self._keepalive,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": f"linkspan/{__version__}", "Accept-Encoding": "gzip, deflate"},
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            trust_env=False,
+            max_line_size=65_536,
+            max_field_size=65_536,
+            max_headers=512,
+        )
+        # aiohttp repeats PUT and DELETE by itself when a kept connection turns out to be closed. What may be
+        # repeated is the client's decision; there is no public switch.
+        session._retry_connection = False  # noqa: SLF001
+        self._session = session
+        return session
+
+
+class _GuardedConnector(aiohttp.BaseConnector):
+    """Makes connections to addresses that the guard has answered, and to no others."""
+
+    def __init__(
+        self,
+        guard: EgressGuard,
+        tls: Callable[[], ssl.SSLContext],
+        *,
+        limit: int,
+        limit_per_host: int,
+        keepalive_timeout: float,
+    ) -> None:
+        super().__init__(limit=limit, limit_per_host=limit_per_host, keepalive_timeout=keepalive_timeout)
+        self._guard = guard
+        self._make_tls = tls
+        self._tls: ssl.SSLContext | None = None
+
+    async def _create_connection(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],  # noqa: ARG002
+        timeout: aiohttp.ClientTimeout,  # noqa: ARG002
+    ) -> ResponseHandler:
+        """Look up, check, dial; the name stays the name for TLS (RFC 6066 §3) and Host."""
+        url = req.url
+        host = url.raw_host or ""
+        port = url.port or 0
+        secure = url.scheme == "https"
+        if secure and self._tls is None:
+            self._tls = self._make_tls()
+        context = self._tls if secure else None
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                addresses = await self._guard.addresses(host, port, secure=secure)
+                return await self._dial(addresses, host, port, context)
+        except TimeoutError as error:
+            raise ConnectionFailed(
+                f"{host} could not be reached within {CONNECT_TIMEOUT:g} seconds",
+                reason="unreachable",
+                sent=False,
+            ) from error
+
+    async def _dial(
+        self, addresses: list[Address], host: str, port: int, tls: ssl.SSLContext | None
+    ) -> ResponseHandler:
+        """Try the addresses one after the other; only the last may take all the time there is."""
+        failure: ConnectionFailed | None = None
+        for left, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
+            try:
+                async with asyncio.timeout(2.0 if left else None):
+                    _, protocol = await self._loop.create_connection(
+                        self._factory,
+                        str(address),
+                        port,
+                        ssl=tls,
+                        server_hostname=host.rstrip(".") if tls else None,
+                        ssl_shutdown_timeout=1.0 if tls else None,
+                    )
+                    return protocol
+            except ssl.SSLCertVerificationError as error:
+                raise ConnectionFailed(
+                    f"The certificate of {host} is not valid: {error.verify_message}",
+                    reason="tls",
+                    sent=False,
+                ) from error
+            except ssl.SSLError as error:
+                raise ConnectionFailed(
+                    f"{host}:{port} does not speak TLS as expected ({error.reason or 'handshake failed'})",
+                    reason="tls",
+                    sent=False,
+                ) from error
+            except ConnectionRefusedError:
+                failure = ConnectionFailed(
+                    f"{host}:{port} refused the connection: nothing listens there",
+                    reason="refused",
+                    sent=False,
+                )
+            except OSError as error:
+                failure = ConnectionFailed(
+                    f"{host}:{port} could not be reached ({error.strerror or type(error).__name__})",
+                    reason="unreachable",
+                    sent=False,
+                )
+        assert failure is not None  # noqa: S101  (the guard answers at least one address)
+        raise failure
+
+
+def _system_tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    """Read a body of at most `max_bytes`, decompressed piece by piece."""
+    content = answer.content
+    block = await content.readany()
+    if content.is_eof() and len(block) <= max_bytes and content.at_eof():
+        return block
+    blocks = [block]
+    size = len(block)
+    while block:
+        if size > max_bytes:
+            raise TooLarge(
+                f"The answer of {answer.url.host} is larger than {max_bytes / 2**20:g} MiB",
+                hint="Ask for less at once: a smaller limit, fewer fields, or a narrower search.",
+            )
+        block = await content.readany()
+        size += len(block)
+        blocks.append(block)
+    return b"".join(blocks)
+
+
+def _headers(answer: aiohttp.ClientResponse) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in answer.headers.items():
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers
+
+
+def _translate(error: BaseException, url: str, timeout: float) -> Exception | None:
+    """Say what became of an exchange in words of the error tree; None for what is not ours to say."""
+    host = URL(url, encoded=True).host
+    if isinstance(error, TimeoutError):
+        return UpstreamTimeout(f"{host} did not answer within {timeout:g} seconds")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return ConnectionFailed(
+            f"{host} answered with something that is not HTTP", reason="unreadable", sent=True
+        )
+    if isinstance(error, aiohttp.ClientError | OSError):
+        return ConnectionFailed(
+            f"The connection to {host} was lost before the whole answer came", reason="lost", sent=True
+        )
+    return None
