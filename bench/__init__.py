@@ -1,0 +1,1 @@
+"""Measures Linkspan beside its peers; `python -m bench --help`, docs/performance.md."""
