@@ -22,7 +22,6 @@ COMMANDS = {
     "tenant": ("linkspan.cli.tenants", "Add, list and remove tenants."),
     "account": ("linkspan.cli.accounts", "Link, list, verify and unlink accounts of a tenant."),
     "token": ("linkspan.cli.tokens", "Create, list and revoke tokens of a tenant."),
-    "admin": ("linkspan.cli.tokens", "Create the first token of an administrator."),
 }
 
 
