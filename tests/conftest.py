@@ -1,0 +1,64 @@
+"""What all tests share: which of them run, and the clients of end-to-end tests."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.servers import codex as codex_cli
+from tests.servers.node import ROOT
+
+HOW = "run `scripts/test --all`, or pytest with --all where that has run before"
+NOT_RUN = pytest.StashKey[int]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that `scripts/test --all` gives."""
+    parser.addoption("--all", action="store_true", help="also run tests that are slow or need real servers")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out end-to-end and slow tests unless all were asked for; a summary line says so."""
+    if config.getoption("--all"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("e2e") or item.get_closest_marker("slow")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+    config.stash[NOT_RUN] = len(left_out)
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["not_run"] = len(left_out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the number from a pytest-xdist worker; each one collects all tests."""
+    node.config.stash[NOT_RUN] = getattr(node, "workeroutput", {}).get("not_run", 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how many tests did not run, and how to run them."""
+    left_out = config.stash.get(NOT_RUN, 0)
+    if left_out:
+        terminalreporter.write_line(
+            f"NOT RUN: {left_out} end-to-end and slow tests; {HOW}", yellow=True, bold=True
+        )
+
+
+@pytest.fixture(params=["npm", "python"])
+def codex(request: pytest.FixtureRequest) -> Iterator[codex_cli.Codex]:
+    """The real Codex CLI: the npm package's binary, and the one of the extra `linkspan[codex]`."""
+    command = codex_cli.npm_command() if request.param == "npm" else codex_cli.python_command()
+    home = ROOT / ".work" / f"codex-{uuid.uuid4().hex[:12]}"
+    yield codex_cli.Codex(command, home)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(params=list(codex_cli.ToolMode), ids=str)
+def mode(request: pytest.FixtureRequest) -> codex_cli.ToolMode:
+    """Each way in which Codex offers tools to a model."""
+    chosen: codex_cli.ToolMode = request.param
+    return chosen
