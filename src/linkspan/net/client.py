@@ -14,13 +14,13 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from linkspan.errors import EgressRefused, RateLimited, UpstreamError, UpstreamTimeout
 from linkspan.net.limits import RateLimit, read_rate_limit, retry_after
 from linkspan.net.messages import ConnectionFailed, Request, Response, Transport
+from linkspan.net.urls import origin_of, resolve
 
 MAX_ATTEMPTS = 3
 MAX_REDIRECTS = 5
@@ -262,22 +262,3 @@ def in_words(seconds: float) -> str:
             count = -(-whole // size)
             return f"{count} {word}{'s' if count > 1 else ''}"
     return f"{whole} second{'s' if whole > 1 else ''}"
-
-
-@lru_cache(maxsize=1024)
-def _origin(prefix: str) -> str:
-    parts = urlsplit(prefix)
-    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    if not parts.hostname or not port:
-        raise ValueError("not an absolute http:// or https:// URL")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{port}"
-
-
-def origin_of(url: str) -> str:
-    """Answer `scheme://host:port` of a URL (RFC 6454 §4), the port always written, all in lower case.
-
-    Raises `ValueError` for what is not an absolute http(s) URL.
-    """
-    end = url.find("/", 8)
-    return _origin(url if end < 0 else url[:end])
