@@ -31,10 +31,10 @@ _BLANK = codecs.BOM_UTF8 + b" \t\r\n"
 _OPENING = frozenset({b"{", b"["})
 _MARKUP = frozenset({"text/html", "application/xhtml+xml", ""})
 _OPAQUE = ("image/", "audio/", "video/", "font/", "application/pdf", "application/zip")
+_LINES = frozenset({"application/x-ndjson", "application/ndjson"})
 _TEXTUAL = frozenset(
     {
         "application/javascript",
-        "application/x-ndjson",
         "application/x-www-form-urlencoded",
         "application/x-yaml",
         "application/yaml",
@@ -103,8 +103,8 @@ def _utf8(text: str) -> bytes:
 def decode(response: Response) -> Any:
     """Answer what a body holds: JSON data, a text, bytes for what is neither, or None for nothing.
 
-    Raises `UpstreamError` for an HTML page where data was to come, and for broken JSON. A number beyond what a
-    float can hold (`1e999`) is infinity: write what was read here with `encode`, which makes it null.
+    Raises `UpstreamError` for an HTML page where data was to come, and for broken JSON. A number beyond what
+    a float can hold (`1e999`) is infinity: write what was read here with `encode`, which makes it null.
     """
     body = response.body
     if not body or response.status in {204, 205, 304}:
@@ -112,6 +112,8 @@ def decode(response: Response) -> Any:
     content_type = response.headers.get("content-type", "")
     media = content_type.partition(";")[0].strip().lower()
     if media.endswith("json"):
+        if media in _LINES:
+            return [_mended_json(line, content_type) for line in body.splitlines() if line.strip()]
         try:
             return from_json(body, allow_inf_nan=False)
         except ValueError:
@@ -129,7 +131,7 @@ def decode(response: Response) -> Any:
 
 
 def text_of(body: bytes, content_type: str = "") -> str:
-    """Read bytes as text: by the charset that is named, else UTF-8 (with or without its mark), else Latin-1."""
+    """Read bytes as text: by the charset that is named, else as UTF-8 with or without its mark, else Latin-1."""
     named = _CHARSET.search(content_type)
     for charset in (named.group(1) if named else "utf-8", "utf-8", "cp1252"):
         try:
@@ -149,10 +151,7 @@ def _clean_text(body: bytes) -> str | bytes:
 
 
 def _mended_json(body: bytes, content_type: str) -> Any:
-    """Read JSON that is not quite: other charsets, a guard before it, bare control characters, half characters.
-
-    Slow, and only for what the parser refused.
-    """
+    """Read what the parser refused: other charsets, a guard before it, bare control and half characters."""
     if not body.strip(_BLANK):
         return None
     if _HTML.match(body, 0, 4096):

@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -195,27 +195,26 @@ class _Call:
     def follow(self, response: Response) -> None:
         """Turn a redirect into the next request (RFC 9110 §15.4), or raise `UpstreamError`."""
         here = origin_of(self.request.url)
-        target, _ = urldefrag(urljoin(self.request.url, response.headers["location"].strip()))
         if self.request.method not in {"GET", "HEAD"}:
-            raise _redirect(
-                response,
-                here,
-                f"a {self.request.method}, which is not sent on: it may not be the same request",
-            )
+            raise _redirect(response, here, f"a {self.request.method}, which may not be sent on")
         try:
-            there = origin_of(target)
+            target = resolve(self.request.url, response.headers["location"])
         except ValueError as error:
             raise _redirect(response, here, "the request to an address that is none") from error
+        there = origin_of(target)
         if there not in self.origins:
             raise _redirect(response, here, f"the request to {there}, which is not part of this account")
         self.redirects += 1
         if self.redirects > MAX_REDIRECTS:
             raise _redirect(response, here, f"the request more than {MAX_REDIRECTS} times")
-        headers: Mapping[str, str] = self.request.headers
-        if there != here:
+        if there == here:
+            self.request = replace(self.request, url=target)
+        else:
             sensitive = {name.lower() for name in self.sensitive_headers}
-            headers = {name: value for name, value in headers.items() if name.lower() not in sensitive}
-        self.request = Request(self.request.method, target, headers)
+            kept = {
+                name: value for name, value in self.request.headers.items() if name.lower() not in sensitive
+            }
+            self.request = Request(self.request.method, target, kept)
 
 
 def _redirect(response: Response, here: str, what: str) -> UpstreamError:
