@@ -2,6 +2,11 @@
 
 The subset: `INSERT … ON CONFLICT`, `RETURNING`, `text | integer | double precision | {blob}` columns, epoch
 seconds as float, JSON as text, named `:parameters`. Times come from the caller, never from the database.
+
+Two words say how a write is made, and both are safe when left out:
+- `durable=False`: may be lost when the machine (not the process) dies within moments of it. For rows that
+  only report, such as the audit of reads; it saves the fsync, which costs more than the rest of the write.
+- `quiet=True`: leaves `change_mark` as it is. For rows that nobody caches, such as audit and calls.
 """
 
 from __future__ import annotations
@@ -10,10 +15,16 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
+from linkspan.errors import Internal
+
 Row = dict[str, Any]
 Parameters = Mapping[str, Any]
 T = TypeVar("T")
 NOTHING: Parameters = MappingProxyType({})
+
+
+class StoreFault(Internal):
+    """The database cannot do it now: full, read-only, busy or damaged. Nothing of the write was kept."""
 
 
 class Transaction(Protocol):
@@ -27,30 +38,44 @@ class Transaction(Protocol):
         """Run a statement and answer how many rows it touched."""
         ...
 
+    def execute_many(self, sql: str, rows: Sequence[Parameters]) -> None:
+        """Run a statement for every row."""
+        ...
+
 
 class Database(Protocol):
-    """A store that several processes may share."""
+    """A store that several processes may share.
+
+    Every method raises `StoreFault` when the database is full, read-only, busy for too long or damaged.
+    """
 
     async def query(self, sql: str, parameters: Parameters = NOTHING) -> list[Row]:
         """Answer the rows of a SELECT or of a RETURNING clause."""
         ...
 
-    async def execute(self, sql: str, parameters: Parameters = NOTHING) -> int:
+    async def execute(
+        self, sql: str, parameters: Parameters = NOTHING, *, durable: bool = True, quiet: bool = False
+    ) -> int:
         """Run one statement in a transaction of its own and answer how many rows it touched."""
         ...
 
-    async def execute_many(self, sql: str, rows: Sequence[Parameters]) -> None:
+    async def execute_many(
+        self, sql: str, rows: Sequence[Parameters], *, durable: bool = True, quiet: bool = False
+    ) -> None:
         """Run one statement for every row, all in one transaction."""
         ...
 
-    async def transaction(self, work: Callable[[Transaction], T]) -> T:
+    async def transaction(
+        self, work: Callable[[Transaction], T], *, durable: bool = True, quiet: bool = False
+    ) -> T:
         """Run `work` in one write transaction (BEGIN IMMEDIATE); it is rolled back when `work` raises."""
         ...
 
     def change_mark(self) -> int | None:
-        """A number that changes whenever another connection committed, cheap enough for every call.
+        """A number that moves with every write that is not `quiet`, whoever made it; made for every call.
 
-        None where the engine has none: then nothing may be cached across calls.
+        Read it before the rows that are to be cached, and keep them for as long as it stays the same. None
+        where it cannot be told: then nothing may be cached across calls.
         """
         ...
 

@@ -1,0 +1,126 @@
+"""What is asked when an account is linked, and whether the answers fit the connector."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from linkspan.errors import InvalidArgument, LinkspanError
+from linkspan.net.urls import origin_of
+from linkspan.spec.catalog import AuthMethod, Connector, Setting
+from linkspan.vault.secret import Secret
+from linkspan.wire import base_url
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]+")
+_Faults = list[dict[str, str]]
+
+
+def choose_method(connector: Connector, type_: str | None) -> AuthMethod:
+    """Answer the way to connect of that type, the connector's best without one. Raises `InvalidArgument`."""
+    if type_ is None:
+        return connector.auth[0]
+    method = connector.auth_method(type_)
+    if method is None:
+        ways = ", ".join(method.type for method in connector.auth)
+        raise InvalidArgument(f"{connector.title} is not linked by {type_!r}", hint=f"It takes: {ways}.")
+    return method
+
+
+def check_settings(connector: Connector, given: Mapping[str, str]) -> dict[str, str]:
+    """Answer the connector's settings with defaults filled in. Raises `InvalidArgument` with every fault."""
+    faults: _Faults = [
+        _fault(f"settings.{name}", f"{connector.title} has no such setting")
+        for name in given
+        if name not in connector.settings
+    ]
+    answer: dict[str, str] = {}
+    for name, setting in connector.settings.items():
+        value = given.get(name, "").strip() or setting.default
+        if value is None:
+            if setting.required:
+                faults.append(_fault(f"settings.{name}", f"missing: {setting.title}"))
+            continue
+        wrong = _wrong_setting(setting, value)
+        if wrong:
+            faults.append(_fault(f"settings.{name}", wrong))
+        answer[name] = value.rstrip("/") if setting.type == "origin" else value
+    _raise(faults, connector)
+    return answer
+
+
+def check_secrets(
+    connector: Connector, method: AuthMethod, given: Mapping[str, str | Secret]
+) -> dict[str, Secret]:
+    """Answer the secrets that the method asks for. Raises `InvalidArgument`, which never shows a value."""
+    faults = [
+        _fault(name, f"{method.type} does not take this") for name in given if name not in method.fields
+    ]
+    answer: dict[str, Secret] = {}
+    for name in method.fields:
+        value = given.get(name, "")
+        text = value.reveal() if isinstance(value, Secret) else value
+        # A user name or a password may be empty: some products take the key as one of the two.
+        if not text and method.type != "basic":
+            faults.append(_fault(name, "missing"))
+        elif _CONTROL.search(text):
+            faults.append(_fault(name, "holds a line end or another control character; paste it again"))
+        elif method.type in ("bearer", "header") and not _HEADER_VALUE.fullmatch(text):
+            faults.append(_fault(name, "holds a character that no header can carry; paste it again"))
+        answer[name] = Secret(text)
+    if answer and not any(answer.values()) and not faults:
+        faults.append(_fault(method.fields[0], "missing"))
+    _raise(faults, connector)
+    return answer
+
+
+def origins_of(connector: Connector, settings: Mapping[str, str]) -> tuple[str, ...]:
+    """Answer every origin that a credential with these settings may be sent to.
+
+    Raises `InvalidArgument` when the settings do not make a URL.
+    """
+    try:
+        return (origin_of(base_url(connector, settings)),)
+    except ValueError as error:
+        raise InvalidArgument(
+            f"The settings do not make an address of {connector.title}: {error}",
+            hint=f"Look at base_url of the connector {connector.name} and at the settings.",
+        ) from error
+
+
+def current_origins(connector: Connector, settings: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Answer the origins that the file makes of stored settings now; None when they make none."""
+    try:
+        return origins_of(connector, settings)
+    except LinkspanError:
+        return None
+
+
+def _wrong_setting(setting: Setting, value: str) -> str | None:
+    if _CONTROL.search(value):
+        return "holds a control character"
+    if setting.type == "origin" and not _is_origin(value):
+        return "must be scheme://host[:port], such as https://desk.example"
+    if setting.pattern is not None and not setting.pattern.fullmatch(value):
+        return f"must match {setting.pattern.pattern}"
+    return None
+
+
+def _is_origin(value: str) -> bool:
+    try:
+        origin_of(value)
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.path in ("", "/") and not parts.query and not parts.fragment and "?" not in value
+
+
+def _fault(path: str, message: str) -> dict[str, str]:
+    return {"path": path, "message": message}
+
+
+def _raise(faults: _Faults, connector: Connector) -> None:
+    if faults:
+        told = "; ".join(f"{fault['path']}: {fault['message']}" for fault in faults)
+        raise InvalidArgument(f"{connector.title} cannot be linked like this: {told}", details=faults)

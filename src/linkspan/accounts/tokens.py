@@ -1,0 +1,171 @@
+"""Our own tokens: what a caller shows to be known as a principal of a tenant."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from linkspan.accounts.identifiers import identifier
+from linkspan.accounts.principal import Principal, Tenant
+from linkspan.accounts.tenants import no_tenant
+from linkspan.errors import InvalidArgument, NotFound, Unauthenticated
+from linkspan.store import tokens as rows
+from linkspan.store.database import Database, StoreFault
+from linkspan.store.tokens import Token
+from linkspan.vault.keys import Random
+from linkspan.vault.secret import Secret
+
+_TOKEN = re.compile(r"lsk_([a-z]{1,16})_([a-z0-9]{12})_([A-Za-z0-9_-]{43})")
+_SCOPE = re.compile(r"read|write|[a-z][a-z0-9_]*\.(?:\*|[a-z][a-z0-9_]*)")
+_NOBODY = bytes(32)
+"""What the secret of an unknown token is compared with; no secret is known that hashes to it."""
+_SECRET_BYTES = 32
+_TOUCH_EVERY = 300.0
+"""Seconds: how coarse `last_used` is."""
+_MOST_CACHED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token that was just made. `text` is shown once and stored nowhere."""
+
+    text: Secret
+    token: Token
+
+
+def check_scopes(words: Sequence[str]) -> tuple[str, ...]:
+    """Answer scope words as a token stores them, each once: `read`, `write`, `ENTITY.OPERATION`, `ENTITY.*`.
+
+    Raises `InvalidArgument` that names every bad word. Whether an entity exists is not asked here: a token
+    may be older or newer than what tools.yaml declares.
+    """
+    bad = [word for word in words if not _SCOPE.fullmatch(word)]
+    if bad or not words:
+        raise InvalidArgument(
+            f"Not a scope: {', '.join(map(repr, bad))}" if bad else "A token needs a scope",
+            hint="Scopes are read, write, ENTITY.OPERATION (ticket.list) and ENTITY.* (ticket.*).",
+            details=[{"path": "scopes", "message": f"{word!r} is not a scope"} for word in bad] or None,
+        )
+    return tuple(dict.fromkeys(words))
+
+
+class Tokens:
+    """Makes, lists, revokes and checks the tokens of tenants."""
+
+    def __init__(self, db: Database, *, clock: Callable[[], float], random: Random) -> None:
+        self._db = db
+        self._clock = clock
+        self._random = random
+        self._cache: dict[tuple[str, str], tuple[int, Token, Principal]] = {}
+        self._touched: dict[str, float] = {}
+
+    async def create(
+        self,
+        tenant: Tenant,
+        *,
+        subject: str,
+        kind: Literal["person", "service"] = "service",
+        scopes: Sequence[str] = ("read", "write"),
+        expires: float | None = None,
+    ) -> NewToken:
+        """Make a token for a person or service of the tenant. `expires` is in epoch seconds, None for never.
+
+        Raises `InvalidArgument` for scopes, subject or a time that has passed, `NotFound` for the tenant.
+        """
+        now = self._clock()
+        if not subject.strip() or not subject.isprintable():
+            raise InvalidArgument("A token needs a subject: the name of the person or service that it is for")
+        if expires is not None and expires <= now:
+            raise InvalidArgument("The token would have expired already", hint="Give a time to come.")
+        secret = base64.urlsafe_b64encode(self._random(_SECRET_BYTES)).rstrip(b"=").decode()
+        token = Token(
+            tenant=tenant,
+            id=identifier(self._random),
+            kind="tenant",
+            hash=_hash(secret),
+            principal_kind=kind,
+            subject=subject,
+            scopes=check_scopes(scopes),
+            created=now,
+            expires=expires,
+        )
+        if not await rows.insert(self._db, token):
+            raise no_tenant(tenant)
+        return NewToken(Secret(f"lsk_tenant_{token.id}_{secret}"), token)
+
+    async def list(self, tenant: Tenant) -> list[Token]:
+        """Answer all tokens of the tenant, revoked and expired ones too, oldest first."""
+        return await rows.of_tenant(self._db, tenant)
+
+    async def revoke(self, tenant: Tenant, token: str) -> None:
+        """Revoke a token by its ID, at once and in every process. Raises `NotFound`."""
+        if not await rows.revoke(self._db, tenant, token, self._clock()):
+            raise NotFound(
+                f"Tenant {tenant} has no token {token!r} that is not revoked yet",
+                hint=f"See: linkspan token list --tenant {tenant}",
+            )
+
+    async def authenticate(self, text: str, tenant: Tenant) -> Principal:
+        """Answer who shows this token to this tenant.
+
+        Raises `Unauthenticated`, always the same, whether the token is malformed, unknown, expired, revoked,
+        of another kind or of another tenant, or the tenant is not there.
+        """
+        now = self._clock()
+        match = _TOKEN.fullmatch(text)
+        found = await self._find(tenant, match[2]) if match and match[1] == "tenant" else None
+        # The comparison is made in every case, and its time does not depend on what is compared.
+        same = hmac.compare_digest(_hash(match[3] if match else ""), found[0].hash if found else _NOBODY)
+        if not same or found is None or not _is_good(found[0], now):
+            raise Unauthenticated(
+                "The bearer token is missing or not valid here",
+                hint="Make one with: linkspan token create",
+            )
+        token, principal = found
+        await self._touch(token, now)
+        return principal
+
+    async def _find(self, tenant: Tenant, token_id: str) -> tuple[Token, Principal] | None:
+        mark = self._db.change_mark()
+        key = (tenant, token_id)
+        cached = self._cache.get(key)
+        if cached is not None and cached[0] == mark:
+            return cached[1:]
+        token = await rows.find(self._db, tenant, token_id)
+        if token is None or token.kind != "tenant" or token.principal_kind not in ("person", "service"):
+            return None
+        principal = Principal(
+            tenant=tenant,
+            kind="person" if token.principal_kind == "person" else "service",
+            subject=token.subject,
+            scopes=token.scopes,
+            token_id=token.id,
+        )
+        if mark is not None:
+            if len(self._cache) >= _MOST_CACHED:
+                self._cache.clear()
+                self._touched.clear()
+            self._cache[key] = (mark, token, principal)
+        return token, principal
+
+    async def _touch(self, token: Token, now: float) -> None:
+        if now - self._touched.get(token.id, token.last_used or 0.0) < _TOUCH_EVERY:
+            return
+        self._touched[token.id] = now
+        # A full disk must not lock callers out who only read.
+        with contextlib.suppress(StoreFault):
+            await rows.touch(self._db, token.tenant, token.id, now)
+
+
+def _is_good(token: Token, now: float) -> bool:
+    return token.revoked is None and (token.expires is None or now < token.expires)
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

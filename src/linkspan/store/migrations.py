@@ -1,0 +1,118 @@
+"""The tables, as an ordered list of changes; applied by whoever starts first, whole or not at all.
+
+A migration that was released is never edited: a change is another entry at the end. `{blob}` stands for the
+engine's type for bytes. Every table but `meta` has a tenant (an admin token has none: it is of no tenant).
+"""
+
+from __future__ import annotations
+
+from linkspan.errors import ConfigurationError
+from linkspan.store.database import Database, Transaction
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE meta (name text PRIMARY KEY, value {blob} NOT NULL)",
+        "CREATE TABLE tenants (tenant text PRIMARY KEY, created double precision NOT NULL)",
+        """
+        CREATE TABLE accounts (
+            tenant text NOT NULL REFERENCES tenants (tenant),
+            id text NOT NULL,
+            connector text NOT NULL,
+            subject text,
+            method text NOT NULL,
+            state text NOT NULL,
+            settings text NOT NULL,
+            origins text NOT NULL,
+            identity_id text,
+            identity_label text,
+            sealed {blob} NOT NULL,
+            created double precision NOT NULL,
+            updated double precision NOT NULL,
+            verified double precision,
+            last_error text,
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+        "CREATE INDEX accounts_by_connector ON accounts (tenant, connector)",
+        """
+        CREATE TABLE tokens (
+            id text PRIMARY KEY,
+            tenant text REFERENCES tenants (tenant),
+            kind text NOT NULL,
+            hash {blob} NOT NULL,
+            principal_kind text NOT NULL,
+            subject text NOT NULL,
+            scopes text NOT NULL,
+            created double precision NOT NULL,
+            expires double precision,
+            revoked double precision,
+            last_used double precision,
+            CHECK ((tenant IS NULL) = (kind = 'admin'))
+        )
+        """,
+        "CREATE INDEX tokens_by_tenant ON tokens (tenant)",
+        """
+        CREATE TABLE calls (
+            tenant text NOT NULL REFERENCES tenants (tenant),
+            caller text NOT NULL,
+            call text NOT NULL,
+            tool text NOT NULL,
+            digest text NOT NULL,
+            owner text NOT NULL,
+            lease double precision NOT NULL,
+            answer {blob},
+            expires double precision NOT NULL,
+            PRIMARY KEY (tenant, caller, call)
+        )
+        """,
+        "CREATE INDEX calls_by_expiry ON calls (tenant, expires)",
+        """
+        CREATE TABLE audit (
+            tenant text NOT NULL REFERENCES tenants (tenant),
+            id text NOT NULL,
+            time double precision NOT NULL,
+            principal_kind text NOT NULL,
+            subject text NOT NULL,
+            token text,
+            tool text NOT NULL,
+            kind text NOT NULL,
+            entity text NOT NULL,
+            entity_id text,
+            connector text,
+            account text,
+            upstream_status integer,
+            outcome text NOT NULL,
+            duration_ms double precision NOT NULL,
+            thread text,
+            turn text,
+            call text,
+            request text,
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+    ),
+)
+
+
+async def migrate(db: Database, *, blob: str = "blob") -> None:
+    """Bring the tables up to date. Safe when several processes start at once: the first does it, others wait.
+
+    Raises `ConfigurationError` for a database that a newer Linkspan has written.
+    """
+
+    def work(tx: Transaction) -> None:
+        tx.execute("CREATE TABLE IF NOT EXISTS migrations (number integer PRIMARY KEY)")
+        (row,) = tx.query("SELECT coalesce(max(number), 0) AS number FROM migrations")
+        applied: int = row["number"]
+        if applied > len(MIGRATIONS):
+            raise ConfigurationError(
+                f"The database was written by a newer Linkspan: its tables are at version {applied},"
+                f" and this program knows version {len(MIGRATIONS)}",
+                hint="Install the newer Linkspan again, or restore the backup from before the upgrade.",
+            )
+        for number, statements in enumerate(MIGRATIONS[applied:], start=applied + 1):
+            for statement in statements:
+                tx.execute(statement.replace("{blob}", blob))
+            tx.execute("INSERT INTO migrations (number) VALUES (:number)", {"number": number})
+
+    await db.transaction(work)

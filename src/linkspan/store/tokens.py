@@ -1,0 +1,84 @@
+"""Tokens of ours: never the secret, only its SHA-256."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from linkspan.store import tenants
+from linkspan.store.database import Database, Row, Transaction
+
+TokenKind = Literal["tenant", "admin", "run", "link", "view"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a tenant. Times are epoch seconds; `last_used` is coarse."""
+
+    tenant: str
+    id: str
+    kind: TokenKind
+    hash: bytes = field(repr=False)
+    principal_kind: str
+    subject: str
+    scopes: tuple[str, ...]
+    created: float
+    expires: float | None = None
+    revoked: float | None = None
+    last_used: float | None = None
+
+
+async def insert(db: Database, token: Token) -> bool:
+    """Store a new token; False when there is no such tenant."""
+
+    def work(tx: Transaction) -> bool:
+        if not tenants.known(tx, token.tenant):
+            return False
+        tx.execute(
+            "INSERT INTO tokens (tenant, id, kind, hash, principal_kind, subject, scopes, created, expires,"
+            " revoked, last_used) VALUES (:tenant, :id, :kind, :hash, :principal_kind, :subject, :scopes,"
+            " :created, :expires, :revoked, :last_used)",
+            {**asdict(token), "scopes": " ".join(token.scopes)},
+        )
+        return True
+
+    return await db.transaction(work)
+
+
+async def find(db: Database, tenant: str, token: str) -> Token | None:
+    """Answer a token of the tenant by its ID."""
+    rows = await db.query(
+        "SELECT * FROM tokens WHERE tenant = :tenant AND id = :id", {"tenant": tenant, "id": token}
+    )
+    return _token(rows[0]) if rows else None
+
+
+async def of_tenant(db: Database, tenant: str) -> list[Token]:
+    """Answer all tokens of the tenant, oldest first."""
+    rows = await db.query(
+        "SELECT * FROM tokens WHERE tenant = :tenant ORDER BY created, id", {"tenant": tenant}
+    )
+    return [_token(row) for row in rows]
+
+
+async def revoke(db: Database, tenant: str, token: str, now: float) -> bool:
+    """Revoke a token from now on; False when the tenant has none of that ID that is not revoked yet."""
+    changed = await db.execute(
+        "UPDATE tokens SET revoked = :now WHERE tenant = :tenant AND id = :id AND revoked IS NULL",
+        {"tenant": tenant, "id": token, "now": now},
+    )
+    return changed == 1
+
+
+async def touch(db: Database, tenant: str, token: str, now: float) -> None:
+    """Note that a token was used; what is cached of it stays good."""
+    await db.execute(
+        "UPDATE tokens SET last_used = :now WHERE tenant = :tenant AND id = :id",
+        {"tenant": tenant, "id": token, "now": now},
+        durable=False,
+        quiet=True,
+    )
+
+
+def _token(row: Row) -> Token:
+    return Token(**{**row, "hash": bytes(row["hash"]), "scopes": tuple(row["scopes"].split())})

@@ -1,0 +1,78 @@
+"""Redaction: a logging filter that masks secrets, whether it knows them or only what they look like.
+
+It is the last net, not the rule: secrets are `Secret` values, and nothing formats those. But a library may
+log a URL, an exception may quote a header, and a product's answer may echo a key.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import traceback
+from collections import OrderedDict
+from urllib.parse import quote
+
+MASK = "**********"
+_SHORTEST = 6
+"""Shorter values are not looked for: they would mask ordinary words, and protect nothing."""
+_NAME = r"(?:proxy-)?authorization|[\w-]*(?:api[-_]?key|token|secret|password|passwd)[\w-]*"
+_PATTERNS = (
+    # lsk_KIND_ID_SECRET: the ID may be shown, it is in the audit log.
+    (re.compile(r"\b(lsk_[a-z]+_[a-z0-9]+_)[A-Za-z0-9_-]+"), rf"\1{MASK}"),
+    # "name": "value", as in JSON and in the repr of a dict
+    (re.compile(rf"""(?i)(["'](?:{_NAME})["']\s*:\s*[bu]?)(["'])(?:\\.|(?!\2).)*\2"""), rf"\1\2{MASK}\2"),
+    # Authorization: Bearer value
+    (re.compile(r"(?i)\b(bearer|basic|token|apikey|digest)(\s+)[A-Za-z0-9+/._~=-]{8,}"), rf"\1\2{MASK}"),
+    # name=value and name: value, in queries, forms, headers and prose
+    (
+        re.compile(
+            rf"(?i)\b({_NAME})(\s*[=:]\s*)(?!\*{{10}})(?:(?:bearer|basic|token)\s+)?[^\s&;,'\"<>)\]}}]+"
+        ),
+        rf"\1\2{MASK}",
+    ),
+    # https://user:password@host
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+@"), rf"\1{MASK}@"),
+)
+
+
+class Redactor(logging.Filter):
+    """Masks registered values and what looks like a secret. Put it on handlers, so that it sees every record.
+
+    It remembers the `capacity` values that were registered last.
+    """
+
+    def __init__(self, capacity: int = 10_000) -> None:
+        super().__init__()
+        self._values: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._capacity = capacity
+
+    def register(self, value: str) -> None:
+        """Mask this value from now on, as it is and as URLs and JSON write it."""
+        if len(value) < _SHORTEST:
+            return
+        self._values.pop(value, None)
+        self._values[value] = tuple({value, quote(value, safe=""), json.dumps(value)[1:-1]})
+        while len(self._values) > self._capacity:
+            self._values.popitem(last=False)
+
+    def mask(self, text: str) -> str:
+        """Answer the text without secrets."""
+        for forms in tuple(self._values.values()):
+            for form in forms:
+                if form in text:
+                    text = text.replace(form, MASK)
+        for pattern, masked in _PATTERNS:
+            text = pattern.sub(masked, text)
+        return text
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Mask the message, the traceback and everything else of a record that is text; let it pass."""
+        record.msg = self.mask(record.getMessage())
+        record.args = None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
+        for name, value in record.__dict__.items():
+            if isinstance(value, str) and name != "msg":
+                record.__dict__[name] = self.mask(value)
+        return True
