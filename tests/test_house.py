@@ -1,0 +1,261 @@
+"""The order of the house: who may import whom, who may touch a credential, and what no file may hold.
+
+Architecture says it in a drawing; these tables say it exactly. An import that no table allows fails here:
+take it away, or, where it belongs, add its edge with a sentence that says why.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.servers.node import ROOT
+
+SOURCE: Final = ROOT / "src" / "linkspan"
+LONGEST_MODULE: Final = 450
+"""About 400 lines is what we aim at."""
+MAY_BE_LONGER: Final = {
+    "linkspan.spec.language": "The whole vocabulary of tools.yaml, one class after another, is read together.",
+}
+
+EDGES: Final[dict[str, dict[str, str]]] = {
+    "errors": {},
+    "settings": {},
+    "spec": {},
+    "net": {"settings": "The egress guard is given the operator's allowance."},
+    "store": {},
+    "vault": {},
+    "text": {},
+    "reload": {"spec": "Hot reload reads tools.yaml again and holds the catalog that serves."},
+    "wire": {
+        "spec": "A request is made from a compiled plan, an answer shaped by compiled getters.",
+        "net": "It goes out through the one client.",
+        "vault": "It is the place where an opened credential is sent.",
+    },
+    "accounts": {
+        "wire": "Linking needs the origin that a connector's base URL has with the account's settings.",
+        "spec": "Ways to connect and settings come from the connector.",
+        "net": "Origins are read off URLs as the client reads them.",
+        "store": "Tenants, accounts and tokens are rows.",
+        "vault": "Credentials are sealed and opened here.",
+    },
+    "gateway": {
+        "accounts": "A call is made by a principal, with the account's credential.",
+        "wire": "It becomes one exchange.",
+        "spec": "Tools, operations and scopes.",
+        "net": "The client is handed through; page positions and rate limits are read.",
+        "store": "Every call leaves an audit row, and repeated writes are recognised by a row.",
+        "vault": "Cursors are sealed, and an opened credential is handed to wire.",
+    },
+    "mcp_server": {
+        "gateway": "Every tool call is a call of the gateway.",
+        "accounts": "Bearer tokens become principals.",
+        "spec": "Tools, resources and prompts are read from the catalog.",
+        "text": "Resources are shown as Markdown.",
+        "settings": "Origin checks, limits and the stateful mode are settings.",
+    },
+    "web": {
+        "gateway": "REST is another door to the same calls.",
+        "accounts": "Bearer tokens become principals.",
+        "spec": "Routes follow from the catalog.",
+        "settings": "The public URL and the trusted proxies are settings.",
+    },
+    "app": dict.fromkeys(
+        ["accounts", "gateway", "mcp_server", "net", "reload", "settings"]
+        + ["spec", "store", "text", "vault", "web", "wire"],
+        "The composition root wires everything once.",
+    ),
+    "cli": {
+        "app": "Commands act on a built application.",
+        "settings": "Flags and environment become settings.",
+        "spec": "check, schema and tools read a file without building anything.",
+        "mcp_server": "`stdio` and `serve` start a face.",
+        "accounts": "Tenants, accounts and tokens are administered; their types are named.",
+        "gateway": "`call` prints what the gateway answers.",
+        "vault": "A secret is wrapped as soon as it is read from a prompt, stdin or the environment.",
+    },
+    "server": {"mcp_server": "It holds the object that `mcp run` looks for."},
+    "__main__": {
+        "cli": "The command line.",
+        "mcp_server": "`stdio` answers before the command line is imported.",
+    },
+}
+"""Importer -> imported -> why. Every part may import `errors` and itself."""
+
+LIBRARIES: Final[dict[str, set[str]]] = {
+    "aiohttp": {"net"},
+    "yarl": {"net"},
+    "click": {"cli"},
+    "cryptography": {"vault"},
+    "jmespath": {"spec"},
+    "mcp": {"mcp_server"},
+    "mcp_types": {"mcp_server"},
+    "sqlite3": {"store"},
+    "sqlite_utils": {"store"},
+    "yaml": {"spec"},
+}
+"""What is wrapped by one part, so that it can change: library -> who imports it."""
+
+OPEN_A_CREDENTIAL: Final = {"accounts", "gateway"}
+"""Who may open what the vault sealed."""
+
+REVEAL_A_SECRET: Final = {
+    "linkspan.wire": "The credential is written into the request that is about to be sent.",
+    "linkspan.accounts.accounts": "What was linked is sealed, and told to the redactor.",
+    "linkspan.accounts.linking": "What is about to be sealed is checked for shape.",
+    "linkspan.accounts.oauth": "Codes and refresh tokens are sent to the token endpoint.",
+}
+"""Which modules may take the value out of a Secret, and why."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file of the package."""
+
+    path: Path
+    name: str
+    tree: ast.Module
+
+    @property
+    def part(self) -> str:
+        """The floor it stands on."""
+        return self.name.split(".")[1] if "." in self.name else self.name
+
+    def imports(self) -> Iterator[tuple[str, int]]:
+        """Every imported module, wherever in the file, with its line."""
+        package = self.name if self.path.name == "__init__.py" else self.name.rpartition(".")[0]
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from ((alias.name, node.lineno) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                above = package.rsplit(".", node.level - 1)[0] + "." if node.level else ""
+                source = (above + (node.module or "")).rstrip(".")
+                yield from ((f"{source}.{alias.name}", node.lineno) for alias in node.names)
+
+    def calls(self, method: str) -> Iterator[tuple[str, int]]:
+        """Every call of a method of that name: what it is called on, and the line."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Attribute) and node.attr == method:
+                yield ast.unparse(node.value), node.lineno
+
+
+def modules() -> Iterator[Module]:
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = ("linkspan", *path.relative_to(SOURCE).with_suffix("").parts)
+        name = ".".join(parts).removesuffix(".__init__")
+        yield Module(path, name, ast.parse(path.read_text(), filename=str(path)))
+
+
+def tracked_files() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    paths = (ROOT / name for name in listed.stdout.split("\0") if name)
+    return [path for path in paths if path.is_file()]
+
+
+def test_imports_go_down_only() -> None:
+    """An edge between two parts of the house is in the table, or it is a mistake."""
+    wrong = []
+    for module in modules():
+        allowed = {"errors", "__version__", module.part, *EDGES.get(module.part, {})}
+        for name, line in module.imports():
+            if name.startswith("linkspan.") and name.split(".")[1] not in allowed:
+                wrong.append(f"{module.path.relative_to(ROOT)}:{line}: {module.part} imports {name}")
+    assert not wrong, "\n".join(["not in the table of edges:", *wrong])
+
+
+def test_every_part_has_its_place() -> None:
+    """A new package or module at the top gets a row in the table."""
+    assert {module.part for module in modules()} - {"linkspan"} <= set(EDGES)
+
+
+def test_the_table_itself_has_no_circle() -> None:
+    """Nothing that is imported imports back, however far around."""
+    left = {part: set(edges) for part, edges in EDGES.items()}
+    while lowest := {part for part, edges in left.items() if not edges & set(left)}:
+        left = {part: edges for part, edges in left.items() if part not in lowest}
+    assert not left
+
+
+def test_a_wrapped_library_is_imported_by_its_part_only() -> None:
+    """What may have to be changed one day is imported in one place."""
+    wrong = [
+        f"{module.path.relative_to(ROOT)}:{line}: {name}"
+        for module in modules()
+        for name, line in module.imports()
+        if module.part not in LIBRARIES.get(name.split(".")[0], {module.part})
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_accounts_and_gateway_open_what_is_sealed() -> None:
+    """No face, command or recipe gets at a credential."""
+    wrong = [
+        f"{module.path.relative_to(ROOT)}:{line}: {target}.open"
+        for module in modules()
+        for target, line in module.calls("open")
+        if "vault" in target.lower() and module.part not in OPEN_A_CREDENTIAL
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_what_sends_or_seals_a_secret_reveals_it() -> None:
+    """Every place where a secret becomes text is known, with its reason."""
+    wrong = [
+        f"{module.path.relative_to(ROOT)}:{line}: {target}.reveal"
+        for module in modules()
+        for target, line in module.calls("reveal")
+        if module.name not in REVEAL_A_SECRET
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_module_can_be_read_in_a_sitting() -> None:
+    """Longer than this, it holds two things."""
+    lengths = ((len(module.path.read_text().splitlines()), module.name) for module in modules())
+    long = [
+        f"{name}: {lines} lines"
+        for lines, name in lengths
+        if lines > LONGEST_MODULE and name not in MAY_BE_LONGER
+    ]
+    assert not long, "\n".join(long)
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """A package that pyproject.toml asks for is explained in docs/decisions.md and bounded."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    required = project["project"]["dependencies"]
+    extras = [entry for extra in project["project"]["optional-dependencies"].values() for entry in extra]
+    tools = [entry for group in project["dependency-groups"].values() for entry in group]
+    explained = (ROOT / "docs" / "decisions.md").read_text()
+    for entry in [*required, *extras, *tools]:
+        assert f"`{re.split('[<>=; ]', entry)[0]}`" in explained, f"{entry}: no reason in docs/decisions.md"
+    for entry in [*required, *extras]:
+        assert re.search("[<>=]", entry), f"{entry}: no bound"
+
+
+FORBIDDEN: Final = {
+    "a path of one machine": rf"/[r]oot/|/[w]ork/|{re.escape(str(ROOT))}\b",
+    "a package registry's host": r"py[p]i\.org|python[h]osted\.|npm[j]s\.(org|com)|[d]ebian\.org",
+    "a token of ours": r"\blsk_(tenant|admin|run|link|view)_[a-z0-9]{12}_[A-Za-z0-9_-]{43}",
+    "a private key": "-----BEGIN [A-Z ]*[P]RIVATE KEY",
+    "a forge's token": r"\b(gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{22,}|glpat-[\w-]{20})\b",
+    "a vendor's token": r"\b(sk-[\w-]{32,}|xox[abp]-[\w-]{20,}|AKIA[0-9A-Z]{16}|AIza[\w-]{35})\b",
+}
+
+
+def test_no_tracked_file_holds_what_belongs_to_one_machine_or_person() -> None:
+    """No machine's paths, no registry's host, nothing that looks like a secret."""
+    found = []
+    for path in tracked_files():
+        text = path.read_bytes().decode(errors="replace")
+        for what, pattern in FORBIDDEN.items():
+            for match in re.finditer(pattern, text):
+                line = text.count("\n", 0, match.start()) + 1
+                found.append(f"{path.relative_to(ROOT)}:{line}: {what}: {match[0][:12]}…")
+    assert not found, "\n".join(found)
