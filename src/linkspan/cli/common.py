@@ -103,12 +103,19 @@ def run(work: Callable[[], Coroutine[Any, Any, T]], *, as_json: bool = False) ->
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, catalog: bool = True) -> AsyncIterator[App]:
-    """Open the application for one command; without `catalog` no tools.yaml is needed."""
-    from linkspan.app import build
+async def opened(settings: Settings, *, with_catalog: bool = False) -> AsyncIterator[App]:
+    """Open the application for one command, with the tools.yaml of the settings if it is needed."""
+    from linkspan.app import build, load_catalog
 
-    app = await build(settings, need_catalog=catalog)
+    app = await build(settings, catalog=load_catalog(settings) if with_catalog else None)
     try:
         yield app
     finally:
         await app.aclose()
+
+
+def time_text(seconds: float | None) -> str | None:
+    """Answer a time as people read it, in UTC."""
+    from datetime import UTC, datetime
+
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

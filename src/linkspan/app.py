@@ -1,0 +1,120 @@
+"""The composition root: everything is made here once and handed down."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from linkspan import spec
+from linkspan.accounts.accounts import Accounts
+from linkspan.accounts.tenants import Tenants
+from linkspan.accounts.tokens import Tokens
+from linkspan.accounts.unlock import unlock
+from linkspan.errors import ConfigurationError
+from linkspan.gateway.call import Gateway
+from linkspan.gateway.cursor import Cursors
+from linkspan.gateway.once import Once
+from linkspan.gateway.trail import Trails
+from linkspan.gateway.verify import Verifier
+from linkspan.net.client import Client
+from linkspan.net.egress import EgressGuard
+from linkspan.net.messages import Transport
+from linkspan.net.transport import AiohttpTransport
+from linkspan.settings import Settings
+from linkspan.spec.catalog import Catalog
+from linkspan.store.audit import AuditWriter
+from linkspan.store.database import Database
+from linkspan.store.migrations import migrate
+from linkspan.store.sqlite import open_sqlite
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Everything that one process works with. `gateway` is None where no tools.yaml was needed."""
+
+    settings: Settings
+    database: Database
+    tenants: Tenants
+    tokens: Tokens
+    accounts: Accounts
+    audit: AuditWriter
+    client: Client
+    verifier: Verifier
+    gateway: Gateway
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog that is served now."""
+        return self.gateway.catalog
+
+    async def aclose(self) -> None:
+        """Finish what is queued, then close connections and the store."""
+        await self.audit.aclose()
+        await self.client.aclose()
+        await self.database.aclose()
+
+
+def config_path(settings: Settings) -> Path:
+    """Answer the tools.yaml for what uses credentials; the current directory never counts."""
+    if settings.config is None:
+        raise ConfigurationError(
+            f"there is no tools.yaml at {settings.home / 'tools.yaml'}",
+            hint="Put one there, or name it with --config FILE or LINKSPAN_CONFIG.",
+        )
+    return settings.config
+
+
+def load_catalog(settings: Settings) -> Catalog:
+    """Read and compile the tools.yaml; raises `SpecError` with all its problems."""
+    return spec.load([config_path(settings)], os.environ)
+
+
+NO_CATALOG = Catalog("linkspan", "Linkspan", "", "", {}, {}, ())
+
+
+async def build(
+    settings: Settings,
+    *,
+    catalog: Catalog | None = None,
+    transport: Transport | None = None,
+    clock: Callable[[], float] = time.time,
+    random: Callable[[int], bytes] = os.urandom,
+) -> App:
+    """Open the store, the vault and the client, and wire everything.
+
+    `catalog` is what is served; it may be left out by commands that need none. Raises `ConfigurationError`.
+    """
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database = open_sqlite(settings.database_path)
+    try:
+        await migrate(database)
+        vault = await unlock(database, keys=settings.keys, keys_path=settings.keys_path, random=random)
+    except BaseException:
+        await database.aclose()
+        raise
+    audit = AuditWriter(database)
+    client = Client(transport or AiohttpTransport(EgressGuard(settings.egress)), clock=clock)
+    accounts = Accounts(database, vault, clock=clock, random=random)
+    gateway = Gateway(
+        catalog or NO_CATALOG,
+        accounts,
+        client,
+        cursors=Cursors(vault, clock),
+        once=Once(database, vault, clock=clock, random=random),
+        trails=Trails(audit),
+        clock=clock,
+    )
+    return App(
+        settings=settings,
+        database=database,
+        tenants=Tenants(database, clock=clock),
+        tokens=Tokens(database, clock=clock, random=random),
+        accounts=accounts,
+        audit=audit,
+        client=client,
+        verifier=Verifier(client),
+        gateway=gateway,
+    )

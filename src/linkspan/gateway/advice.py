@@ -1,0 +1,61 @@
+"""The next step: what an error of a call tells its reader to do."""
+
+from __future__ import annotations
+
+import math
+
+from linkspan import errors
+from linkspan.spec.catalog import Catalog, Tool
+
+
+def advise(error: errors.LinkspanError, tool: Tool, catalog: Catalog, tenant: str, connector: str) -> None:
+    """Give the error a hint that names a tool, a command or a time, unless it has one."""
+    if error.hint is None:
+        error.hint = _hint(error, tool, catalog, tenant, connector)
+
+
+def _hint(error: errors.LinkspanError, tool: Tool, catalog: Catalog, tenant: str, connector: str) -> str:
+    match error:
+        case errors.RateLimited():
+            wait = f"in {math.ceil(error.retry_after)} seconds" if error.retry_after else "in a minute"
+            return f"Call {tool.name} again {wait}."
+        case errors.NeedsReauth():
+            return (
+                f"Ask the person to link it again: linkspan account link {connector} --tenant {tenant}"
+                f" (then {tool.name} works without a restart)."
+            )
+        case errors.NotLinked():
+            return f"Ask the person to link it: linkspan account link {connector} --tenant {tenant}"
+        case errors.NotFound():
+            return f"Check the id with {_finder(tool, catalog)} and call {tool.name} again."
+        case errors.Conflict():
+            return f"Look at it with {_reader(tool, catalog)}, then decide whether to call {tool.name} again."
+        case errors.Forbidden():
+            return (
+                f"Ask an administrator of {connector} for the right, or link another account:"
+                f" linkspan account link {connector} --tenant {tenant}"
+            )
+        case errors.InvalidArgument():
+            return f"Correct the arguments and call {tool.name} again."
+        case errors.TooLarge():
+            return f"Ask {tool.name} for less (limit, or a narrower filter)."
+        case errors.Internal():
+            return f"Call {tool.name} again; if it stays, the operator finds {error.request_id} in the log."
+    if tool.kind == "read":
+        return f"Call {tool.name} again in a minute."
+    return f"It may have been done all the same: look with {_reader(tool, catalog)} before calling again."
+
+
+def _finder(tool: Tool, catalog: Catalog) -> str:
+    """Answer the tool that finds things of the entity."""
+    for operation in ("search", "list"):
+        found = catalog.tool_for(f"{tool.entity}.{operation}")
+        if found is not None and found.name != tool.name:
+            return found.name
+    return tool.name
+
+
+def _reader(tool: Tool, catalog: Catalog) -> str:
+    """Answer the tool that shows one thing of the entity."""
+    found = catalog.tool_for(f"{tool.entity}.get")
+    return found.name if found is not None else _finder(tool, catalog)

@@ -1,0 +1,85 @@
+"""Arguments against a tool's schema: all faults named at once, with the nearest right word."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from jsonschema_rs import Draft202012Validator, ValidationError
+
+from linkspan import errors
+
+_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?\Z")
+_SHOWN_FAULTS = 12
+
+
+class ArgumentCheck:
+    """The compiled check of one schema (JSON Schema 2020-12). Remote references are never fetched."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._validator = Draft202012Validator(dict(schema), offline=True)
+        self._properties: Mapping[str, Any] = schema.get("properties") or {}
+        self._closed = schema.get("additionalProperties") is False
+
+    def __call__(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the arguments, numbers and booleans written as text turned into what the schema asks.
+
+        Raises `InvalidArgument` whose message and details name every fault.
+        """
+        given = arguments if isinstance(arguments, dict) else dict(arguments)
+        if self._validator.is_valid(given):
+            return given
+        turned = {name: self._turned(name, value) for name, value in given.items()}
+        if turned != given and self._validator.is_valid(turned):
+            return turned
+        faults = [self._fault(error) for error in self._validator.iter_errors(given)]
+        raise refusal(faults)
+
+    def _turned(self, name: str, value: Any) -> Any:
+        """Answer what a text most likely means; some clients send every argument as text."""
+        schema = self._properties.get(name)
+        wanted = schema.get("type") if isinstance(schema, dict) else None
+        if not isinstance(value, str):
+            return value
+        if wanted == "boolean" and value in ("true", "false"):
+            return value == "true"
+        if wanted in ("integer", "number") and _NUMBER.match(value):
+            return int(value) if wanted == "integer" and "." not in value else float(value)
+        return value
+
+    def _fault(self, error: ValidationError) -> dict[str, str]:
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.instance_path)
+        name = error.kind.name
+        message = error.message if len(error.message) <= 300 else error.message[:299] + "…"
+        if name == "required":
+            path, message = f"{path}.{error.kind.property}", "is required"
+        elif name == "additionalProperties":
+            unknown = [str(word) for word in error.kind.as_dict()["unexpected"]]
+            path = f"{path}.{unknown[0]}" if len(unknown) == 1 else path
+            message = f"unknown argument{'s' * (len(unknown) > 1)} {', '.join(unknown)}"
+            message += self._nearest(unknown[0]) if not error.instance_path else ""
+        return {"path": path.lstrip("."), "message": message}
+
+    def _nearest(self, word: str) -> str:
+        near = difflib.get_close_matches(word, list(self._properties), n=1)
+        if near:
+            return f" (did you mean {near[0]}?)"
+        known = ", ".join(self._properties)
+        return f" (known: {known})" if self._properties else " (it takes none)"
+
+
+def refusal(faults: list[dict[str, str]]) -> errors.InvalidArgument:
+    """Answer the error that names all faults."""
+    shown = [
+        f"{fault['path']}: {fault['message']}" if fault["path"] else fault["message"] for fault in faults
+    ]
+    more = f"; and {len(shown) - _SHOWN_FAULTS} more" if len(shown) > _SHOWN_FAULTS else ""
+    return errors.InvalidArgument(
+        f"{'arguments do' if len(faults) > 1 else 'an argument does'} not fit: "
+        + "; ".join(shown[:_SHOWN_FAULTS])
+        + more,
+        hint="Correct the arguments and call again.",
+        details=faults,
+    )

@@ -1,0 +1,338 @@
+"""One call from start to finish: scopes, arguments, account, request, answer, audit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from linkspan import errors, wire
+from linkspan.accounts import linking
+from linkspan.accounts.accounts import Accounts
+from linkspan.accounts.principal import Principal
+from linkspan.gateway.advice import advise
+from linkspan.gateway.arguments import ArgumentCheck
+from linkspan.gateway.blocks import render_blocks
+from linkspan.gateway.calls import CallInfo
+from linkspan.gateway.cursor import Cursor, Cursors
+from linkspan.gateway.once import Once
+from linkspan.gateway.results import Blocks, DryRun, Item, Page
+from linkspan.gateway.trail import Trail, Trails
+from linkspan.net import paging
+from linkspan.net.client import Client
+from linkspan.spec.catalog import Catalog, Connector, Operation, Scope, Tool, scopes_allow
+from linkspan.vault.credential import Credential
+from linkspan.wire import Answer, Position
+
+Result = Page | Item | DryRun | Blocks
+RESERVED = ("cursor", "limit", "account", "dry_run")
+
+log = logging.getLogger("linkspan.gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A call whose tool, account and arguments are settled."""
+
+    principal: Principal
+    tool: Tool
+    operation: Operation
+    credential: Credential
+    arguments: Mapping[str, Any]
+    position: Position
+    skip: int
+    limit: int | None
+    info: CallInfo
+
+
+class Gateway:
+    """Calls operations for principals. One for all tenants; the catalog is replaced whole on a hot reload."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        accounts: Accounts,
+        client: Client,
+        *,
+        cursors: Cursors,
+        once: Once,
+        trails: Trails,
+        clock: Callable[[], float],
+    ) -> None:
+        self._catalog = catalog
+        self._checks: dict[str, ArgumentCheck] = {}
+        self._accounts = accounts
+        self._client = client
+        self._cursors = cursors
+        self._once = once
+        self._trails = trails
+        self._clock = clock
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog that calls are answered from now."""
+        return self._catalog
+
+    def replace_catalog(self, catalog: Catalog) -> None:
+        """Answer calls from another catalog from now on; calls in flight end with the old one."""
+        self._catalog = catalog
+        self._checks = {}
+
+    async def call(
+        self, principal: Principal, tool: Tool, arguments: Mapping[str, Any], *, info: CallInfo
+    ) -> Result:
+        """Do what the tool does for the principal.
+
+        `arguments` may hold the reserved `cursor`, `limit`, `account` and `dry_run`. Raises an error of the
+        tree whose hint names the next step; whatever happens, one audit row says so.
+        """
+        catalog = self._catalog
+        trail = Trail(principal, tool, info, self._clock(), next(iter(tool.operations)))
+        try:
+            result = await self._call(catalog, principal, tool, arguments, info, trail)
+        except errors.LinkspanError as error:
+            trail.failed(error)
+            error.request_id = info.request_id
+            advise(error, tool, catalog, principal.tenant, trail.connector)
+            raise
+        except asyncio.CancelledError:
+            trail.outcome = "cancelled"
+            raise
+        except Exception as cause:
+            trail.outcome = "internal"
+            log.exception("request %s: %s failed for tenant %s", info.request_id, tool.name, principal.tenant)
+            fault = errors.Internal("something went wrong inside Linkspan", request_id=info.request_id)
+            advise(fault, tool, catalog, principal.tenant, trail.connector)
+            raise fault from cause
+        finally:
+            await self._trails.close(trail, self._clock())
+        return result
+
+    async def _call(
+        self,
+        catalog: Catalog,
+        principal: Principal,
+        tool: Tool,
+        arguments: Mapping[str, Any],
+        info: CallInfo,
+        trail: Trail,
+    ) -> Result:
+        if not scopes_allow(principal.scopes, tool.key, tool.kind):
+            raise errors.Forbidden(
+                f"this token may not use {tool.name}: it lacks the scope {tool.key}",
+                hint="Ask for a token with it: linkspan token create"
+                f" --tenant {principal.tenant} --scope {tool.key}",
+            )
+        given = self._check(tool)(arguments)
+        request = await self._settle(catalog, principal, tool, given, info)
+        trail.settled(request.operation.connector, request.credential.account, request.arguments)
+        if given.get("dry_run") and tool.kind != "read":
+            trail.outcome = "dry_run"
+            return self._dry_run(catalog, request)
+        if tool.kind == "read" or info.call_id is None:
+            return await self._do(catalog, request, trail)
+        return await self._once.run(principal, tool, given, info, lambda: self._do(catalog, request, trail))
+
+    def _check(self, tool: Tool) -> ArgumentCheck:
+        check = self._checks.get(tool.name)
+        if check is None:
+            check = self._checks[tool.name] = ArgumentCheck(tool.input_schema)
+        return check
+
+    async def _settle(
+        self, catalog: Catalog, principal: Principal, tool: Tool, given: Mapping[str, Any], info: CallInfo
+    ) -> _Request:
+        """Settle the account, the operation at its connector and where in a list to read."""
+        account = given.get("account")
+        plain = {name: value for name, value in given.items() if name not in RESERVED}
+        cursor = None
+        if "cursor" in given:
+            cursor = self._cursors.open(principal.tenant, tool.key, given["cursor"])
+            if account is not None and account != cursor.account:
+                raise errors.InvalidArgument(f"the cursor belongs to account {cursor.account}")
+            changed = [name for name, value in plain.items() if cursor.arguments.get(name) != value]
+            if changed:
+                raise errors.InvalidArgument(
+                    f"the cursor belongs to a list with another {changed[0]}",
+                    hint=f"Leave {changed[0]} as it was, or call {tool.name} without cursor.",
+                )
+            account, plain = cursor.account, dict(cursor.arguments)
+        connectors = [catalog.connectors[name] for name in tool.operations]
+        credential = _open_door(connectors, account) or await self._accounts.credential(
+            principal, connectors, account
+        )
+        operation = tool.operations[credential.connector]
+        if len(tool.operations) > 1:
+            _refuse_unknown(operation, plain, catalog)
+        limit = given.get("limit")
+        position = cursor.position if cursor else Position(None, paging.page_size(operation.paging, limit))
+        return _Request(
+            principal, tool, operation, credential, plain, position, cursor.skip if cursor else 0, limit, info
+        )
+
+    def _dry_run(self, catalog: Catalog, request: _Request) -> DryRun:
+        operation = request.operation
+        connector = catalog.connectors[operation.connector]
+        if operation.plan is None:
+            return DryRun({}, request.credential.account)
+        scope = Scope(request.arguments, request.credential.settings)
+        outgoing = wire.build(operation.plan, scope, connector)
+        shown = wire.show(outgoing, wire.method_of(connector, request.credential))
+        if operation.plan.if_match:
+            shown["headers"]["If-Match"] = "[ETag, read first]"
+        return DryRun(shown, request.credential.account)
+
+    async def _do(self, catalog: Catalog, request: _Request, trail: Trail) -> Page | Item | Blocks:
+        operation, info = request.operation, request.info
+        found: dict[str, Any] = {}
+        if operation.elicit is not None:
+            found["elicit"] = await _ask(operation, request)
+        steps = list(operation.progress.steps) if operation.progress and info.progress else []
+        total = operation.progress.total if operation.progress else None
+        tell = info.progress
+        if steps and tell:
+            await tell(steps[0], total)
+        if operation.items is not None:
+            return await self._page(catalog, request, trail)
+        answer = None
+        if operation.plan is not None:
+            answer = await self._exchange(catalog, request, request.position, found, trail)
+            found["answer"] = answer.root
+        for step in steps[1:]:
+            if tell:
+                await tell(step, total)
+        account = request.credential.account
+        if operation.blocks:
+            scope = Scope(request.arguments, request.credential.settings, found)
+            return Blocks(render_blocks(operation.blocks, scope), account)
+        if answer is None:
+            return Item(None, account)
+        thing = operation.item(answer.body) if operation.item else answer.body
+        if operation.shape and thing is not None:
+            thing = operation.shape(thing)
+        return Item(thing, account, answer.rate_limit)
+
+    async def _exchange(
+        self,
+        catalog: Catalog,
+        request: _Request,
+        position: Position,
+        found: Mapping[str, Any],
+        trail: Trail,
+    ) -> Answer:
+        operation, credential = request.operation, request.credential
+        assert operation.plan is not None  # noqa: S101
+        try:
+            answer = await wire.send(
+                operation.plan,
+                Scope(request.arguments, credential.settings, found),
+                catalog.connectors[operation.connector],
+                credential,
+                self._client,
+                page=operation.paging if operation.items else None,
+                position=position,
+                timeout=operation.timeout,
+            )
+        except errors.NeedsReauth as error:
+            if error.upstream_status is not None:
+                await self._accounts.refused(request.principal.tenant, credential, error.message)
+            raise
+        except errors.Forbidden as error:
+            await self._accounts.note_forbidden(request.principal.tenant, credential.account, error.message)
+            raise
+        trail.upstream_status = answer.status
+        return answer
+
+    async def _page(self, catalog: Catalog, request: _Request, trail: Trail) -> Page:
+        """Read one page; empty pages that a vendor puts before the end are read through."""
+        operation, tenant = request.operation, request.principal.tenant
+        base_url = wire.base_url(catalog.connectors[operation.connector], request.credential.settings)
+        position, seen = request.position, list[Any]()
+        while True:
+            answer = await self._exchange(catalog, request, position, {}, trail)
+            found = _items(operation, answer)
+            page = paging.Read(
+                answer.body, answer.headers, answer.url, len(found), position.at, position.size
+            )
+            following = paging.next_position(operation.paging, page, base_url=base_url, seen=seen)
+            if found or following is None:
+                break
+            seen.append(position.at)
+            position = Position(following, position.size)
+        skip = request.skip if position is request.position else 0
+        whole = found[skip:]
+        shown = whole if request.limit is None else whole[: request.limit]
+        shape, account = operation.shape, request.credential.account
+        items = [shape(item) for item in shown] if shape else shown
+
+        def cursor(at: Position, skipped: int) -> str:
+            here = Cursor(account, at, skipped, request.arguments)
+            return self._cursors.seal(tenant, request.tool.key, here)
+
+        def resume_after(count: int) -> str:
+            return cursor(position, skip + count)
+
+        onward = None
+        if len(shown) < len(whole):
+            onward = resume_after(len(shown))
+        elif following is not None:
+            onward = cursor(Position(following, position.size), 0)
+        return Page(items, onward, account, resume_after, rate_limit=answer.rate_limit)
+
+
+def _open_door(connectors: Sequence[Connector], account: str | None) -> Credential | None:
+    """Answer a credential without secrets for a connector that needs neither one nor a setting."""
+    if len(connectors) != 1 or account is not None:
+        return None
+    connector = connectors[0]
+    needy = any(setting.required and setting.default is None for setting in connector.settings.values())
+    if needy or any(method.type != "none" for method in connector.auth):
+        return None
+    settings = linking.check_settings(connector, {})
+    return Credential(
+        connector.name, connector.name, "none", {}, settings, linking.origins_of(connector, settings)
+    )
+
+
+def _items(operation: Operation, answer: Answer) -> list[Any]:
+    assert operation.items is not None  # noqa: S101
+    found = operation.items(answer.body)
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise errors.UpstreamError(
+            f"the answer of {operation.connector} holds no list where tools.yaml expects one",
+            upstream_status=answer.status,
+        )
+    return found
+
+
+def _refuse_unknown(operation: Operation, arguments: Mapping[str, Any], catalog: Catalog) -> None:
+    known = operation.schema.get("properties", {})
+    unknown = [name for name in arguments if name not in known]
+    if unknown:
+        title = catalog.connectors[operation.connector].title
+        raise errors.InvalidArgument(
+            f"{', '.join(unknown)}: not supported by {title}",
+            details=[{"path": name, "message": f"not supported by {title}"} for name in unknown],
+        )
+    missing = [name for name in operation.schema.get("required", ()) if name not in arguments]
+    if missing:
+        title = catalog.connectors[operation.connector].title
+        raise errors.InvalidArgument(f"{', '.join(missing)}: required by {title}")
+
+
+async def _ask(operation: Operation, request: _Request) -> dict[str, Any]:
+    """Ask the person; raises `Forbidden` when the client cannot ask."""
+    elicit = operation.elicit
+    assert elicit is not None  # noqa: S101
+    message = elicit.message(Scope(request.arguments, request.credential.settings))
+    answer = await request.info.elicit(str(message), elicit.schema) if request.info.elicit else None
+    if answer is None:
+        raise errors.Forbidden(
+            elicit.missing or "this needs a question to the person, which this client cannot show",
+            hint=f"Ask the person yourself, or call {request.tool.name} from a client with elicitation.",
+        )
+    return answer

@@ -1,0 +1,25 @@
+"""What surrounds a call: where it came from, and how to reach the person behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Elicitor = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any] | None]]
+"""Shows a form (message, JSON Schema); answers `{action, content}`, or None when the client cannot ask."""
+ProgressTeller = Callable[[float, float | None], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class CallInfo:
+    """Where a call came from. The Codex ids are what the client claims: recorded, never trusted."""
+
+    request_id: str
+    via: Literal["mcp", "cli", "rest", "run"] = "mcp"
+    client: str | None = None
+    thread_id: str | None = None
+    turn_id: str | None = None
+    call_id: str | None = None
+    elicit: Elicitor | None = None
+    progress: ProgressTeller | None = None

@@ -1,0 +1,81 @@
+"""What is kept of a call: who, what, which thing, how it ended. No values, no secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from linkspan import errors
+from linkspan.accounts.principal import Principal
+from linkspan.gateway.calls import CallInfo
+from linkspan.spec.catalog import Tool
+from linkspan.store.audit import AuditRow, AuditWriter
+
+
+class Trail:
+    """Collects the audit row of one call while it runs."""
+
+    __slots__ = (
+        "account", "connector", "entity_id", "info", "outcome", "principal", "started", "tool",
+        "upstream_status",
+    )  # fmt: skip
+
+    def __init__(
+        self, principal: Principal, tool: Tool, info: CallInfo, started: float, connector: str
+    ) -> None:
+        self.principal = principal
+        self.tool = tool
+        self.info = info
+        self.started = started
+        self.connector = connector
+        self.account: str | None = None
+        self.entity_id: str | None = None
+        self.upstream_status: int | None = None
+        self.outcome = "ok"
+
+    def settled(self, connector: str, account: str, arguments: Mapping[str, Any]) -> None:
+        """Note where the call goes and which thing it is about."""
+        self.connector, self.account = connector, account
+        thing = arguments.get("id")
+        self.entity_id = thing[:200] if isinstance(thing, str) else None
+
+    def failed(self, error: errors.LinkspanError) -> None:
+        """Note how the call failed."""
+        self.outcome = error.code
+        if error.upstream_status is not None:
+            self.upstream_status = error.upstream_status
+
+
+class Trails:
+    """Writes audit rows: of reads behind (at most 50 ms), of writes before the answer."""
+
+    def __init__(self, writer: AuditWriter) -> None:
+        self._writer = writer
+
+    async def close(self, trail: Trail, now: float) -> None:
+        """Write the row of a call that ended at `now`."""
+        info, principal = trail.info, trail.principal
+        row = AuditRow(
+            tenant=principal.tenant,
+            time=trail.started,
+            principal_kind=principal.kind,
+            principal_subject=principal.subject,
+            token_id=principal.token_id,
+            request_id=info.request_id,
+            via=info.via,
+            tool=trail.tool.name,
+            entity=trail.tool.entity,
+            entity_id=trail.entity_id,
+            connector=trail.connector,
+            account=trail.account,
+            upstream_status=trail.upstream_status,
+            outcome=trail.outcome,
+            duration_ms=round((now - trail.started) * 1000, 3),
+            thread_id=info.thread_id,
+            turn_id=info.turn_id,
+            call_id=info.call_id,
+        )
+        if trail.tool.kind == "read":
+            self._writer.write_behind(row)
+        else:
+            await self._writer.write(row)

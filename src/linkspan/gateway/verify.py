@@ -1,0 +1,35 @@
+"""Proves a credential by the connector's own request, and learns whose it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from linkspan import wire
+from linkspan.accounts.accounts import Identity
+from linkspan.net.client import Client
+from linkspan.spec.catalog import Connector, Getter, Scope
+from linkspan.vault.credential import Credential
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Asks a product who a credential belongs to."""
+
+    client: Client
+
+    async def __call__(self, connector: Connector, credential: Credential) -> Identity | None:
+        """Answer the identity behind a credential; None where the connector declares no `verify`.
+
+        Raises `NeedsReauth` for a credential that the product refuses, and what `wire.send` raises.
+        """
+        if connector.verify is None:
+            return None
+        scope = Scope({}, credential.settings)
+        answer = await wire.send(connector.verify.request, scope, connector, credential, self.client)
+        return Identity(_word(connector.verify.id, answer.body), _word(connector.verify.label, answer.body))
+
+
+def _word(getter: Getter | None, body: Any) -> str | None:
+    value = getter(body) if getter else None
+    return str(value)[:200] if isinstance(value, str | int) else None
