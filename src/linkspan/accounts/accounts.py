@@ -14,6 +14,7 @@ from linkspan.accounts.tenants import no_tenant
 from linkspan.errors import Conflict, Forbidden, NeedsReauth, NotFound
 from linkspan.spec.catalog import Connector
 from linkspan.store import accounts as rows
+from linkspan.store import tenants as tenant_rows
 from linkspan.store.accounts import Account
 from linkspan.store.database import Database
 from linkspan.vault.credential import Credential
@@ -35,8 +36,8 @@ class Identity:
     label: str | None = None
 
 
-Verifier = Callable[[Connector, Credential], Awaitable[Identity]]
-"""Proves a credential by a request. Raises `NeedsReauth` when the product refuses it."""
+Verifier = Callable[[Connector, Credential], Awaitable[Identity | None]]
+"""Proves a credential by a request; None where the connector has none. Raises `NeedsReauth` when refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +117,24 @@ class Accounts:
         `verify` raises.
         """
         now = self._clock()
+        if not await tenant_rows.exists(self._db, tenant):
+            raise no_tenant(tenant)
         earlier = await self._require(tenant, account, connector) if account is not None else None
         way = linking.choose_method(connector, method or (earlier.method if earlier else None))
-        checked = linking.check_settings(
-            connector, {**(earlier.settings if earlier else {}), **(settings or {})}
-        )
+        before = earlier.settings if earlier else {}
+        kept = {name: value for name, value in before.items() if name in connector.settings}
+        checked = linking.check_settings(connector, {**kept, **(settings or {})})
         values = linking.check_secrets(connector, way, secrets or {})
         origins = linking.origins_of(connector, checked)
         new_id = earlier.id if earlier else f"acc_{identifier(self._random)}"
-        identity = Identity()
+        identity = None
         if verify is not None:
             tried = Credential(new_id, connector.name, way.type, values, checked, origins)
             self._register(tried)
             identity = await verify(connector, tried)
-        if earlier is not None:
+        if earlier is not None and identity is not None:
             _same_identity(earlier, identity)
-        else:
+        elif earlier is None and identity is not None:
             earlier = await self._twin(tenant, connector, subject, identity, origins)
         if earlier is not None:
             new_id, subject = earlier.id, earlier.subject
@@ -144,12 +147,12 @@ class Accounts:
             state="active",
             settings=checked,
             origins=origins,
-            identity_id=_short(identity.id) or (earlier.identity_id if earlier else None),
-            identity_label=_short(identity.label) or (earlier.identity_label if earlier else None),
+            identity_id=_short(identity.id) if identity else None,
+            identity_label=_short(identity.label) if identity else None,
             sealed=self._vault.seal(_PURPOSE, tenant, new_id, _payload(values, origins)),
             created=earlier.created if earlier else now,
             updated=now,
-            verified=now if verify is not None else None,
+            verified=now if identity is not None else None,
             last_error=None,
         )
         if earlier is not None and await rows.replace(self._db, linked):
@@ -163,7 +166,8 @@ class Accounts:
 
         An account that needs re-authentication is active again when the product takes its credential. A
         refusal (`NeedsReauth`) is recorded in its state and a 403 in its last error; other failures change
-        nothing. All of them are raised. So is `NotFound`.
+        nothing. All of them are raised. So is `NotFound`. Where `verify` has nothing to ask (None), the
+        account stays as it is.
         """
         found = await self._require(tenant, account, connector)
         credential = await self._open(found, connector)
@@ -175,6 +179,8 @@ class Accounts:
         except Forbidden as error:
             await self.note_forbidden(tenant, account, error.message)
             raise
+        if identity is None:
+            return found
         _same_identity(found, identity)
         now = self._clock()
         verified = replace(

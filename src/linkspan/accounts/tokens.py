@@ -111,7 +111,7 @@ class Tokens:
                 hint=f"See: linkspan token list --tenant {tenant}",
             )
 
-    async def authenticate(self, text: str, tenant: Tenant) -> Principal:
+    async def authenticate(self, text: str, tenant: str) -> Principal:
         """Answer who shows this token to this tenant.
 
         Raises `Unauthenticated`, always the same, whether the token is malformed, unknown, expired, revoked,
@@ -131,7 +131,7 @@ class Tokens:
         await self._touch(token, now)
         return principal
 
-    async def _find(self, tenant: Tenant, token_id: str) -> tuple[Token, Principal] | None:
+    async def _find(self, tenant: str, token_id: str) -> tuple[Token, Principal] | None:
         mark = self._db.change_mark()
         key = (tenant, token_id)
         cached = self._cache.get(key)
@@ -141,7 +141,7 @@ class Tokens:
         if token is None or token.kind != "tenant" or token.principal_kind not in ("person", "service"):
             return None
         principal = Principal(
-            tenant=tenant,
+            tenant=Tenant(tenant),
             kind="person" if token.principal_kind == "person" else "service",
             subject=token.subject,
             scopes=token.scopes,

@@ -1,10 +1,13 @@
 """The tables, as an ordered list of changes; applied by whoever starts first, whole or not at all.
 
 A migration that was released is never edited: a change is another entry at the end. `{blob}` stands for the
-engine's type for bytes. Every table but `meta` has a tenant (an admin token has none: it is of no tenant).
+engine's type for bytes, `{serial}` for a primary key that it counts up. Every table but `meta` has a tenant
+(an admin token has none: it is of no tenant).
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from linkspan.errors import ConfigurationError
 from linkspan.store.database import Database, Transaction
@@ -68,14 +71,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX calls_by_expiry ON calls (tenant, expires)",
         """
         CREATE TABLE audit (
+            id {serial},
             tenant text NOT NULL REFERENCES tenants (tenant),
-            id text NOT NULL,
             time double precision NOT NULL,
             principal_kind text NOT NULL,
-            subject text NOT NULL,
-            token text,
+            principal_subject text NOT NULL,
+            token_id text,
+            request_id text NOT NULL,
+            via text NOT NULL,
             tool text NOT NULL,
-            kind text NOT NULL,
             entity text NOT NULL,
             entity_id text,
             connector text,
@@ -83,18 +87,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             upstream_status integer,
             outcome text NOT NULL,
             duration_ms double precision NOT NULL,
-            thread text,
-            turn text,
-            call text,
-            request text,
-            PRIMARY KEY (tenant, id)
+            thread_id text,
+            turn_id text,
+            call_id text
         )
         """,
+        "CREATE INDEX audit_by_tenant ON audit (tenant, id)",
     ),
 )
 
+SQLITE_TYPES = {"blob": "blob", "serial": "integer PRIMARY KEY AUTOINCREMENT"}
 
-async def migrate(db: Database, *, blob: str = "blob") -> None:
+
+async def migrate(db: Database, *, types: Mapping[str, str] = SQLITE_TYPES) -> None:
     """Bring the tables up to date. Safe when several processes start at once: the first does it, others wait.
 
     Raises `ConfigurationError` for a database that a newer Linkspan has written.
@@ -112,7 +117,7 @@ async def migrate(db: Database, *, blob: str = "blob") -> None:
             )
         for number, statements in enumerate(MIGRATIONS[applied:], start=applied + 1):
             for statement in statements:
-                tx.execute(statement.replace("{blob}", blob))
+                tx.execute(statement.format_map(types))
             tx.execute("INSERT INTO migrations (number) VALUES (:number)", {"number": number})
 
     await db.transaction(work)
