@@ -1,0 +1,422 @@
+"""Streamable HTTP for every tenant: `/t/{tenant}/mcp`, one ASGI application without a framework in between.
+
+Order of the checks: Host and Origin (421, 403), the bearer token (401, the same for an unknown tenant), the
+method (405), size (413) and form of the body (400), then the era's own header rules. A token that may use
+nothing at all is refused with 403; one that lacks a scope for one tool is told so in that tool's result,
+where the model can read it. Everything else about a call is answered with 200.
+
+By default nothing is kept between requests, so any replica may answer any of them. Requests that have no
+direct way here (legacy sessions) are handed to `sessions` when the operator has switched them on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol
+
+from pydantic_core import from_json
+
+from linkspan.accounts.principal import Principal
+from linkspan.errors import LinkspanError, Unauthenticated
+from linkspan.mcp_server import protocol, sse
+from linkspan.mcp_server.access import SCOPES, Access, challenge
+from linkspan.mcp_server.caller import Caller, client_name, meta_of
+from linkspan.mcp_server.headers import VERSION, Headers, Mirror, check, check_mirrors, collect, mirrors
+from linkspan.mcp_server.hub import Hub, Subscription
+from linkspan.mcp_server.methods import Methods
+from linkspan.mcp_server.ports import Authenticate
+from linkspan.mcp_server.protocol import HEADER_MISMATCH, INVALID_REQUEST, META_VERSION, PARSE_ERROR, Fault
+from linkspan.mcp_server.shorten import encode
+from linkspan.mcp_server.sse import EventStream, Receive, Send
+from linkspan.settings import Settings
+from linkspan.spec.catalog import Catalog
+
+WATCH_AFTER: Final = 0.25
+"""Seconds after which a call is watched for a client that has gone: quicker ones are not worth a task."""
+_PATH: Final = re.compile(r"/t/([a-z0-9][a-z0-9-]{0,62})/mcp\Z")
+_JSON: Final = (b"content-type", b"application/json")
+_LEGACY: Final = frozenset(version.encode() for version in protocol.LEGACY_VERSIONS)
+_BODY_FAULT: Final = Fault(INVALID_REQUEST, "The body must be one JSON-RPC request or notification")
+
+
+class Sessions(Protocol):
+    """What keeps legacy sessions, where the operator wants them."""
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send, principal: Principal) -> None:
+        """Answer one HTTP request of a session, or the one that opens it."""
+        ...
+
+
+class McpEndpoint:
+    """The MCP endpoint of all tenants, and the protected-resource metadata beside it (RFC 9728).
+
+    `authorization_servers` answers the issuers for a base URL and a tenant; without it the metadata names
+    none and a client needs a token that it was given.
+    """
+
+    def __init__(
+        self,
+        methods: Methods,
+        authenticate: Authenticate,
+        settings: Settings,
+        *,
+        hub: Hub | None = None,
+        sessions: Sessions | None = None,
+        authorization_servers: Callable[[str, str], list[str]] | None = None,
+    ) -> None:
+        self._methods = methods
+        self._authenticate = authenticate
+        self._access = Access(settings)
+        self._max_body = settings.max_request_bytes
+        self._hub = hub or Hub()
+        self._sessions = sessions
+        self._authorization_servers = authorization_servers
+        self._mirrors: tuple[Catalog | None, dict[str, tuple[Mirror, ...]]] = (None, {})
+        self._streams: set[Subscription] = set()
+
+    def close_streams(self) -> None:
+        """End every open subscription stream, so that a stop need not wait for its clients."""
+        for subscription in list(self._streams):
+            subscription.close()
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request for `/t/{tenant}/mcp`."""
+        found = _PATH.match(scope["path"])
+        if found is None:
+            await _refuse(send, 404, "not_found", "Error: there is nothing here. MCP is at /t/TENANT/mcp.")
+            return
+        tenant = found.group(1)
+        headers = collect(scope["headers"])
+        refusal = self._access.refusal(headers, scope["client"][0] if scope.get("client") else None)
+        if refusal:
+            await _refuse_name(send, refusal)
+            return
+        token = _bearer(headers)
+        try:
+            principal = await self._authenticate(token, tenant) if token else None
+        except Unauthenticated:
+            principal = None
+        except LinkspanError as error:
+            await _refuse(send, error.status, error.code, error.for_model())
+            return
+        if principal is None:
+            await self._unauthenticated(scope, headers, tenant, send, sent=token is not None)
+            return
+        stated = headers.text(VERSION)
+        modern = stated is not None and stated.encode("latin-1") not in _LEGACY
+        if self._sessions is not None and not modern:
+            await self._sessions(scope, receive, send, principal)
+        elif scope["method"] != "POST":
+            await _refuse(send, 405, "invalid_argument", "Error: use POST.", (b"allow", b"POST"))
+        elif not self._surface_is_open(principal):
+            await self._no_scope(scope, headers, tenant, send)
+        else:
+            await self._post(headers, modern, stated, principal, receive, send)
+
+    async def _post(
+        self,
+        headers: Headers,
+        modern: bool,
+        stated: str | None,
+        principal: Principal,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        if not (headers.text(b"content-type") or "").lower().startswith("application/json"):
+            await _refuse(send, 415, "invalid_argument", "Error: send Content-Type: application/json.")
+            return
+        body = await self._body(headers, receive)
+        if body is None:
+            await _refuse(send, 413, "too_large", f"Error: a request may have {self._max_body} bytes.")
+            return
+        try:
+            message = from_json(body, allow_inf_nan=False)
+        except ValueError:
+            await _reply(send, 400, _fault(b"null", Fault(PARSE_ERROR, "Parse error: the body is not JSON")))
+            return
+        if type(message) is not dict or message.get("jsonrpc") != "2.0":
+            await _reply(send, 400, _fault(b"null", _BODY_FAULT))
+            return
+        method, params = message.get("method"), message.get("params")
+        if "id" not in message or type(method) is not str:
+            await self._without_answer(message, modern, stated, send)
+            return
+        request_id = message["id"]
+        if type(request_id) not in (int, str) or not (params is None or type(params) is dict):
+            await _reply(send, 400, _fault(b"null", _BODY_FAULT))
+            return
+        await self._request(method, params or {}, request_id, headers, modern, principal, receive, send)
+
+    async def _request(
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        request_id: int | str,
+        headers: Headers,
+        modern: bool,
+        principal: Principal,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        id_bytes = b"%d" % request_id if type(request_id) is int else encode(request_id)
+        try:
+            caller = self._caller(method, params, headers, modern, principal)
+            if method == "tools/call":
+                if modern:
+                    self._check_mirrors(headers, params)
+                if self._methods.streams(params.get("name"), caller) and _accepts_events(headers):
+                    await self._streamed(id_bytes, params, caller, receive, send)
+                    return
+                result = await _watched(self._methods.call_tool(params, caller), receive)
+            elif method == "subscriptions/listen" and modern:
+                await self._listen(request_id, id_bytes, params, caller, receive, send)
+                return
+            else:
+                result = await self._methods.answer(method, params, caller)
+        except Fault as fault:
+            await _reply(send, fault.status if modern else 200, _fault(id_bytes, fault))
+            return
+        if result is not None:
+            await _reply(send, 200, protocol.response(id_bytes, result))
+
+    def _caller(
+        self, method: str, params: Mapping[str, Any], headers: Headers, modern: bool, principal: Principal
+    ) -> Caller:
+        meta = meta_of(params)
+        if not modern:
+            if meta and META_VERSION in meta:
+                raise Fault(
+                    HEADER_MISMATCH, "the mcp-protocol-version header is missing or names another version"
+                )
+            agent = headers.values.get(b"user-agent")
+            client = agent.decode("latin-1")[:200] if agent else None
+            return Caller(
+                principal, headers.text(VERSION) or protocol.LEGACY_VERSIONS[1], False, client=client
+            )
+        version = check(headers, method, params)
+        capabilities = meta.get(protocol.META_CAPABILITIES)
+        return Caller(
+            principal,
+            version,
+            True,
+            client=client_name(meta.get(protocol.META_CLIENT)),
+            capabilities=capabilities if isinstance(capabilities, dict) else {},
+        )
+
+    def _check_mirrors(self, headers: Headers, params: Mapping[str, Any]) -> None:
+        catalog = self._methods.gateway.catalog
+        if self._mirrors[0] is not catalog:
+            declared = {tool.name: mirrors(tool.input_schema) for tool in catalog.tools}
+            self._mirrors = (catalog, {name: found for name, found in declared.items() if found})
+        name = params.get("name")
+        found = self._mirrors[1].get(name) if isinstance(name, str) else None
+        if found:
+            check_mirrors(headers, found, params.get("arguments") or {})
+
+    async def _streamed(
+        self, id_bytes: bytes, params: Mapping[str, Any], caller: Caller, receive: Receive, send: Send
+    ) -> None:
+        stream = EventStream(send)
+        caller.tell = stream.notify
+        try:
+            result = await sse.run(self._methods.call_tool(params, caller), stream, receive)
+        except Fault as fault:
+            if not stream.begun:
+                raise
+            await stream.event(_fault(id_bytes, fault), last=True)
+            return
+        if result is None:
+            return
+        message = protocol.response(id_bytes, result)
+        if stream.begun:
+            await stream.event(message, last=True)
+        else:
+            await _reply(send, 200, message)
+
+    async def _listen(
+        self,
+        request_id: int | str,
+        id_bytes: bytes,
+        params: Mapping[str, Any],
+        caller: Caller,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """`subscriptions/listen`: the answer is the stream, until one side ends it."""
+        subscription = Subscription(request_id, params.get("notifications"))
+        stop = self._hub.listen(caller.principal.tenant, subscription.put)
+        self._streams.add(subscription)
+        stream = EventStream(send)
+
+        async def pump() -> bytes:
+            await stream.notify(*subscription.acknowledgement())
+            while (found := await subscription.next()) is not None:
+                await stream.notify(*found)
+            return encode({"resultType": "complete", "_meta": {protocol.META_SUBSCRIPTION: request_id}})
+
+        try:
+            result = await sse.run(pump(), stream, receive)
+            if result is not None:
+                await stream.event(protocol.response(id_bytes, result), last=True)
+        finally:
+            self._streams.discard(subscription)
+            stop()
+
+    async def _without_answer(
+        self, message: Mapping[str, Any], modern: bool, stated: str | None, send: Send
+    ) -> None:
+        """Acknowledge a notification: nothing is kept between requests that it could act on."""
+        method = message.get("method")
+        answers_us = not modern and method is None and ("result" in message or "error" in message)
+        if not answers_us and ("id" in message or type(method) is not str):
+            await _reply(send, 400, _fault(b"null", _BODY_FAULT))
+        elif modern and stated not in protocol.MODERN_VERSIONS:
+            await _reply(send, 400, _fault(b"null", protocol.unsupported_version(stated or "")))
+        else:
+            await _reply(send, 202, b"")
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes | None:
+        declared = headers.values.get(b"content-length")
+        if declared is not None and declared.isdigit() and int(declared[:20]) > self._max_body:
+            return None
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            return body if len(body) <= self._max_body else None
+        parts, size = [body], len(body)
+        while message.get("more_body"):
+            if size > self._max_body:
+                return None
+            message = await receive()
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+        return b"".join(parts) if size <= self._max_body else None
+
+    def _surface_is_open(self, principal: Principal) -> bool:
+        return bool(self._methods.surface(Caller(principal, "", False)).tools) or not (
+            self._methods.gateway.catalog.tools
+        )
+
+    def _resource(self, scope: Any, headers: Headers, tenant: str) -> str:
+        return f"{self._access.base_url(scope, headers)}/t/{tenant}/mcp"
+
+    async def _unauthenticated(
+        self, scope: Any, headers: Headers, tenant: str, send: Send, *, sent: bool
+    ) -> None:
+        told = challenge(self._resource(scope, headers, tenant), error="invalid_token" if sent else None)
+        await _refuse(
+            send,
+            401,
+            "unauthenticated",
+            "Error: a valid bearer token of this tenant is needed."
+            f" Make one: linkspan token create --tenant {tenant}",
+            (b"www-authenticate", told),
+        )
+
+    async def _no_scope(self, scope: Any, headers: Headers, tenant: str, send: Send) -> None:
+        told = challenge(self._resource(scope, headers, tenant), error="insufficient_scope")
+        await _refuse(
+            send,
+            403,
+            "forbidden",
+            "Error: the scopes of this token allow none of the tools."
+            f" Make one that does: linkspan token create --tenant {tenant} --scope read",
+            (b"www-authenticate", told),
+        )
+
+    async def metadata(self, scope: Any, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Answer `/.well-known/oauth-protected-resource/t/{tenant}/mcp`, whether the tenant exists or not."""
+        found = _PATH.search(scope["path"])
+        headers = collect(scope["headers"])
+        refusal = self._access.refusal(headers, scope["client"][0] if scope.get("client") else None)
+        if refusal:
+            await _refuse_name(send, refusal)
+        elif found is None or scope["path"][: found.start()] != "/.well-known/oauth-protected-resource":
+            await _refuse(send, 404, "not_found", "Error: there is no such resource.")
+        elif scope["method"] not in ("GET", "HEAD"):
+            await _refuse(send, 405, "invalid_argument", "Error: use GET.", (b"allow", b"GET, HEAD"))
+        else:
+            base = self._access.base_url(scope, headers)
+            catalog = self._methods.gateway.catalog
+            document: dict[str, Any] = {
+                "resource": f"{base}/t/{found.group(1)}/mcp",
+                "scopes_supported": SCOPES.split(),
+                "bearer_methods_supported": ["header"],
+                "resource_name": catalog.title or catalog.name,
+            }
+            if self._authorization_servers is not None:
+                document["authorization_servers"] = self._authorization_servers(base, found.group(1))
+            await _reply(send, 200, encode(document))
+
+
+async def _watched(work: Awaitable[bytes], receive: Receive) -> bytes | None:
+    """Answer what the work answers; None when the client went away and the work was cancelled for it.
+
+    The work runs in the request's own task; only after a while a second one looks whether the client is still
+    there.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    watcher: list[asyncio.Task[None]] = []
+    left = False
+
+    async def watch() -> None:
+        nonlocal left
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left = True
+        if task is not None:
+            task.cancel()
+
+    timer = loop.call_later(WATCH_AFTER, lambda: watcher.append(loop.create_task(watch())))
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if left and task is not None and task.uncancel() == 0:
+            return None
+        raise
+    finally:
+        timer.cancel()
+        for one in watcher:
+            one.cancel()
+
+
+def _bearer(headers: Headers) -> str | None:
+    """Answer the token of `Authorization: Bearer`; a repeated header is nobody's."""
+    value = headers.values.get(b"authorization")
+    if value is None or b"authorization" in headers.repeated:
+        return None
+    scheme, _, token = value.strip(b" \t").partition(b" ")
+    if scheme.lower() != b"bearer":
+        return None
+    return token.strip(b" \t").decode("latin-1") or None
+
+
+def _accepts_events(headers: Headers) -> bool:
+    accept = headers.values.get(b"accept", b"")
+    return b"text/event-stream" in accept or b"*/*" in accept or b"text/*" in accept
+
+
+def _fault(id_bytes: bytes, fault: Fault) -> bytes:
+    return protocol.error_response(id_bytes, encode(fault.to_dict()))
+
+
+async def _reply(send: Send, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
+    headers = [_JSON, (b"content-length", b"%d" % len(body)), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _refuse(send: Send, status: int, code: str, message: str, *more: tuple[bytes, bytes]) -> None:
+    error = {"code": code, "message": message, "status": status, "retry_after": None, "request_id": None}
+    await _reply(send, status, encode({"error": error}), *more)
+
+
+async def _refuse_name(send: Send, status: int) -> None:
+    what = (
+        "this server is not known by that Host" if status == 421 else "that Origin may not call this server"
+    )
+    told = f"Error: {what}. The operator names it with LINKSPAN_PUBLIC_URL."
+    await _refuse(send, status, "forbidden", told)

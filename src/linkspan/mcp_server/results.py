@@ -1,0 +1,113 @@
+"""What a call answered, as MCP's `CallToolResult`.
+
+The data stands twice in a result: as `structuredContent` and, for clients that know no structured content, as
+the same compact JSON in a text block. A client shows its model one of the two (Codex: the structured one, and
+nothing else), so the size limit is that of one copy: what a model reads stays under `limit` bytes.
+
+Every function here answers an *open* object, without its closing brace, so that the caller can add what its
+protocol era wants at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic_core import to_json
+
+from linkspan.errors import LinkspanError
+from linkspan.gateway.results import Blocks, DryRun, Item, Page
+from linkspan.mcp_server.shorten import cut_text, encode, shorten
+
+Whereabouts = Callable[[Any], str]
+"""Takes an item that is too long to show, answers how to get at all of it."""
+
+_MORE = "ask for less at a time"
+
+
+def tool_result(
+    answer: Page | Item | DryRun | Blocks, limit: int, where: Whereabouts = lambda _item: _MORE
+) -> bytes:
+    """Answer the result of a call that went well, at most `limit` bytes of JSON."""
+    if isinstance(answer, Blocks):
+        return _blocks(answer, limit)
+    data = encode(answer.to_dict())
+    if len(data) > limit:
+        data = _fitted(answer, limit, where)
+    return _both(data)
+
+
+def error_result(error: LinkspanError, limit: int) -> bytes:
+    """Answer the result of a call that failed: `isError`, the error's dictionary, and its sentence."""
+    data = encode(error.to_dict())
+    text = error.for_model()
+    if len(data) > limit:
+        shown = error.to_dict()["error"]
+        shown.pop("details", None)
+        text = cut_text(text, min(limit // 2, 2000), "the log has the rest")
+        data = encode({"error": {**shown, "message": text}})
+    return (
+        b'{"content":[{"type":"text","text":'
+        + encode(text)
+        + b'}],"structuredContent":'
+        + data
+        + b',"isError":true'
+    )
+
+
+def _both(data: bytes) -> bytes:
+    return b'{"content":[{"type":"text","text":' + to_json(data.decode()) + b'}],"structuredContent":' + data
+
+
+def _blocks(answer: Blocks, limit: int) -> bytes:
+    blocks = answer.blocks
+    texts = [block for block in blocks if block.get("type") == "text"]
+    if sum(len(block["text"]) for block in texts) > limit // 4:
+        room = limit // max(1, len(texts))
+        blocks = [
+            {**block, "text": cut_text(block["text"], room, _MORE)}
+            if block.get("type") == "text" and len(encode(block["text"])) > room
+            else block
+            for block in blocks
+        ]
+    return b'{"content":' + encode(blocks)
+
+
+def _fitted(answer: Page | Item | DryRun, limit: int, where: Whereabouts) -> bytes:
+    if isinstance(answer, Page):
+        return _fitted_page(answer, limit, where)
+    if isinstance(answer, DryRun):
+        return shorten(answer.to_dict(), limit, "the request itself would be sent whole")
+    rest = {name: value for name, value in answer.to_dict().items() if name != "result"}
+    end = encode({**rest, "truncated": True})[1:]
+    return b'{"result":' + shorten(answer.result, limit - len(end) - 12, where(answer.result)) + b"," + end
+
+
+def _fitted_page(page: Page, limit: int, where: Whereabouts) -> bytes:
+    """Keep as many whole items as fit, and a cursor that goes on after them."""
+    items = [encode(item) for item in page.result]
+    rest = {name: value for name, value in page.to_dict().items() if name != "result"}
+
+    def end(count: int) -> bytes:
+        cursor = page.resume_after(count) if count < len(items) else page.next_cursor
+        return encode({**rest, "next_cursor": cursor, "truncated": True})[1:]
+
+    room = limit - len(end(1)) - len(b'{"result":[],')
+    count = size = 0
+    for item in items:
+        size += len(item) + 1
+        if size > room:
+            break
+        count += 1
+    while count > 1:
+        closing = end(count)
+        shown = b'{"result":[' + b",".join(items[:count]) + b"]," + closing
+        if len(shown) <= limit:
+            return shown
+        count -= 1
+    closing = end(1)
+    first = items[0] if items else b""
+    room = limit - len(closing) - len(b'{"result":[],')
+    if len(first) > room:
+        first = shorten(page.result[0], room, where(page.result[0]))
+    return b'{"result":[' + first + b"]," + closing
