@@ -77,6 +77,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "accounts": "Tenants, accounts and tokens are administered; their types are named.",
         "gateway": "`call` prints what the gateway answers.",
         "vault": "A secret is wrapped as soon as it is read from a prompt, stdin or the environment.",
+        "store": "What is listed are rows; their types are named.",
     },
     "server": {"mcp_server": "It holds the object that `mcp run` looks for."},
     "__main__": {
@@ -107,6 +108,7 @@ REVEAL_A_SECRET: Final = {
     "linkspan.wire": "The credential is written into the request that is about to be sent.",
     "linkspan.accounts.accounts": "What was linked is sealed, and told to the redactor.",
     "linkspan.accounts.linking": "What is about to be sealed is checked for shape.",
+    "linkspan.cli.tokens": "A new token of ours is shown, once.",
     "linkspan.accounts.oauth": "Codes and refresh tokens are sent to the token endpoint.",
 }
 """Which modules may take the value out of a Secret, and why."""
