@@ -1,0 +1,310 @@
+"""The arguments of one operation: where each comes from, its JSON Schema, and how it is looked up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from linkspan.errors import InvalidArgument
+from linkspan.spec import language, references
+from linkspan.spec.catalog import ABSENT, Json, Kind, Setting
+from linkspan.spec.fields import Identity, Mapped, Words, field_schema
+from linkspan.spec.language import ModelField
+from linkspan.spec.leaves import NAME, Leaves
+from linkspan.spec.references import Lookup
+from linkspan.spec.yaml import Path
+
+RESERVED: Final = ("id", "cursor", "limit", "account", "dry_run")
+_ROOTS: Final = ("settings", "answer", "elicit")
+_PARAM_KEYS: Final = {
+    "pattern": "pattern", "format": "format", "minimum": "minimum", "maximum": "maximum",
+    "min_length": "minLength", "max_length": "maxLength",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument: what a caller sees of it, and the words that are sent for its words."""
+
+    name: str
+    schema: Json
+    required: bool | None = None
+    default: Any = None
+    words: Words | None = None
+    is_used: bool = False
+
+
+class Arguments:
+    """Resolves the names that an operation's request uses, and remembers them in the order of use."""
+
+    def __init__(
+        self,
+        *,
+        entity: str,
+        kind: Kind,
+        operation: str,
+        form: language.Operation,
+        fields: Mapping[str, ModelField],
+        mapped: Mapping[str, Mapped],
+        returned: tuple[Mapping[str, ModelField], Mapping[str, Mapped]] | None,
+        identity: Identity | None,
+        settings: Mapping[str, Setting],
+        leaves: Leaves,
+        path: Path,
+    ) -> None:
+        self.entity = entity
+        self.kind: Kind = kind
+        self.operation = operation
+        self.fields = fields
+        self.mapped = mapped
+        self.returned = returned
+        self.identity = identity
+        self.settings = settings
+        self.leaves = leaves
+        self.path = path
+        self.raw = form.schema_
+        self.used: dict[str, Argument] = {}
+        self.declared: dict[str, Argument] = {}
+        for name, param in form.params.items():
+            self._declare(name, param, (*path, "params", name))
+
+    # Declaring
+
+    def _declare(self, name: str, param: language.Param, path: Path) -> None:
+        problems = self.leaves.problems
+        if name in RESERVED:
+            message = f"{name!r} is reserved: it means the same in every tool, and is there by itself"
+            problems.add(path, "reserved_argument", message, key=True)
+            return
+        if not NAME.match(name) or name in _ROOTS:
+            message = f"the parameter {name!r} must be lower case letters, digits and _"
+            problems.add(path, "bad_name", message, key=True)
+            return
+        if self.raw is not None:
+            message = "the arguments are in schema already; params cannot stand beside it"
+            problems.add((*self.path, "params"), "conflict", message, key=True)
+            return
+        field_name = param.field or (name if name in self._known_fields() else None)
+        base = self._from_field(name, field_name) if field_name else Argument(name, {"type": "string"})
+        if field_name is not None and base is None:
+            message = f"the entity has no field {field_name!r}"
+            problems.add(
+                (*path, "field"), "unknown_field", message, words=self._known_fields(), word=field_name
+            )
+        self.declared[name] = self._refined(base or Argument(name, {"type": "string"}), param, path)
+
+    def _refined(self, base: Argument, param: language.Param, path: Path) -> Argument:
+        schema = dict(base.schema)
+        words = base.words
+        if param.type == "array" and words is not None:
+            schema = {
+                "type": "array",
+                "items": {key: schema[key] for key in ("type", "enum") if key in schema},
+            }
+        elif param.type is not None:
+            schema["type"] = param.type
+        if param.enum:
+            schema["enum"] = list(param.enum)
+            if words is not None:
+                for index, word in enumerate(param.enum):
+                    if word not in base.schema.get("enum", ()):
+                        self.leaves.problems.add(
+                            (*path, "enum", index), "bad_enum", f"the field has no word {word!r}",
+                            words=base.schema.get("enum", ()), word=str(word),
+                        )  # fmt: skip
+        for key in ("items", "properties"):
+            if getattr(param, key) is not None:
+                schema[key] = getattr(param, key)
+        for key, schema_key in _PARAM_KEYS.items():
+            if getattr(param, key) is not None:
+                schema[schema_key] = getattr(param, key)
+        if param.x_mcp_header is not None:
+            schema["x-mcp-header"] = param.x_mcp_header
+            if schema["type"] not in {"string", "integer", "boolean"}:
+                message = "only text, whole numbers and booleans can be mirrored in a header"
+                self.leaves.problems.add((*path, "x-mcp-header"), "bad_header", message)
+        if param.default is not None:
+            schema["default"] = param.default
+        description = self.leaves.text((*path, "description"), param.description) or schema.pop(
+            "description", ""
+        )
+        schema.pop("description", None)
+        if description := _told(description, schema):
+            schema["description"] = description
+        return Argument(base.name, schema, param.required, param.default, words)
+
+    def _known_fields(self) -> dict[str, ModelField]:
+        return {**self.fields, **(self.returned[0] if self.returned else {})}
+
+    def _from_field(self, name: str, field_name: str) -> Argument | None:
+        for fields, mapped in ([self.returned] if self.returned else []) + [(self.fields, self.mapped)]:
+            spec = fields.get(field_name)
+            if spec is None:
+                continue
+            found = mapped.get(field_name)
+            words = found.words if found else None
+            reachable: list[str] | None = None
+            if words is not None:
+                reachable = list(words.asking if self.kind == "read" else words.writing)
+            elif spec.enum:
+                reachable = [word for word in spec.enum if word != "unknown"]
+            schema = field_schema(spec, reachable)
+            if spec.type in {"datetime", "date"}:
+                schema["description"] = f"{schema.get('description', '')} ISO 8601.".strip()
+            return Argument(name, schema, True if self._creates() and spec.required else None, None, words)
+        return None
+
+    def _creates(self) -> bool:
+        return self.kind == "write" and (self.operation == "create" or self.returned is not None)
+
+    # Looking up
+
+    def argument(self, name: str, path: Path, *, offset: int, in_path: bool) -> Lookup | None:
+        """Resolve `$name` or `{name}`."""
+        if name.startswith("settings."):
+            return self._setting(name, path, offset, in_path)
+        found = self._find(name)
+        if found is None:
+            self._tell_undeclared(name, path, offset, in_path)
+            return None
+        if self.identity is not None and self.identity.pattern is not None and name in self.identity.parts:
+            if name not in self.declared:
+                self._use(self._id(), in_path=True)
+                return references.identity_part(self.identity.pattern, name)
+        self._use(found, in_path=in_path)
+        look_up = references.argument(name, ABSENT if found.default is None else found.default)
+        if found.words is None:
+            return look_up
+        sent = found.words.asking if self.kind == "read" else found.words.writing
+        return references.converted(look_up, _translate(name, sent))
+
+    def mention(self, name: str) -> None:
+        """Remember an argument that stands in a text rather than in the request."""
+        if (found := self._find(name)) is not None:
+            self._use(found, in_path=False)
+
+    def names(self) -> list[str]:
+        """Answer every name that could be used here."""
+        raw = list(self.raw.get("properties", {})) if self.raw else []
+        extra = list(self.identity.parts) if self.identity and self.identity.pattern else []
+        return ["id", "query", *self.declared, *raw, *self._known_fields(), *extra]
+
+    def _find(self, name: str) -> Argument | None:
+        if name in self.used:
+            return self.used[name]
+        if name in self.declared:
+            return self.declared[name]
+        if self.raw is not None:
+            schema = self.raw.get("properties", {}).get(name)
+            return (
+                Argument(name, schema, name in self.raw.get("required", ())) if schema is not None else None
+            )
+        if name == "id":
+            return self._id()
+        if name == "query" and self.operation == "search":
+            return Argument("query", {"type": "string", "description": "The words to look for."}, True)
+        if name in RESERVED:
+            return None
+        if self.identity is not None and self.identity.pattern is not None and name in self.identity.parts:
+            return Argument(name, {"type": "string"}, True)
+        return self._from_field(name, name)
+
+    def _id(self) -> Argument:
+        noun = self.entity.replace("_", " ")
+        description = f"Id of the {noun}, as another tool gave it."
+        return Argument("id", {"type": "string", "description": description}, True)
+
+    def _use(self, found: Argument, *, in_path: bool) -> None:
+        known = self.used.get(found.name, found)
+        required = known.required
+        if in_path and known.default is None:
+            if required is False:
+                message = f"{found.name} stands in the path, so it is required or has a default"
+                self.leaves.problems.add(
+                    (*self.path, "params", found.name, "required"), "missing_default", message
+                )
+            required = True
+        self.used[found.name] = replace(known, required=required, is_used=True)
+
+    def _setting(self, name: str, path: Path, offset: int, in_path: bool) -> Lookup | None:
+        key = name.removeprefix("settings.")
+        known = self.settings.get(key)
+        if known is None:
+            code = "undeclared_placeholder" if in_path else "undeclared_argument"
+            message = f"the connector has no setting {key!r}"
+            words = [f"settings.{other}" for other in self.settings]
+            self.leaves.problems.add(path, code, message, offset=offset, words=words, word=name)
+            return None
+        return references.setting(key, known.default)
+
+    def _tell_undeclared(self, name: str, path: Path, offset: int, in_path: bool) -> None:
+        if name in RESERVED:
+            message = f"{name!r} is reserved: pagination and the gateway see to it"
+            self.leaves.problems.add(path, "reserved_argument", message, offset=offset)
+            return
+        code = "undeclared_placeholder" if in_path else "undeclared_argument"
+        shown = f"{{{name}}}" if in_path else f"${name}"
+        message = f"{shown} is not declared: it is no parameter here and no field of {self.entity}"
+        self.leaves.problems.add(path, code, message, offset=offset, words=self.names(), word=name)
+
+    # Closing
+
+    def finish(self) -> Json:
+        """Tell what was declared in vain, and answer the JSON Schema of all arguments."""
+        if self.raw is not None:
+            return self.raw
+        for name in self.declared:
+            if name not in self.used:
+                message = f"the parameter {name!r} is used nowhere in the request"
+                self.leaves.problems.add((*self.path, "params", name), "unused_parameter", message, key=True)
+        order = ["id", *self.declared, *self.used]
+        shown = {name: self.used[name] for name in dict.fromkeys(order) if name in self.used}
+        schema: Json = {"type": "object", "properties": {name: arg.schema for name, arg in shown.items()}}
+        if required := [name for name, arg in shown.items() if arg.required and arg.default is None]:
+            schema["required"] = required
+        schema["additionalProperties"] = False
+        return schema
+
+
+def _told(description: str, schema: Json) -> str:
+    """Say limits, formats and defaults in words: Codex's model sees nothing else of them."""
+    facts = []
+    if "minimum" in schema and "maximum" in schema:
+        facts.append(f"From {schema['minimum']} to {schema['maximum']}.")
+    elif "minimum" in schema:
+        facts.append(f"At least {schema['minimum']}.")
+    elif "maximum" in schema:
+        facts.append(f"At most {schema['maximum']}.")
+    if "maxLength" in schema:
+        facts.append(f"At most {schema['maxLength']} characters.")
+    if "format" in schema and schema["format"] not in description:
+        facts.append(f"Format: {schema['format']}.")
+    if "default" in schema and "efault" not in description:
+        facts.append(f"Default: {json.dumps(schema['default'], ensure_ascii=False)}.")
+    return " ".join([description, *facts]).strip()
+
+
+def _translate(name: str, sent: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """Turn the model's words into the product's: one word or a list of them."""
+
+    def one(word: Any) -> Any:
+        try:
+            return sent[word]
+        except (KeyError, TypeError):
+            known = ", ".join(sent)
+            raise InvalidArgument(
+                f"{name}: {word!r} is not one of {known}",
+                hint="Use one of these words.",
+                details=[{"path": name, "message": f"must be one of {known}"}],
+            ) from None
+
+    def translate(value: Any) -> Any:
+        found: list[Any] = []
+        for word in value if isinstance(value, list) else [value]:
+            words = one(word)
+            found += words if isinstance(words, tuple) else [words]
+        return found[0] if len(found) == 1 and not isinstance(value, list) else found
+
+    return translate

@@ -1,0 +1,170 @@
+"""The language to a `Catalog`: connectors, then entities with their sources, then operations, then tools."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from linkspan.errors import Problem
+from linkspan.spec import language
+from linkspan.spec.catalog import Catalog, Connector, Entity, Tool
+from linkspan.spec.connector import compile_connector
+from linkspan.spec.content import compile_prompt, compile_resource
+from linkspan.spec.fields import entity_fields, field_info, source_fields
+from linkspan.spec.forms import validate
+from linkspan.spec.leaves import NAME, Leaves
+from linkspan.spec.lint import check_instructions, check_names, check_tool
+from linkspan.spec.operations import ANSWERS, Place, compile_operation
+from linkspan.spec.problems import Problems
+from linkspan.spec.tools import Declared, Noun, compile_tool
+from linkspan.spec.yaml import Node, Path
+
+
+def compile_catalog(
+    root: Node, environ: Mapping[str, str], *, version: str = "", files: tuple[str, ...] = ()
+) -> tuple[Catalog | None, list[Problem]]:
+    """Compile one read tools.yaml: the catalog, None if there is a mistake, and every mistake."""
+    problems = Problems(root)
+    leaves = Leaves(problems, environ)
+    form = validate(language.File, root, problems)
+    if form is None:
+        return None, sorted(problems.found)
+    catalog = _Compiler(form, root, leaves).compile(version, files)
+    if problems.found:
+        return None, sorted(set(problems.found))
+    return catalog, []
+
+
+class _Compiler:
+    """Holds what is already compiled while the rest is."""
+
+    def __init__(self, form: language.File, root: Node, leaves: Leaves) -> None:
+        self.form = form
+        self.leaves = leaves
+        self.problems = leaves.problems
+        written = root.find(("connectors",))[0]
+        self.connector_names = list(written.children) if isinstance(written.children, dict) else []
+        self.connectors: dict[str, Connector] = {}
+        self.places: dict[str, dict[str, Place]] = {}
+        """By connector, then by entity."""
+        self.nouns: dict[str, Noun] = {}
+
+    def compile(self, version: str, files: tuple[str, ...]) -> Catalog:
+        form, leaves = self.form, self.leaves
+        if not re.match(r"[a-z0-9][a-z0-9-]{0,62}\Z", form.name):
+            message = f"the name {form.name!r} must be lower case letters, digits and -"
+            self.problems.add(("name",), "bad_name", message)
+        for name, connector in form.connectors.items():
+            self.connectors[name] = compile_connector(name, connector, leaves, ("connectors", name))
+        entities = {name: self._entity(name, entity) for name, entity in form.entities.items()}
+        tools = self._tools()
+        instructions = leaves.text(("instructions",), form.instructions).strip()
+        check_instructions(instructions, tools, self.nouns, leaves, ("instructions",))
+        resources = tuple(
+            compile_resource(name, resource, self.connectors, leaves, ("resources", name))
+            for name, resource in form.resources.items()
+        )
+        prompts = tuple(
+            compile_prompt(name, prompt, leaves, ("prompts", name)) for name, prompt in form.prompts.items()
+        )
+        return Catalog(
+            name=form.name,
+            title=leaves.text(("title",), form.title) or form.name,
+            instructions=instructions,
+            version=version,
+            connectors=MappingProxyType(self.connectors),
+            entities=MappingProxyType(entities),
+            tools=tuple(tools),
+            resources=resources,
+            prompts=prompts,
+            files=files,
+        )
+
+    def _entity(self, name: str, form: language.Entity) -> Entity:
+        path: Path = ("entities", name)
+        if not NAME.match(name) or name in ANSWERS:
+            message = (
+                f"the entity {name!r} must be lower case letters, digits and _, and not {', '.join(ANSWERS)}"
+            )
+            self.problems.add(path, "bad_name", message, key=True)
+        fields, model = entity_fields(name, form, self.leaves, path)
+        plural = form.plural or (model.plural if model and model_is(form, name) else _plural(name))
+        if not NAME.match(plural):
+            message = f"the plural {plural!r} must be lower case letters, digits and _"
+            self.problems.add((*path, "plural"), "bad_name", message)
+        noun = Noun(name, plural)
+        self.nouns[name] = noun
+        is_open = (form.model is not None and model is None) or self._is_broken((*path, "fields"))
+        mapped: set[str] = set()
+        for connector_name, source in form.sources.items():
+            here = (*path, "sources", connector_name)
+            connector = self.connectors.get(connector_name)
+            if connector is None:
+                if connector_name not in self.connector_names:
+                    message = f"there is no connector {connector_name!r}"
+                    words = self.connector_names
+                    self.problems.add(
+                        here, "unknown_connector", message, words=words, word=connector_name, key=True
+                    )
+                continue
+            found = source_fields(source, fields, self.leaves, here, is_open=is_open)
+            mapped |= set(found.mapped)
+            self.places.setdefault(connector_name, {})[name] = Place(name, plural, connector, fields, found)
+        title = self.leaves.text((*path, "title"), form.title) or noun.one.capitalize()
+        shown = [field_info(key, spec) for key, spec in fields.items() if key in mapped]
+        return Entity(name, plural, title, tuple(shown), tuple(form.sources))
+
+    def _is_broken(self, path: Path) -> bool:
+        return any(unit[: len(path)] == path for unit in self.problems.broken)
+
+    def _tools(self) -> list[Tool]:
+        titles = {
+            name: connector.title
+            for name, connector in self.connectors.items()
+            if any(name in entity.sources for entity in self.form.entities.values())
+        }
+        tools: list[Tool] = []
+        places: list[tuple[Tool, Path, bool]] = []
+        for entity_name, entity in self.form.entities.items():
+            for declared in self._declared(entity_name, entity).values():
+                tool = compile_tool(declared, self.nouns[entity_name], titles, self.leaves)
+                check_tool(tool, declared, self.leaves)
+                tools.append(tool)
+                first = declared[0]
+                named = first.form.tool is not None
+                places.append((tool, (*first.path, "tool") if named else first.path, not named))
+        check_names(places, self.leaves)
+        return tools
+
+    def _declared(self, entity_name: str, entity: language.Entity) -> dict[str, list[Declared]]:
+        declared: dict[str, list[Declared]] = {}
+        for connector_name, source in entity.sources.items():
+            others = self.places.get(connector_name, {})
+            place = others.get(entity_name)
+            if place is None:
+                continue
+            for name, form in source.operations.items():
+                path: Path = ("entities", entity_name, "sources", connector_name, "operations", name)
+                if not NAME.match(name):
+                    message = f"the operation {name!r} must be lower case letters, digits and _"
+                    self.problems.add(path, "bad_name", message, key=True)
+                operation = compile_operation(name, form, place, others, self.leaves, path)
+                answer = others.get(operation.returns or "", place)
+                declared.setdefault(name, []).append(
+                    Declared(operation, form, path, answer.source, answer.fields)
+                )
+        return declared
+
+
+def model_is(form: language.Entity, name: str) -> bool:
+    """Tell whether an entity is named after its model."""
+    return form.model == name
+
+
+def _plural(name: str) -> str:
+    if name.endswith(("s", "x", "z", "ch", "sh")):
+        return f"{name}es"
+    if name.endswith("y") and name[-2:-1] not in "aeiou":
+        return f"{name[:-1]}ies"
+    return f"{name}s"

@@ -1,0 +1,121 @@
+"""What a vendor's value is turned into: texts, whole numbers, dates. Nothing here raises."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+Converter = Callable[[Any], Any]
+
+_DATE = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})\Z")
+_MOMENT = re.compile(
+    r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})[T ._](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s*"
+    r"(Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?\Z"
+)
+_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d+)?\Z")
+_WHOLE = re.compile(r"[-+]?\d{1,30}\Z")
+
+
+def string(value: Any) -> Any:
+    """A scalar as text: numbers as written in JSON, mappings and lists as compact JSON; None stays."""
+    if value.__class__ is str or value is None:
+        return value
+    if isinstance(value, str):
+        return str(value)
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def text(value: Any) -> Any:
+    r"""Plain text or Markdown as it came, with `\n` line breaks; a list of texts becomes lines."""
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        value = "\n".join(value)
+    value = string(value)
+    if value is not None and "\r" in value:
+        value = value.replace("\r\n", "\n").replace("\r", "\n")
+    return value
+
+
+def integer(value: Any) -> Any:
+    """A whole number from a number or from digits; None for everything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    if isinstance(value, str) and _WHOLE.match(value.strip()):
+        return int(value)
+    return None
+
+
+def iso8601(value: Any) -> Any:
+    """A moment as `2026-11-22T12:42:19Z`, a day as `2026-11-22`; what is no date stays as it came.
+
+    Understands ISO 8601 with and without offset (none means UTC), the same with `.`, `_` or a space before
+    the time (Roundup: `2026-11-22.12:42:19`), RFC 5322 dates, and epoch seconds or milliseconds.
+    """
+    if value.__class__ is str:
+        return _date_from_text(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _date_from_number(float(value)) or value
+    return value if value is None else string(value)
+
+
+def _date_from_text(value: str) -> str:
+    written = value.strip()
+    if len(written) == 20 and written[19] == "Z" and written[10] == "T" and _MOMENT.match(written):
+        return written
+    try:
+        if found := _MOMENT.match(written):
+            year, month, day, hour, minute, second, fraction, zone = found.groups()
+            moment = datetime(
+                int(year), int(month), int(day), int(hour), int(minute), int(second or 0),
+                int((fraction or "0")[:6].ljust(6, "0")), _zone(zone),
+            )  # fmt: skip
+            return _show(moment)
+        if found := _DATE.match(written):
+            return datetime(*(int(part) for part in found.groups()), tzinfo=UTC).strftime("%Y-%m-%d")  # type: ignore[arg-type,misc]
+        if _NUMBER.match(written) and len(written) >= 9:
+            return _date_from_number(float(written)) or value
+        moment = parsedate_to_datetime(written)
+        return _show(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return value
+
+
+def _date_from_number(seconds: float) -> str | None:
+    try:
+        return _show(datetime.fromtimestamp(seconds / 1000 if abs(seconds) > 1e11 else seconds, UTC))
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _zone(written: str | None) -> timezone:
+    if written is None or written.upper() in {"Z", "UTC", "GMT"}:
+        return UTC
+    digits = written[1:].replace(":", "")
+    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0))
+    return timezone(-offset if written[0] == "-" else offset)
+
+
+def _show(moment: datetime) -> str:
+    utc = moment.astimezone(UTC)
+    fraction = f".{utc.microsecond:06d}".rstrip("0") if utc.microsecond else ""
+    return f"{utc:%Y-%m-%dT%H:%M:%S}{fraction}Z" if utc.year >= 1000 else utc.isoformat()
+
+
+READING: Final[dict[str, Converter]] = {
+    "string": string,
+    "integer": integer,
+    "text": text,
+    "markdown": text,
+    "iso8601": iso8601,
+}
+"""By the words of `as:`. A format that needs more than this module comes in through `compile_catalog`."""

@@ -1,0 +1,249 @@
+"""JMESPath, compiled once: a plain path becomes a few dictionary look-ups, the rest goes to jmespath.
+
+Expressions are operator code, but bounded all the same: at most 300 characters and 20 levels. A missing key
+answers None, and so does an expression that does not fit the data: a getter never raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, Final
+
+import jmespath
+import jmespath.exceptions
+import jmespath.functions
+import jmespath.visitor
+
+from linkspan.spec import converters
+from linkspan.spec.catalog import Getter, Predicate
+
+MAX_LENGTH: Final = 300
+MAX_DEPTH: Final = 20
+MAX_NODES: Final = 200
+ANSWER: Final = ("status", "headers", "body")
+"""What an answer-rooted expression may begin with."""
+
+_PLAIN = re.compile(r'@?(?:(?:^|\.)(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")|\[-?[0-9]{1,9}\])+\Z')
+_STEP = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)|"([^"\\]+)"|\[(-?[0-9]+)\]')
+
+
+class BadExpression(Exception):
+    """An expression that cannot be used: why, how many characters in, and what was probably meant."""
+
+    def __init__(
+        self, message: str, offset: int = 0, word: str | None = None, words: Collection[str] = ()
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+        self.word = word
+        self.words = words
+
+
+class _Functions(jmespath.functions.Functions):
+    """JMESPath's own functions and the few that mapping a vendor's items needs."""
+
+    @jmespath.functions.signature({"types": ["string", "number", "null"]})
+    def _func_iso8601(self, value: Any) -> Any:
+        return converters.iso8601(value)
+
+    @jmespath.functions.signature({"types": ["string", "null"]})
+    def _func_lower(self, value: Any) -> Any:
+        return value.lower() if value is not None else None
+
+    @jmespath.functions.signature({"types": ["string", "null"]})
+    def _func_upper(self, value: Any) -> Any:
+        return value.upper() if value is not None else None
+
+    @jmespath.functions.signature({"types": ["string", "null"]})
+    def _func_trim(self, value: Any) -> Any:
+        return value.strip() if value is not None else None
+
+    @jmespath.functions.signature({"types": ["string", "null"]}, {"types": ["string"]})
+    def _func_split(self, value: Any, separator: str) -> Any:
+        if value is None:
+            return None
+        return value.split(separator) if separator else value.split()
+
+
+_OPTIONS = jmespath.Options(custom_functions=_Functions())
+FUNCTIONS: Final[dict[str, tuple[int, bool]]] = {
+    name: (len(found["signature"]), any(part.get("variadic") for part in found["signature"]))
+    for name, found in _Functions.FUNCTION_TABLE.items()
+}
+"""Name to how many arguments, and whether more may follow."""
+
+
+def compile_getter(expression: str, *, roots: Collection[str] | None = None) -> Getter:
+    """Compile an expression. `roots`, if given, are the only names it may begin with.
+
+    Raises `BadExpression`.
+    """
+    text = expression.strip()
+    if len(text) > MAX_LENGTH:
+        raise BadExpression(f"the expression has {len(text)} characters; the most is {MAX_LENGTH}")
+    steps = _plain_steps(text)
+    if steps is not None:
+        if roots is not None and (not steps or steps[0] not in roots):
+            _refuse_root(str(steps[0]) if steps else "@", text, roots)
+        return _path(steps)
+    tree = _parse(text)
+    _check(tree, text)
+    if roots is not None:
+        for name in _root_names(tree):
+            if name not in roots:
+                _refuse_root(name, text, roots)
+    return _search(text)
+
+
+def compile_predicate(expression: str, *, roots: Collection[str] | None = None) -> Predicate:
+    """Compile an expression whose answer is taken as true or false, as JMESPath does. As above."""
+    getter = compile_getter(expression, roots=roots)
+
+    def holds(root: Any) -> bool:
+        found = getter(root)
+        return not (found is None or found is False or found == "" or found == [] or found == {})
+
+    return holds
+
+
+def _plain_steps(text: str) -> list[str | int] | None:
+    if text == "@":
+        return []
+    if not _PLAIN.match(text):
+        return None
+    return [
+        int(index) if index else (name or quoted)
+        for name, quoted, index in _STEP.findall(text.removeprefix("@"))
+    ]
+
+
+def _path(steps: list[str | int]) -> Getter:  # noqa: C901 - one closure for each short shape
+    if not steps:
+        return lambda root: root
+    if all(isinstance(step, str) for step in steps):
+        if len(steps) == 1:
+            name = steps[0]
+
+            def one(root: Any) -> Any:
+                return root.get(name) if root.__class__ is dict else None
+
+            return one
+        if len(steps) == 2:
+            first, second = steps
+
+            def two(root: Any) -> Any:
+                if root.__class__ is dict:
+                    root = root.get(first)
+                    if root.__class__ is dict:
+                        return root.get(second)
+                return None
+
+            return two
+
+    path = tuple(steps)
+
+    def many(root: Any) -> Any:
+        for step in path:
+            if root.__class__ is dict:
+                root = root.get(step)
+            elif root.__class__ is list and step.__class__ is int:
+                try:
+                    root = root[step]
+                except IndexError:
+                    return None
+            else:
+                return None
+        return root
+
+    return many
+
+
+def _search(text: str) -> Getter:
+    parsed = jmespath.compile(text)
+    search: Callable[[Any, jmespath.Options], Any] = parsed.search
+
+    def getter(root: Any) -> Any:
+        try:
+            return search(root, _OPTIONS)
+        except (jmespath.exceptions.JMESPathError, TypeError, ValueError, AttributeError, LookupError):
+            return None
+        except (ArithmeticError, RecursionError):
+            return None
+
+    return getter
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        tree: Any = jmespath.compile(text).parsed
+    except jmespath.exceptions.IncompleteExpressionError:
+        raise BadExpression("the expression ends too early", len(text)) from None
+    except jmespath.exceptions.LexerError as error:
+        raise BadExpression(_first_line(error.message), error.lexer_position) from None
+    except jmespath.exceptions.ParseError as error:
+        token = "the end" if error.token_value in {"", None} else repr(str(error.token_value))
+        raise BadExpression(f"not expected here: {token}", error.lex_position) from None
+    except jmespath.exceptions.JMESPathError as error:
+        raise BadExpression(_first_line(str(error))) from None
+    except RecursionError:
+        raise BadExpression("the expression is nested too deeply") from None
+    return tree  # type: ignore[no-any-return]
+
+
+def _check(tree: dict[str, Any], text: str) -> None:
+    count = 0
+    for node, depth in _nodes(tree):
+        count += 1
+        if depth > MAX_DEPTH or count > MAX_NODES:
+            raise BadExpression("the expression is nested too deeply")
+        if node["type"] != "function_expression":
+            continue
+        name = node["value"]
+        if name not in FUNCTIONS:
+            raise BadExpression(f"there is no function {name}()", max(text.find(name), 0), name, FUNCTIONS)
+        wanted, more = FUNCTIONS[name]
+        given = len(node["children"])
+        if given < wanted or (given > wanted and not more):
+            least = "at least " if more else ""
+            message = f"{name}() takes {least}{wanted} argument{'s' * (wanted != 1)}, not {given}"
+            raise BadExpression(message, max(text.find(name), 0))
+
+
+def _nodes(tree: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
+    waiting = [(tree, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        yield node, depth
+        waiting += [(child, depth + 1) for child in node.get("children", []) if isinstance(child, dict)]
+
+
+_LEFT_IS_ROOTED = {
+    "subexpression", "index_expression", "projection", "value_projection", "filter_projection", "pipe",
+    "flatten",
+}  # fmt: skip
+
+
+def _root_names(tree: dict[str, Any]) -> Iterator[str]:
+    """Yield the names that are looked up in the root itself."""
+    if tree["type"] == "field":
+        yield tree["value"]
+        return
+    children = tree.get("children", [])
+    if tree["type"] in _LEFT_IS_ROOTED:
+        children = children[:1]
+    for child in children:
+        if isinstance(child, dict):
+            yield from _root_names(child)
+
+
+def _refuse_root(name: str, text: str, roots: Collection[str]) -> None:
+    known = ", ".join(roots)
+    raise BadExpression(
+        f"{name!r} is not known here; there are {known}", max(text.find(name), 0), name, roots
+    )
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0].rstrip(":") if text else "not JMESPath"

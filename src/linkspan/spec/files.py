@@ -1,0 +1,78 @@
+"""Reads the files of a catalog, puts them together, and names their version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path as FilePath
+
+import linkspan
+from linkspan.errors import Problem
+from linkspan.spec import Paths, yaml
+from linkspan.spec.catalog import Catalog
+from linkspan.spec.compile import compile_catalog
+from linkspan.spec.yaml import Node, Path, show_path
+
+
+def read_catalog(paths: Paths, environ: Mapping[str, str]) -> tuple[Catalog | None, list[Problem]]:
+    """Answer the catalog, None if there is a mistake, and every mistake."""
+    names = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    problems: list[Problem] = []
+    digest = hashlib.sha256(linkspan.__version__.encode())
+    root: Node | None = None
+    for name in names:
+        try:
+            data = FilePath(name).read_bytes()
+        except OSError as error:
+            problems.append(
+                Problem(name, 1, 1, "", "unreadable", f"cannot be read: {error.strerror or error}")
+            )
+            continue
+        digest.update(len(data).to_bytes(8, "big") + data)
+        node, found = yaml.read(data, name)
+        problems += found
+        if node is not None and not isinstance(node.children, dict):
+            problems.append(
+                Problem(name, node.line, node.column, "", "wrong_type", "the file must be a mapping")
+            )
+        elif node is not None:
+            root = node if root is None else _merge(root, node, problems)
+    if root is None:
+        return None, sorted(problems)
+    catalog, found = compile_catalog(root, environ, files=tuple(names))
+    problems = sorted({*problems, *found})
+    if catalog is None or problems:
+        return None, problems
+    digest.update(json.dumps(sorted(_used(root, environ).items())).encode())
+    return replace(catalog, version=digest.hexdigest()[:16]), []
+
+
+def _used(root: Node, environ: Mapping[str, str]) -> dict[str, str]:
+    texts = [node.value for _, node in root.walk() if isinstance(node.value, str) and "${" in node.value]
+    return {name: value for name, value in environ.items() if any(f"${{{name}}}" in text for text in texts)}
+
+
+def _merge(one: Node, other: Node, problems: list[Problem], path: Path = ()) -> Node:
+    """Put the second file's words beside the first's; a word that both have must be a mapping in both."""
+    if not isinstance(one.children, dict) or not isinstance(other.children, dict):
+        return one
+    for key, node in other.children.items():
+        known = one.children.get(key)
+        if known is None:
+            one.children[key] = node
+            one.keys[key] = other.keys[key]
+        elif isinstance(known.children, dict) and isinstance(node.children, dict):
+            _merge(known, node, problems, (*path, key))
+        elif path or key != "linkspan":
+            file, line, column = other.keys[key]
+            message = f"{key!r} stands in {known.file} already"
+            problems.append(Problem(file, line, column, show_path((*path, key)), "duplicate_key", message))
+    return one
+
+
+def watched(paths: Iterable[str]) -> tuple[str, ...]:
+    """Answer the files to watch for hot reload."""
+    return tuple(paths)

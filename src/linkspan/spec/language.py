@@ -1,0 +1,455 @@
+"""The words of tools.yaml as pydantic models: what they accept is the published JSON Schema.
+
+Only form is checked here (which words stand where, and of what type); what they mean together is checked
+by `compile`, `tools` and `lint`. A shorthand (a plain text where a mapping could stand) becomes the mapping
+before validation, so every mistake has one place.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+Scalar = str | int | float | bool
+Tree = Any
+"""A YAML tree whose leaf texts may be `$references`."""
+
+Expression = Annotated[str, Field(min_length=1, description="JMESPath, at most 300 characters.")]
+Duration = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$", description="30s, 5m, 2h, 7d.")]
+
+
+class Words(BaseModel):
+    """A mapping with fixed keys. `shorthand` names the key that a plain value stands for."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
+    shorthand: ClassVar[str | None] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, value: Any) -> Any:
+        if value is None:
+            return {}
+        if cls.shorthand is not None and not isinstance(value, dict):
+            return {cls.shorthand: value}
+        return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        if cls.shorthand is None:
+            return schema
+        full = handler.resolve_ref_schema(schema)
+        short = dict(full["properties"][cls.shorthand])
+        inner = {key: full.pop(key) for key in list(full) if key not in {"title", "description"}}
+        full["anyOf"] = [short, inner]
+        return schema
+
+
+# Connectors -----------------------------------------------------------------------------------------------
+
+
+class Setting(Words):
+    """Something asked once for each account, when it is linked."""
+
+    title: str = Field("", description="What the link page calls it.")
+    type: Literal["text", "origin"] = Field(
+        "text",
+        description="`origin` is a scheme, a host and a port, for products that people host themselves.",
+    )
+    description: str = ""
+    pattern: str | None = Field(None, description="A regular expression; it must match the whole value.")
+    required: bool = True
+    default: str | None = None
+
+
+class _Auth(Words):
+    per: Literal["person", "tenant", "operator"] = Field(
+        "tenant",
+        description="Whose credential it is: each person's own, one for the tenant, or one for everybody.",
+    )
+    title: str = Field("", description="What the link page calls this way to connect.")
+    help_url: str | None = Field(None, description="Where people find or make the credential.")
+
+
+class BearerAuth(_Auth):
+    """`Authorization: Bearer TOKEN`, or another word before the token."""
+
+    type: Literal["bearer"]
+    prefix: str = Field("Bearer ", description="What stands before the token, its space included.")
+
+
+class HeaderAuth(_Auth):
+    """A key in a header of its own."""
+
+    type: Literal["header"]
+    name: str = Field(description="The header's name.")
+    prefix: str = ""
+
+
+class BasicAuth(_Auth):
+    """User name and password (RFC 7617)."""
+
+    type: Literal["basic"]
+
+
+class QueryAuth(_Auth):
+    """A key as a query parameter."""
+
+    type: Literal["query"]
+    name: str = Field(description="The parameter's name.")
+
+
+class NoneAuth(_Auth):
+    """Nothing is sent."""
+
+    type: Literal["none"]
+
+
+Auth = Annotated[BearerAuth | HeaderAuth | BasicAuth | QueryAuth | NoneAuth, Field(discriminator="type")]
+
+
+class Verify(Words):
+    """The request that proves a credential and says whose it is."""
+
+    shorthand = "request"
+    request: str = Field(description="METHOD and path, such as `GET /me`.")
+    query: dict[str, Tree] = {}
+    headers: dict[str, Scalar] = {}
+    id: Expression | None = Field(None, description="The account's id, rooted at the answer's body.")
+    label: Expression | None = Field(None, description="What to call the account, rooted at the body.")
+
+
+class Slot(Words):
+    """Where something is sent: a query parameter or a member of the body."""
+
+    query: str | None = None
+    body: str | None = None
+
+
+class Size(Slot):
+    """Where the wished page size is sent."""
+
+    max: int | None = Field(None, ge=1, description="The largest page the product gives.")
+    default: int | None = Field(None, ge=1, description="The size asked for when the caller names none.")
+
+
+class CursorPaging(Words):
+    """Each answer holds a cursor for the next page."""
+
+    style: Literal["cursor"]
+    send: Slot
+    read: Expression = Field(description="The next cursor, rooted at the body; empty ends.")
+    more: Expression | None = Field(None, description="Whether there is more, rooted at the body.")
+    size: Size | None = None
+
+
+class NextUrlPaging(Words):
+    """Each answer holds the next page's URL."""
+
+    style: Literal["next_url"]
+    read: Expression = Field(description="The next URL, rooted at the body; empty ends.")
+    size: Size | None = None
+
+
+class LinkPaging(Words):
+    """A Link header with rel=next (RFC 8288)."""
+
+    style: Literal["link"]
+    more: str | None = Field(None, description='A link parameter that must be "true" to go on.')
+    size: Size | None = None
+
+
+class PagePaging(Words):
+    """Pages with numbers."""
+
+    style: Literal["page"]
+    send: Slot
+    size: Size | None = None
+    first: int = Field(1, ge=0)
+    total: Expression | None = Field(None, description="How many items there are, rooted at the body.")
+    pages: Expression | None = Field(None, description="How many pages there are, rooted at the body.")
+    more: Expression | None = Field(None, description="Whether there is more, rooted at the body.")
+
+
+class OffsetPaging(Words):
+    """Items are counted."""
+
+    style: Literal["offset"]
+    send: Slot
+    size: Size | None = None
+    first: int = Field(0, ge=0)
+    total: Expression | None = Field(None, description="How many items there are, rooted at the body.")
+    more: Expression | None = Field(None, description="Whether there is more, rooted at the body.")
+
+
+class NoPaging(Words):
+    """The whole list comes at once."""
+
+    style: Literal["none"]
+
+
+Pagination = Annotated[
+    CursorPaging | NextUrlPaging | LinkPaging | PagePaging | OffsetPaging | NoPaging,
+    Field(discriminator="style"),
+]
+
+
+class RateLimit(Words):
+    """What says "too many calls", besides status 429. The usual headers are understood unnamed."""
+
+    when: Expression | None = Field(None, description="Rooted at the answer: status, headers, body.")
+    retry_after: Expression | None = Field(None, description="Seconds or a date; rooted at the answer.")
+    wait: Duration = Field("20s", description="The longest that one call waits by itself.")
+
+
+class Failure(Words):
+    """What makes a 2xx answer a failure, and where a failure's words are. Rooted at the answer."""
+
+    when: Expression | None = None
+    message: Expression | None = None
+    code: Expression | None = None
+
+
+class Connector(Words):
+    """How to reach one product."""
+
+    title: str = ""
+    base_url: str = Field(description="Where every path is put behind; may hold {settings.x}.")
+    settings: dict[str, Setting] = {}
+    auth: list[Auth] = Field(min_length=1, description="The ways to connect, the best first.")
+    headers: dict[str, Scalar] = Field({}, description="Sent with every request.")
+    query: dict[str, Tree] = Field({}, description="Sent with every request.")
+    verify: Verify | None = None
+    pagination: Pagination | None = None
+    rate_limit: RateLimit | None = None
+    error: Failure | None = None
+    timeout: Duration = "30s"
+
+
+# Entities -------------------------------------------------------------------------------------------------
+
+FieldType = Literal[
+    "string", "markdown", "integer", "number", "boolean", "datetime", "date", "array", "object"
+]
+Conversion = Literal["string", "integer", "text", "markdown", "iso8601"]
+
+
+class ModelField(Words):
+    """A field of an entity, whatever the product."""
+
+    shorthand = "type"
+    type: FieldType = "string"
+    description: str = ""
+    enum: list[str] = Field([], description="The words that it may have; `unknown` takes what fits none.")
+    items: dict[str, Any] | None = Field(None, description="JSON Schema of an array's items.")
+    properties: dict[str, Any] | None = Field(None, description="JSON Schemas of an object's members.")
+    required: bool = Field(False, description="Whether making one needs it.")
+
+
+class SourceField(Words):
+    """Where a field comes from in an item of the product's answer."""
+
+    shorthand = "from"
+    from_: Expression = Field(alias="from", description="JMESPath rooted at the item.")
+    as_: Conversion | None = Field(None, alias="as")
+    values: dict[str, str] = Field({}, description="The product's word to the model's, many to one.")
+    write: dict[str, Scalar] = Field({}, description="The model's word to the one that is sent for it.")
+
+
+class Param(Words):
+    """An argument of an operation. Its name is what `$name` and `{name}` refer to."""
+
+    shorthand = "type"
+    type: Literal["string", "integer", "number", "boolean", "array", "object"] | None = None
+    description: str = ""
+    field: str | None = Field(None, description="The field whose type, words and description it takes.")
+    required: bool | None = None
+    enum: list[Scalar] = []
+    default: Any = None
+    items: dict[str, Any] | None = None
+    properties: dict[str, Any] | None = None
+    pattern: str | None = None
+    format: str | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    min_length: int | None = Field(None, ge=0)
+    max_length: int | None = Field(None, ge=0)
+    x_mcp_header: str | None = Field(
+        None, alias="x-mcp-header", description="The HTTP header that mirrors it, after `Mcp-Param-`."
+    )
+
+
+class Media(Words):
+    """Bytes with their type."""
+
+    data: str = Field(description="Base64 text, or {{ body }} of an answer.")
+    mime_type: str
+
+
+class Embedded(Words):
+    """A resource inside a result: text or data."""
+
+    uri: str
+    mime_type: str = "text/plain"
+    text: str | None = None
+    data: str | None = None
+
+
+class Content(Words):
+    """One content block: exactly one of text, image, audio and resource."""
+
+    shorthand = "text"
+    text: str | None = None
+    image: Media | None = None
+    audio: Media | None = None
+    resource: Embedded | None = None
+
+
+class Progress(Words):
+    """Steps that are reported while it works."""
+
+    steps: list[int | float] = Field(min_length=1)
+    total: int | float | None = None
+
+
+class Elicit(Words):
+    """A form that the person is asked to fill in first."""
+
+    message: str
+    schema_: dict[str, Any] = Field(alias="schema", description="JSON Schema of the form.")
+    missing: str | None = Field(None, description="What the model is told when nobody can be asked.")
+
+
+class Annotations(Words):
+    """MCP's hints, where they differ from what `kind` says."""
+
+    read_only: bool | None = None
+    destructive: bool | None = None
+    idempotent: bool | None = None
+    open_world: bool | None = None
+
+
+class Operation(Words):
+    """One thing that can be done with an entity at this product."""
+
+    request: str | None = Field(None, description="METHOD and path, such as `GET /tickets/{id}`.")
+    kind: Literal["read", "write", "delete"] | None = Field(
+        None, description="From the method; to be given where they differ, such as a POST that searches."
+    )
+    title: str = ""
+    description: str = Field("", description="One plain sentence: verb, entity, then limits and formats.")
+    tool: str | None = Field(None, description="The tool's name, where the usual one does not fit.")
+    params: dict[str, Param] = {}
+    schema_: dict[str, Any] | None = Field(
+        None, alias="schema", description="JSON Schema 2020-12 of all arguments, passed on as it is."
+    )
+    query: dict[str, Tree] = {}
+    headers: dict[str, Scalar] = {}
+    body: Tree = Field(None, description="Sent as JSON.")
+    form: dict[str, Tree] | None = Field(None, description="Sent as application/x-www-form-urlencoded.")
+    text: Tree = Field(None, description="Sent as text/plain.")
+    items: Expression | None = Field(None, description="The list in the answer's body; makes it a list.")
+    item: Expression | None = Field(None, description="The one item in the answer's body.")
+    returns: str | None = Field(
+        None, description="The entity of the answer if another, or `id`, `raw` or `nothing`."
+    )
+    content: list[Content] | None = Field(None, description="The answer as MCP content blocks.")
+    if_match: bool = Field(False, description="Read first, send the ETag as If-Match.")
+    pagination: Pagination | None = None
+    timeout: Duration | None = None
+    annotations: Annotations | None = None
+    progress: Progress | None = None
+    elicit: Elicit | None = None
+
+
+class Source(Words):
+    """An entity at one connector."""
+
+    identity: str = Field("{id}", description="Made of fields: `{id}`, or `{owner}/{repo}#{number}`.")
+    fields: dict[str, SourceField] = {}
+    operations: dict[str, Operation] = {}
+
+
+class Entity(Words):
+    """A kind of thing: tickets, alerts, designs."""
+
+    model: str | None = Field(None, description="A built-in set of fields.")
+    title: str = ""
+    plural: str | None = None
+    fields: dict[str, ModelField] = Field({}, description="More fields than the model's, or others.")
+    sources: dict[str, Source] = Field({}, description="By connector.")
+
+
+# The rest -------------------------------------------------------------------------------------------------
+
+
+class Resource(Words):
+    """A resource that is declared, rather than an entity: text or bytes, or read from a connector."""
+
+    uri: str = Field(description="May hold {name}: then it is a template.")
+    title: str = ""
+    description: str = ""
+    mime_type: str = "text/plain"
+    text: str | None = None
+    data: str | None = Field(None, description="Base64 text.")
+    connector: str | None = None
+    request: str | None = None
+
+
+class PromptArgument(Words):
+    """An argument of a prompt."""
+
+    shorthand = "description"
+    description: str = ""
+    required: bool = True
+
+
+class Message(Content):
+    """A content block and who says it."""
+
+    role: Literal["user", "assistant"] = "user"
+
+
+class Prompt(Words):
+    """A prompt that people may pick."""
+
+    title: str = ""
+    description: str = ""
+    arguments: dict[str, PromptArgument] = {}
+    messages: list[Message] = Field(min_length=1)
+
+
+class File(Words):
+    """A tools.yaml."""
+
+    linkspan: Literal[1] = Field(description="The version of this language.")
+    name: str = Field(description="A short name for machines: a-z, 0-9 and -.")
+    title: str = ""
+    instructions: str = Field(description="What the model is told; Codex shows the first 250 characters.")
+    connectors: dict[str, Connector] = {}
+    entities: dict[str, Entity] = {}
+    resources: dict[str, Resource] = {}
+    prompts: dict[str, Prompt] = {}
+
+
+class ModelFile(Words):
+    """A built-in model."""
+
+    title: str
+    plural: str
+    fields: dict[str, ModelField]
+
+
+def json_schema() -> dict[str, Any]:
+    """Answer the JSON Schema (2020-12) of the language, for editors."""
+    schema = File.model_json_schema(by_alias=True)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Linkspan tools.yaml",
+    }
