@@ -25,5 +25,6 @@ def conformance() -> tuple[str, ...]:
 
 
 def inspector() -> tuple[str, ...]:
-    """The command of the MCP Inspector's command line."""
-    return (str(NODE), str(installed("@modelcontextprotocol/inspector-cli/build/index.js")))
+    """The command of the MCP Inspector, in its form for scripts; the server's URL or command follows."""
+    program = installed("@modelcontextprotocol/inspector/clients/launcher/build/index.js")
+    return (str(NODE), str(program), "--cli")
