@@ -29,6 +29,7 @@ from linkspan.store.audit import AuditWriter
 from linkspan.store.database import Database
 from linkspan.store.migrations import migrate
 from linkspan.store.sqlite import open_sqlite
+from linkspan.vault.redact import Redactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ async def build(
     *,
     catalog: Catalog | None = None,
     transport: Transport | None = None,
+    redactor: Redactor | None = None,
     clock: Callable[[], float] = time.time,
     random: Callable[[int], bytes] = os.urandom,
 ) -> App:
@@ -97,7 +99,7 @@ async def build(
         raise
     audit = AuditWriter(database)
     client = Client(transport or AiohttpTransport(EgressGuard(settings.egress)), clock=clock)
-    accounts = Accounts(database, vault, clock=clock, random=random)
+    accounts = Accounts(database, vault, clock=clock, random=random, redactor=redactor)
     gateway = Gateway(
         catalog or NO_CATALOG,
         accounts,

@@ -22,10 +22,11 @@ from linkspan.errors import InvalidArgument, NeedsReauth, NotFound
 from linkspan.vault.secret import Secret
 
 if TYPE_CHECKING:
-    from linkspan.accounts.accounts import Account, Accounts
+    from linkspan.accounts.accounts import Accounts
     from linkspan.accounts.principal import Tenant
     from linkspan.app import App
     from linkspan.spec.catalog import AuthMethod, Connector
+    from linkspan.store.accounts import Account
 
 
 @click.group()

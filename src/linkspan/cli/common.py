@@ -76,7 +76,7 @@ def settings_of(context: click.Context, **flags: object) -> Settings:
     """Answer the settings from the command's flags and the environment."""
     given = dict(context.find_root().params)
     named = {name: given.get(name) for name in ("home", "config", "database")}
-    return read_settings(**{**named, **flags})
+    return read_settings(None, **{**named, **flags})
 
 
 def near_config(settings: Settings) -> Path:

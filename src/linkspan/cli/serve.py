@@ -30,13 +30,13 @@ from linkspan.cli.common import settings_of
     help="Keep MCP sessions, for old clients that need elicitation or subscriptions; needs sticky routing.",
 )
 @click.pass_context
-def serve(context: click.Context, **flags: object) -> None:
+def serve(context: click.Context, /, **flags: object) -> None:
     """Serve MCP over HTTP: /t/TENANT/mcp for each tenant, with a bearer token of that tenant.
 
     tools.yaml is watched: a good edit is served within 2 seconds, a bad one is reported and the last good
     one goes on serving.
     """
-    from linkspan.app import serve as run
+    from linkspan.serving import serve as run
 
     sys.exit(run(settings_of(context, **flags)))
 
@@ -53,7 +53,7 @@ def serve(context: click.Context, **flags: object) -> None:
     help="Private networks or host:port that may be reached. [LINKSPAN_ALLOW_EGRESS]",
 )
 @click.pass_context
-def stdio(context: click.Context, **flags: str | None) -> None:
+def stdio(context: click.Context, /, **flags: str | None) -> None:
     """Serve MCP over standard input and output, for one tenant. Codex starts this by itself.
 
     What to put into Codex's configuration: linkspan codex-config

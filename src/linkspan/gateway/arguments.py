@@ -54,7 +54,7 @@ class ArgumentCheck:
         name = error.kind.name
         message = error.message if len(error.message) <= 300 else error.message[:299] + "…"
         if name == "required":
-            path, message = f"{path}.{error.kind.property}", "is required"
+            path, message = f"{path}.{error.kind.as_dict()['property']}", "is required"
         elif name == "additionalProperties":
             unknown = [str(word) for word in error.kind.as_dict()["unexpected"]]
             path = f"{path}.{unknown[0]}" if len(unknown) == 1 else path

@@ -60,3 +60,7 @@ class Blocks:
 
     blocks: list[dict[str, Any]] = field(default_factory=list)
     account: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{"content": […]}`."""
+        return {"content": self.blocks}

@@ -1,0 +1,123 @@
+"""A write that comes twice is done once: Codex repeats a call after 401 and 404, with the same call id."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from linkspan import errors
+from linkspan.accounts.principal import Principal
+from linkspan.gateway.calls import CallInfo
+from linkspan.gateway.results import Blocks, Item, Page
+from linkspan.spec.catalog import Tool
+from linkspan.store import calls
+from linkspan.store.database import Database
+from linkspan.vault.seal import Vault
+
+LEASE = 120.0
+"""Seconds a write may take before its outcome counts as unknown: two time-outs and the rate-limit budget."""
+_POLL = 0.1
+_PURPOSE = "call"
+_NOTHING_DONE = (
+    errors.InvalidArgument,
+    errors.NotLinked,
+    errors.NeedsReauth,
+    errors.Forbidden,
+    errors.NotFound,
+    errors.Conflict,
+    errors.RateLimited,
+    errors.EgressRefused,
+)
+"""Errors after which nothing was changed, so that the call may be made again."""
+_BY_CODE = {error.code: error for error in errors.LinkspanError.__subclasses__()}
+Answer = Page | Item | Blocks
+
+
+class Once:
+    """Remembers writes by tenant, principal, Codex thread and call id, tool and arguments, for a day.
+
+    Several tool calls of one piece of code-mode script share a call id, so the tool and the arguments belong
+    to what is remembered.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        *,
+        clock: Callable[[], float],
+        random: Callable[[int], bytes],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._clock = clock
+        self._random = random
+        self._sleep = sleep
+
+    async def run(
+        self,
+        principal: Principal,
+        tool: Tool,
+        arguments: Mapping[str, Any],
+        info: CallInfo,
+        work: Callable[[], Awaitable[Answer]],
+    ) -> Answer:
+        """Do the work, or answer what came of it when it was done before.
+
+        A call whose outcome nobody knows (its process died in the middle) raises `Conflict`, never a second
+        write.
+        """
+        digest = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()
+        key = hashlib.sha256(f"{info.thread_id}\0{info.call_id}\0{tool.name}\0{digest}".encode()).hexdigest()
+        caller = f"{principal.kind}:{principal.subject}"
+        call = calls.Call(principal.tenant, caller, key, tool.name, digest)
+        owner = self._random(12).hex()
+        while True:
+            begun = await calls.begin(self._database, call, owner=owner, now=self._clock(), lease=LEASE)
+            if not isinstance(begun, calls.Running):
+                break
+            await self._sleep(_POLL)
+        match begun:
+            case calls.First():
+                return await self._first(call, begun, work)
+            case calls.Done(answer):
+                return self._again(call, answer)
+            case _:
+                raise errors.Conflict(
+                    "this call was begun before and its outcome is not known: it may have been done"
+                )
+
+    async def _first(
+        self, call: calls.Call, first: calls.First, work: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        try:
+            answer = await work()
+        except _NOTHING_DONE:
+            await calls.forget(self._database, call, first)
+            raise
+        except errors.LinkspanError as error:
+            await self._keep(call, first, {"error": [error.code, error.message, error.upstream_status]})
+            raise
+        match answer:
+            case Item():
+                await self._keep(call, first, {"item": [answer.result, answer.account]})
+            case Blocks():
+                await self._keep(call, first, {"blocks": [answer.blocks, answer.account]})
+        return answer
+
+    async def _keep(self, call: calls.Call, first: calls.First, outcome: dict[str, Any]) -> None:
+        sealed = self._vault.seal(_PURPOSE, call.tenant, call.id, json.dumps(outcome, default=str).encode())
+        await calls.finish(self._database, call, first, sealed)
+
+    def _again(self, call: calls.Call, sealed: bytes) -> Answer:
+        outcome = json.loads(self._vault.open(_PURPOSE, call.tenant, call.id, sealed))
+        if "item" in outcome:
+            return Item(*outcome["item"])
+        if "blocks" in outcome:
+            return Blocks(*outcome["blocks"])
+        code, message, status = outcome["error"]
+        raise _BY_CODE[code](message, upstream_status=status)

@@ -1,0 +1,169 @@
+"""`linkspan serve`: one process, one port, all tenants."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+import uuid
+from collections.abc import Callable
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from linkspan.accounts.principal import Principal, Tenant
+from linkspan.app import App, build, config_path, load_catalog
+from linkspan.errors import ConfigurationError, LinkspanError, NotFound
+from linkspan.mcp_server.http import McpEndpoint
+from linkspan.mcp_server.hub import Hub
+from linkspan.mcp_server.methods import Methods
+from linkspan.reload import Reloader
+from linkspan.settings import Settings
+from linkspan.spec.catalog import Catalog
+from linkspan.vault.redact import Redactor
+from linkspan.web.asgi import Front
+from linkspan.web.health import health_routes
+
+log = logging.getLogger("linkspan")
+GRACE = 30
+"""Seconds that calls in flight get to end when the process is stopped."""
+
+
+class Serving:
+    """An application and its ASGI face, for `serve` and `demo`."""
+
+    def __init__(self, app: App, *, reloader: Reloader | None = None) -> None:
+        self.app = app
+        self.hub = Hub()
+        self.reloader = reloader
+        self.methods = Methods(
+            app.gateway,
+            new_id=lambda: uuid.uuid4().hex,
+            clock=time.monotonic,
+            max_result_bytes=app.settings.max_result_bytes,
+        )
+        self.endpoint = McpEndpoint(self.methods, self._authenticate, app.settings, hub=self.hub)
+        rest = Starlette(
+            routes=health_routes(self.readiness), exception_handlers={HTTPException: _told, Exception: _fault}
+        )
+        self.asgi: ASGIApp = Front(self.endpoint, self.endpoint.metadata, rest)
+
+    async def _authenticate(self, token: str, tenant: str) -> Principal:
+        return await self.app.tokens.authenticate(token, Tenant(tenant))
+
+    def replace_catalog(self, catalog: Catalog) -> None:
+        """Serve another catalog, and tell those who listen."""
+        self.app.gateway.replace_catalog(catalog)
+        self.hub.lists_changed()
+
+    async def readiness(self) -> dict[str, object]:
+        """Answer what `/readyz` shows: whether the store answers, and whether the file is good."""
+        try:
+            await self.app.database.query("SELECT 1 AS one")
+        except LinkspanError as error:
+            return {"ready": False, "why": error.message}
+        bad = self.reloader is not None and self.reloader.error is not None
+        return {"ready": True, "tools_yaml": "last edit has mistakes, see the log" if bad else "good"}
+
+
+async def _told(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 404:
+        told: LinkspanError = NotFound("there is nothing at this address", hint="MCP is at /t/TENANT/mcp.")
+        return JSONResponse(told.to_dict(), status_code=404)
+    return JSONResponse({"error": {"code": "invalid_argument", "status": status}}, status_code=status)
+
+
+async def _fault(_request: Request, _error: Exception) -> Response:
+    return JSONResponse({"error": {"code": "internal", "status": 500}}, status_code=500)
+
+
+def configure_logging(redactor: Redactor) -> None:
+    """Log to standard error, one line a record, secrets masked."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(redactor)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for noisy in ("aiohttp", "asyncio", "httpx2", "httpcore2", "uvicorn.access", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGINT or SIGTERM; answer the exit code."""
+    redactor = Redactor()
+    configure_logging(redactor)
+    catalog = load_catalog(settings)
+    try:
+        runner = uvicorn_runner()
+        runner(run_server(settings, catalog, redactor))
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def uvicorn_runner() -> Callable[..., None]:
+    """Answer `asyncio.run` on uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run
+    return uvloop.run
+
+
+async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -> None:
+    """Open everything, serve, and close in order: the port, the calls in flight, the store."""
+    app = await build(settings, catalog=catalog, redactor=redactor)
+    serving = Serving(app)
+    serving.reloader = Reloader(
+        [config_path(settings)], lambda: load_catalog(settings), serving.replace_catalog
+    )
+    server = make_server(serving.asgi, settings)
+    watching = asyncio.create_task(serving.reloader.run())
+    try:
+        await _announce(serving, settings)
+        await server.serve()
+        if not server.started:
+            raise ConfigurationError(
+                f"cannot listen on {settings.host}:{settings.port}",
+                hint="Is another one running? Choose another port with --port.",
+            )
+    finally:
+        watching.cancel()
+        await app.aclose()
+
+
+def make_server(asgi: ASGIApp, settings: Settings) -> uvicorn.Server:
+    """Answer the HTTP server, not started."""
+    config = uvicorn.Config(
+        asgi,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE,
+        h11_max_incomplete_event_size=65_536,
+    )
+    return uvicorn.Server(config)
+
+
+async def _announce(serving: Serving, settings: Settings) -> None:
+    catalog = serving.app.catalog
+    base = settings.public_url or f"http://{settings.host}:{settings.port}"
+    tenants = [tenant.name for tenant in await serving.app.tenants.list()]
+    log.info(
+        "serving %d tools of %s at %s/t/TENANT/mcp; %s",
+        len(catalog.tools),
+        ", ".join(catalog.connectors) or "no connector",
+        base,
+        f"tenants: {', '.join(tenants[:20])}" if tenants else "no tenants yet: linkspan tenant add NAME",
+    )
