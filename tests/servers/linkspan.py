@@ -1,0 +1,99 @@
+"""Linkspan as an operator uses it: its command, from outside, with a home of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+
+from tests.servers.serving import LOOPBACK, free_port, running
+
+PROGRAM: Final = Path(sys.executable).with_name("linkspan")
+SECRET: Final = "SECRET_FOR_TESTS"
+
+
+@dataclass(frozen=True)
+class Linkspan:
+    """One home and its tools.yaml; loopback may be reached, everything else is as installed."""
+
+    home: Path
+    config: Path
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every command of it is started with."""
+        own = {
+            "LINKSPAN_HOME": str(self.home),
+            "LINKSPAN_CONFIG": str(self.config),
+            "LINKSPAN_ALLOW_EGRESS": f"{LOOPBACK}/32",
+        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("LINKSPAN_")}
+        return {**kept, **own, **self.extra}
+
+    def run(
+        self, *words: str, exit_code: int = 0, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> str:
+        """Run one command and answer what it printed; any other exit code is an `AssertionError`."""
+        done = subprocess.run(
+            [str(PROGRAM), *words],
+            env={**self.environment, **(env or {})},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        output = f"{done.stdout}{done.stderr}" if exit_code else done.stdout
+        assert done.returncode == exit_code, f"linkspan {' '.join(words)}:\n{done.stdout}{done.stderr}"
+        return output
+
+    def add_tenant(self, tenant: str) -> None:
+        """Add a tenant."""
+        self.run("tenant", "add", tenant)
+
+    def link(self, tenant: str, connector: str, *, username: str, password: str, **settings: str) -> str:
+        """Link an account by user name and password; answers its id."""
+        pairs = [word for name, value in settings.items() for word in ("--setting", f"{name}={value}")]
+        words = ["account", "link", connector, "--tenant", tenant, "--username", username, *pairs]
+        printed = self.run(*words, "--secret-env", SECRET, "--json", env={SECRET: password})
+        return str(json.loads(printed)["id"])
+
+    def create_token(self, tenant: str, *words: str) -> tuple[str, str]:
+        """Create a token; answers its id and its text."""
+        made = json.loads(self.run("token", "create", "--tenant", tenant, *words, "--json"))
+        return made["id"], made["token"]
+
+    def codex_config(self, *words: str) -> Mapping[str, Mapping[str, Any]]:
+        """The `[mcp_servers.…]` tables that `linkspan codex-config` tells a person to paste."""
+        printed = self.run("codex-config", *words)
+        lines = printed.splitlines()
+        first = next(index for index, line in enumerate(lines) if line.startswith("[mcp_servers."))
+        last = next(index for index in range(first, len(lines)) if not lines[index])
+        tables: Mapping[str, Mapping[str, Any]] = tomllib.loads("\n".join(lines[first:last]))["mcp_servers"]
+        return tables
+
+    @contextlib.contextmanager
+    def serve(self, *, log: Path, port: int | None = None) -> Iterator[str]:
+        """Run `linkspan serve` until the block ends; yields its base URL."""
+        port = port or free_port()
+        url = f"http://{LOOPBACK}:{port}"
+
+        def ready() -> bool:
+            with contextlib.suppress(httpx2.TransportError):
+                return httpx2.get(f"{url}/readyz").is_success
+            return False
+
+        command: list[str | Path] = [PROGRAM, "serve", "--port", str(port)]
+        with running(command, log=log, env=self.environment, ready=ready):
+            yield url
