@@ -131,7 +131,7 @@ def decode(response: Response) -> Any:
 
 
 def text_of(body: bytes, content_type: str = "") -> str:
-    """Read bytes as text: by the charset that is named, else as UTF-8 with or without its mark, else Latin-1."""
+    """Read bytes as text: by the charset that is named, else as UTF-8 (marked or not), else as Latin-1."""
     named = _CHARSET.search(content_type)
     for charset in (named.group(1) if named else "utf-8", "utf-8", "cp1252"):
         try:

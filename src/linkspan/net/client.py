@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
-from linkspan.errors import EgressRefused, RateLimited, UpstreamError, UpstreamTimeout
-from linkspan.net.limits import RateLimit, read_rate_limit, retry_after
+from linkspan.errors import NeedsReauth, RateLimited, UpstreamError, UpstreamTimeout
+from linkspan.net.limits import RateLimit, in_words, read_rate_limit, retry_after
 from linkspan.net.messages import ConnectionFailed, Request, Response, Transport
 from linkspan.net.urls import origin_of, resolve
 
@@ -28,10 +28,12 @@ UNTOLD_WAIT = 30.0
 """Seconds that a caller is told to wait when the product refused a call and named no time."""
 UNKNOWN_OUTCOME = "It is not known whether the change was made: read it back before trying again."
 
-LimitRule = Callable[[Response], float | Literal[False] | None]
-"""A connector's rule for "too many calls": seconds to wait, None when it is one without a time, or False."""
+LimitRule = Callable[[Response], float | str | bool | None]
+"""A connector's rule for "too many calls": False when an answer is none; else seconds to wait, or a text as
+in Retry-After; None or True when no time is told beyond the headers."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PASSING = frozenset({"name", "refused", "unreachable", "lost"})
 _UNAVAILABLE = frozenset({502, 503, 504})
 
 
@@ -80,21 +82,23 @@ class Client:
         `budget` for everything beside it: no call takes longer than both together. `rate_limited` adds to
         what is understood by itself: status 429, and 403 with nothing remaining.
 
-        An answer of any status is an answer. Raises `RateLimited` when the product wants more patience than
-        the budget has, `UpstreamError` for a redirect that is not followed, and `ConnectionFailed`,
-        `EgressRefused`, `TooLarge` and `UpstreamTimeout` for want of an answer.
+        An answer of any status is an answer. Raises `NeedsReauth` for another origin, `RateLimited` when the
+        product wants more patience than the budget has, `UpstreamError` for a redirect that is not followed,
+        and `ConnectionFailed`, `EgressRefused`, `TooLarge` and `UpstreamTimeout` for want of an answer.
         """
         if origin_of(request.url) not in origins:
-            raise EgressRefused(
-                f"Requests to {origin_of(request.url)} are not part of this account",
-                hint="Link the account again for the new address.",
+            raise NeedsReauth(
+                f"The account was not linked for {origin_of(request.url)}; nothing was sent",
+                hint="Link it again for this address, or put base_url back.",
             )
         began = self._clock()
         outcome = await self._attempt(request, timeout, repeatable=repeatable)
-        if isinstance(outcome, Response) and outcome.status < 300:
-            wait = rate_limited(outcome) if rate_limited is not None else False
-            if wait is False:
-                return Reply(outcome, read_rate_limit(outcome.headers, began))
+        if (
+            isinstance(outcome, Response)
+            and outcome.status < 300
+            and (rate_limited is None or rate_limited(outcome) is False)
+        ):
+            return Reply(outcome, read_rate_limit(outcome.headers, began))
         call = _Call(request, repeatable, origins, sensitive_headers, timeout, budget, rate_limited, began)
         return await self._go_on(call, outcome)
 
@@ -122,18 +126,19 @@ class Client:
             now = self._clock()
             if isinstance(outcome, ConnectionFailed):
                 wait = self._backoff(call)
-                if (outcome.sent and not call.repeatable) or not call.may_wait(wait, now):
+                repeatable = outcome.reason in _PASSING and (call.repeatable or not outcome.sent)
+                if not repeatable or not call.may_wait(wait, now):
                     raise outcome
-            elif (limit := call.limit(outcome, now)) is not False:
-                wait = limit if limit is not None else self._backoff(call, 1.0)
+            elif (told := call.limit(outcome, now)) is not False:
+                # A little later than told: clocks differ, and others were told the same.
+                wait = self._backoff(call, 1.0) if told is None else told + self._backoff(call)
                 if not call.may_wait(wait, now):
-                    raise _rate_limited(outcome, limit, now)
+                    raise _rate_limited(outcome, told, now)
             elif outcome.status in _REDIRECTS and "location" in outcome.headers:
                 call.follow(outcome)
                 wait = None
             elif outcome.status in _UNAVAILABLE and call.repeatable:
-                told = retry_after(outcome.headers, now)
-                wait = told if told is not None else self._backoff(call)
+                wait = max(self._backoff(call), retry_after(outcome.headers.get("retry-after"), now) or 0.0)
                 if not call.may_wait(wait, now):
                     return Reply(outcome, read_rate_limit(outcome.headers, now))
             else:
@@ -185,12 +190,11 @@ class _Call:
 
     def limit(self, response: Response, now: float) -> float | Literal[False] | None:
         """Answer how long the product wants us to wait, None when it names no time, False if it does not."""
-        told: float | Literal[False] | None = self.rule(response) if self.rule is not None else False
-        if told is False and not _is_limit(response):
+        told = self.rule(response) if self.rule is not None else False
+        if told is False and not _is_limit(response, now):
             return False
-        if told is False or told is None:
-            return retry_after(response.headers, now)
-        return max(0.0, told)
+        named = None if isinstance(told, bool) else retry_after(told, now)
+        return named if named is not None else retry_after(response.headers, now)
 
     def follow(self, response: Response) -> None:
         """Turn a redirect into the next request (RFC 9110 §15.4), or raise `UpstreamError`."""
@@ -225,14 +229,12 @@ def _redirect(response: Response, here: str, what: str) -> UpstreamError:
     )
 
 
-def _is_limit(response: Response) -> bool:
-    """429 (RFC 6585 §4), and GitHub's 403 with nothing remaining or with a time."""
-    if response.status == 429:
-        return True
-    headers = response.headers
-    return response.status == 403 and (
-        headers.get("x-ratelimit-remaining") == "0" or "retry-after" in headers
-    )
+def _is_limit(response: Response, now: float) -> bool:
+    """429 (RFC 6585 §4), and a 403 with a time or with nothing remaining, as GitHub answers."""
+    if response.status != 403:
+        return response.status == 429
+    limit = read_rate_limit(response.headers, now)
+    return "retry-after" in response.headers or (limit is not None and limit.remaining == 0)
 
 
 def _rate_limited(response: Response, wait: float | None, now: float) -> RateLimited:
@@ -251,13 +253,3 @@ def _rate_limited(response: Response, wait: float | None, now: float) -> RateLim
         retry_after=wait,
         upstream_status=response.status,
     )
-
-
-def in_words(seconds: float) -> str:
-    """Say a duration as people do, rounded up: `12 minutes`."""
-    whole = max(1, -int(-seconds // 1))
-    for size, word in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
-        if whole >= 2 * size or whole == size:
-            count = -(-whole // size)
-            return f"{count} {word}{'s' if count > 1 else ''}"
-    return f"{whole} second{'s' if whole > 1 else ''}"

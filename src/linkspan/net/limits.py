@@ -1,9 +1,55 @@
-"""Any vendor's rate-limit headers, and Retry-After in all its forms."""
+"""Any vendor's rate-limit headers, and Retry-After in all its forms.
+
+There is a standard for waiting (RFC 9110 §10.2.3), a draft for limits (draft-ietf-httpapi-ratelimit-headers),
+and what every vendor does: seconds, milliseconds, epochs, dates of every shape, Go durations; one limit or
+several at once. The names follow a pattern, though: a word or two, `ratelimit`, and what it is about. So no
+vendor is named here. Nothing raises, nothing is negative, and no wait is longer than a day.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+LONGEST = 86_400.0
+"""Seconds that a wait is cut to: who is told to come back in a year asks again tomorrow."""
+
+_EPOCH = 1_000_000_000.0
+"""From here on a number is a point in time (September 2001) and not a duration (32 years)."""
+_WAITS = ("retry-after", "x-retry-after", "retryafter", "x-ratelimit-retry-after")
+_WAITS_MS = ("retry-after-ms", "x-ms-retry-after-ms")
+_KINDS = {
+    "limit": "limit",
+    "total": "limit",
+    "max": "limit",
+    "q": "limit",
+    "remaining": "remaining",
+    "r": "remaining",
+    "reset": "reset",
+    "resets": "reset",
+    "next": "reset",
+    "t": "reset",
+}
+_UNITS = {
+    **dict.fromkeys(("d", "day", "days"), 86_400.0),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3_600.0),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("ms", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(("us", "µs", "μs"), 1e-6),
+    "ns": 1e-9,
+}
+_UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
+_AMOUNT = re.compile(rf"(\d+(?:\.\d*)?|\.\d+)\s*({_UNIT})\s*")
+_DURATION = re.compile(rf"(?:{_AMOUNT.pattern})+")
+_INTEGER = re.compile(r"\s*(\d{1,15})(?![\d])")
+_PAIR = re.compile(r"([a-z][\w-]*)\s*=\s*\"?([^\s\",;]+)", re.IGNORECASE)
+_NAME = re.compile(r"\s*(?:\"([^\"]*)\"|([a-z*][\w*.:/-]*)(?!\s*=))\s*;", re.IGNORECASE)
+_ZONE = re.compile(r"(?:(?<=\s)GMT)?([+-]\d{2}):?(\d{2})\s*(?:\([^)]*\))?\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,19 +61,186 @@ class RateLimit:
     reset_at: float | None = None
 
 
+@dataclass(slots=True)
+class _Window:
+    """One of the limits that an answer tells of; `reset` is in seconds from now."""
+
+    limit: int | None = None
+    remaining: int | None = None
+    reset: float | None = None
+
+    def tightness(self) -> tuple[bool, float]:
+        """Sort the window that will be used up first to the front."""
+        if self.remaining is None:
+            return True, 0.0
+        return False, self.remaining / self.limit if self.limit else float(self.remaining)
+
+
 def read_rate_limit(headers: Mapping[str, str], now: float) -> RateLimit | None:
     """Answer what the headers of an answer say about a limit, or None when they say nothing.
 
-    Header names are in lower case; `now` is in epoch seconds.
+    Of several limits (per minute and day, requests and tokens) it is the one closest to its end. Header
+    names are in lower case; `now` is in epoch seconds.
     """
-    return None
+    for name in headers:
+        if "rate" in name and "limit" in name:
+            break
+    else:
+        return None
+    windows = [window for window in _windows(headers, now).values() if window != _Window()]
+    if not windows:
+        return None
+    window = min(windows, key=_Window.tightness)
+    return RateLimit(window.limit, window.remaining, None if window.reset is None else now + window.reset)
 
 
 def retry_after(told: Mapping[str, str] | str | float | None, now: float) -> float | None:
-    """Answer how many seconds to wait, from a header value or from all headers; None when nobody says."""
-    text = told.get("retry-after") if isinstance(told, Mapping) else told
+    """Answer how many seconds to wait, or None when nobody says or it cannot be read.
+
+    Takes the headers of an answer that refused a call (names in lower case), or one value in any form. In
+    headers it is Retry-After, else the time at which every limit that is used up is fresh again. `now` is in
+    epoch seconds; where the headers have a `Date`, points in time are compared with that.
+    """
+    if not isinstance(told, Mapping):
+        return _wait(str(told), now) if told is not None else None
+    for name in _WAITS_MS:
+        if name in told and (milliseconds := _number(told[name])) is not None and milliseconds >= 0:
+            return min(milliseconds / 1000, LONGEST)
+    there = _their_now(told, now)
+    for name in _WAITS:
+        if name in told and (seconds := _wait(told[name], there)) is not None:
+            return seconds
+    windows = _windows(told, there).values()
+    spent = [window.reset for window in windows if window.remaining == 0 and window.reset is not None]
+    if not spent and all(window.remaining is None for window in windows):
+        spent = [window.reset for window in windows if window.reset is not None]
+    return max(spent, default=None)
+
+
+def in_words(seconds: float) -> str:
+    """Say a duration as people do, rounded up: `12 minutes`."""
+    whole = max(1, math.ceil(seconds))
+    for size, word in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if whole >= 2 * size or whole == size:
+            return _counted(-(-whole // size), word)
+    return _counted(whole, "second")
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'s' if count > 1 else ''}"
+
+
+def _windows(headers: Mapping[str, str], now: float) -> dict[str, _Window]:
+    """Gather what belongs together: `x-ratelimit-limit-tokens` and `x-ratelimit-reset-tokens`."""
+    windows: dict[str, _Window] = {}
+    for name, value in headers.items():
+        if "rate" not in name or "limit" not in name:
+            continue
+        vendor, found, rest = name.replace("rate-limit", "ratelimit").partition("ratelimit")
+        if not found:
+            continue
+        kind, subject = _kind(rest) if rest else ("limit" if value.strip().isdecimal() else None, "")
+        if kind is not None:
+            _note(windows.setdefault(f"{vendor}|{subject}", _Window()), kind, value, now)
+        elif "=" in value:
+            for policy, key, told in _members(value):
+                subject = policy or rest.removeprefix("-policy")
+                _note(windows.setdefault(f"{vendor}|{subject}", _Window()), key, told, now)
+    return windows
+
+
+def _kind(rest: str) -> tuple[str | None, str]:
+    """Tell of a header name's end what it counts, and what is counted: `-remaining-tokens`."""
+    words = [word for word in rest.split("-") if word]
+    for word in words:
+        kind = _KINDS.get(word) if len(word) > 1 else None
+        if kind is not None:
+            others = [other for other in words if other != word and other not in {"after", "at", "time"}]
+            return kind, "-".join(others)
+    return None, rest
+
+
+def _members(value: str) -> Iterator[tuple[str, str, str]]:
+    """Read `"burst";r=50;t=30, "daily";r=9` (RFC 9651) and `limit=100, remaining=50, reset=5`."""
+    policy = ""
+    for member in value.split(","):
+        named = _NAME.match(member)
+        if named is not None:
+            policy = f"={named.group(1) or named.group(2)}"
+        for key, told in _PAIR.findall(member):
+            kind = _KINDS.get(key.lower())
+            if kind is not None:
+                yield policy, kind, told
+
+
+def _note(window: _Window, kind: str, value: str, now: float) -> None:
+    """Keep the first value of a kind that can be read."""
+    if kind == "reset":
+        window.reset = window.reset if window.reset is not None else _wait(value, now)
+        return
+    count = _INTEGER.match(value)
+    if count is None:
+        return
+    if kind == "limit":
+        window.limit = window.limit if window.limit is not None else int(count.group(1))
+    else:
+        window.remaining = window.remaining if window.remaining is not None else int(count.group(1))
+
+
+def _wait(value: str, now: float) -> float | None:
+    """Read a wait in any form; None for what is none."""
+    text = value.strip().partition(",")[0].strip() if value[:1].isdigit() else value.strip()
+    if not text or len(text) > 100:
+        return None
+    number = _number(text)
+    if number is not None:
+        return _bounded(_from_number(number, now))
+    lower = text.lower()
+    if _DURATION.fullmatch(lower):
+        return _bounded(sum(float(amount) * _UNITS[unit] for amount, unit in _AMOUNT.findall(lower)))
+    moment = _moment(text)
+    return _bounded(max(0.0, moment - now)) if moment is not None else None
+
+
+def _from_number(number: float, now: float) -> float:
+    """Seconds, or a point in time as seconds, milliseconds, microseconds or nanoseconds since 1970."""
+    if number < _EPOCH:
+        return number
+    while number >= _EPOCH * 100:
+        number /= 1000
+    return max(0.0, number - now)
+
+
+def _bounded(seconds: float) -> float | None:
+    return min(seconds, LONGEST) if seconds >= 0 else None
+
+
+def _number(text: str) -> float | None:
     try:
-        seconds = float(text) if text is not None else None
+        number = float(text)
     except ValueError:
         return None
-    return None if seconds is None or not 0 <= seconds <= 86_400 else seconds
+    return number if math.isfinite(number) else None
+
+
+def _moment(text: str) -> float | None:
+    """Read a date: RFC 9110 §5.6.7 in its three forms, ISO 8601, and what JavaScript and Ruby print."""
+    plain = _ZONE.sub(r" \1\2", text)
+    for read, form in ((datetime.fromisoformat, text), (_spaced_iso, plain), (parsedate_to_datetime, plain)):
+        try:
+            moment = read(form)
+            return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, TypeError, OverflowError, IndexError):
+            continue
+    return None
+
+
+def _spaced_iso(text: str) -> datetime:
+    return datetime.fromisoformat(re.sub(r"\s+(?=[+-]\d{4}\Z)", "", text))
+
+
+def _their_now(headers: Mapping[str, str], now: float) -> float:
+    """Answer what the vendor's clock said, since its points in time are told by it."""
+    told = headers.get("date")
+    moment = _moment(told) if told and len(told) <= 100 else None
+    return moment if moment is not None else now

@@ -41,7 +41,7 @@ class ConnectionFailed(UpstreamError):
         self,
         message: str,
         *,
-        reason: Literal["name", "refused", "unreachable", "tls", "lost", "unreadable"],
+        reason: Literal["name", "refused", "unreachable", "timeout", "tls", "lost", "unreadable"],
         sent: bool,
         hint: str | None = None,
     ) -> None:

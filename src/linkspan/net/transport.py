@@ -151,7 +151,7 @@ class _GuardedConnector(aiohttp.BaseConnector):
         except TimeoutError as error:
             raise ConnectionFailed(
                 f"{host} could not be reached within {CONNECT_TIMEOUT:g} seconds",
-                reason="unreachable",
+                reason="timeout",
                 sent=False,
             ) from error
 
