@@ -18,6 +18,8 @@ import uvloop
 
 NUMBER = b"10000000"
 """Where a request's number goes in the prepared bytes."""
+SETTLE = 0.05
+"""Seconds between the last connection and the first request: a server accepts while it is not busy."""
 
 
 class Run:
@@ -59,10 +61,10 @@ class Connection(asyncio.Protocol):
         self.parts: list[bytes] = []
         self.head = b""
         self.missing: int | None = None
+        self.started = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        self.send()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.started:
@@ -131,10 +133,15 @@ async def measure(plan: dict[str, Any]) -> dict[str, Any]:
         if not left:
             finished.set()
 
+    callers = []
+    for _ in range(plan["concurrency"]):
+        _, caller = await loop.create_connection(lambda: Connection(run, done), "127.0.0.1", plan["port"])
+        callers.append(caller)
+    await asyncio.sleep(SETTLE)
     started = time.perf_counter()
     run.deadline = started + plan["seconds"]
-    for _ in range(plan["concurrency"]):
-        await loop.create_connection(lambda: Connection(run, done), "127.0.0.1", plan["port"])
+    for caller in callers:
+        caller.send()
     await asyncio.wait_for(finished.wait(), plan["seconds"] + 60)
     elapsed = time.perf_counter() - started
     ordered = sorted(run.latencies) or [float("nan")]
