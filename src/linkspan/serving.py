@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from linkspan.accounts.principal import Principal, Tenant
@@ -37,10 +39,10 @@ GRACE = 30
 class Serving:
     """An application and its ASGI face, for `serve` and `demo`."""
 
-    def __init__(self, app: App, *, reloader: Reloader | None = None) -> None:
+    def __init__(self, app: App, *, routes: Sequence[BaseRoute] = ()) -> None:
         self.app = app
         self.hub = Hub()
-        self.reloader = reloader
+        self.reloader: Reloader | None = None
         self.methods = Methods(
             app.gateway,
             new_id=lambda: uuid.uuid4().hex,
@@ -49,7 +51,8 @@ class Serving:
         )
         self.endpoint = McpEndpoint(self.methods, self._authenticate, app.settings, hub=self.hub)
         rest = Starlette(
-            routes=health_routes(self.readiness), exception_handlers={HTTPException: _told, Exception: _fault}
+            routes=[*health_routes(self.readiness), *routes],
+            exception_handlers={HTTPException: _told, Exception: _fault},
         )
         self.asgi: ASGIApp = Front(self.endpoint, self.endpoint.metadata, rest)
 
@@ -98,11 +101,8 @@ def serve(settings: Settings) -> int:
     redactor = Redactor()
     configure_logging(redactor)
     catalog = load_catalog(settings)
-    try:
-        runner = uvicorn_runner()
-        runner(run_server(settings, catalog, redactor))
-    except KeyboardInterrupt:
-        pass
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn_runner()(run_server(settings, catalog, redactor))
     return 0
 
 

@@ -22,6 +22,11 @@ class EgressAllowance:
     networks: tuple[Network, ...] = ()
     hosts: frozenset[tuple[str, int]] = frozenset()
 
+    def __str__(self) -> str:
+        """Answer what `parse_egress` reads."""
+        pairs = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in sorted(self.hosts))
+        return ",".join([*map(str, self.networks), *pairs])
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -55,7 +60,7 @@ class Settings:
         return self.home / "keys"
 
 
-def read_settings(environ: Mapping[str, str] | None = None, **flags: object) -> Settings:
+def read_settings(environ: Mapping[str, str] | None = None, /, **flags: object) -> Settings:
     """Answer the settings: flags that are not None win over the environment.
 
     Raises `ConfigurationError` that names the variable and what it takes.

@@ -30,6 +30,8 @@ def stdio_config(settings: Settings, name: str, tenant: str | None) -> tuple[str
         env["LINKSPAN_CONFIG"] = str(settings.config)
     if tenant is not None:
         env["LINKSPAN_TENANT"] = tenant
+    if str(settings.egress):
+        env["LINKSPAN_ALLOW_EGRESS"] = str(settings.egress)
     table = ", ".join(f"{key} = {json.dumps(value)}" for key, value in env.items())
     part = (
         f"[mcp_servers.{name}]\n"

@@ -1,0 +1,238 @@
+"""`linkspan demo`: the sample desk and Linkspan, two customers linked, and what to paste into Codex."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from linkspan import spec
+from linkspan.accounts.principal import Tenant
+from linkspan.app import App, build
+from linkspan.cli.codex import http_config, stdio_config
+from linkspan.errors import ConfigurationError, Conflict, LinkspanError
+from linkspan.reload import Reloader
+from linkspan.serving import Serving, configure_logging, make_server, uvicorn_runner
+from linkspan.settings import DEFAULT_PORT, Settings, parse_egress
+from linkspan.vault.redact import Redactor
+from linkspan.web.pages import page, static_files
+
+TENANTS = ("acme", "globex")
+DESK_PORT = 8650
+CONNECTOR = "desk"
+SUBJECT = "codex-demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The sample product as it runs: its address, and a token of its `codex` user per organisation."""
+
+    url: str
+    tokens: Mapping[str, str]
+    process: asyncio.subprocess.Process
+
+
+def run(settings: Settings, example: Path, config: Path) -> int:
+    """Run the demo until it is interrupted; answer the exit code."""
+    redactor = Redactor()
+    configure_logging(redactor)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn_runner()(_run(settings, example, config, redactor))
+    return 0
+
+
+async def _run(settings: Settings, example: Path, config: Path, redactor: Redactor) -> None:
+    catalog = spec.load([config], os.environ)
+    desk = await _start_desk(example, settings.home / "desk")
+    try:
+        settings = replace(
+            settings,
+            config=config,
+            port=_free_port(DEFAULT_PORT),
+            public_url=None,
+            egress=parse_egress(desk.url.removeprefix("http://")),
+        )
+        app = await build(settings, catalog=catalog, redactor=redactor)
+        try:
+            await _serve(app, settings, desk, config)
+        finally:
+            await app.aclose()
+    finally:
+        if desk.process.returncode is None:
+            desk.process.terminate()
+            await desk.process.wait()
+
+
+async def _serve(app: App, settings: Settings, desk: Desk, config: Path) -> None:
+    tokens = {name: await _prepare(app, name, desk) for name in TENANTS}
+    shown: dict[str, Any] = {}
+
+    async def start(_request: Request) -> Response:
+        return page("demo.html", shown)
+
+    serving = Serving(app, routes=[Route("/", start), static_files()])
+    serving.reloader = Reloader([config], lambda: spec.load([config], os.environ), serving.replace_catalog)
+    server = make_server(serving.asgi, settings)
+    base = f"http://{settings.host}:{settings.port}"
+    tasks = [asyncio.create_task(serving.reloader.run()), asyncio.create_task(server.serve())]
+    try:
+        while not server.started:
+            if tasks[1].done():
+                raise ConfigurationError(f"cannot listen on {base}")
+            await asyncio.sleep(0.02)
+        call = await _first_call(base, TENANTS[0], tokens[TENANTS[0]])
+        shown.update(_page_values(settings, desk, base, tokens, call))
+        sys.stdout.write(_text(shown, base))
+        sys.stdout.flush()
+        await tasks[1]
+    finally:
+        server.should_exit = True
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _start_desk(example: Path, data: Path) -> Desk:
+    port = _free_port(DESK_PORT)
+    made = json.loads(await _output(str(example), "seed", "--json", "--data", str(data), "--port", str(port)))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(example), "--port", str(port), "--data", str(data),
+        stdout=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    for _ in range(200):
+        if process.returncode is not None:
+            raise ConfigurationError(f"the sample desk stopped with exit code {process.returncode}")
+        try:
+            _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            break
+    return Desk(made["url"], {name: made["tokens"][name]["codex"] for name in TENANTS}, process)
+
+
+async def _output(*arguments: str) -> bytes:
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    if process.returncode != 0:
+        raise ConfigurationError(f"the sample desk could not be prepared (exit code {process.returncode})")
+    return out
+
+
+async def _prepare(app: App, name: str, desk: Desk) -> str:
+    """Make the tenant, link its account anew, and answer a fresh token; the ones of earlier demos end."""
+    try:
+        tenant = await app.tenants.add(name)
+    except Conflict:
+        tenant = Tenant(name)
+    connector = app.catalog.connectors[CONNECTOR]
+    earlier = await app.accounts.list(tenant, CONNECTOR)
+    settings = {"site": desk.url} if "site" in connector.settings else {}
+    for account in earlier:
+        await app.accounts.unlink(tenant, account.id)
+    await app.accounts.link(
+        tenant, connector, settings=settings, secrets={"token": desk.tokens[name]}, verify=app.verifier
+    )
+    for token in await app.tokens.list(tenant):
+        if token.subject == SUBJECT and token.revoked is None:
+            await app.tokens.revoke(tenant, token.id)
+    return (await app.tokens.create(tenant, subject=SUBJECT)).text.reveal()
+
+
+async def _first_call(base: str, tenant: str, token: str) -> dict[str, Any]:
+    """Call a tool over MCP as Codex does, and answer what came back in a few lines."""
+    arguments = {"limit": 3}
+    message = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "list_tickets", "arguments": arguments},
+    }
+    headers = {"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{base}/t/{tenant}/mcp", json=message, headers=headers) as answer,
+    ):
+        result = (await answer.json())["result"]
+    if result.get("isError"):
+        raise LinkspanError(result["content"][0]["text"].removeprefix("Error: "))
+    rows = [
+        f"  {item.get('key') or item['id']}  {item.get('status')!s:<12} {item.get('title')}"
+        for item in result["structuredContent"]["result"]
+    ]
+    return {"tenant": tenant, "tool": "list_tickets", "arguments": json.dumps(arguments), "rows": rows}
+
+
+def _page_values(
+    settings: Settings, desk: Desk, base: str, tokens: Mapping[str, str], call: Mapping[str, Any]
+) -> dict[str, Any]:
+    part, line = stdio_config(settings, "desk", TENANTS[0])
+    tenants = []
+    for name, token in tokens.items():
+        variable = f"LINKSPAN_TOKEN_{name.upper()}"
+        _part, add = http_config(f"{base}/t/{name}/mcp", f"desk-{name}", variable)
+        tenants.append({"name": name, "token": token, "variable": variable, "line": add})
+    return {
+        "desk_url": desk.url,
+        "tenants": tenants,
+        "call": call,
+        "stdio": {"part": part, "line": line},
+    }
+
+
+def _text(shown: Mapping[str, Any], base: str) -> str:
+    call = shown["call"]
+    lines = [
+        "",
+        f"The sample desk runs at   {shown['desk_url']}",
+        f"Linkspan runs at          {base}   (this page says what follows, too)",
+        "",
+        f"A tool call over MCP, as tenant {call['tenant']}:",
+        f"  {call['tool']} {call['arguments']}",
+        *call["rows"],
+        "",
+        "Give it to Codex (stdio, tenant acme):",
+        "",
+        f"  {shown['stdio']['line']}",
+        "",
+        "or paste this into ~/.codex/config.toml:",
+        "",
+        *(f"  {line}" for line in shown["stdio"]["part"].splitlines()),
+        "",
+        "Over HTTP, one endpoint per tenant:",
+        "",
+    ]
+    for tenant in shown["tenants"]:
+        lines += [f"  export {tenant['variable']}={tenant['token']}", f"  {tenant['line']}", ""]
+    lines += [
+        'Then: codex exec "Which tickets are open, and which should be fixed first?"',
+        "",
+        "Ctrl+C ends it.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _free_port(wanted: int) -> int:
+    """Answer the wanted port, or the next one that is free."""
+    for port in range(wanted, wanted + 50):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ConfigurationError(f"no port between {wanted} and {wanted + 50} is free on 127.0.0.1")
