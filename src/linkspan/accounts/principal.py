@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NewType
 
-from linkspan.vault.credential import Credential as Credential
-
 Tenant = NewType("Tenant", str)
 AccountId = NewType("AccountId", str)
 PrincipalKind = Literal["person", "service", "run", "operator"]

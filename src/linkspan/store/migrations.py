@@ -7,7 +7,7 @@ engine's type for bytes, `{serial}` for a primary key that it counts up. Every t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from linkspan.errors import ConfigurationError
 from linkspan.store.database import Database, Transaction
@@ -99,7 +99,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 SQLITE_TYPES = {"blob": "blob", "serial": "integer PRIMARY KEY AUTOINCREMENT"}
 
 
-async def migrate(db: Database, *, types: Mapping[str, str] = SQLITE_TYPES) -> None:
+async def migrate(
+    db: Database,
+    *,
+    types: Mapping[str, str] = SQLITE_TYPES,
+    migrations: Sequence[Sequence[str]] = MIGRATIONS,
+) -> None:
     """Bring the tables up to date. Safe when several processes start at once: the first does it, others wait.
 
     Raises `ConfigurationError` for a database that a newer Linkspan has written.
@@ -109,13 +114,13 @@ async def migrate(db: Database, *, types: Mapping[str, str] = SQLITE_TYPES) -> N
         tx.execute("CREATE TABLE IF NOT EXISTS migrations (number integer PRIMARY KEY)")
         (row,) = tx.query("SELECT coalesce(max(number), 0) AS number FROM migrations")
         applied: int = row["number"]
-        if applied > len(MIGRATIONS):
+        if applied > len(migrations):
             raise ConfigurationError(
                 f"The database was written by a newer Linkspan: its tables are at version {applied},"
-                f" and this program knows version {len(MIGRATIONS)}",
+                f" and this program knows version {len(migrations)}",
                 hint="Install the newer Linkspan again, or restore the backup from before the upgrade.",
             )
-        for number, statements in enumerate(MIGRATIONS[applied:], start=applied + 1):
+        for number, statements in enumerate(migrations[applied:], start=applied + 1):
             for statement in statements:
                 tx.execute(statement.format_map(types))
             tx.execute("INSERT INTO migrations (number) VALUES (:number)", {"number": number})
