@@ -19,8 +19,9 @@ from linkspan.spec.yaml import Path
 RESERVED: Final = ("id", "cursor", "limit", "account", "dry_run")
 _ROOTS: Final = ("settings", "answer", "elicit")
 _PARAM_KEYS: Final = {
-    "pattern": "pattern", "format": "format", "minimum": "minimum", "maximum": "maximum",
-    "min_length": "minLength", "max_length": "maxLength",
+    "items": "items", "properties": "properties", "pattern": "pattern", "format": "format",
+    "minimum": "minimum", "maximum": "maximum", "min_length": "minLength", "max_length": "maxLength",
+    "x_mcp_header": "x-mcp-header", "default": "default",
 }  # fmt: skip
 
 
@@ -97,43 +98,33 @@ class Arguments:
 
     def _refined(self, base: Argument, param: language.Param, path: Path) -> Argument:
         schema = dict(base.schema)
-        words = base.words
-        if param.type == "array" and words is not None:
-            schema = {
-                "type": "array",
-                "items": {key: schema[key] for key in ("type", "enum") if key in schema},
-            }
+        if param.type == "array" and base.words is not None:
+            items = {key: schema[key] for key in ("type", "enum") if key in schema}
+            schema = {"type": "array", "items": items, "description": schema.get("description", "")}
         elif param.type is not None:
             schema["type"] = param.type
         if param.enum:
-            schema["enum"] = list(param.enum)
-            if words is not None:
-                for index, word in enumerate(param.enum):
-                    if word not in base.schema.get("enum", ()):
-                        self.leaves.problems.add(
-                            (*path, "enum", index), "bad_enum", f"the field has no word {word!r}",
-                            words=base.schema.get("enum", ()), word=str(word),
-                        )  # fmt: skip
-        for key in ("items", "properties"):
-            if getattr(param, key) is not None:
-                schema[key] = getattr(param, key)
+            self._check_enum(base, param.enum, (*path, "enum"))
+            (schema["items"] if "items" in schema else schema)["enum"] = list(param.enum)
         for key, schema_key in _PARAM_KEYS.items():
             if getattr(param, key) is not None:
                 schema[schema_key] = getattr(param, key)
-        if param.x_mcp_header is not None:
-            schema["x-mcp-header"] = param.x_mcp_header
-            if schema["type"] not in {"string", "integer", "boolean"}:
-                message = "only text, whole numbers and booleans can be mirrored in a header"
-                self.leaves.problems.add((*path, "x-mcp-header"), "bad_header", message)
-        if param.default is not None:
-            schema["default"] = param.default
-        description = self.leaves.text((*path, "description"), param.description) or schema.pop(
-            "description", ""
-        )
+        if "x-mcp-header" in schema and schema["type"] not in {"string", "integer", "boolean"}:
+            message = "only text, whole numbers and booleans can be mirrored in a header"
+            self.leaves.problems.add((*path, "x-mcp-header"), "bad_header", message)
+        described = self.leaves.text((*path, "description"), param.description)
+        description = _told(described or schema.get("description", ""), schema)
         schema.pop("description", None)
-        if description := _told(description, schema):
+        if description:
             schema["description"] = description
-        return Argument(base.name, schema, param.required, param.default, words)
+        return Argument(base.name, schema, param.required, param.default, base.words)
+
+    def _check_enum(self, base: Argument, words: list[Any], path: Path) -> None:
+        known = base.schema.get("enum", ())
+        for index, word in enumerate(words):
+            if base.words is not None and word not in known:
+                message = f"the field has no word {word!r} here"
+                self.leaves.problems.add((*path, index), "bad_enum", message, words=known, word=str(word))
 
     def _known_fields(self) -> dict[str, ModelField]:
         return {**self.fields, **(self.returned[0] if self.returned else {})}
@@ -169,10 +160,10 @@ class Arguments:
         if found is None:
             self._tell_undeclared(name, path, offset, in_path)
             return None
-        if self.identity is not None and self.identity.pattern is not None and name in self.identity.parts:
-            if name not in self.declared:
-                self._use(self._id(), in_path=True)
-                return references.identity_part(self.identity.pattern, name)
+        pattern = self.identity.pattern if self.identity is not None else None
+        if pattern is not None and name in pattern.groupindex and name not in self.declared:
+            self._use(self._id(), in_path=True)
+            return references.identity_part(pattern, name)
         self._use(found, in_path=in_path)
         look_up = references.argument(name, ABSENT if found.default is None else found.default)
         if found.words is None:

@@ -88,7 +88,7 @@ class _Compiler:
                 f"the entity {name!r} must be lower case letters, digits and _, and not {', '.join(ANSWERS)}"
             )
             self.problems.add(path, "bad_name", message, key=True)
-        fields, model = entity_fields(name, form, self.leaves, path)
+        fields, model = entity_fields(form, self.leaves, path)
         plural = form.plural or (model.plural if model and model_is(form, name) else _plural(name))
         if not NAME.match(plural):
             message = f"the plural {plural!r} must be lower case letters, digits and _"

@@ -6,8 +6,9 @@ answers None, and so does an expression that does not fit the data: a getter nev
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 import jmespath
@@ -17,6 +18,7 @@ import jmespath.visitor
 
 from linkspan.spec import converters
 from linkspan.spec.catalog import Getter, Predicate
+from linkspan.spec.closures import closure, is_false, path
 
 MAX_LENGTH: Final = 300
 MAX_DEPTH: Final = 20
@@ -66,8 +68,13 @@ class _Functions(jmespath.functions.Functions):
             return None
         return value.split(separator) if separator else value.split()
 
+    @jmespath.functions.signature({"types": []})
+    def _func_json(self, value: Any) -> Any:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
-_OPTIONS = jmespath.Options(custom_functions=_Functions())
+
+_CALL: Final = _Functions().call_function
+_OPTIONS: Final = jmespath.Options(custom_functions=_Functions())
 FUNCTIONS: Final[dict[str, tuple[int, bool]]] = {
     name: (len(found["signature"]), any(part.get("variadic") for part in found["signature"]))
     for name, found in _Functions.FUNCTION_TABLE.items()
@@ -87,25 +94,25 @@ def compile_getter(expression: str, *, roots: Collection[str] | None = None) -> 
     if steps is not None:
         if roots is not None and (not steps or steps[0] not in roots):
             _refuse_root(str(steps[0]) if steps else "@", text, roots)
-        return _path(steps)
+        return path(tuple(steps)) if steps else _itself
     tree = _parse(text)
     _check(tree, text)
     if roots is not None:
         for name in _root_names(tree):
             if name not in roots:
                 _refuse_root(name, text, roots)
-    return _search(text)
+    return _search(tree, text)
 
 
 def compile_predicate(expression: str, *, roots: Collection[str] | None = None) -> Predicate:
     """Compile an expression whose answer is taken as true or false, as JMESPath does. As above."""
     getter = compile_getter(expression, roots=roots)
 
-    def holds(root: Any) -> bool:
-        found = getter(root)
-        return not (found is None or found is False or found == "" or found == [] or found == {})
+    return lambda root: not is_false(getter(root))
 
-    return holds
+
+def _itself(root: Any) -> Any:
+    return root
 
 
 def _plain_steps(text: str) -> list[str | int] | None:
@@ -119,54 +126,19 @@ def _plain_steps(text: str) -> list[str | int] | None:
     ]
 
 
-def _path(steps: list[str | int]) -> Getter:  # noqa: C901 - one closure for each short shape
-    if not steps:
-        return lambda root: root
-    if all(isinstance(step, str) for step in steps):
-        if len(steps) == 1:
-            name = steps[0]
+def _search(tree: dict[str, Any], text: str) -> Getter:
+    evaluate = closure(tree, _CALL)
+    if evaluate is None:
+        search = jmespath.compile(text).search
 
-            def one(root: Any) -> Any:
-                return root.get(name) if root.__class__ is dict else None
+        def evaluate(root: Any) -> Any:
+            return search(root, _OPTIONS)
 
-            return one
-        if len(steps) == 2:
-            first, second = steps
-
-            def two(root: Any) -> Any:
-                if root.__class__ is dict:
-                    root = root.get(first)
-                    if root.__class__ is dict:
-                        return root.get(second)
-                return None
-
-            return two
-
-    path = tuple(steps)
-
-    def many(root: Any) -> Any:
-        for step in path:
-            if root.__class__ is dict:
-                root = root.get(step)
-            elif root.__class__ is list and step.__class__ is int:
-                try:
-                    root = root[step]
-                except IndexError:
-                    return None
-            else:
-                return None
-        return root
-
-    return many
-
-
-def _search(text: str) -> Getter:
-    parsed = jmespath.compile(text)
-    search: Callable[[Any, jmespath.Options], Any] = parsed.search
+    made: Getter = evaluate
 
     def getter(root: Any) -> Any:
         try:
-            return search(root, _OPTIONS)
+            return made(root)
         except (jmespath.exceptions.JMESPathError, TypeError, ValueError, AttributeError, LookupError):
             return None
         except (ArithmeticError, RecursionError):

@@ -85,7 +85,7 @@ class SourceFields:
 
 
 def entity_fields(
-    name: str, entity: Entity, leaves: Leaves, path: Path
+    entity: Entity, leaves: Leaves, path: Path
 ) -> tuple[dict[str, ModelField], ModelFile | None]:
     """Answer the fields of an entity: its model's, then its own."""
     model: ModelFile | None = None
@@ -117,7 +117,7 @@ def entity_fields(
 def source_fields(
     source: Source, fields: Mapping[str, ModelField], leaves: Leaves, path: Path, *, is_open: bool
 ) -> SourceFields:
-    """Compile a source's fields. `is_open`: the entity's own fields are in doubt, so none is called unknown."""
+    """Compile a source's fields. `is_open`: the entity's fields are in doubt, so none is called unknown."""
     mapped: dict[str, Mapped] = {}
     for name, spec in source.fields.items():
         here = (*path, "fields", name)
@@ -238,39 +238,71 @@ def _composite(parts: list[tuple[str | None, str, int]], names: list[str]) -> Id
     return Identity(tuple(names), pattern, make)
 
 
-def _steps(
-    mapped: Mapping[str, Mapped],
-) -> list[tuple[str, Getter, Callable[[Any], Any] | None, Words | None]]:
-    return [(field_.name, field_.getter, field_.convert, field_.words) for field_ in mapped.values()]
-
-
 def _shape(mapped: Mapping[str, Mapped], identity: Identity) -> Callable[[Any], Json]:
-    steps = _steps(mapped)
+    plain = [(one.name, _reader(one)) for one in mapped.values() if one.words is None]
+    if len(plain) == len(mapped) and identity.parts == ("id",) and "id" in mapped:
+        return _plain_shape(_reader(mapped["id"]), [step for step in plain if step[0] != "id"])
+    steps = [(one.name, _reader(one), one.words) for one in mapped.values()]
     make = identity.make
 
     def shape(item: Any) -> Json:
         made: Json = {"id": None}
-        for name, get, convert, words in steps:
-            value = get(item)
-            if words is not None:
-                if value is None and "null" not in words.reading:
-                    made[name] = None
-                    continue
-                raw = "null" if value is None else converters.string(value)
-                word = words.reading.get(raw)
-                if word is None or word == UNKNOWN:
-                    made[name] = UNKNOWN
-                    made[f"{name}_raw"] = raw
-                else:
-                    made[name] = word
-            elif convert is not None:
-                made[name] = convert(value)
-            else:
+        for name, read, words in steps:
+            value = read(item)
+            if words is None:
                 made[name] = value
+            elif (word := words.reading.get(value)) is not None and word != UNKNOWN:
+                made[name] = word
+            elif value is None:
+                made[name] = None
+            else:
+                made[name] = UNKNOWN
+                made[f"{name}_raw"] = value
         made["id"] = make(made)
         return made
 
     return shape
+
+
+def _plain_shape(
+    read_id: Callable[[Any], Any], steps: list[tuple[str, Callable[[Any], Any]]]
+) -> Callable[[Any], Json]:
+    def shape(item: Any) -> Json:
+        made: Json = {"id": converters.string(read_id(item))}
+        for name, read in steps:
+            made[name] = read(item)
+        return made
+
+    return shape
+
+
+def _reader(mapped: Mapped) -> Callable[[Any], Any]:
+    """Fuse look-up and conversion into one call for what is by far the most common: a text as it is."""
+    get, convert = mapped.getter, mapped.convert
+    if mapped.words is not None:
+        has_null = "null" in mapped.words.reading
+
+        def read_word(item: Any) -> Any:
+            value = get(item)
+            if value.__class__ is str:
+                return value
+            return ("null" if has_null else None) if value is None else converters.string(value)
+
+        return read_word
+    if convert is None:
+        return get
+    if convert is converters.string:
+
+        def read_string(item: Any) -> Any:
+            value = get(item)
+            return value if value.__class__ is str else convert(value)
+
+        return read_string
+
+    def read(item: Any) -> Any:
+        return convert(get(item))
+
+    return read
 
 
 def _shape_id(mapped: Mapping[str, Mapped], identity: Identity) -> Callable[[Any], Json]:

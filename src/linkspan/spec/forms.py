@@ -136,7 +136,7 @@ def _data_path(loc: tuple[str | int, ...], root: Node) -> Path:
 
 
 def _unit(path: Path) -> Path:
-    """Answer the part of the file that a mistake of form spoils: an operation, a field, a connector's word."""
+    """Answer the part of the file that a mistake of form spoils: an operation, a field, one word."""
     if path[:1] == ("entities",) and len(path) >= 6 and path[2] == "sources":
         return path[:6]
     return path[:3] if len(path) > 3 else path

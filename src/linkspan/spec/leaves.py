@@ -178,9 +178,8 @@ class Leaves:
         if not isinstance(value, str):
             return references.constant(_scalar_text(value))
         if value.startswith("$") and not value.startswith(("$$", "${")):
-            name = value[1:]
             look_up = self._reference(path, value, names)
-            return references.header_template([(name, look_up)] if look_up else [])
+            return references.header_template([(value[1:], look_up)] if look_up else [])
         text = value[1:] if value.startswith("$$") else value
         parts: list[tuple[str | None, Any]] = []
         for name, written, offset in self._placeholders(path, text, 0):
