@@ -23,7 +23,7 @@ print(json.dumps(asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))), flush=
 
 
 def run_together(code: str, place: Path, *, count: int) -> list[str]:
-    """Run `async def main(place, number)` of `code` in `count` processes; answer what each one answered, as JSON.
+    """Run `async def main(place, number)` of `code` in `count` processes; answer what each answered, as JSON.
 
     All are let go when the last one is ready. A process that fails fails the test with its traceback.
     """

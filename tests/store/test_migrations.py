@@ -27,7 +27,7 @@ async def tables(db: SqliteDatabase) -> dict[str, set[str]]:
 
 
 async def test_eight_processes_that_start_at_once(tmp_path: Path) -> None:
-    """Eight processes open, make and migrate one new database at the same moment, and all of them can write."""
+    """Eight processes make and migrate one new database at the same moment, and all of them can write."""
     code = """
 from linkspan.store import tenants
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import sqlite3
 import stat
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -168,10 +167,10 @@ async def main():
 
 asyncio.run(main())
 """
-    killed = subprocess.run(
-        [sys.executable, "-c", code, str(path)], env={"PYTHONPATH": str(SOURCE)}, check=False
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, str(path), env={"PYTHONPATH": str(SOURCE)}
     )
-    assert killed.returncode == -9
+    assert await killed.wait() == -9
     assert await names(db) == ["behind", "durable"]
 
 
@@ -245,7 +244,7 @@ async def test_a_mark_that_cannot_be_read_is_none(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_is_told_and_loses_nothing(db: SqliteDatabase) -> None:
-    """The error says what is full and what to do; what was there stays, and writing goes on when there is space."""
+    """The error says what is full and what to do; what was there stays, and with space writing goes on."""
     await put(db, "a")
     pages = await pragma(db, "page_count")
     await db.transaction(lambda tx: tx.query(f"PRAGMA max_page_count = {pages}"))

@@ -1,0 +1,50 @@
+"""Tenants and what leaves with them."""
+
+from __future__ import annotations
+
+from linkspan.store import accounts, audit, calls, tenants, tokens
+from linkspan.store.sqlite import SqliteDatabase
+from tests.store.rows import account, call, entry, token
+
+
+async def test_a_name_is_taken_once(db: SqliteDatabase) -> None:
+    """The second one is told so."""
+    assert await tenants.add(db, "acme", 1.0)
+    assert not await tenants.add(db, "acme", 2.0)
+    assert await tenants.everyone(db) == [("acme", 1.0)]
+
+
+async def test_removal_takes_every_row_and_no_others(db: SqliteDatabase) -> None:
+    """All tables are empty of the tenant afterwards, whichever there are; another tenant keeps all it has."""
+    writer = audit.AuditWriter(db)
+    for name in ("acme", "bolt"):
+        await tenants.add(db, name, 1.0)
+        await accounts.insert(db, account(name))
+        await tokens.insert(db, token(name, id=f"{name}00000000"))
+        await calls.begin(db, call(name), owner="o", now=1.0, lease=60.0)
+        await writer.write(entry(name))
+    gone = await tenants.remove(db, "acme")
+    assert gone == {"accounts": 1, "audit": 1, "calls": 1, "tenants": 1, "tokens": 1}
+    left = await _tenants_by_table(db)
+    assert left == {table: {"bolt"} for table in gone}
+
+
+async def test_a_tenant_that_is_not_there_cannot_be_removed(db: SqliteDatabase) -> None:
+    """Removing it says that there was none."""
+    assert await tenants.remove(db, "acme") is None
+
+
+async def test_the_list_of_owned_tables_is_complete(db: SqliteDatabase) -> None:
+    """A new table with a tenant must be named where tenants are removed."""
+    assert set(await _tenants_by_table(db)) == {"tenants", *tenants.OWNED}
+
+
+async def _tenants_by_table(db: SqliteDatabase) -> dict[str, set[str]]:
+    found = await db.query(
+        "SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) c"
+        " WHERE m.type = 'table' AND c.name = 'tenant'"
+    )
+    return {
+        row["name"]: {left["tenant"] for left in await db.query(f"SELECT tenant FROM {row['name']}")}
+        for row in found
+    }
