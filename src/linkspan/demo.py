@@ -24,7 +24,7 @@ from linkspan.app import App, build
 from linkspan.cli.codex import http_config, stdio_config
 from linkspan.errors import ConfigurationError, Conflict, LinkspanError
 from linkspan.reload import Reloader
-from linkspan.serving import Serving, configure_logging, make_server, uvicorn_runner
+from linkspan.serving import Serving, configure_logging, make_server, outlive_signals, uvicorn_runner
 from linkspan.settings import DEFAULT_PORT, Settings, parse_egress
 from linkspan.vault.redact import Redactor
 from linkspan.web.pages import page, static_files
@@ -85,6 +85,7 @@ async def _serve(app: App, settings: Settings, desk: Desk, config: Path) -> None
     serving = Serving(app, routes=[Route("/", start), static_files()])
     serving.reloader = Reloader([config], lambda: spec.load([config], os.environ), serving.replace_catalog)
     server = make_server(serving.asgi, settings)
+    outlive_signals()
     base = f"http://{settings.host}:{settings.port}"
     tasks = [asyncio.create_task(serving.reloader.run()), asyncio.create_task(server.serve())]
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import sys
 import time
 import uuid
@@ -126,6 +127,7 @@ async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -
     watching = asyncio.create_task(serving.reloader.run())
     try:
         await _announce(serving, settings)
+        outlive_signals()
         await server.serve()
         if not server.started:
             raise ConfigurationError(
@@ -135,6 +137,16 @@ async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -
     finally:
         watching.cancel()
         await app.aclose()
+
+
+def outlive_signals() -> None:
+    """Let the server's own handling of SIGINT and SIGTERM end the serving, and nothing else.
+
+    uvicorn raises a captured signal again when it has stopped; by default that would end the process before
+    the audit rows that wait are written.
+    """
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: None)
 
 
 def make_server(asgi: ASGIApp, settings: Settings) -> uvicorn.Server:

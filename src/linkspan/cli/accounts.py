@@ -81,16 +81,21 @@ def link(
             chosen = connector_of(app, connector)
             method = _method(chosen, auth)
             secrets = _secrets(method, username, secret_env)
-            linked = await app.accounts.link(
-                name,
-                chosen,
-                method=method.type,
-                settings={**_missing_settings(chosen, given, account_id), **given},
-                secrets=secrets,
-                subject=subject,
-                account=account_id,
-                verify=None if no_verify or chosen.verify is None else app.verifier,
-            )
+            try:
+                linked = await app.accounts.link(
+                    name,
+                    chosen,
+                    method=method.type,
+                    settings={**_missing_settings(chosen, given, account_id), **given},
+                    secrets=secrets,
+                    subject=subject,
+                    account=account_id,
+                    verify=None if no_verify or chosen.verify is None else app.verifier,
+                )
+            except NeedsReauth as error:
+                where = f" (where to get one: {method.help_url})" if method.help_url else ""
+                error.hint = error.hint or f"Nothing was linked. Check the credential and try again{where}."
+                raise
         if as_json:
             print_json(shown(linked))
         else:

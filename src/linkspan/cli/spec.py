@@ -32,7 +32,7 @@ def check(context: click.Context, file: Path | None, as_json: bool) -> None:
         print_json([problem.to_dict() for problem in problems])
     else:
         for problem in problems:
-            click.echo(problem)
+            click.echo(str(problem))
         if problems:
             click.echo(f"{path}: {len(problems)} problem{'s' * (len(problems) != 1)}", err=True)
         else:

@@ -58,7 +58,7 @@ class ArgumentCheck:
         elif name == "additionalProperties":
             unknown = [str(word) for word in error.kind.as_dict()["unexpected"]]
             path = f"{path}.{unknown[0]}" if len(unknown) == 1 else path
-            message = f"unknown argument{'s' * (len(unknown) > 1)} {', '.join(unknown)}"
+            message = "unknown argument" if len(unknown) == 1 else f"unknown arguments {', '.join(unknown)}"
             message += self._nearest(unknown[0]) if not error.instance_path else ""
         return {"path": path.lstrip("."), "message": message}
 
