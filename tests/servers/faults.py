@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -41,10 +43,10 @@ class FaultyProxy:
         self._faults: list[Fault] = []
         self._received: list[Received] = []
         self._lock = threading.Lock()
-        self.held = threading.Event()
-        """A request is being held."""
         self.aborted = threading.Event()
         """The client of a held request went away."""
+        self.held_for: float | None = None
+        """Seconds until it did."""
 
     def fail(self, fault: Fault, *, times: int = 1) -> None:
         """Answer the next requests with this fault."""
@@ -56,8 +58,8 @@ class FaultyProxy:
         with self._lock:
             self._faults.clear()
             self._received.clear()
-        self.held.clear()
         self.aborted.clear()
+        self.held_for = None
 
     @property
     def received(self) -> tuple[Received, ...]:
@@ -81,12 +83,11 @@ class FaultyProxy:
         await response(scope, receive, send)
 
     async def _hold(self, request: Request, receive: Receive) -> None:
-        self.held.set()
-        try:
+        start = time.monotonic()
+        with contextlib.suppress(ClientDisconnect):
             await request.body()
             await receive()  # with the body read, what comes next is the end of the connection
-        except ClientDisconnect:
-            pass
+        self.held_for = time.monotonic() - start
         self.aborted.set()
 
     async def _forward(self, request: Request) -> Response:

@@ -83,6 +83,12 @@ class Linkspan:
         tables: Mapping[str, Mapping[str, Any]] = tomllib.loads("\n".join(lines[first:last]))["mcp_servers"]
         return tables
 
+    def call(self, operation: str, tenant: str, *, exit_code: int = 0, **arguments: str) -> Any:
+        """Run `linkspan call`; answers the JSON it prints, which for a failure is the error."""
+        pairs = [word for name, value in arguments.items() for word in ("--arg", f"{name}={value}")]
+        words = ["call", operation, "--tenant", tenant, *pairs, "--json"]
+        return json.loads(self.run(*words, exit_code=exit_code))
+
     @contextlib.contextmanager
     def serve(self, *, log: Path, port: int | None = None) -> Iterator[str]:
         """Run `linkspan serve` until the block ends; yields its base URL."""
@@ -97,3 +103,27 @@ class Linkspan:
         command: list[str | Path] = [PROGRAM, "serve", "--port", str(port)]
         with running(command, log=log, env=self.environment, ready=ready):
             yield url
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The MCP endpoint of a tenant, asked as a client of 2025-06-18 asks it."""
+
+    url: str
+    token: str = field(repr=False)
+
+    def post(self, method: str, **params: Any) -> httpx2.Response:
+        """Send one request and answer whatever comes."""
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        headers = {
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": "2025-06-18",
+            "Authorization": f"Bearer {self.token}",
+        }
+        return httpx2.post(self.url, json=message, headers=headers, timeout=30)
+
+    def call(self, tool: str, **arguments: Any) -> Any:
+        """Call a tool and answer its structured content, be it a result or an error."""
+        answer = self.post("tools/call", name=tool, arguments=arguments)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["result"]["structuredContent"]

@@ -27,11 +27,23 @@ class Tracker:
     url: str
     _admin: httpx2.Client = field(repr=False)
 
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, without a slash at the end."""
+        return self.url.removesuffix(f"/{NAME}/")
+
     def add_user(self, name: str, password: str, *, roles: str = "User,Developer") -> str:
         """Add a person; those with the role Developer may change any bug. Answers the id."""
         address = f"{name}@example.test"
         person = {"username": name, "password": password, "roles": roles, "address": address}
         return self._create("user", person)
+
+    def change_password(self, number: str, password: str) -> None:
+        """Give a person another password."""
+        etag = self._admin.get(f"rest/data/user/{number}").headers["etag"]
+        change = {"password": password}
+        answer = self._admin.patch(f"rest/data/user/{number}", json=change, headers={"If-Match": etag})
+        answer.raise_for_status()
 
     def create_bug(self, title: str, text: str = "", **properties: Any) -> str:
         """Report a bug, with a first message if there is a text. Answers the id."""
@@ -97,7 +109,7 @@ def tracker(home: Path, *, api_calls_per_hour: int = 0) -> Iterator[Tracker]:
     user = ["-u", "root"] if os.getuid() == 0 else []
     command: list[str | Path] = [server, "-p", str(port), "-n", LOOPBACK, *user, f"{NAME}={home}"]
     environment = {**os.environ, "SENDMAILDEBUG": str(home / "mail")}
-    headers = {"X-Requested-With": "tests", "Origin": url.removesuffix(f"/{NAME}/"), "Referer": url}
+    headers = {"X-Requested-With": "tests", "Origin": f"http://{LOOPBACK}:{port}", "Referer": url}
     with (
         running(command, log=home / "server.log", env=environment, ready=lambda: accepts(port)),
         httpx2.Client(base_url=url, auth=("admin", ADMIN_PASSWORD), headers=headers) as admin,
