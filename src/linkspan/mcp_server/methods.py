@@ -15,7 +15,7 @@ from typing import Any, Final
 from linkspan import errors
 from linkspan.gateway.blocks import render_block
 from linkspan.gateway.calls import CallInfo, Elicitor, ProgressTeller
-from linkspan.gateway.results import Blocks, Item
+from linkspan.gateway.results import Blocks, DryRun, Item
 from linkspan.mcp_server import protocol, resources
 from linkspan.mcp_server.caller import Caller, codex_ids, meta_of
 from linkspan.mcp_server.completion import Completions
@@ -49,7 +49,7 @@ class Methods:
     """Answers the methods of MCP for one gateway and all its tenants.
 
     `new_id` makes request ids, `clock` answers monotonic seconds, `max_result_bytes` bounds what a model is
-    shown of one tool result.
+    shown of one tool result, `written` is told the tenant and the resource of what a call has changed.
     """
 
     def __init__(
@@ -59,10 +59,12 @@ class Methods:
         new_id: Callable[[], str],
         clock: Callable[[], float],
         max_result_bytes: int = 30_000,
+        written: Callable[[str, str], None] | None = None,
     ) -> None:
         self.gateway = gateway
         self._new_id = new_id
         self._limit = max_result_bytes
+        self._written = written
         self._surfaces = Surfaces()
         self._completions = Completions(gateway, clock)
         self._handlers: dict[str, Handler] = {
@@ -132,7 +134,14 @@ class Methods:
                 opened = tool_result(answer, self._limit, lambda item: self._whereabouts(tool, item))
             except Exception as cause:
                 opened = error_result(self._internal(cause, info.request_id, name), self._limit)
+            if tool.kind != "read" and self._written is not None:
+                self._tell_written(tool, arguments, answer, caller)
         return self._closed(opened, caller)
+
+    def _tell_written(self, tool: Tool, arguments: Mapping[str, Any], answer: Answer, caller: Caller) -> None:
+        id_ = arguments.get("id")
+        if self._written is not None and isinstance(id_, str) and not isinstance(answer, DryRun):
+            self._written(caller.principal.tenant, resources.entity_uri(tool.entity, id_))
 
     def streams(self, tool_name: object, caller: Caller) -> bool:
         """Tell whether a call of the tool may say something before its answer (progress, a question)."""
@@ -346,7 +355,10 @@ def _elicitor(params: Mapping[str, Any], caller: Caller, asked: list[Json]) -> E
         return None
 
     async def ask_now(message: str, schema: Json) -> Json | None:
-        return await ask("elicitation/create", {"message": message, "requestedSchema": schema})
+        try:
+            return await ask("elicitation/create", {"message": message, "requestedSchema": schema})
+        except Fault:
+            return None
 
     return ask_now
 
