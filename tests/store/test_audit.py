@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -29,8 +30,8 @@ async def writer(db: SqliteDatabase) -> AsyncIterator[AuditWriter]:
     await writer.aclose()
 
 
-async def rows(db: SqliteDatabase, tenant: str = "acme", **wanted: object) -> list[AuditRow]:
-    return [found.row for found in await find(db, tenant, AuditFilter(**wanted))]  # type: ignore[arg-type]
+async def rows(db: SqliteDatabase, tenant: str = "acme", **wanted: Any) -> list[AuditRow]:
+    return [found.row for found in await find(db, tenant, AuditFilter(**wanted))]
 
 
 async def set_pages(db: SqliteDatabase, pages: int | None) -> None:
@@ -187,7 +188,7 @@ async def test_tenants_do_not_read_each_others_log(db: SqliteDatabase, writer: A
     ids=str,
 )
 async def test_rows_are_found_by_what_is_asked(
-    db: SqliteDatabase, writer: AuditWriter, wanted: dict[str, str | float]
+    db: SqliteDatabase, writer: AuditWriter, wanted: dict[str, Any]
 ) -> None:
     """Each filter finds the row that fits and not the one that does not."""
     fitting = entry(

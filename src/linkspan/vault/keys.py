@@ -126,19 +126,19 @@ def _how(source: str) -> str:
 
 def _read_file(path: Path) -> Keys | None:
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with path.open(encoding="ascii", errors="replace") as file:
+            mode = os.fstat(file.fileno()).st_mode & 0o777
+            text = file.read()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ConfigurationError(f"The key file {path} cannot be read: {error.strerror}") from error
-    with os.fdopen(handle, encoding="ascii", errors="replace") as file:
-        mode = os.fstat(file.fileno()).st_mode & 0o777
-        if mode & 0o077:
-            raise ConfigurationError(
-                f"The key file {path} can be read by others than its owner (mode {mode:04o})",
-                hint=f"Run: chmod 600 {path} (and make a new key if others may have read it).",
-            )
-        return parse_keys(file.read(), str(path))
+    if mode & 0o077:
+        raise ConfigurationError(
+            f"The key file {path} can be read by others than its owner (mode {mode:04o})",
+            hint=f"Run: chmod 600 {path} (and make a new key if others may have read it).",
+        )
+    return parse_keys(text, str(path))
 
 
 def _create_file(path: Path, random: Random) -> None:
