@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from linkspan.errors import NeedsReauth, RateLimited, UpstreamError, UpstreamTimeout
 from linkspan.net.limits import RateLimit, in_words, read_rate_limit, retry_after
-from linkspan.net.messages import ConnectionFailed, Request, Response, Transport
+from linkspan.net.messages import CHECK_BASE_URL, ConnectionFailed, Request, Response, Transport
 from linkspan.net.urls import origin_of, resolve
 
 MAX_ATTEMPTS = 3
@@ -224,7 +224,7 @@ class _Call:
 def _redirect(response: Response, here: str, what: str) -> UpstreamError:
     return UpstreamError(
         f"{here} redirected {what} (status {response.status})",
-        hint="Check base_url: the scheme, the host name, and the slash at the end.",
+        hint=CHECK_BASE_URL,
         upstream_status=response.status,
     )
 

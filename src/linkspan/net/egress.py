@@ -16,21 +16,23 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 
 from linkspan.errors import EgressRefused
-from linkspan.net.messages import ConnectionFailed
+from linkspan.net.messages import CHECK_BASE_URL, ConnectionFailed
 from linkspan.settings import EgressAllowance
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Takes a host name and a port, answers addresses in the order of dialling, raises OSError."""
 
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NOT_PUBLIC = tuple(
     ipaddress.ip_network(network)
     for network in (
-        # IPv4 special purposes, RFC 6890 and its registry, whatever `is_global` thinks of them.
+        # The registry of RFC 6890, whatever this Python's `is_global` thinks of it.
         "0.0.0.0/8",
         "10.0.0.0/8",
         "100.64.0.0/10",
         "127.0.0.0/8",
+        "168.63.129.16/32",  # what Azure's machines ask about themselves
         "169.254.0.0/16",
         "172.16.0.0/12",
         "192.0.0.0/24",
@@ -42,22 +44,10 @@ _NOT_PUBLIC = tuple(
         "203.0.113.0/24",
         "224.0.0.0/4",
         "240.0.0.0/4",
-        # IPv6: what wraps or stands for an IPv4 address, and everything that is not global unicast.
-        "::/96",
-        "::ffff:0:0/96",
-        "::ffff:0:0:0/96",
-        "64:ff9b::/96",
-        "64:ff9b:1::/48",
-        "100::/64",
-        "2001::/23",
+        "2001::/23",  # with Teredo
         "2001:db8::/32",
-        "2002::/16",
+        "2002::/16",  # 6to4
         "3fff::/20",
-        "5f00::/16",
-        "fc00::/7",
-        "fe80::/10",
-        "fec0::/10",
-        "ff00::/8",
     )
 )
 
@@ -65,10 +55,13 @@ _NOT_PUBLIC = tuple(
 def is_public(address: Address) -> bool:
     """Tell whether an address belongs to the public internet, and to nothing that leads elsewhere.
 
-    NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380) and IPv4-mapped addresses are not public:
-    what they lead to is decided by a translator that may stand inside.
+    IPv6 outside of global unicast (RFC 4291 §2.4) is not public, which holds for NAT64 (RFC 6052, RFC 8215)
+    and for IPv4-mapped addresses too; nor are 6to4 (RFC 3056) and Teredo (RFC 4380): where they lead to is
+    decided by a translator that may stand inside.
     """
-    if not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified:
+    if not address.is_global or address.is_multicast or address.is_reserved:
+        return False
+    if address.version == 6 and address not in _GLOBAL_UNICAST:
         return False
     return not any(address in network for network in _NOT_PUBLIC if network.version == address.version)
 
@@ -140,6 +133,6 @@ class EgressGuard:
                 f"The name {name} could not be found",
                 reason="name",
                 sent=False,
-                hint="Check the host name in base_url, and that name look-ups work on this machine.",
+                hint=CHECK_BASE_URL,
             ) from cause
         return found

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 LONGEST = 86_400.0
 """Seconds that a wait is cut to: who is told to come back in a year asks again tomorrow."""
@@ -61,19 +62,22 @@ class RateLimit:
     reset_at: float | None = None
 
 
-@dataclass(slots=True)
 class _Window:
     """One of the limits that an answer tells of; `reset` is in seconds from now."""
 
-    limit: int | None = None
-    remaining: int | None = None
-    reset: float | None = None
+    __slots__ = ("limit", "remaining", "reset")
 
-    def tightness(self) -> tuple[bool, float]:
-        """Sort the window that will be used up first to the front."""
-        if self.remaining is None:
-            return True, 0.0
-        return False, self.remaining / self.limit if self.limit else float(self.remaining)
+    def __init__(self) -> None:
+        self.limit: int | None = None
+        self.remaining: int | None = None
+        self.reset: float | None = None
+
+
+def _tightness(window: _Window) -> tuple[bool, float]:
+    """Sort the window that will be used up first to the front, and what is no window to the end."""
+    if window.remaining is None:
+        return True, float(window.reset is None)
+    return False, window.remaining / window.limit if window.limit else float(window.remaining)
 
 
 def read_rate_limit(headers: Mapping[str, str], now: float) -> RateLimit | None:
@@ -82,15 +86,12 @@ def read_rate_limit(headers: Mapping[str, str], now: float) -> RateLimit | None:
     Of several limits (per minute and day, requests and tokens) it is the one closest to its end. Header
     names are in lower case; `now` is in epoch seconds.
     """
-    for name in headers:
-        if "rate" in name and "limit" in name:
-            break
-    else:
-        return None
-    windows = [window for window in _windows(headers, now).values() if window != _Window()]
+    windows = _windows(headers, now)
     if not windows:
         return None
-    window = min(windows, key=_Window.tightness)
+    window = next(iter(windows.values())) if len(windows) == 1 else min(windows.values(), key=_tightness)
+    if window.limit is None and window.remaining is None and window.reset is None:
+        return None
     return RateLimit(window.limit, window.remaining, None if window.reset is None else now + window.reset)
 
 
@@ -133,31 +134,40 @@ def _counted(count: int, word: str) -> str:
 def _windows(headers: Mapping[str, str], now: float) -> dict[str, _Window]:
     """Gather what belongs together: `x-ratelimit-limit-tokens` and `x-ratelimit-reset-tokens`."""
     windows: dict[str, _Window] = {}
-    for name, value in headers.items():
-        if "rate" not in name or "limit" not in name:
+    for name in headers:
+        if "rate" not in name or (about := _about(name)) is None:
             continue
-        vendor, found, rest = name.replace("rate-limit", "ratelimit").partition("ratelimit")
-        if not found:
-            continue
-        kind, subject = _kind(rest) if rest else ("limit" if value.strip().isdecimal() else None, "")
+        value = headers[name]
+        vendor, subject, kind = about
+        if kind is None and subject == "" and value.isdecimal():
+            kind = "limit"  # Zendesk's X-Rate-Limit
         if kind is not None:
-            _note(windows.setdefault(f"{vendor}|{subject}", _Window()), kind, value, now)
+            _note(_window(windows, vendor + subject), kind, value, now)
         elif "=" in value:
             for policy, key, told in _members(value):
-                subject = policy or rest.removeprefix("-policy")
-                _note(windows.setdefault(f"{vendor}|{subject}", _Window()), key, told, now)
+                _note(_window(windows, vendor + (policy or subject)), key, told, now)
     return windows
 
 
-def _kind(rest: str) -> tuple[str | None, str]:
-    """Tell of a header name's end what it counts, and what is counted: `-remaining-tokens`."""
+def _window(windows: dict[str, _Window], name: str) -> _Window:
+    window = windows.get(name)
+    if window is None:
+        window = windows[name] = _Window()
+    return window
+
+
+@lru_cache(maxsize=512)
+def _about(name: str) -> tuple[str, str, str | None] | None:
+    """Take a header name apart: whose, about what, and which number, as in `x-`, `tokens`, `remaining`."""
+    vendor, found, rest = name.replace("rate-limit", "ratelimit").partition("ratelimit")
+    if not found:
+        return None
     words = [word for word in rest.split("-") if word]
     for word in words:
         kind = _KINDS.get(word) if len(word) > 1 else None
         if kind is not None:
-            others = [other for other in words if other != word and other not in {"after", "at", "time"}]
-            return kind, "-".join(others)
-    return None, rest
+            return vendor, "-".join(other for other in words if other not in {word, "after", "at"}), kind
+    return vendor, rest.removeprefix("-policy"), None
 
 
 def _members(value: str) -> Iterator[tuple[str, str, str]]:
@@ -176,20 +186,24 @@ def _members(value: str) -> Iterator[tuple[str, str, str]]:
 def _note(window: _Window, kind: str, value: str, now: float) -> None:
     """Keep the first value of a kind that can be read."""
     if kind == "reset":
-        window.reset = window.reset if window.reset is not None else _wait(value, now)
+        if window.reset is None:
+            window.reset = _wait(value, now)
         return
     count = _INTEGER.match(value)
     if count is None:
         return
-    if kind == "limit":
-        window.limit = window.limit if window.limit is not None else int(count.group(1))
-    else:
-        window.remaining = window.remaining if window.remaining is not None else int(count.group(1))
+    if kind == "remaining":
+        if window.remaining is None:
+            window.remaining = int(count.group(1))
+    elif window.limit is None:
+        window.limit = int(count.group(1))
 
 
 def _wait(value: str, now: float) -> float | None:
     """Read a wait in any form; None for what is none."""
-    text = value.strip().partition(",")[0].strip() if value[:1].isdigit() else value.strip()
+    text = value.strip()
+    if text[:1].isdigit():
+        text = text.partition(",")[0].rstrip()
     if not text or len(text) > 100:
         return None
     number = _number(text)

@@ -30,6 +30,10 @@ class Response:
     url: str
 
 
+CHECK_BASE_URL = "Check base_url in tools.yaml; `linkspan account verify` tries it."
+"""What helps against an address that does not answer as a product's API does."""
+
+
 class ConnectionFailed(UpstreamError):
     """No whole answer came: the name is unknown, nobody listens, TLS failed, the connection was lost.
 

@@ -6,28 +6,35 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from linkspan import __version__
 from linkspan.errors import InvalidArgument, TooLarge, UpstreamTimeout
 from linkspan.net.egress import Address, EgressGuard
-from linkspan.net.messages import ConnectionFailed, Request, Response
+from linkspan.net.messages import CHECK_BASE_URL, ConnectionFailed, Request, Response
 
 if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
     from aiohttp.client_reqrep import ClientRequest
     from aiohttp.tracing import Trace
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds for reaching one of a host's addresses, TLS included."""
+"""Seconds for the look-up and for reaching one of a host's addresses, TLS included."""
+ADDRESS_TIMEOUT = 2.0
+"""Seconds after which the next address of a host is tried."""
 
 _URL = re.compile(
     r"https?://(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?][!-\"$-~]*)?", re.ASCII
 )
 """Visible ASCII without a fragment and without `user@`: anything else was not encoded by us."""
+
+
+_DECODED = frozenset({"gzip", "deflate", "br", "zstd", "identity"})
+"""Content codings that aiohttp has undone, or refused, before it hands out a body."""
+_OWN_TYPE = ("Content-Type",)
 
 
 class AiohttpTransport:
@@ -55,10 +62,11 @@ class AiohttpTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def exchange(self, request: Request, *, timeout: float, max_bytes: int) -> Response:
-        """Send and read the whole answer; cancellation closes the connection at once.
+        """Send and read the whole answer; cancellation drops the connection at once.
 
         `timeout` is for everything, in seconds: waiting for a connection, connecting, sending, reading.
-        `max_bytes` counts the decoded body. Raises as `messages.Transport` says.
+        `max_bytes` counts the decoded body. Raises as `messages.Transport` says, and `InvalidArgument` for
+        what cannot be written as an HTTP request.
         """
         if _URL.fullmatch(request.url) is None:
             raise InvalidArgument("The address of the request is not an encoded http:// or https:// URL")
@@ -72,12 +80,13 @@ class AiohttpTransport:
                     headers=request.headers,
                     data=request.body,
                     allow_redirects=False,
+                    skip_auto_headers=None if request.method == "GET" else _OWN_TYPE,
                 )
                 body = await _read(answer, max_bytes)
         except BaseException as error:
             if answer is not None:
                 answer.close()
-            failure = _translate(error, request.url, timeout)
+            failure = _failure(error, request.url, timeout)
             if failure is None:
                 raise
             raise failure from error
@@ -100,7 +109,7 @@ class AiohttpTransport:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"linkspan/{__version__}", "Accept-Encoding": "gzip, deflate"},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # `exchange` has the one for all
             trust_env=False,
             max_line_size=65_536,
             max_field_size=65_536,
@@ -111,6 +120,13 @@ class AiohttpTransport:
         session._retry_connection = False  # noqa: SLF001
         self._session = session
         return session
+
+
+class _Protocol(ResponseHandler):
+    """Drops a connection that is given up, instead of sending what is still unsent and saying goodbye."""
+
+    def close(self) -> None:
+        self.abort()
 
 
 class _GuardedConnector(aiohttp.BaseConnector):
@@ -143,61 +159,51 @@ class _GuardedConnector(aiohttp.BaseConnector):
         secure = url.scheme == "https"
         if secure and self._tls is None:
             self._tls = self._make_tls()
-        context = self._tls if secure else None
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 addresses = await self._guard.addresses(host, port, secure=secure)
-                return await self._dial(addresses, host, port, context)
+                return await self._dial(addresses, host, port, self._tls if secure else None)
         except TimeoutError as error:
-            raise ConnectionFailed(
-                f"{host} could not be reached within {CONNECT_TIMEOUT:g} seconds",
-                reason="timeout",
-                sent=False,
+            raise _unreached(
+                f"{host} could not be reached within {CONNECT_TIMEOUT:g} seconds", "timeout"
             ) from error
 
     async def _dial(
         self, addresses: list[Address], host: str, port: int, tls: ssl.SSLContext | None
     ) -> ResponseHandler:
         """Try the addresses one after the other; only the last may take all the time there is."""
-        failure: ConnectionFailed | None = None
+        failure = _unreached(f"{host} has no address", "name")
         for left, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
             try:
-                async with asyncio.timeout(2.0 if left else None):
+                async with asyncio.timeout(ADDRESS_TIMEOUT if left else None):
                     _, protocol = await self._loop.create_connection(
-                        self._factory,
+                        lambda: _Protocol(self._loop),
                         str(address),
                         port,
                         ssl=tls,
                         server_hostname=host.rstrip(".") if tls else None,
-                        ssl_shutdown_timeout=1.0 if tls else None,
                     )
                     return protocol
             except ssl.SSLCertVerificationError as error:
-                raise ConnectionFailed(
-                    f"The certificate of {host} is not valid: {error.verify_message}",
-                    reason="tls",
-                    sent=False,
+                raise _unreached(
+                    f"The certificate of {host} is not valid: {error.verify_message}", "tls"
                 ) from error
             except ssl.SSLError as error:
-                raise ConnectionFailed(
-                    f"{host}:{port} does not speak TLS as expected ({error.reason or 'handshake failed'})",
-                    reason="tls",
-                    sent=False,
-                ) from error
+                raise _unreached(f"{host}:{port} does not speak TLS as it should", "tls") from error
             except ConnectionRefusedError:
-                failure = ConnectionFailed(
-                    f"{host}:{port} refused the connection: nothing listens there",
-                    reason="refused",
-                    sent=False,
+                failure = _unreached(
+                    f"{host}:{port} refused the connection: nothing listens there", "refused"
                 )
             except OSError as error:
-                failure = ConnectionFailed(
-                    f"{host}:{port} could not be reached ({error.strerror or type(error).__name__})",
-                    reason="unreachable",
-                    sent=False,
-                )
-        assert failure is not None  # noqa: S101  (the guard answers at least one address)
+                reason = f" ({error.strerror})" if error.strerror else ""
+                failure = _unreached(f"{host}:{port} could not be reached{reason}", "unreachable")
         raise failure
+
+
+def _unreached(
+    message: str, reason: Literal["name", "refused", "unreachable", "timeout", "tls"]
+) -> ConnectionFailed:
+    return ConnectionFailed(message, reason=reason, sent=False, hint=CHECK_BASE_URL)
 
 
 def _system_tls() -> ssl.SSLContext:
@@ -207,44 +213,68 @@ def _system_tls() -> ssl.SSLContext:
 
 
 async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """Read a body of at most `max_bytes`, decompressed piece by piece."""
+    """Read a body of at most `max_bytes`; aiohttp decompresses it piece by piece, as it is read."""
     content = answer.content
     block = await content.readany()
-    if content.is_eof() and len(block) <= max_bytes and content.at_eof():
-        return block
-    blocks = [block]
     size = len(block)
-    while block:
-        if size > max_bytes:
-            raise TooLarge(
-                f"The answer of {answer.url.host} is larger than {max_bytes / 2**20:g} MiB",
-                hint="Ask for less at once: a smaller limit, fewer fields, or a narrower search.",
-            )
-        block = await content.readany()
+    if size <= max_bytes and content.at_eof():
+        return block
+    if size > max_bytes or (answer.content_length or 0) > max_bytes:
+        raise _too_large(answer, max_bytes)
+    blocks = [block]
+    while block := await content.readany():
         size += len(block)
+        if size > max_bytes:
+            raise _too_large(answer, max_bytes)
         blocks.append(block)
     return b"".join(blocks)
 
 
+def _too_large(answer: aiohttp.ClientResponse, max_bytes: int) -> TooLarge:
+    return TooLarge(
+        f"The answer of {answer.url.host} is larger than {max_bytes / 2**20:g} MiB",
+        hint="Ask for less at once: a smaller limit, fewer fields or a narrower search.",
+        upstream_status=answer.status,
+    )
+
+
 def _headers(answer: aiohttp.ClientResponse) -> dict[str, str]:
+    """Answer the headers of the body as it is now: lower case, joined (RFC 9110 §5.3), without its coding."""
     headers: dict[str, str] = {}
     for name, value in answer.headers.items():
         key = name.lower()
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    coding = headers.pop("content-encoding", None)
+    if coding is not None:
+        headers.pop("content-length", None)
+        if coding.strip().lower() not in _DECODED:
+            raise _unreadable(answer.url.host)
     return headers
 
 
-def _translate(error: BaseException, url: str, timeout: float) -> Exception | None:
-    """Say what became of an exchange in words of the error tree; None for what is not ours to say."""
+def _unreadable(host: str | None) -> ConnectionFailed:
+    return ConnectionFailed(
+        f"What {host} answered could not be read as HTTP", reason="unreadable", sent=True, hint=CHECK_BASE_URL
+    )
+
+
+def _failure(error: BaseException, url: str, timeout: float) -> Exception | None:
+    """Say what became of an exchange in words of the error tree; None for what is said already."""
     host = URL(url, encoded=True).host
     if isinstance(error, TimeoutError):
-        return UpstreamTimeout(f"{host} did not answer within {timeout:g} seconds")
-    if isinstance(error, aiohttp.ClientResponseError):
-        return ConnectionFailed(
-            f"{host} answered with something that is not HTTP", reason="unreadable", sent=True
+        return UpstreamTimeout(
+            f"{host} did not answer within {timeout:g} seconds",
+            hint="Try again in a minute, or ask for less at once.",
         )
+    if isinstance(error, aiohttp.ClientResponseError):
+        return _unreadable(host)
+    if isinstance(error, ValueError):
+        return InvalidArgument("The request holds a character that HTTP has no place for")
     if isinstance(error, aiohttp.ClientError | OSError):
         return ConnectionFailed(
-            f"The connection to {host} was lost before the whole answer came", reason="lost", sent=True
+            f"The connection to {host} was lost before the whole answer was here",
+            reason="lost",
+            sent=True,
+            hint="Try again in a minute.",
         )
     return None
