@@ -1,0 +1,1 @@
+"""Harbour Cafe: order ahead, pick up at the quay."""
