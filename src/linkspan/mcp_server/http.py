@@ -5,16 +5,17 @@ method (405), size (413) and form of the body (400), then the era's own header r
 nothing at all is refused with 403; one that lacks a scope for one tool is told so in that tool's result,
 where the model can read it. Everything else about a call is answered with 200.
 
-By default nothing is kept between requests, so any replica may answer any of them. Requests that have no
-direct way here (legacy sessions) are handed to `sessions` when the operator has switched them on.
+By default nothing is kept between requests, so any replica may answer any of them. Where the operator has
+switched sessions on, requests of the legacy era are handed to the SDK, which is imported for the first one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
 
@@ -33,20 +34,15 @@ from linkspan.mcp_server.sse import EventStream, Receive, Send
 from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
 
+if TYPE_CHECKING:
+    from linkspan.mcp_server.sdk import SdkSessions
+
 WATCH_AFTER: Final = 0.25
 """Seconds after which a call is watched for a client that has gone: quicker ones are not worth a task."""
 _PATH: Final = re.compile(r"/t/([a-z0-9][a-z0-9-]{0,62})/mcp\Z")
 _JSON: Final = (b"content-type", b"application/json")
 _LEGACY: Final = frozenset(version.encode() for version in protocol.LEGACY_VERSIONS)
 _BODY_FAULT: Final = Fault(INVALID_REQUEST, "The body must be one JSON-RPC request or notification")
-
-
-class Sessions(Protocol):
-    """What keeps legacy sessions, where the operator wants them."""
-
-    async def __call__(self, scope: Any, receive: Receive, send: Send, principal: Principal) -> None:
-        """Answer one HTTP request of a session, or the one that opens it."""
-        ...
 
 
 class McpEndpoint:
@@ -63,7 +59,6 @@ class McpEndpoint:
         settings: Settings,
         *,
         hub: Hub | None = None,
-        sessions: Sessions | None = None,
         authorization_servers: Callable[[str, str], list[str]] | None = None,
     ) -> None:
         self._methods = methods
@@ -71,7 +66,8 @@ class McpEndpoint:
         self._access = Access(settings)
         self._max_body = settings.max_request_bytes
         self._hub = hub or Hub()
-        self._sessions = sessions
+        self._stateful = settings.stateful
+        self._sessions: SdkSessions | None = None
         self._authorization_servers = authorization_servers
         self._mirrors: tuple[Catalog | None, dict[str, tuple[Mirror, ...]]] = (None, {})
         self._streams: set[Subscription] = set()
@@ -80,6 +76,18 @@ class McpEndpoint:
         """End every open subscription stream, so that a stop need not wait for its clients."""
         for subscription in list(self._streams):
             subscription.close()
+
+    async def aclose(self) -> None:
+        """End every stream and every session."""
+        self.close_streams()
+        if self._sessions is not None:
+            await self._sessions.aclose()
+
+    async def _open_sessions(self) -> SdkSessions:
+        sdk = await asyncio.to_thread(importlib.import_module, "linkspan.mcp_server.sdk")
+        if self._sessions is None:
+            self._sessions = sdk.SdkSessions(self._methods, self._hub, max_request_bytes=self._max_body)
+        return self._sessions
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one HTTP request for `/t/{tenant}/mcp`."""
@@ -106,8 +114,9 @@ class McpEndpoint:
             return
         stated = headers.text(VERSION)
         modern = stated is not None and stated.encode("latin-1") not in _LEGACY
-        if self._sessions is not None and not modern:
-            await self._sessions(scope, receive, send, principal)
+        if self._stateful and not modern:
+            sessions = self._sessions or await self._open_sessions()
+            await sessions(scope, receive, send, principal)
         elif scope["method"] != "POST":
             await _refuse(send, 405, "invalid_argument", "Error: use POST.", (b"allow", b"POST"))
         elif not self._surface_is_open(principal):
