@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 
 from linkspan import errors
+from linkspan.net.client import UNKNOWN_OUTCOME
 from linkspan.spec.catalog import Catalog, Tool
 
 
 def advise(error: errors.LinkspanError, tool: Tool, catalog: Catalog, tenant: str, connector: str) -> None:
-    """Give the error a hint that names a tool, a command or a time, unless it has one."""
-    if error.hint is None:
-        error.hint = _hint(error, tool, catalog, tenant, connector)
+    """Give the error a hint that names a tool, a command or a time; a more exact one stays before it."""
+    own = _hint(error, tool, catalog, tenant, connector)
+    if error.hint in (None, UNKNOWN_OUTCOME):
+        error.hint = own
+    elif isinstance(error, errors.UpstreamError | errors.UpstreamTimeout) and own not in str(error.hint):
+        error.hint = f"{error.hint} {own}"
 
 
 def _hint(error: errors.LinkspanError, tool: Tool, catalog: Catalog, tenant: str, connector: str) -> str:

@@ -13,7 +13,7 @@ from linkspan.accounts import linking
 from linkspan.accounts.accounts import Accounts
 from linkspan.accounts.principal import Principal
 from linkspan.gateway.advice import advise
-from linkspan.gateway.arguments import ArgumentCheck
+from linkspan.gateway.arguments import ArgumentCheck, refusal
 from linkspan.gateway.blocks import render_blocks
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.cursor import Cursor, Cursors
@@ -125,7 +125,7 @@ class Gateway:
                 hint="Ask for a token with it: linkspan token create"
                 f" --tenant {principal.tenant} --scope {tool.key}",
             )
-        given = self._check(tool)(arguments)
+        given = self._given(tool, arguments)
         request = await self._settle(catalog, principal, tool, given, info)
         trail.settled(request.operation.connector, request.credential.account, request.arguments)
         if given.get("dry_run") and tool.kind != "read":
@@ -134,6 +134,16 @@ class Gateway:
         if tool.kind == "read" or info.call_id is None:
             return await self._do(catalog, request, trail)
         return await self._once.run(principal, tool, given, info, lambda: self._do(catalog, request, trail))
+
+    def _given(self, tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Check the arguments. `account` is taken by every tool, though few need to show it."""
+        check = self._check(tool)
+        if "account" not in arguments or "account" in tool.input_schema.get("properties", {}):
+            return check(arguments)
+        account = arguments["account"]
+        if not isinstance(account, str):
+            raise refusal([{"path": "account", "message": "must be the id of an account"}])
+        return {**check({k: v for k, v in arguments.items() if k != "account"}), "account": account}
 
     def _check(self, tool: Tool) -> ArgumentCheck:
         check = self._checks.get(tool.name)

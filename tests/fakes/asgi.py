@@ -1,0 +1,38 @@
+"""A transport into an in-process ASGI application: everything of the HTTP path but the socket."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx2
+
+from linkspan.errors import UpstreamTimeout
+from linkspan.net.messages import Request, Response
+
+
+class AsgiTransport:
+    """Sends requests to an ASGI application, and keeps them for a test to look at."""
+
+    def __init__(self, app: Any) -> None:
+        self.sent: list[Request] = []
+        self.began = asyncio.Event()
+        self._client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app))
+
+    async def exchange(self, request: Request, *, timeout: float, max_bytes: int) -> Response:
+        """Send one request."""
+        del max_bytes
+        self.sent.append(request)
+        self.began.set()
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await self._client.request(
+                    request.method, request.url, headers=dict(request.headers), content=request.body
+                )
+        except TimeoutError as error:
+            raise UpstreamTimeout("The product did not answer in time") from error
+        return Response(answer.status_code, dict(answer.headers), answer.content, request.url)
+
+    async def aclose(self) -> None:
+        """Close the client."""
+        await self._client.aclose()
