@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from linkspan.cli.common import JSON_OPTION, near_config, print_json, print_table, settings_of
+from linkspan.errors import ConfigurationError
 
 SEEN_INSTRUCTIONS = 250
 """How many characters of the instructions Codex shows its model before it searches."""
@@ -27,6 +28,8 @@ def check(context: click.Context, file: Path | None, as_json: bool) -> None:
     from linkspan import spec
 
     path = file or near_config(settings_of(context))
+    if not path.exists():
+        raise ConfigurationError(f"there is no file {path}")
     problems = spec.check([path], os.environ)
     if as_json:
         print_json([problem.to_dict() for problem in problems])
