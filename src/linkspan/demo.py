@@ -84,7 +84,7 @@ async def _serve(app: App, settings: Settings, desk: Desk, config: Path) -> None
 
     serving = Serving(app, routes=[Route("/", start), static_files()])
     serving.reloader = Reloader([config], lambda: spec.load([config], os.environ), serving.replace_catalog)
-    server = make_server(serving.asgi, settings)
+    server = make_server(serving, settings)
     outlive_signals()
     base = f"http://{settings.host}:{settings.port}"
     tasks = [asyncio.create_task(serving.reloader.run()), asyncio.create_task(server.serve())]

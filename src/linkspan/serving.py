@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 import sys
 import time
 import uuid
@@ -123,7 +124,7 @@ async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -
     serving.reloader = Reloader(
         [config_path(settings)], lambda: load_catalog(settings), serving.replace_catalog
     )
-    server = make_server(serving.asgi, settings)
+    server = make_server(serving, settings)
     watching = asyncio.create_task(serving.reloader.run())
     try:
         await _announce(serving, settings)
@@ -149,10 +150,23 @@ def outlive_signals() -> None:
         signal.signal(name, lambda *_: None)
 
 
-def make_server(asgi: ASGIApp, settings: Settings) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """An HTTP server that tells open streams to end before it waits for its connections to end."""
+
+    def __init__(self, config: uvicorn.Config, endpoint: McpEndpoint) -> None:
+        super().__init__(config)
+        self._endpoint = endpoint
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop: no new connections, streams ended, calls in flight finished within the grace."""
+        await self._endpoint.aclose()
+        await super().shutdown(sockets)
+
+
+def make_server(serving: Serving, settings: Settings) -> Server:
     """Answer the HTTP server, not started."""
     config = uvicorn.Config(
-        asgi,
+        serving.asgi,
         host=settings.host,
         port=settings.port,
         http="httptools",
@@ -165,7 +179,7 @@ def make_server(asgi: ASGIApp, settings: Settings) -> uvicorn.Server:
         timeout_graceful_shutdown=GRACE,
         h11_max_incomplete_event_size=65_536,
     )
-    return uvicorn.Server(config)
+    return Server(config, serving.endpoint)
 
 
 async def _announce(serving: Serving, settings: Settings) -> None:
