@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from linkspan.errors import InvalidArgument, LinkspanError
 from linkspan.net.urls import origin_of
 from linkspan.spec.catalog import AuthMethod, Connector, Setting
+from linkspan.spec.references import normal_origin
 from linkspan.vault.secret import Secret
 from linkspan.wire import base_url
 
@@ -42,10 +42,10 @@ def check_settings(connector: Connector, given: Mapping[str, str]) -> dict[str, 
             if setting.required:
                 faults.append(_fault(f"settings.{name}", f"missing: {setting.title}"))
             continue
-        wrong = _wrong_setting(setting, value)
-        if wrong:
-            faults.append(_fault(f"settings.{name}", wrong))
-        answer[name] = value.rstrip("/") if setting.type == "origin" else value
+        try:
+            answer[name] = _setting(setting, value)
+        except InvalidArgument as error:
+            faults.append(_fault(f"settings.{name}", error.message))
     _raise(faults, connector)
     return answer
 
@@ -97,23 +97,14 @@ def current_origins(connector: Connector, settings: Mapping[str, str]) -> tuple[
         return None
 
 
-def _wrong_setting(setting: Setting, value: str) -> str | None:
+def _setting(setting: Setting, value: str) -> str:
     if _CONTROL.search(value):
-        return "holds a control character"
-    if setting.type == "origin" and not _is_origin(value):
-        return "must be scheme://host[:port], such as https://desk.example"
+        raise InvalidArgument("holds a control character")
     if setting.pattern is not None and not setting.pattern.fullmatch(value):
-        return f"must match {setting.pattern.pattern}"
-    return None
-
-
-def _is_origin(value: str) -> bool:
-    try:
-        origin_of(value)
-        parts = urlsplit(value)
-    except ValueError:
-        return False
-    return parts.path in ("", "/") and not parts.query and not parts.fragment and "?" not in value
+        raise InvalidArgument(f"must match {setting.pattern.pattern}")
+    if setting.type == "origin":
+        return normal_origin(setting.title, value.rstrip("/"))
+    return value
 
 
 def _fault(path: str, message: str) -> dict[str, str]:
