@@ -1,0 +1,137 @@
+"""The whole HTTP face, in process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from linkspan import spec
+from linkspan.accounts.principal import Tenant
+from linkspan.app import build
+from linkspan.serving import Serving
+from linkspan.settings import Settings
+from tests.fakes.asgi import AsgiTransport
+from tests.fakes.tracker import Tracker
+
+FILE = Path(__file__).parent / "fakes/tracker.yaml"
+BASE = "http://127.0.0.1:8640"
+
+
+class Client:
+    """Two tenants with a token each, and MCP calls to them."""
+
+    def __init__(self, serving: Serving, tokens: dict[str, str], tracker: Tracker) -> None:
+        self.serving = serving
+        self.tokens = tokens
+        self.tracker = tracker
+        self.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=serving.asgi), base_url=BASE)
+
+    async def rpc(self, tenant: str, token: str | None, method: str, **params: Any) -> httpx2.Response:
+        """Send one JSON-RPC request."""
+        headers = {"Accept": "application/json, text/event-stream"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        return await self.http.post(f"/t/{tenant}/mcp", json=body, headers=headers)
+
+    async def tool(self, tenant: str, name: str, **arguments: Any) -> Any:
+        """Call a tool with the tenant's own token and answer its result."""
+        answer = await self.rpc(tenant, self.tokens[tenant], "tools/call", name=name, arguments=arguments)
+        assert answer.status_code == 200
+        return answer.json()["result"]
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    """Linkspan with tenants acme and globex in front of the tracker."""
+    tracker = Tracker()
+    app = await build(
+        Settings(home=tmp_path / "home"),
+        catalog=spec.load([FILE], {}),
+        transport=AsgiTransport(tracker.app()),
+    )
+    tokens = {}
+    for name in ("acme", "globex"):
+        tenant = await app.tenants.add(name)
+        connector = app.catalog.connectors["tracker"]
+        await app.accounts.link(tenant, connector, secrets={"token": f"token-{name}"}, verify=app.verifier)
+        tokens[name] = (await app.tokens.create(tenant, subject="codex")).text.reveal()
+    made = Client(Serving(app), tokens, tracker)
+    yield made
+    await made.http.aclose()
+    await app.aclose()
+
+
+async def test_a_token_of_one_tenant_is_nothing_at_another(client: Client) -> None:
+    """The answer is the same as for no such tenant, no such token and no token but for its challenge."""
+    answers = [
+        await client.rpc("globex", client.tokens["acme"], "tools/list"),
+        await client.rpc("nobody", client.tokens["acme"], "tools/list"),
+        await client.rpc("acme", "lsk_tenant_aaaaaaaaaaaa_" + "A" * 43, "tools/list"),
+    ]
+    assert {answer.status_code for answer in answers} == {401}
+    bodies = {
+        answer.text.replace("globex", "T").replace("nobody", "T").replace("acme", "T") for answer in answers
+    }
+    assert len(bodies) == 1
+
+
+async def test_a_revoked_token_is_refused_at_once(client: Client) -> None:
+    """The very next call."""
+    assert (await client.rpc("acme", client.tokens["acme"], "tools/list")).status_code == 200
+    (token,) = await client.serving.app.tokens.list(Tenant("acme"))
+    await client.serving.app.tokens.revoke(Tenant("acme"), token.id)
+    assert (await client.rpc("acme", client.tokens["acme"], "tools/list")).status_code == 401
+
+
+async def test_each_tenant_reads_and_writes_its_own(client: Client) -> None:
+    """Through the HTTP door."""
+    for name in ("acme", "globex"):
+        listed = await client.tool(name, "list_tickets")
+        assert {row["title"].split()[0] for row in listed["structuredContent"]["result"]} == {name}
+        await client.tool(name, "comment_on_ticket", id="1", body=name)
+    assert [(org, body["text"]) for org, _id, body in client.tracker.comments] == [
+        ("acme", "acme"),
+        ("globex", "globex"),
+    ]
+
+
+async def test_a_hot_reload_changes_the_list_for_the_next_call(client: Client) -> None:
+    """Prepared bytes of the old file are not served again."""
+    text = FILE.read_text().replace("List tickets, oldest first", "List every ticket, oldest first")
+    path = client.serving.app.settings.home / "tools.yaml"
+    path.write_text(text)
+    before = (await client.rpc("acme", client.tokens["acme"], "tools/list")).text
+    client.serving.replace_catalog(spec.load([path], {}))
+    after = (await client.rpc("acme", client.tokens["acme"], "tools/list")).text
+    assert "List tickets, oldest first" in before
+    assert "List every ticket, oldest first" in after
+
+
+async def test_health_is_open_and_tells_nothing_of_tenants(client: Client) -> None:
+    """For load balancers."""
+    assert (await client.http.get("/healthz")).text == "ok\n"
+    ready = await client.http.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["ready"] is True
+    assert "acme" not in ready.text
+
+
+async def test_what_is_not_there_answers_in_the_one_error_shape(client: Client) -> None:
+    """Also outside of MCP."""
+    answer = await client.http.get("/nothing")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "not_found"
+
+
+async def test_errors_for_the_model_are_results_with_a_next_step(client: Client) -> None:
+    """Always 200 with isError; structured and as text."""
+    result = await client.tool("acme", "get_ticket", id="99")
+    assert result["isError"] is True
+    assert result["content"][0]["text"].startswith("Error: ")
+    assert result["structuredContent"]["error"]["code"] == "not_found"
+    assert "list_tickets" in result["structuredContent"]["error"]["message"]
