@@ -72,6 +72,17 @@ def base_url(connector: Connector, settings: Mapping[str, str]) -> str:
     return connector.base_url.expand(Scope({}, settings)).rstrip("/")
 
 
+def scope_of(
+    arguments: Mapping[str, Any], credential: Credential, found: Mapping[str, Any] | None = None
+) -> Scope:
+    """Answer what references see: arguments, settings, what was found, and a basic credential's user name."""
+    known = dict(found or {})
+    username = credential.secrets.get("username")
+    if username is not None:
+        known["credential"] = {"username": username.reveal()}
+    return Scope(arguments, credential.settings, known)
+
+
 def build(
     plan: RequestPlan,
     scope: Scope,

@@ -22,7 +22,18 @@ from linkspan.gateway.results import Blocks, DryRun, Item, Page
 from linkspan.gateway.trail import Trail, Trails
 from linkspan.net import paging
 from linkspan.net.client import Client
-from linkspan.spec.catalog import Catalog, Connector, Operation, Scope, Tool, scopes_allow
+from linkspan.spec.catalog import (
+    LATER,
+    AuthMethod,
+    Catalog,
+    Connector,
+    Operation,
+    RequestPlan,
+    Scope,
+    Step,
+    Tool,
+    scopes_allow,
+)
 from linkspan.vault.credential import Credential
 from linkspan.wire import Answer, Position
 
@@ -187,12 +198,18 @@ class Gateway:
         connector = catalog.connectors[operation.connector]
         if operation.plan is None:
             return DryRun({}, request.credential.account)
-        scope = Scope(request.arguments, request.credential.settings)
-        outgoing = wire.build(operation.plan, scope, connector)
-        shown = wire.show(outgoing, wire.method_of(connector, request.credential))
-        if operation.plan.if_match:
-            shown["headers"]["If-Match"] = "[ETag, read first]"
-        return DryRun(shown, request.credential.account)
+        method = wire.method_of(connector, request.credential)
+        found: dict[str, Any] = {"elicit": LATER} if operation.elicit else {}
+        before: list[dict[str, Any]] = []
+        for step in operation.steps:
+            scope = wire.scope_of(request.arguments, request.credential, found)
+            if step.when is None or step.when(scope):
+                before.append(_shown(step.plan, scope, connector, method))
+                if step.name:
+                    found[step.name] = LATER
+        scope = wire.scope_of(request.arguments, request.credential, found)
+        shown = _shown(operation.plan, scope, connector, method)
+        return DryRun({"before": before, **shown} if before else shown, request.credential.account)
 
     async def _do(self, catalog: Catalog, request: _Request, trail: Trail) -> Page | Item | Blocks:
         operation, info = request.operation, request.info
@@ -204,8 +221,9 @@ class Gateway:
         tell = info.progress
         if steps and tell:
             await tell(steps[0], total)
+        await self._take_steps(catalog, request, found, trail)
         if operation.items is not None:
-            return await self._page(catalog, request, trail)
+            return await self._page(catalog, request, found, trail)
         answer = None
         if operation.plan is not None:
             answer = await self._exchange(catalog, request, request.position, found, trail)
@@ -215,7 +233,7 @@ class Gateway:
                 await tell(step, total)
         account = request.credential.account
         if operation.blocks:
-            scope = Scope(request.arguments, request.credential.settings, found)
+            scope = wire.scope_of(request.arguments, request.credential, found)
             return Blocks(render_blocks(operation.blocks, scope), account)
         if answer is None:
             return Item(None, account)
@@ -224,6 +242,17 @@ class Gateway:
             thing = operation.shape(thing)
         return Item(thing, account, answer.rate_limit)
 
+    async def _take_steps(
+        self, catalog: Catalog, request: _Request, found: dict[str, Any], trail: Trail
+    ) -> None:
+        """Make the requests that stand before the operation's own, and keep what they find."""
+        for step in request.operation.steps:
+            scope = wire.scope_of(request.arguments, request.credential, found)
+            if step.when is None or step.when(scope):
+                answer = await self._exchange(catalog, request, request.position, found, trail, step)
+                if step.name:
+                    found[step.name] = step.item(answer.body) if step.item else answer.body
+
     async def _exchange(
         self,
         catalog: Catalog,
@@ -231,17 +260,20 @@ class Gateway:
         position: Position,
         found: Mapping[str, Any],
         trail: Trail,
+        step: Step | None = None,
     ) -> Answer:
+        """Send the operation's own request, or that of a step before it."""
         operation, credential = request.operation, request.credential
-        assert operation.plan is not None  # noqa: S101
+        plan = step.plan if step else operation.plan
+        assert plan is not None  # noqa: S101
         try:
             answer = await wire.send(
-                operation.plan,
-                Scope(request.arguments, credential.settings, found),
+                plan,
+                wire.scope_of(request.arguments, credential, found),
                 catalog.connectors[operation.connector],
                 credential,
                 self._client,
-                page=operation.paging if operation.items else None,
+                page=operation.paging if operation.items and step is None else None,
                 position=position,
                 timeout=operation.timeout,
             )
@@ -255,13 +287,15 @@ class Gateway:
         trail.upstream_status = answer.status
         return answer
 
-    async def _page(self, catalog: Catalog, request: _Request, trail: Trail) -> Page:
+    async def _page(
+        self, catalog: Catalog, request: _Request, known: Mapping[str, Any], trail: Trail
+    ) -> Page:
         """Read one page; empty pages that a vendor puts before the end are read through."""
         operation, tenant = request.operation, request.principal.tenant
         base_url = wire.base_url(catalog.connectors[operation.connector], request.credential.settings)
         position, seen = request.position, list[Any]()
         while True:
-            answer = await self._exchange(catalog, request, position, {}, trail)
+            answer = await self._exchange(catalog, request, position, known, trail)
             found = _items(operation, answer)
             page = paging.Read(
                 answer.body, answer.headers, answer.url, len(found), position.at, position.size
@@ -306,6 +340,13 @@ def _open_door(connectors: Sequence[Connector], account: str | None) -> Credenti
     )
 
 
+def _shown(plan: RequestPlan, scope: Scope, connector: Connector, method: AuthMethod) -> dict[str, Any]:
+    shown = wire.show(wire.build(plan, scope, connector), method)
+    if plan.if_match:
+        shown["headers"]["If-Match"] = "[ETag, read first]"
+    return shown
+
+
 def _items(operation: Operation, answer: Answer) -> list[Any]:
     assert operation.items is not None  # noqa: S101
     found = operation.items(answer.body)
@@ -338,7 +379,7 @@ async def _ask(operation: Operation, request: _Request) -> dict[str, Any]:
     """Ask the person; raises `Forbidden` when the client cannot ask."""
     elicit = operation.elicit
     assert elicit is not None  # noqa: S101
-    message = elicit.message(Scope(request.arguments, request.credential.settings))
+    message = elicit.message(wire.scope_of(request.arguments, request.credential))
     answer = await request.info.elicit(str(message), elicit.schema) if request.info.elicit else None
     if answer is None:
         raise errors.Forbidden(

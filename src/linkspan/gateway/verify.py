@@ -8,7 +8,7 @@ from typing import Any
 from linkspan import wire
 from linkspan.accounts.accounts import Identity
 from linkspan.net.client import Client
-from linkspan.spec.catalog import Connector, Getter, Scope
+from linkspan.spec.catalog import Connector, Getter
 from linkspan.vault.credential import Credential
 
 
@@ -25,7 +25,7 @@ class Verifier:
         """
         if connector.verify is None:
             return None
-        scope = Scope({}, credential.settings)
+        scope = wire.scope_of({}, credential)
         answer = await wire.send(connector.verify.request, scope, connector, credential, self.client)
         return Identity(_word(connector.verify.id, answer.body), _word(connector.verify.label, answer.body))
 

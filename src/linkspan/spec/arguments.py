@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from linkspan.errors import InvalidArgument
 from linkspan.spec import language, references
-from linkspan.spec.catalog import ABSENT, Json, Kind, Setting
+from linkspan.spec.catalog import ABSENT, Connector, Json, Kind
+from linkspan.spec.connector import AccountNames
 from linkspan.spec.fields import Identity, Mapped, Words, field_schema
 from linkspan.spec.language import ModelField
 from linkspan.spec.leaves import NAME, Leaves
@@ -17,7 +18,8 @@ from linkspan.spec.references import Lookup
 from linkspan.spec.yaml import Path
 
 RESERVED: Final = ("id", "cursor", "limit", "account", "dry_run")
-_ROOTS: Final = ("settings", "answer", "elicit")
+ROOTS: Final = ("settings", "credential", "answer", "elicit")
+"""Names that are taken by what is no argument."""
 _PARAM_KEYS: Final = {
     "items": "items", "properties": "properties", "pattern": "pattern", "format": "format",
     "minimum": "minimum", "maximum": "maximum", "min_length": "minLength", "max_length": "maxLength",
@@ -51,7 +53,7 @@ class Arguments:
         mapped: Mapping[str, Mapped],
         returned: tuple[Mapping[str, ModelField], Mapping[str, Mapped]] | None,
         identity: Identity | None,
-        settings: Mapping[str, Setting],
+        connector: Connector,
         leaves: Leaves,
         path: Path,
     ) -> None:
@@ -62,7 +64,11 @@ class Arguments:
         self.mapped = mapped
         self.returned = returned
         self.identity = identity
-        self.settings = settings
+        self.account = AccountNames(
+            connector.settings, has_username=connector.auth_method("basic") is not None, leaves=leaves
+        )
+        self.steps: list[str] = ["elicit"] if form.elicit is not None else []
+        """The names of what is found before the request that is compiled just now."""
         self.leaves = leaves
         self.path = path
         self.raw = form.schema_
@@ -79,7 +85,7 @@ class Arguments:
             message = f"{name!r} is reserved: it means the same in every tool, and is there by itself"
             problems.add(path, "reserved_argument", message, key=True)
             return
-        if not NAME.match(name) or name in _ROOTS:
+        if not NAME.match(name) or name in ROOTS:
             message = f"the parameter {name!r} must be lower case letters, digits and _"
             problems.add(path, "bad_name", message, key=True)
             return
@@ -105,7 +111,7 @@ class Arguments:
             schema["type"] = param.type
         if param.enum:
             self._check_enum(base, param.enum, (*path, "enum"))
-            (schema["items"] if "items" in schema else schema)["enum"] = list(param.enum)
+            schema.get("items", schema)["enum"] = list(param.enum)
         for key, schema_key in _PARAM_KEYS.items():
             if getattr(param, key) is not None:
                 schema[schema_key] = getattr(param, key)
@@ -154,8 +160,11 @@ class Arguments:
 
     def argument(self, name: str, path: Path, *, offset: int, in_path: bool) -> Lookup | None:
         """Resolve `$name` or `{name}`."""
-        if name.startswith("settings."):
-            return self._setting(name, path, offset, in_path)
+        first, *members = name.split(".")
+        if first in {"settings", "credential"}:
+            return self.account.argument(name, path, offset=offset, in_path=in_path)
+        if first in self.steps:
+            return references.found(first, tuple(members))
         found = self._find(name)
         if found is None:
             self._tell_undeclared(name, path, offset, in_path)
@@ -180,7 +189,7 @@ class Arguments:
         """Answer every name that could be used here."""
         raw = list(self.raw.get("properties", {})) if self.raw else []
         extra = list(self.identity.parts) if self.identity and self.identity.pattern else []
-        return ["id", "query", *self.declared, *raw, *self._known_fields(), *extra]
+        return [*self.steps, "id", "query", *self.declared, *raw, *self._known_fields(), *extra]
 
     def _find(self, name: str) -> Argument | None:
         if name in self.used:
@@ -219,17 +228,6 @@ class Arguments:
             required = True
         self.used[found.name] = replace(known, required=required, is_used=True)
 
-    def _setting(self, name: str, path: Path, offset: int, in_path: bool) -> Lookup | None:
-        key = name.removeprefix("settings.")
-        known = self.settings.get(key)
-        if known is None:
-            code = "undeclared_placeholder" if in_path else "undeclared_argument"
-            message = f"the connector has no setting {key!r}"
-            words = [f"settings.{other}" for other in self.settings]
-            self.leaves.problems.add(path, code, message, offset=offset, words=words, word=name)
-            return None
-        return references.setting(key, known.default)
-
     def _tell_undeclared(self, name: str, path: Path, offset: int, in_path: bool) -> None:
         if name in RESERVED:
             message = f"{name!r} is reserved: pagination and the gateway see to it"
@@ -238,7 +236,9 @@ class Arguments:
         code = "undeclared_placeholder" if in_path else "undeclared_argument"
         shown = f"{{{name}}}" if in_path else f"${name}"
         message = f"{shown} is not declared: it is no parameter here and no field of {self.entity}"
-        self.leaves.problems.add(path, code, message, offset=offset, words=self.names(), word=name)
+        self.leaves.problems.add(
+            path, code, message, offset=offset, words=[*self.names(), *self.account.words], word=name
+        )
 
     # Closing
 

@@ -5,8 +5,9 @@ values are compiled closures; a `Catalog` is shared by all tenants and replaced 
 
 Where expressions are rooted:
 - `items`, `item`, pagination's `read`, `more` and `total`: the decoded body of the answer;
-- `when`, `message` and everything of `rate_limit`, `error`, `verify`: the answer, `{status, headers, body}`
-  with header names in lower case;
+- `when`, `message` and everything of `rate_limit` and `error`: the answer, `{status, headers, body}` with
+  header names in lower case;
+- `verify`'s `id` and `label`, a step's `item`: the body;
 - fields: one item.
 """
 
@@ -24,6 +25,16 @@ Predicate = Callable[[Any], bool]
 Json = dict[str, Any]
 
 
+class _Later:
+    """In a dry run: what an earlier step would find. References to it answer `[step.member]`."""
+
+    def __repr__(self) -> str:
+        return "LATER"
+
+
+LATER: Final = _Later()
+
+
 class _Absent:
     """The value of a reference to an argument that was not given: whatever holds it is not sent."""
 
@@ -39,7 +50,11 @@ ABSENT: Final = _Absent()
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What references in a request may see. `found` holds answers of earlier steps by name."""
+    """What references in a request may see.
+
+    `found` holds what earlier steps found, by name; `answer`, the `{status, headers, body}` for content
+    blocks; `elicit`, `{action, content}`; and `credential`, of which only `username` (basic) is shown.
+    """
 
     arguments: Mapping[str, Any]
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -91,6 +106,20 @@ class RequestPlan:
     if_match: bool = False
     repeatable: bool = False
     """May be sent again after a failure that may have come after the work was done (RFC 9110 §9.2.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A request that is made before an operation's own; `found[name]` is what `item` finds in its body.
+
+    Skipped when `when` answers ABSENT, false or nothing: then `found` has no such name. In a dry run
+    `found[name]` is LATER.
+    """
+
+    plan: RequestPlan
+    name: str | None = None
+    when: Value | None = None
+    item: Getter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +261,8 @@ class Elicit:
     schema: Json
     missing: str | None = None
     """What the model is told when the client cannot ask."""
+    name: str = "answer"
+    """What the protocol calls the question (`inputRequests`, MCP 2026-07-28)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +293,8 @@ class Operation:
     progress: Progress | None = None
     elicit: Elicit | None = None
     timeout: float | None = None
+    steps: tuple[Step, ...] = ()
+    """Requests made before `plan`, in this order."""
 
     @property
     def key(self) -> str:

@@ -43,25 +43,29 @@ def seconds(duration: str) -> float:
     return float(duration[: -len(unit)]) * _UNITS[unit]
 
 
-class SettingNames:
-    """What references may name where there are no arguments: the account's settings."""
+USERNAME: Final = "credential.username"
 
-    def __init__(self, settings: Mapping[str, Setting], leaves: Leaves) -> None:
+
+class AccountNames:
+    """What references may name of the account: its settings, and the user name of a basic credential."""
+
+    def __init__(self, settings: Mapping[str, Setting], *, has_username: bool, leaves: Leaves) -> None:
         self.settings = settings
         self.leaves = leaves
+        self.words = [f"settings.{known}" for known in settings] + [USERNAME] * has_username
 
     def argument(self, name: str, path: Path, *, offset: int, in_path: bool) -> Lookup | None:
-        """Look a setting up; anything else is a problem."""
-        key = name.removeprefix("settings.")
-        if name.startswith("settings.") and key in self.settings:
-            known = self.settings[key]
-            return references.setting(key, known.default)
+        """Look it up; anything else is a problem."""
+        if name == USERNAME and name in self.words:
+            return references.found("credential", ("username",))
+        if name in self.words:
+            return references.setting(self.settings[name.removeprefix("settings.")])
         code = "undeclared_placeholder" if in_path else "undeclared_argument"
-        words = [f"settings.{known}" for known in self.settings]
+        shown = f"{{{name}}}" if in_path else f"${name}"
+        what = "the connector has no such setting" if name.startswith("settings.") else "no argument here"
         self.leaves.problems.add(
-            path, code, f"{name} is not declared: settings only are known here",
-            offset=offset, word=name, words=words,
-        )  # fmt: skip
+            path, code, f"{shown} is not declared: {what}", offset=offset, word=name, words=self.words
+        )
         return None
 
 
@@ -74,7 +78,8 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
         key: _setting(key, setting, leaves, (*path, "settings", key))
         for key, setting in form.settings.items()
     }
-    names = SettingNames(settings, leaves)
+    has_username = any(way.type == "basic" for way in form.auth)
+    names = AccountNames(settings, has_username=has_username, leaves=leaves)
     rate = form.rate_limit or language.RateLimit.model_validate({})
     failure = form.error or language.Failure.model_validate({})
     return Connector(
@@ -206,7 +211,7 @@ def _path_fault(url: str) -> tuple[str, int] | None:
     return None
 
 
-def _verify(form: language.Verify, names: SettingNames, leaves: Leaves, path: Path) -> Verify | None:
+def _verify(form: language.Verify, names: AccountNames, leaves: Leaves, path: Path) -> Verify | None:
     at = (*path, "request") if leaves.problems.root.find((*path, "request"))[1] > len(path) else path
     parsed = parse_request(form.request, leaves, at)
     if parsed is None:

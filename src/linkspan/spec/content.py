@@ -11,7 +11,7 @@ from typing import Any, Final
 from linkspan.spec import language, references
 from linkspan.spec.arguments import Arguments
 from linkspan.spec.catalog import Block, Connector, Prompt, PromptMessage, RequestPlan, Resource, Value
-from linkspan.spec.connector import SettingNames, parse_request
+from linkspan.spec.connector import AccountNames, parse_request
 from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.references import Lookup
 from linkspan.spec.yaml import Path
@@ -98,11 +98,12 @@ def _check_base64(path: Path, written: str, leaves: Leaves) -> None:
 # Resources ------------------------------------------------------------------------------------------------
 
 
-class _UriNames(SettingNames):
+class _UriNames(AccountNames):
     """What a resource's request may name: the placeholders of its URI, and settings."""
 
     def __init__(self, names: Collection[str], connector: Connector | None, leaves: Leaves) -> None:
-        super().__init__(connector.settings if connector else {}, leaves)
+        has_username = connector is not None and connector.auth_method("basic") is not None
+        super().__init__(connector.settings if connector else {}, has_username=has_username, leaves=leaves)
         self.names = names
         self.used: set[str] = set()
 

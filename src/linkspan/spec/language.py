@@ -320,6 +320,7 @@ class Progress(Words):
 class Elicit(Words):
     """A form that the person is asked to fill in first."""
 
+    name: str = Field("answer", description="What the protocol calls the question.")
     message: str
     schema_: dict[str, Any] = Field(alias="schema", description="JSON Schema of the form.")
     missing: str | None = Field(None, description="What the model is told when nobody can be asked.")
@@ -334,10 +335,30 @@ class Annotations(Words):
     open_world: bool | None = None
 
 
-class Operation(Words):
-    """One thing that can be done with an entity at this product."""
+class _Request(Words):
+    """A request, its body in one of three forms."""
 
     request: str | None = Field(None, description="METHOD and path, such as `GET /tickets/{id}`.")
+    query: dict[str, Tree] = Field({}, description="What is absent is not sent; a list is repeated.")
+    headers: dict[str, Scalar] = {}
+    body: Tree = Field(None, description="Sent as JSON.")
+    form: dict[str, Tree] | None = Field(None, description="Sent as application/x-www-form-urlencoded.")
+    text: Tree = Field(None, description="Sent as text/plain.")
+    if_match: bool = Field(False, description="Read first, send the ETag as If-Match.")
+
+
+class Step(_Request):
+    """One of several requests; the last one's answer is the operation's."""
+
+    as_: str | None = Field(None, alias="as", description="The name that later steps refer to it by.")
+    when: str | None = Field(None, description="A `$reference`; without it the step is left out.")
+    item: Expression | None = Field(None, description="What is kept of its answer's body.")
+
+
+class Operation(_Request):
+    """One thing that can be done with an entity at this product."""
+
+    steps: list[Step] | None = Field(None, min_length=1, description="Several requests instead of one.")
     kind: Literal["read", "write", "delete"] | None = Field(
         None, description="From the method; to be given where they differ, such as a POST that searches."
     )
@@ -348,18 +369,12 @@ class Operation(Words):
     schema_: dict[str, Any] | None = Field(
         None, alias="schema", description="JSON Schema 2020-12 of all arguments, passed on as it is."
     )
-    query: dict[str, Tree] = {}
-    headers: dict[str, Scalar] = {}
-    body: Tree = Field(None, description="Sent as JSON.")
-    form: dict[str, Tree] | None = Field(None, description="Sent as application/x-www-form-urlencoded.")
-    text: Tree = Field(None, description="Sent as text/plain.")
     items: Expression | None = Field(None, description="The list in the answer's body; makes it a list.")
     item: Expression | None = Field(None, description="The one item in the answer's body.")
     returns: str | None = Field(
-        None, description="The entity of the answer if another, or `id`, `raw` or `nothing`."
+        None, description="The answer's entity if another; or `id`, `ENTITY.id`, `raw`, `nothing`."
     )
     content: list[Content] | None = Field(None, description="The answer as MCP content blocks.")
-    if_match: bool = Field(False, description="Read first, send the ETag as If-Match.")
     pagination: Pagination | None = None
     timeout: Duration | None = None
     annotations: Annotations | None = None

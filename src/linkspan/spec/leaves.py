@@ -15,7 +15,7 @@ from linkspan.spec.yaml import Path
 
 _VARIABLE = re.compile(r"(?<!\$)((?:\$\$)*)\$\{([^}]*)\}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_-]*)?)\Z")
+_REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_-]*)*)\Z")
 _REFERENCE_WORDS = ("$", "as", "join", "list")
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 
@@ -266,7 +266,7 @@ class Leaves:
                     path, "bad_base_url", f"{{{name}}} is an origin: it stands first", offset=offset
                 )
             before += "x"
-            look_up = references.setting(known.name, known.default)
+            look_up = references.setting(known)
             parts.append((f"settings.{known.name}", look_up, where))
         return references.BaseUrlTemplate(tuple(parts))
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from linkspan.spec import language, references
-from linkspan.spec.arguments import Arguments
+from linkspan.spec.arguments import ROOTS, Arguments
 from linkspan.spec.catalog import (
     Body,
     Connector,
@@ -20,12 +20,13 @@ from linkspan.spec.catalog import (
     Paging,
     Progress,
     RequestPlan,
+    Step,
 )
 from linkspan.spec.connector import compile_paging, headers, parse_request, seconds
 from linkspan.spec.content import compile_blocks
 from linkspan.spec.fields import SourceFields
 from linkspan.spec.language import ModelField
-from linkspan.spec.leaves import Leaves
+from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.yaml import Path
 
 KIND_OF_METHOD: Final[Mapping[str, Kind]] = {
@@ -33,6 +34,7 @@ KIND_OF_METHOD: Final[Mapping[str, Kind]] = {
 }  # fmt: skip
 _READING = ("list", "get", "search")
 _WRITING = ("create", "update", "comment")
+_REQUEST_WORDS = ("request", "query", "headers", "body", "form", "text", "if_match")
 ANSWERS: Final = ("id", "raw", "nothing")
 """What `returns` may say besides an entity."""
 
@@ -48,6 +50,15 @@ class Place:
     source: SourceFields
 
 
+@dataclass(frozen=True, slots=True)
+class _Requested:
+    """One request of an operation: its words, where they stand, and the request line taken apart."""
+
+    form: language.Operation | language.Step
+    path: Path
+    line: tuple[str, str, int]
+
+
 def compile_operation(
     name: str,
     form: language.Operation,
@@ -57,12 +68,9 @@ def compile_operation(
     path: Path,
 ) -> Operation:
     """Compile one operation. `others` are the entities of the same connector, by name."""
-    problems = leaves.problems
-    parsed = parse_request(form.request, leaves, (*path, "request")) if form.request is not None else None
-    if form.request is None and form.content is None:
-        problems.add(path, "missing_key", "the word 'request' is missing", key=True)
-    kind = _kind(name, form, parsed[0] if parsed else None, leaves, path)
-    returned = _returned(form, place, others, leaves, path)
+    requested = _requests(form, leaves, path)
+    kind = _kind(name, form, [one.line[0] for one in requested], leaves, path)
+    returned, only_id = _returned(form, place, others, leaves, path)
     arguments = Arguments(
         entity=place.entity,
         kind=kind,
@@ -72,15 +80,16 @@ def compile_operation(
         mapped=place.source.mapped,
         returned=(returned.fields, returned.source.mapped) if returned else None,
         identity=place.source.identity,
-        settings=place.connector.settings,
+        connector=place.connector,
         leaves=leaves,
         path=path,
     )
-    plan = _plan(parsed, form, kind, arguments, leaves, path) if parsed else None
+    steps = tuple(_step(one, kind, arguments, leaves) for one in requested[:-1])
+    plan = _plan(requested[-1], kind, arguments, leaves) if requested else None
     blocks = compile_blocks(form.content, arguments, leaves, (*path, "content"), has_answer=plan is not None)
     elicit = _elicit(form.elicit, arguments, leaves, (*path, "elicit")) if form.elicit else None
-    paging = _paging(form, place.connector, plan, leaves, path)
-    items, item, shape = _answer(form, place, returned, leaves, path)
+    paging = _paging(form, place.connector, plan, requested, leaves, path)
+    items, item = _answer(form, leaves, path)
     return Operation(
         entity=place.entity,
         name=name,
@@ -92,60 +101,106 @@ def compile_operation(
         plan=plan,
         items=items,
         item=item,
-        shape=shape,
-        returns=form.returns if form.returns not in ANSWERS else None,
+        shape=_shape(form, (returned or place).source, leaves, path, only_id=only_id),
+        returns=returned.entity if returned else None,
         paging=paging,
         blocks=blocks,
         progress=_progress(form.progress, leaves, (*path, "progress")) if form.progress else None,
         elicit=elicit,
         timeout=seconds(form.timeout) if form.timeout else None,
+        steps=steps,
     )
 
 
-def _kind(name: str, form: language.Operation, method: str | None, leaves: Leaves, path: Path) -> Kind:
-    usual = KIND_OF_METHOD[method] if method else "read"
+def _requests(form: language.Operation, leaves: Leaves, path: Path) -> list[_Requested]:
+    """Answer the requests of an operation: its own one, or its steps."""
+    problems = leaves.problems
+    if form.steps is not None:
+        given = [key for key in _REQUEST_WORDS if getattr(form, key) not in (None, {}, False)]
+        for key in given:
+            message = f"each step has its own {key}; it cannot stand beside steps"
+            problems.add((*path, key), "conflict", message, key=True)
+        for key, word in (("as_", "as"), ("when", "when"), ("item", "item")):
+            if getattr(form.steps[-1], key) is not None:
+                message = f"the last step's answer is the operation's: {word} cannot stand here"
+                problems.add((*path, "steps", len(form.steps) - 1, word), "conflict", message, key=True)
+        found = [_requested(step, leaves, (*path, "steps", index)) for index, step in enumerate(form.steps)]
+        return [one for one in found if one is not None]
+    if form.request is None and form.content is not None:
+        return []
+    one = _requested(form, leaves, path)
+    return [one] if one is not None else []
+
+
+def _requested(form: language.Operation | language.Step, leaves: Leaves, path: Path) -> _Requested | None:
+    if form.request is None:
+        leaves.problems.add(path, "missing_key", "the word 'request' is missing", key=True)
+        return None
+    line = parse_request(form.request, leaves, (*path, "request"))
+    return _Requested(form, path, line) if line is not None else None
+
+
+def _kind(name: str, form: language.Operation, methods: list[str], leaves: Leaves, path: Path) -> Kind:
+    kinds = [KIND_OF_METHOD[method] for method in methods]
+    usual: Kind = "write" if len(set(kinds)) > 1 else kinds[0] if kinds else "read"
     if form.kind is not None:
-        if form.kind == "read" and method in {"PUT", "PATCH", "DELETE"}:
-            leaves.problems.add((*path, "kind"), "bad_kind", f"{method} is never a read")
+        for method in methods:
+            if form.kind == "read" and method in {"PUT", "PATCH", "DELETE"}:
+                leaves.problems.add((*path, "kind"), "bad_kind", f"{method} is never a read")
         return form.kind
-    reads = name in _READING or form.items is not None
-    if (reads and usual != "read") or (name in _WRITING and usual == "read" and method is not None):
-        meant = "read" if reads else "write"
+    meant: Kind = usual
+    if name in _READING or form.items is not None:
+        meant = "read"
+    elif name == "delete":
+        meant = "delete"
+    elif name in _WRITING and usual == "read":
+        meant = "write"
+    if methods and meant != usual:
+        method = ", ".join(dict.fromkeys(methods))
         message = f"{method} is usually a {usual}, but {name} looks like a {meant}: say which with kind"
         leaves.problems.add(path, "missing_kind", message, key=True)
-        return "read" if reads else "write"
-    if name == "delete" and usual != "delete":
-        message = f"{method} is usually a {usual}, but delete looks like a delete: say which with kind"
-        leaves.problems.add(path, "missing_kind", message, key=True)
-        return "delete"
-    return usual
+    return meant
 
 
 def _returned(
     form: language.Operation, place: Place, others: Mapping[str, Place], leaves: Leaves, path: Path
-) -> Place | None:
-    if form.returns is None or form.returns in ANSWERS or form.returns == place.entity:
-        return None
-    if form.returns not in others:
-        at_connector = f"at {place.connector.name}"
-        message = (
-            f"there is no entity {form.returns!r} {at_connector}; returns is an entity, id, raw or nothing"
-        )
-        words = [*others, *ANSWERS]
+) -> tuple[Place | None, bool]:
+    """Answer the entity that comes back if it is another, and whether nothing but its id does."""
+    if form.returns is None or form.returns in ANSWERS:
+        return None, form.returns == "id"
+    entity, dot, member = form.returns.partition(".")
+    if entity not in others or (dot and member != "id"):
+        message = f"there is no entity {form.returns!r} at {place.connector.name}; returns is an entity"
+        message += ", ENTITY.id, id, raw or nothing"
+        words = [*others, *(f"{other}.id" for other in others), *ANSWERS]
         leaves.problems.add((*path, "returns"), "unknown_entity", message, words=words, word=form.returns)
-        return None
-    return others[form.returns]
+        return None, False
+    return (others[entity] if entity != place.entity else None), bool(dot)
 
 
-def _plan(
-    parsed: tuple[str, str, int],
-    form: language.Operation,
-    kind: Kind,
-    arguments: Arguments,
-    leaves: Leaves,
-    path: Path,
-) -> RequestPlan:
-    method, url, start = parsed
+def _step(one: _Requested, kind: Kind, arguments: Arguments, leaves: Leaves) -> Step:
+    """Compile a step that is not the last; what it finds is known to those after it."""
+    form, path = one.form, one.path
+    assert isinstance(form, language.Step)  # noqa: S101 - an operation without steps has no earlier one
+    plan = _plan(one, "read" if one.line[0] in {"GET", "HEAD"} else kind, arguments, leaves)
+    when = leaves.value((*path, "when"), form.when, arguments) if form.when is not None else None
+    if form.when is not None and not form.when.startswith("$"):
+        leaves.problems.add((*path, "when"), "bad_reference", "when is a reference, such as $title")
+    if form.as_ is not None:
+        if not NAME.match(form.as_) or form.as_ in ROOTS or form.as_ in arguments.declared:
+            message = f"{form.as_!r} must be lower case letters, digits and _, and not taken"
+            leaves.problems.add((*path, "as"), "bad_name", message)
+        arguments.steps.append(form.as_)
+    elif form.item is not None:
+        message = "what a step finds needs a name: say it with as"
+        leaves.problems.add((*path, "item"), "missing_key", message, key=True)
+    item = leaves.getter((*path, "item"), form.item or "@")
+    return Step(plan, form.as_, when, item)
+
+
+def _plan(one: _Requested, kind: Kind, arguments: Arguments, leaves: Leaves) -> RequestPlan:
+    form, path = one.form, one.path
+    method, url, start = one.line
     repeatable = kind == "read" or (method in {"PUT", "DELETE"} and not form.if_match)
     if form.if_match and method in {"GET", "HEAD"}:
         leaves.problems.add((*path, "if_match"), "bad_request", "if_match is for writes")
@@ -163,7 +218,11 @@ def _plan(
 
 
 def _body(
-    form: language.Operation, method: str, arguments: Arguments, leaves: Leaves, path: Path
+    form: language.Operation | language.Step,
+    method: str,
+    arguments: Arguments,
+    leaves: Leaves,
+    path: Path,
 ) -> Body | None:
     given = [key for key in ("body", "form", "text") if getattr(form, key) is not None]
     if not given:
@@ -181,7 +240,12 @@ def _body(
 
 
 def _paging(
-    form: language.Operation, connector: Connector, plan: RequestPlan | None, leaves: Leaves, path: Path
+    form: language.Operation,
+    connector: Connector,
+    plan: RequestPlan | None,
+    requested: list[_Requested],
+    leaves: Leaves,
+    path: Path,
 ) -> Paging:
     if form.items is None:
         if form.pagination is not None:
@@ -194,6 +258,7 @@ def _paging(
     )
     if plan is None:
         return Paging(style="none")
+    last = requested[-1]
     for name, where, what in (
         (paging.send, paging.send_in, "position"),
         (paging.size, paging.size_in, "size"),
@@ -203,17 +268,14 @@ def _paging(
         if where == "body" and (plan.body is None or plan.body.encoding == "text"):
             message = f"the pagination sends its {what} in the body, but the request has no body"
             leaves.problems.add(here, "impossible_pager", message, key=True)
-        elif where == "query" and name in form.query:
+        elif where == "query" and name in last.form.query:
             message = f"{name} is the pagination's {what}; it cannot be sent here too"
-            leaves.problems.add((*path, "query", name), "impossible_pager", message, key=True)
+            leaves.problems.add((*last.path, "query", name), "impossible_pager", message, key=True)
     return paging
 
 
-def _answer(
-    form: language.Operation, place: Place, returned: Place | None, leaves: Leaves, path: Path
-) -> tuple[Getter | None, Getter | None, Callable[[Any], Json] | None]:
-    source = (returned or place).source
-    shape = source.shape
+def _answer(form: language.Operation, leaves: Leaves, path: Path) -> tuple[Getter | None, Getter | None]:
+    """Answer where the list or the one item is in an answer's body."""
     if form.items is not None and form.item is not None:
         leaves.problems.add((*path, "item"), "conflict", "an answer has either items or item", key=True)
     if form.content is not None:
@@ -221,20 +283,23 @@ def _answer(
             if getattr(form, key) is not None:
                 message = f"content is the whole answer; {key} cannot stand beside it"
                 leaves.problems.add((*path, key), "conflict", message, key=True)
-        return None, None, None
+        return None, None
     if form.returns == "nothing":
-        return None, lambda _body: None, None
-    if form.returns == "raw":
-        shape = None
-    elif form.returns == "id":
-        shape = source.shape_id
-        if shape is None:
-            message = "there is no identity to return: the source has no fields"
-            leaves.problems.add((*path, "returns"), "bad_identity", message)
+        return None, references.constant(None)
     if form.items is not None:
-        return leaves.getter((*path, "items"), form.items) or references.constant(None), None, shape
-    item = leaves.getter((*path, "item"), form.item or "@") or references.constant(None)
-    return None, item, shape
+        return leaves.getter((*path, "items"), form.items) or references.constant(None), None
+    return None, leaves.getter((*path, "item"), form.item or "@") or references.constant(None)
+
+
+def _shape(
+    form: language.Operation, source: SourceFields, leaves: Leaves, path: Path, *, only_id: bool
+) -> Callable[[Any], Json] | None:
+    if form.content is not None or form.returns in {"raw", "nothing"}:
+        return None
+    if only_id and source.shape_id is None:
+        message = "there is no identity to return: the source has no fields"
+        leaves.problems.add((*path, "returns"), "bad_identity", message)
+    return source.shape_id if only_id else source.shape
 
 
 def _progress(form: language.Progress, leaves: Leaves, path: Path) -> Progress:
@@ -251,4 +316,4 @@ def _elicit(form: language.Elicit, arguments: Arguments, leaves: Leaves, path: P
     message = leaves.content_text((*path, "message"), form.message, roots, arguments.mention)
     if form.schema_.get("type") != "object":
         leaves.problems.add((*path, "schema"), "bad_schema", "the schema of a form has type: object")
-    return Elicit(message, form.schema_, form.missing)
+    return Elicit(message, form.schema_, form.missing, form.name)

@@ -15,7 +15,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from linkspan.errors import InvalidArgument
-from linkspan.spec.catalog import ABSENT, Getter, Scope, Value
+from linkspan.spec.catalog import ABSENT, LATER, Getter, Scope, Setting, Value
+from linkspan.spec.closures import path
 
 Part = str | Callable[[Scope], Any]
 """A piece of a template: literal text, or something that answers a value or ABSENT."""
@@ -78,13 +79,32 @@ def argument(name: str, default: Any = ABSENT) -> Lookup:
     return look_up
 
 
-def setting(name: str, default: str | None = None) -> Lookup:
-    """Look a setting of the account up."""
+def setting(known: Setting) -> Lookup:
+    """Look a setting of the account up; an origin is answered in its normal form."""
+    name, default, is_origin = known.name, known.default, known.type == "origin"
 
     def look_up(scope: Scope) -> Any:
         value = scope.settings.get(name)
         if value is None or value == "":
             value = default
+        if value is None:
+            return ABSENT
+        return normal_origin(f"settings.{name}", value) if is_origin else value
+
+    return look_up
+
+
+def found(name: str, members: tuple[str, ...]) -> Lookup:
+    """Look up what an earlier step found, or a member of it."""
+    member = path(members) if members else None
+    later = f"[{'.'.join((name, *members))}]"
+
+    def look_up(scope: Scope) -> Any:
+        value = scope.found.get(name)
+        if value is LATER:
+            return later
+        if member is not None:
+            value = member(value)
         return ABSENT if value is None else value
 
     return look_up
@@ -205,8 +225,8 @@ class BaseUrlTemplate:
             value = part(scope)
             if where == "path":
                 made += encode_segment(name or "", value)
-            elif where == "origin":
-                made += normal_origin(name or "", value)
+            elif where == "origin" and value is not ABSENT:
+                made += value
             elif value is ABSENT or not _HOST_LABELS.match(str(value)):
                 raise _refuse(name or "", "must be letters, digits and - (a part of a host name)")
             else:

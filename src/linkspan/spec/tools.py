@@ -230,7 +230,7 @@ def _item_schema(declared: Sequence[Declared]) -> Json:
         return {}
     properties: dict[str, Json] = {"id": {"type": "string"}}
     for one in declared:
-        if one.form.returns == "id":
+        if one.operation.shape is one.fields.shape_id:
             continue
         for name, mapped in one.fields.mapped.items():
             if name == "id":
