@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.servers import codex as codex_cli
-from tests.servers.node import ROOT
 
 HOW = "run `scripts/test --all`, or pytest with --all where that has run before"
 NOT_RUN = pytest.StashKey[int]()
@@ -52,9 +49,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def codex(request: pytest.FixtureRequest) -> Iterator[codex_cli.Codex]:
     """The real Codex CLI: the npm package's binary, and the one of the extra `linkspan[codex]`."""
     command = codex_cli.npm_command() if request.param == "npm" else codex_cli.python_command()
-    home = ROOT / ".work" / f"codex-{uuid.uuid4().hex[:12]}"
-    yield codex_cli.Codex(command, home)
-    shutil.rmtree(home, ignore_errors=True)
+    with codex_cli.codex_with(command) as made:
+        yield made
 
 
 @pytest.fixture(params=list(codex_cli.ToolMode), ids=str)

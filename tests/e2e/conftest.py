@@ -54,9 +54,9 @@ class Office:
         token_id, token = self.linkspan.create_token(tenant)
         return Person(tenant, username, number, password, account, token_id, token)
 
-    def endpoint(self, person: Person) -> Endpoint:
-        """The MCP endpoint of a tenant."""
-        return Endpoint(f"{self.url}/t/{person.tenant}/mcp", person.token)
+    def endpoint(self, person: Person, *, url: str | None = None) -> Endpoint:
+        """The MCP endpoint of a tenant, here or where else this Linkspan serves."""
+        return Endpoint(f"{url or self.url}/t/{person.tenant}/mcp", person.token)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -164,6 +166,16 @@ class Codex:
         text = "".join(f"{key} = {_toml(value)}\n" for key, value in config.items())
         (self.home / "config.toml").write_text(text)
         return self.home
+
+
+@contextlib.contextmanager
+def codex_with(command: tuple[str, ...]) -> Iterator[Codex]:
+    """A Codex whose home is made below the checkout, and removed at the end."""
+    home = node.ROOT / ".work" / f"codex-{uuid.uuid4().hex[:12]}"
+    try:
+        yield Codex(command, home)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def npm_command() -> tuple[str, ...]:

@@ -28,7 +28,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Received:
-    """One request that arrived."""
+    """One request that arrived; its path as it was encoded."""
 
     method: str
     path: str
@@ -71,7 +71,7 @@ class FaultyProxy:
         """Answer one request."""
         request = Request(scope, receive)
         with self._lock:
-            self._received.append(Received(request.method, request.url.path, dict(request.headers)))
+            self._received.append(Received(request.method, _path(request), dict(request.headers)))
             fault = self._faults.pop(0) if self._faults else None
         if fault is None:
             response = await self._forward(request)
@@ -98,9 +98,14 @@ class FaultyProxy:
             if name not in HOP_BY_HOP
         }
         async with httpx2.AsyncClient() as client:
-            url = f"{self._target}{request.url.path}"
+            url = f"{self._target}{_path(request)}"
             if request.url.query:
                 url += f"?{request.url.query}"
             answer = await client.request(request.method, url, headers=headers, content=await request.body())
         kept = {name: value for name, value in answer.headers.items() if name not in HOP_BY_HOP}
         return Response(answer.content.replace(self._target.encode(), own.encode()), answer.status_code, kept)
+
+
+def _path(request: Request) -> str:
+    raw: bytes = request.scope["raw_path"]
+    return raw.decode("ascii")

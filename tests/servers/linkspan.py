@@ -26,24 +26,30 @@ class Linkspan:
     """One home and its tools.yaml; loopback may be reached, everything else is as installed."""
 
     home: Path
-    config: Path
+    config: Path | None
+    """None: it is named nowhere."""
     extra: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
         """What every command of it is started with."""
-        own = {
-            "LINKSPAN_HOME": str(self.home),
-            "LINKSPAN_CONFIG": str(self.config),
-            "LINKSPAN_ALLOW_EGRESS": f"{LOOPBACK}/32",
-        }
+        own = {"LINKSPAN_HOME": str(self.home), "LINKSPAN_ALLOW_EGRESS": f"{LOOPBACK}/32"}
+        if self.config is not None:
+            own["LINKSPAN_CONFIG"] = str(self.config)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("LINKSPAN_")}
         return {**kept, **own, **self.extra}
 
     def run(
-        self, *words: str, exit_code: int = 0, cwd: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        *words: str,
+        exit_code: int | None = 0,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> str:
-        """Run one command and answer what it printed; any other exit code is an `AssertionError`."""
+        """Run one command and answer what it printed.
+
+        Any other exit code is an `AssertionError`; None takes every one.
+        """
         done = subprocess.run(
             [str(PROGRAM), *words],
             env={**self.environment, **(env or {})},
@@ -54,9 +60,10 @@ class Linkspan:
             timeout=60,
             check=False,
         )
-        output = f"{done.stdout}{done.stderr}" if exit_code else done.stdout
-        assert done.returncode == exit_code, f"linkspan {' '.join(words)}:\n{done.stdout}{done.stderr}"
-        return output
+        if exit_code is not None:
+            said = f"{done.stdout}{done.stderr}"
+            assert done.returncode == exit_code, f"linkspan {' '.join(words)}: {done.returncode}\n{said}"
+        return done.stdout or done.stderr
 
     def add_tenant(self, tenant: str) -> None:
         """Add a tenant."""
@@ -74,13 +81,13 @@ class Linkspan:
         made = json.loads(self.run("token", "create", "--tenant", tenant, *words, "--json"))
         return made["id"], made["token"]
 
-    def codex_config(self, *words: str) -> Mapping[str, Mapping[str, Any]]:
+    def codex_config(self, *words: str) -> dict[str, dict[str, Any]]:
         """The `[mcp_servers.…]` tables that `linkspan codex-config` tells a person to paste."""
         printed = self.run("codex-config", *words)
         lines = printed.splitlines()
         first = next(index for index, line in enumerate(lines) if line.startswith("[mcp_servers."))
         last = next(index for index in range(first, len(lines)) if not lines[index])
-        tables: Mapping[str, Mapping[str, Any]] = tomllib.loads("\n".join(lines[first:last]))["mcp_servers"]
+        tables: dict[str, dict[str, Any]] = tomllib.loads("\n".join(lines[first:last]))["mcp_servers"]
         return tables
 
     def call(self, operation: str, tenant: str, *, exit_code: int = 0, **arguments: str) -> Any:

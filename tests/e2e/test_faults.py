@@ -1,0 +1,207 @@
+"""What the model is told when something fails: a sentence and the next step, nothing of anybody's inside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import EXAMPLE, PATIENCE, FrailOffice, Person
+from tests.servers.codex import Arguments, Codex, CodexRun, ToolMode, call_tool, codex_with, npm_command
+from tests.servers.faults import Fault, FaultyProxy
+from tests.servers.linkspan import Linkspan
+from tests.servers.roundup import tracker
+from tests.servers.scripted_model import ModelRequest
+from tests.servers.serving import free_port
+
+pytestmark = pytest.mark.e2e
+
+INSIDES = re.compile(r"(?i)backtrace|traceback|\w+::\w+|\.rs\b|\.py\b|site-packages|<unknown>|line \d+, in ")
+NEXT_STEP = re.compile(r"`?linkspan \w+|\b[a-z]+_(on_)?tickets?\b|\bin \d+ (second|minute)s?|\bin a minute\b")
+
+Call = Callable[..., CodexRun]
+
+
+@pytest.fixture
+def codex() -> Iterator[Codex]:
+    """One binary is enough here: what the model is told is ours."""
+    with codex_with(npm_command()) as made:
+        yield made
+
+
+@pytest.fixture
+def call(codex: Codex, mode: ToolMode, frail_office: FrailOffice, initech: Person, tmp_path: Path) -> Call:
+    """Let Codex call a tool for the tenant behind the proxy, or another; over stdio without a `url`."""
+
+    def call(
+        tool: str,
+        arguments: Arguments | Callable[[ModelRequest], Arguments],
+        *,
+        person: Person = initech,
+        url: str | None = frail_office.url,
+        **config: Any,
+    ) -> CodexRun:
+        door = ["--url", url] if url else []
+        tables = frail_office.linkspan.codex_config("--tenant", person.tenant, *door)
+        servers = {name: {**table, **config} for name, table in tables.items()}
+        steps = call_tool(mode, "linkspan", tool, arguments)
+        run = codex.exec(
+            *steps, mode=mode, servers=servers, env={"LINKSPAN_TOKEN": person.token}, cwd=tmp_path
+        )
+        assert run.exit_code == 0, run.stderr
+        return run
+
+    return call
+
+
+def told(run: CodexRun, code: str) -> Mapping[str, Any]:
+    """What the model saw of the last call, an error: its shape, its sentence and what is not in it."""
+    error: Mapping[str, Any] = run.answers[-1]["error"]
+    assert error["code"] == code
+    assert error["message"].startswith("Error: ")
+    assert NEXT_STEP.search(error["message"]), error["message"]
+    assert not INSIDES.search(run.outputs[-1]), run.outputs[-1]
+    assert run.tool_calls[-1]["status"] == "failed"
+    return error
+
+
+def test_too_many_calls_with_a_time(call: Call, proxy: FaultyProxy) -> None:
+    """A wait beyond the budget is told at once, with the time."""
+    proxy.fail(Fault(429, {"Retry-After": "300"}, "Slow down"))
+    error = told(call("get_ticket", {"id": "1"}), "rate_limited")
+    assert 290 <= error["retry_after"] <= 300
+    assert re.search(r"\b5 minutes|\b(29\d|300) seconds", error["message"])
+
+
+def test_too_many_calls_without_a_time(call: Call, proxy: FaultyProxy) -> None:
+    """Even then the model is told when to come back."""
+    proxy.fail(Fault(429, body="Slow down"), times=20)
+    error = told(call("get_ticket", {"id": "1"}), "rate_limited")
+    assert error["status"] == 429
+
+
+def test_a_short_wait_is_waited(call: Call, proxy: FaultyProxy, frail_office: FrailOffice) -> None:
+    """Inside the budget the model sees the answer, not the 429."""
+    number = frail_office.tracker.create_bug("Short wait")
+    proxy.fail(Fault(429, {"Retry-After": "0"}, "Slow down"))
+    assert call("get_ticket", {"id": number}).answers[-1]["result"]["title"] == "Short wait"
+
+
+def test_the_product_fails(call: Call, proxy: FaultyProxy) -> None:
+    """A 500 with a page full of insides is told without them."""
+    page = '<html>Traceback (most recent call last):\n  File "/srv/tracker/app.py", line 3, in serve</html>'
+    proxy.fail(Fault(500, {"Content-Type": "text/html"}, page), times=20)
+    assert told(call("get_ticket", {"id": "1"}), "upstream_error")["status"] == 500
+
+
+def test_a_failed_write_is_not_done_again(call: Call, proxy: FaultyProxy, frail_office: FrailOffice) -> None:
+    """Nobody knows whether a write that failed was done: it is sent once, and the model is told to look."""
+    number = frail_office.tracker.create_bug("Unlucky")
+    proxy.fail(Fault(500), times=20)
+    told(call("create_ticket", {"title": "Unlucky twin"}), "upstream_error")
+    assert [request.method for request in proxy.received].count("POST") == 1
+    assert frail_office.tracker.bugs()[-1] == number
+
+
+def test_a_wrong_credential_is_used_once(
+    call: Call, proxy: FaultyProxy, frail_office: FrailOffice, mode: ToolMode
+) -> None:
+    """A password that changed locks nobody out: one attempt, then a command to link again."""
+    person = frail_office.settle(f"moved-{mode}", f"dave-{mode}")
+    frail_office.tracker.change_password(person.number, "another")
+    proxy.mend()
+    error = told(call("get_ticket", {"id": "1"}, person=person), "needs_reauth")
+    assert f"linkspan account link roundup --tenant {person.tenant}" in error["message"]
+    told(call("get_ticket", {"id": "1"}, person=person), "needs_reauth")
+    assert len(proxy.received) == 1
+
+
+def test_an_unknown_id(call: Call) -> None:
+    """The model is told how to find the right one."""
+    assert "search_tickets" in told(call("get_ticket", {"id": "99999"}), "not_found")["message"]
+
+
+def test_wrong_arguments(call: Call, proxy: FaultyProxy) -> None:
+    """Every fault is named, and nothing is sent."""
+    error = told(call("update_ticket", {"status": "on fire", "colour": "red"}), "invalid_argument")
+    assert {"id", "status", "colour"} <= set(re.findall(r"\w+", error["message"]))
+    assert proxy.received == ()
+
+
+def test_a_slow_product(call: Call, proxy: FaultyProxy) -> None:
+    """The request is given up after the connector's time, long before Codex gives up on us."""
+    proxy.fail(Fault(hold=True), times=20)
+    told(call("get_ticket", {"id": "1"}), "upstream_timeout")
+    assert proxy.aborted.wait(5)
+
+
+@pytest.mark.parametrize("door", ["stdio", "http"])
+def test_a_call_that_codex_gives_up(
+    door: str, call: Call, proxy: FaultyProxy, frail_office: FrailOffice
+) -> None:
+    """The request to the product ends with it, and is not sent again."""
+    proxy.fail(Fault(hold=True), times=20)
+    url = frail_office.url if door == "http" else None
+    call("get_ticket", {"id": "1"}, url=url, tool_timeout_sec=1)
+    assert proxy.aborted.wait(5)
+    assert proxy.held_for is not None
+    assert proxy.held_for < PATIENCE - 0.5
+    assert len(proxy.received) == 1
+
+
+def test_a_token_that_is_revoked_in_mid_session(
+    call: Call, frail_office: FrailOffice, mode: ToolMode
+) -> None:
+    """The next call is refused, in words."""
+    token_id, token = frail_office.linkspan.create_token("initech")
+    person = Person("initech", "carol", "", "", "", token_id, token)
+
+    def revoke(_seen: ModelRequest) -> Arguments:
+        frail_office.linkspan.run("token", "revoke", token_id, "--tenant", "initech")
+        return {"id": "1"}
+
+    told(call("get_ticket", revoke, person=person), "unauthenticated")
+
+
+def test_a_server_that_is_restarted_in_mid_session(call: Call, frail_office: FrailOffice) -> None:
+    """Codex does not notice."""
+    number = frail_office.tracker.create_bug("Restart")
+    port = free_port()
+    log = frail_office.folder / "restarted.log"
+    with ExitStack() as first, ExitStack() as second:
+        url = first.enter_context(frail_office.linkspan.serve(log=log, port=port))
+
+        def restart(_seen: ModelRequest) -> Arguments:
+            first.close()
+            second.enter_context(frail_office.linkspan.serve(log=log, port=port))
+            return {"id": number}
+
+        assert call("get_ticket", restart, url=url).answers[-1]["result"]["title"] == "Restart"
+
+
+def test_the_real_trackers_own_limit(tmp_path: Path) -> None:
+    """Roundup's 429 names its time in Retry-After; the command line and its exit code say so too."""
+    linkspan = Linkspan(tmp_path / "home", EXAMPLE)
+    with tracker(tmp_path / "tracker", api_calls_per_hour=3) as strict:
+        strict.add_user("erin", "erin-password")
+        linkspan.add_tenant("acme")
+        linkspan.link("acme", "roundup", username="erin", password="erin-password", origin=strict.origin)
+        for _ in range(3):
+            linkspan.run("call", "ticket.list", "--tenant", "acme", exit_code=None)
+        error = linkspan.call("ticket.list", "acme", exit_code=4)["error"]
+    assert error["code"] == "rate_limited"
+    assert error["retry_after"] > 20
+
+
+def test_a_product_that_is_not_linked_yet(call: Call, frail_office: FrailOffice, mode: ToolMode) -> None:
+    """The tools are there all the same, and say how to link it."""
+    tenant = f"new-{mode}"
+    frail_office.linkspan.add_tenant(tenant)
+    token_id, token = frail_office.linkspan.create_token(tenant)
+    nobody = Person(tenant, "", "", "", "", token_id, token)
+    error = told(call("get_ticket", {"id": "1"}, person=nobody), "not_linked")
+    assert f"linkspan account link roundup --tenant {tenant}" in error["message"]
