@@ -30,6 +30,7 @@ from linkspan.store.database import Database
 from linkspan.store.migrations import migrate
 from linkspan.store.sqlite import open_sqlite
 from linkspan.vault.redact import Redactor
+from linkspan.vault.seal import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class App:
     client: Client
     verifier: Verifier
     gateway: Gateway
+    vault: Vault
 
     @property
     def catalog(self) -> Catalog:
@@ -119,4 +121,5 @@ async def build(
         client=client,
         verifier=Verifier(client),
         gateway=gateway,
+        vault=vault,
     )

@@ -48,8 +48,10 @@ class Serving:
         self.methods = Methods(
             app.gateway,
             new_id=lambda: uuid.uuid4().hex,
-            clock=time.monotonic,
+            clock=time.time,
             max_result_bytes=app.settings.max_result_bytes,
+            written=self.hub.updated,
+            sealer=app.vault,
         )
         self.endpoint = McpEndpoint(self.methods, self._authenticate, app.settings, hub=self.hub)
         rest = Starlette(

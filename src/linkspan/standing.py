@@ -13,6 +13,7 @@ from linkspan.gateway.call import Gateway
 from linkspan.reload import Reloader
 from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
+from linkspan.vault.seal import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,11 @@ class Standing:
     app: App
     principal: Principal
     watching: asyncio.Task[None]
+
+    @property
+    def sealer(self) -> Vault:
+        """What protects what a client has to bring back."""
+        return self.app.vault
 
     @property
     def gateway(self) -> Gateway:

@@ -20,7 +20,7 @@ _Key = tuple[str, str, str, str, str | None]
 
 
 class Completions:
-    """Ids of things by tenant, principal, entity and account. `clock` answers monotonic seconds."""
+    """Ids of things by tenant, principal, entity and account. `clock` answers epoch seconds."""
 
     def __init__(self, gateway: Gateway, clock: Callable[[], float]) -> None:
         self._gateway = gateway

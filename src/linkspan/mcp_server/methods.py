@@ -6,11 +6,10 @@ with `isError`; only what the protocol itself calls a fault is raised as `Fault`
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from linkspan import errors
 from linkspan.gateway.blocks import render_block
@@ -21,6 +20,7 @@ from linkspan.mcp_server.caller import Caller, codex_ids, meta_of
 from linkspan.mcp_server.completion import Completions
 from linkspan.mcp_server.ports import Answer, Gateway
 from linkspan.mcp_server.protocol import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Fault
+from linkspan.mcp_server.questions import AnswerNeeded, Questions, Sealer
 from linkspan.mcp_server.results import error_result, tool_result
 from linkspan.mcp_server.shorten import encode
 from linkspan.mcp_server.surface import MARKDOWN, Surface, Surfaces, resource_key
@@ -39,17 +39,15 @@ from linkspan.text import markdown
 
 log = logging.getLogger("linkspan.mcp")
 
-ELICIT_KEY: Final = "answer"
-"""The key of the one question that a call may ask in the modern era (`inputRequests`, `inputResponses`)."""
-
 Handler = Callable[[Mapping[str, Any], Caller], Awaitable[bytes]]
 
 
 class Methods:
     """Answers the methods of MCP for one gateway and all its tenants.
 
-    `new_id` makes request ids, `clock` answers monotonic seconds, `max_result_bytes` bounds what a model is
-    shown of one tool result, `written` is told the tenant and the resource of what a call has changed.
+    `new_id` makes request ids, `clock` answers epoch seconds, `max_result_bytes` bounds what a model is shown
+    of one tool result, `written` is told the tenant and the resource of what a call has changed, and `sealer`
+    protects what a client has to bring back.
     """
 
     def __init__(
@@ -60,6 +58,7 @@ class Methods:
         clock: Callable[[], float],
         max_result_bytes: int = 30_000,
         written: Callable[[str, str], None] | None = None,
+        sealer: Sealer | None = None,
     ) -> None:
         self.gateway = gateway
         self._new_id = new_id
@@ -67,6 +66,7 @@ class Methods:
         self._written = written
         self._surfaces = Surfaces()
         self._completions = Completions(gateway, clock)
+        self._questions = Questions(sealer, clock)
         self._handlers: dict[str, Handler] = {
             "tools/call": self.call_tool,
             "resources/read": self.read_resource,
@@ -112,21 +112,14 @@ class Methods:
         if tool is None:
             opened = error_result(self._unknown_tool(name, caller), self._limit)
             return self._closed(opened, caller)
-        asked: list[Json] = []
-        info = self._info(tool, params, caller, asked)
+        elicit = self._questions.of(tool, params, arguments, caller)
+        info = self._info(tool, params, caller, elicit)
         try:
             answer = await self.gateway.call(caller.principal, tool, arguments, info=info)
+        except AnswerNeeded as needed:
+            return self._closed(encode(needed.result)[:-1], caller, b'"input_required"')
         except errors.LinkspanError as error:
             opened = error_result(error, self._limit)
-        except asyncio.CancelledError:
-            if not asked:
-                raise
-            opened = _input_required(asked[0])
-            return (
-                opened
-                + self.surface(caller).modern_tail.replace(b'"complete"', b'"input_required"', 1)
-                + b"}"
-            )
         except Exception as cause:
             opened = error_result(self._internal(cause, info.request_id, name), self._limit)
         else:
@@ -151,13 +144,12 @@ class Methods:
             for operation in tool.operations.values()
         )
 
-    def _info(self, tool: Tool, params: Mapping[str, Any], caller: Caller, asked: list[Json]) -> CallInfo:
+    def _info(
+        self, tool: Tool, params: Mapping[str, Any], caller: Caller, elicit: Elicitor | None = None
+    ) -> CallInfo:
         meta = meta_of(params)
         thread, turn, call = codex_ids(meta) if meta else (None, None, None)
         operations = tool.operations.values()
-        elicit: Elicitor | None = None
-        if caller.capabilities and any(operation.elicit for operation in operations):
-            elicit = _elicitor(params, caller, asked)
         progress: ProgressTeller | None = None
         token = meta.get("progressToken")
         if (
@@ -197,10 +189,10 @@ class Methods:
             f"the rest is at {url}" if isinstance(url, str) and len(url) < 300 else "ask for less at a time"
         )
 
-    def _closed(self, opened: bytes, caller: Caller) -> bytes:
+    def _closed(self, opened: bytes, caller: Caller, kind: bytes = b'"complete"') -> bytes:
         if not caller.modern:
             return opened + b"}"
-        return opened + self.surface(caller).modern_tail + b"}"
+        return opened + b',"resultType":' + kind + self.surface(caller).modern_tail + b"}"
 
     async def read_resource(self, params: Mapping[str, Any], caller: Caller) -> bytes:
         """`resources/read`: an entity's thing as Markdown, or a declared resource."""
@@ -257,7 +249,7 @@ class Methods:
     async def _call(
         self, tool: Tool, arguments: Mapping[str, Any], params: Mapping[str, Any], caller: Caller
     ) -> Answer:
-        info = self._info(tool, params, caller, [])
+        info = self._info(tool, params, caller)
         try:
             return await self.gateway.call(caller.principal, tool, arguments, info=info)
         except errors.LinkspanError:
@@ -333,39 +325,6 @@ def outline(cause: BaseException) -> str:
         places.append(f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}")
         trace = trace.tb_next
     return f"{type(cause).__name__} at {' > '.join(places[-6:])}"
-
-
-def _elicitor(params: Mapping[str, Any], caller: Caller, asked: list[Json]) -> Elicitor | None:
-    """Answer how to ask the person: a request of ours, or an answer that asks the client to come again."""
-    if not caller.shows_forms:
-        return None
-    if caller.modern:
-        responses = params.get("inputResponses")
-        given = responses.get(ELICIT_KEY) if isinstance(responses, dict) else None
-
-        async def elicit(message: str, schema: Json) -> Json | None:
-            if isinstance(given, dict) and given.get("action") in ("accept", "decline", "cancel"):
-                return given
-            asked.append({"message": message, "requestedSchema": schema})
-            raise asyncio.CancelledError
-
-        return elicit
-    ask = caller.ask
-    if ask is None:
-        return None
-
-    async def ask_now(message: str, schema: Json) -> Json | None:
-        try:
-            return await ask("elicitation/create", {"message": message, "requestedSchema": schema})
-        except Fault:
-            return None
-
-    return ask_now
-
-
-def _input_required(question: Json) -> bytes:
-    request = {"method": "elicitation/create", "params": {"mode": "form", **question}}
-    return encode({"inputRequests": {ELICIT_KEY: request}})[:-1]
 
 
 def _progress(token: Any, caller: Caller) -> ProgressTeller | None:

@@ -34,6 +34,8 @@ from linkspan.mcp_server.sse import Receive, Send
 from linkspan.spec.catalog import Json
 
 Context = ServerRequestContext[Any, Any]
+LINGER = 25.0
+"""Seconds that calls in flight may still take when the process is stopped."""
 _PRINCIPAL = "linkspan.principal"
 _URIS = "uris"
 _METHODS: Mapping[str, type[BaseModel]] = {
@@ -91,6 +93,9 @@ class SdkSessions:
         self._ready = asyncio.Event()
         self._stop = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self._calls = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send, principal: Principal) -> None:
         """Answer one HTTP request of a session, or the one that opens it."""
@@ -104,10 +109,22 @@ class SdkSessions:
             subject=f"{principal.tenant}/{principal.kind}/{principal.subject}",
         )
         given = {**scope, _PRINCIPAL: principal, "user": AuthenticatedUser(token)}
-        await self._manager.handle_request(given, receive, send)
+        if scope["method"] != "POST":
+            await self._manager.handle_request(given, receive, send)
+            return
+        self._calls += 1
+        self._idle.clear()
+        try:
+            await self._manager.handle_request(given, receive, send)
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._idle.set()
 
     async def aclose(self) -> None:
-        """End all sessions."""
+        """End all sessions once the calls in flight are answered, or after a while."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), LINGER)
         self._stop.set()
         if self._running is not None:
             await self._running

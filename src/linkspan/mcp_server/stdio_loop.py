@@ -25,6 +25,7 @@ from linkspan.mcp_server.lines import Handshake, Lines, Output
 from linkspan.mcp_server.listing import keep_prepared
 from linkspan.mcp_server.methods import Methods, outline
 from linkspan.mcp_server.ports import Gateway
+from linkspan.mcp_server.questions import Sealer
 from linkspan.mcp_server.session import Session, refuse
 from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
@@ -39,6 +40,11 @@ class Standing(Protocol):
     @property
     def gateway(self) -> Gateway:
         """What answers calls."""
+        ...
+
+    @property
+    def sealer(self) -> Sealer:
+        """What protects what a client has to bring back."""
         ...
 
     @property
@@ -131,9 +137,10 @@ async def _serve(
     methods = Methods(
         standing.gateway,
         new_id=lambda: f"req_{os.urandom(8).hex()}",
-        clock=time.monotonic,
+        clock=time.time,
         max_result_bytes=settings.max_result_bytes,
         written=hub.updated,
+        sealer=standing.sealer,
     )
     session = Session(methods, standing.principal, handshake, output, hub)
     if stale and handshake.client is not None:

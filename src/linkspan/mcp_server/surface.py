@@ -41,10 +41,8 @@ class Surface:
         self._live = live
         self._page_size = page_size
         self._ready: dict[tuple[str, str, str | None], bytes] = {}
-        self.modern_tail: Final = b',"resultType":"complete","_meta":' + to_json(
-            {protocol.META_SERVER: server_info(catalog)}
-        )
-        """What stands at the end of every result of the modern era, the closing brace excluded."""
+        self.modern_tail: Final = b',"_meta":' + to_json({protocol.META_SERVER: server_info(catalog)})
+        """What every result of the modern era ends with, the closing brace excluded: who answers."""
 
     def initialize(self, version: str) -> bytes:
         """Answer the result of `initialize` for the negotiated version."""
