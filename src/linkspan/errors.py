@@ -57,6 +57,8 @@ class LinkspanError(Exception):
         self.upstream_status = upstream_status
         self.details = details
         self.request_id = request_id
+        self.partly_done = False
+        """Whether an earlier request of the same call had changed something already."""
 
     @property
     def status(self) -> int:

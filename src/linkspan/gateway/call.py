@@ -39,6 +39,7 @@ from linkspan.wire import Answer, Position
 
 Result = Page | Item | DryRun | Blocks
 RESERVED = ("cursor", "limit", "account", "dry_run")
+_SAFE = ("GET", "HEAD", "OPTIONS")
 
 log = logging.getLogger("linkspan.gateway")
 
@@ -106,6 +107,8 @@ class Gateway:
         except errors.LinkspanError as error:
             trail.failed(error)
             error.request_id = info.request_id
+            if trail.has_written:
+                error.message = f"{error.message}; the first part of {tool.name} was done"
             advise(error, tool, catalog, principal.tenant, trail.connector)
             raise
         except asyncio.CancelledError:
@@ -144,7 +147,9 @@ class Gateway:
             return self._dry_run(catalog, request)
         if tool.kind == "read" or info.call_id is None:
             return await self._do(catalog, request, trail)
-        return await self._once.run(principal, tool, given, info, lambda: self._do(catalog, request, trail))
+        return await self._once.run(
+            principal, tool, given, info, lambda: self._write(catalog, request, trail)
+        )
 
     def _given(self, tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Check the arguments. `account` is taken by every tool, though few need to show it."""
@@ -242,6 +247,13 @@ class Gateway:
             thing = operation.shape(thing)
         return Item(thing, account, answer.rate_limit)
 
+    async def _write(self, catalog: Catalog, request: _Request, trail: Trail) -> Page | Item | Blocks:
+        try:
+            return await self._do(catalog, request, trail)
+        except errors.LinkspanError as error:
+            error.partly_done = trail.has_written
+            raise
+
     async def _take_steps(
         self, catalog: Catalog, request: _Request, found: dict[str, Any], trail: Trail
     ) -> None:
@@ -250,6 +262,7 @@ class Gateway:
             scope = wire.scope_of(request.arguments, request.credential, found)
             if step.when is None or step.when(scope):
                 answer = await self._exchange(catalog, request, request.position, found, trail, step)
+                trail.has_written |= step.plan.method not in _SAFE
                 if step.name:
                     found[step.name] = step.item(answer.body) if step.item else answer.body
 

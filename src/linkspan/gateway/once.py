@@ -96,10 +96,10 @@ class Once:
     ) -> Answer:
         try:
             answer = await work()
-        except _NOTHING_DONE:
-            await calls.forget(self._database, call, first)
-            raise
         except errors.LinkspanError as error:
+            if isinstance(error, _NOTHING_DONE) and not error.partly_done:
+                await calls.forget(self._database, call, first)
+                raise
             await self._keep(call, first, {"error": [error.code, error.message, error.upstream_status]})
             raise
         match answer:

@@ -16,7 +16,7 @@ class Trail:
     """Collects the audit row of one call while it runs."""
 
     __slots__ = (
-        "account", "connector", "entity_id", "info", "outcome", "principal", "started", "tool",
+        "account", "connector", "entity_id", "has_written", "info", "outcome", "principal", "started", "tool",
         "upstream_status",
     )  # fmt: skip
 
@@ -32,6 +32,8 @@ class Trail:
         self.entity_id: str | None = None
         self.upstream_status: int | None = None
         self.outcome = "ok"
+        self.has_written = False
+        """Whether a step of several has changed something."""
 
     def settled(self, connector: str, account: str, arguments: Mapping[str, Any]) -> None:
         """Note where the call goes and which thing it is about."""
