@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import ssl
 from collections.abc import Callable
@@ -78,7 +79,7 @@ class AiohttpTransport:
                     request.method,
                     URL(request.url, encoded=True),
                     headers=request.headers,
-                    data=request.body,
+                    data=_content(request.body),
                     allow_redirects=False,
                     skip_auto_headers=None if request.method == "GET" else _OWN_TYPE,
                 )
@@ -204,6 +205,11 @@ def _unreached(
     message: str, reason: Literal["name", "refused", "unreachable", "timeout", "tls"]
 ) -> ConnectionFailed:
     return ConnectionFailed(message, reason=reason, sent=False, hint=CHECK_BASE_URL)
+
+
+def _content(body: bytes | None) -> bytes | io.BytesIO | None:
+    """Hand a large body over in pieces, so that writing it does not hold up everybody else."""
+    return io.BytesIO(body) if body is not None and len(body) > 2**20 else body
 
 
 def _system_tls() -> ssl.SSLContext:

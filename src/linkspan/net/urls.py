@@ -35,8 +35,10 @@ def resolve(base: str, reference: str) -> str:
     """Answer what a URL reference from an answer means at `base` (RFC 3986 §5), encoded and without fragment.
 
     Characters that may not stand in a URL are percent-encoded; what is encoded already is left as it is.
-    Raises `ValueError` as `origin_of` does.
+    Raises `ValueError` as `origin_of` does, and for a backslash, which some take for a slash.
     """
+    if "\\" in reference:
+        raise ValueError("a URL holds no backslash")
     joined, _ = urldefrag(urljoin(base, quote(reference.strip(), safe=_KEPT)))
     origin_of(joined)
     return joined
