@@ -8,7 +8,6 @@ from typing import Any
 
 from bench.load import NUMBER
 
-ARGUMENTS = {"project": "web", "status": "open"}
 _NUMBER = int(NUMBER)
 
 
@@ -34,7 +33,7 @@ def tools_list() -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": _NUMBER, "method": "tools/list", "params": params}
 
 
-def tools_call(tool: str) -> dict[str, Any]:
+def tools_call(tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """Answer the tools/call message, with everything that Codex puts into `_meta`."""
     thread, turn = "019ab1c2-7d3e-7f00-9a55-5f0e6a1b2c3d", "019ab1c2-8e4f-7a11-8b66-6a1f7b2c3d4e"
     meta = {
@@ -60,7 +59,7 @@ def tools_call(tool: str) -> dict[str, Any]:
             "codex_version": "0.169.0",
         },
     }
-    params = {"_meta": meta, "name": tool, "arguments": ARGUMENTS}
+    params = {"_meta": meta, "name": tool, "arguments": arguments}
     return {"jsonrpc": "2.0", "id": _NUMBER, "method": "tools/call", "params": params}
 
 

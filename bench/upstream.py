@@ -1,7 +1,8 @@
 """The product behind every server: one page of tickets in one write, and a count of how often it was asked.
 
-`GET /projects/…/tickets` answers the page; `GET /hits` answers the count. A bare protocol rather than a
-framework, so that on a small machine the stub takes as little as possible from what is measured.
+`GET /projects/web/tickets?status=open` with the right key answers the page; `GET /hits` answers the count. A
+bare protocol rather than a framework, so that on a small machine the stub takes as little as possible from
+what is measured.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ def answer(body: bytes) -> bytes:
 
 
 PAGE = answer(page())
+ASKED = b"GET /projects/web/tickets?status=open HTTP/1.1\r\n"
+KEY = b": Bearer upstream-key"
 
 
 class Stub(asyncio.Protocol):
@@ -31,6 +34,7 @@ class Stub(asyncio.Protocol):
         self.received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -38,7 +42,10 @@ class Stub(asyncio.Protocol):
         self.received += data
         while b"\r\n\r\n" in self.received:
             request, _, self.received = self.received.partition(b"\r\n\r\n")
-            if request.startswith(b"GET /projects/"):
+            if request.startswith(ASKED):
+                if KEY not in request:
+                    self.transport.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+                    continue
                 hits += 1
                 self.transport.write(PAGE)
             elif request.startswith(b"GET /hits "):

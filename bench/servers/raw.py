@@ -1,6 +1,5 @@
 """The least that a Python server can do for tools/list: Starlette, the id read, prepared bytes answered."""
 
-import json
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -10,7 +9,7 @@ from starlette.routing import Route
 
 
 def build(_upstream: str, definitions: str) -> Starlette:
-    result = json.dumps({"tools": json.loads(Path(definitions).read_text())}, separators=(",", ":")).encode()
+    result = b'{"tools":%s}' % Path(definitions).read_bytes()
 
     async def answer(request: Request) -> Response:
         message = await request.json()

@@ -1,4 +1,4 @@
-"""Serves a baseline's ASGI app with the uvicorn settings that every Python server here has.
+"""Serves a baseline's ASGI app with the uvicorn settings that `linkspan serve` has.
 
 Run as `python run.py MODULE PORT UPSTREAM_PORT [DEFINITIONS]` in the baselines' own environment.
 """
@@ -18,7 +18,10 @@ def main() -> None:
         port=int(port),
         loop="uvloop",
         http="httptools",
+        ws="none",
         access_log=False,
+        server_header=False,
+        proxy_headers=False,
         log_level="warning",
     )
 
