@@ -58,7 +58,7 @@ def stdio(context: click.Context, /, **flags: str | None) -> None:
 
     What to put into Codex's configuration: linkspan codex-config
     """
-    from linkspan.__main__ import standing
+    from linkspan import standing
     from linkspan.mcp_server.stdio import main
 
     root = context.find_root().params
@@ -71,6 +71,6 @@ def stdio(context: click.Context, /, **flags: str | None) -> None:
                 if value
                 for word in (f"--{name.replace('_', '-')}", value)
             ],
-            standing,
+            lambda: standing,
         )
     )
