@@ -24,6 +24,7 @@ from linkspan.errors import (
 from linkspan.spec.catalog import Connector
 from linkspan.store.accounts import Account
 from linkspan.store.sqlite import SqliteDatabase
+from linkspan.vault.credential import Credential
 from linkspan.vault.redact import Redactor
 from linkspan.vault.seal import SealBroken
 from tests.accounts.conftest import ACME, BO, BOLT, CI, EVE, TOOLS, Clock, Product, load
@@ -389,6 +390,20 @@ async def test_verifying_records_a_refusal(accounts: Accounts, desk: Connector, 
     with pytest.raises(NeedsReauth):
         await accounts.verify(ACME, linked.id, desk, product)
     assert await state_of(accounts, linked) == ("needs_reauth", "answered 401")
+
+
+async def test_a_verification_that_was_overtaken_says_nothing_of_the_new_key(
+    accounts: Accounts, desk: Connector, product: Product
+) -> None:
+    """While the old key was proved the account was linked again: what is there now stays as it is."""
+    linked = await link(accounts, desk)
+
+    async def slow(connector: Connector, credential: Credential) -> Identity | None:
+        await link(accounts, desk, "bos-new-key", account=linked.id)
+        return await product(connector, credential)
+
+    assert (await accounts.verify(ACME, linked.id, desk, slow)).verified is None
+    assert (await accounts.list(ACME))[0].verified is None
 
 
 @pytest.mark.parametrize("fault", [UpstreamError("a 500"), UpstreamTimeout("no answer")], ids=repr)

@@ -69,6 +69,14 @@ def test_a_traceback_is_masked(log: tuple[logging.Logger, list[str]]) -> None:
     assert "Traceback" in lines[0]
 
 
+def test_a_line_that_cannot_be_put_together_is_masked_too(log: tuple[logging.Logger, list[str]]) -> None:
+    """A mistake in a log call neither stops the program nor shows a secret."""
+    logger, lines = log
+    text = "%d things of %s"
+    logger.info(text, "s3cr3t+value/ü")
+    assert lines == [f"linkspan.test %d things of %s ('{MASK}',)"]
+
+
 def test_fields_of_a_record_are_masked(redactor: Redactor) -> None:
     """What structured logging adds to a record is text like any other."""
     record = logging.makeLogRecord({"msg": "m", "url": "https://h/?k=s3cr3t+value/ü", "count": 3})
@@ -120,6 +128,14 @@ def test_short_values_are_not_looked_for(redactor: Redactor) -> None:
     """A one-letter password must not turn the log into stars."""
     redactor.register("a")
     assert redactor.mask("a line with an a") == "a line with an a"
+
+
+def test_the_longest_known_value_is_masked_whole() -> None:
+    """A secret that begins like another one leaves no rest."""
+    redactor = Redactor()
+    for value in ("abcdef", "abcdefghij", "abcdefgh"):
+        redactor.register(value)
+    assert redactor.mask("<abcdefghij> <abcdefgh> <abcdef>") == f"<{MASK}> <{MASK}> <{MASK}>"
 
 
 def test_only_so_many_values_are_remembered() -> None:

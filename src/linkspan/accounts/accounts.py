@@ -192,8 +192,8 @@ class Accounts:
             verified=now,
             last_error=None,
         )
-        await rows.verified(self._db, verified, quiet=found.state == "active")
-        return verified
+        stored = await rows.verified(self._db, verified, quiet=found.state == "active")
+        return verified if stored else await self._require(tenant, account, connector)
 
     async def unlink(self, tenant: Tenant, account: str) -> None:
         """Delete an account and its secrets. Raises `NotFound`."""

@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 
 from linkspan.store import tenants
 from linkspan.store.database import Database, StoreFault, Transaction
@@ -44,6 +45,7 @@ class AuditRow:
 
 
 _COLUMNS = tuple(field.name for field in fields(AuditRow))
+_values = attrgetter(*_COLUMNS)
 _INSERT = (
     f"INSERT INTO audit ({', '.join(_COLUMNS)})"  # noqa: S608
     f" VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
@@ -209,6 +211,9 @@ class AuditWriter:
         def work(tx: Transaction) -> None:
             # A tenant that was removed meanwhile leaves nothing behind.
             there = {tenant for tenant in {row.tenant for row in rows} if tenants.known(tx, tenant)}
-            tx.execute_many(_INSERT, [asdict(row) for row in rows if row.tenant in there])
+            tx.execute_many(
+                _INSERT,
+                [dict(zip(_COLUMNS, _values(row), strict=True)) for row in rows if row.tenant in there],
+            )
 
         await self._db.transaction(work, durable=durable, quiet=True)

@@ -39,40 +39,72 @@ _PATTERNS = (
 class Redactor(logging.Filter):
     """Masks registered values and what looks like a secret. Put it on handlers, so that it sees every record.
 
-    It remembers the `capacity` values that were registered last.
+    It remembers the `capacity` values that were registered last. A line is searched in one pass, however
+    many there are.
     """
 
     def __init__(self, capacity: int = 10_000) -> None:
         super().__init__()
         self._values: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._by_start: dict[str, list[str]] = {}
         self._capacity = capacity
 
     def register(self, value: str) -> None:
         """Mask this value from now on, as it is and as URLs and JSON write it."""
         if len(value) < _SHORTEST:
             return
-        self._values.pop(value, None)
-        self._values[value] = tuple({value, quote(value, safe=""), json.dumps(value)[1:-1]})
-        while len(self._values) > self._capacity:
-            self._values.popitem(last=False)
+        if value in self._values:
+            self._values.move_to_end(value)
+            return
+        forms = tuple({value, quote(value, safe="", errors="replace"), json.dumps(value)[1:-1]})
+        self._values[value] = forms
+        for form in forms:
+            there = self._by_start.setdefault(form[:_SHORTEST], [])
+            there.append(form)
+            there.sort(key=len, reverse=True)
+        if len(self._values) > self._capacity:
+            self._forget(*self._values.popitem(last=False)[1])
 
     def mask(self, text: str) -> str:
         """Answer the text without secrets."""
-        for forms in tuple(self._values.values()):
-            for form in forms:
-                if form in text:
-                    text = text.replace(form, MASK)
+        text = self._mask_known(text)
         for pattern, masked in _PATTERNS:
             text = pattern.sub(masked, text)
         return text
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Mask the message, the traceback and everything else of a record that is text; let it pass."""
-        record.msg = self.mask(record.getMessage())
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError, KeyError):
+            message = f"{record.msg} {record.args}"
+        record.msg = self.mask(message)
         record.args = None
-        if record.exc_info and not record.exc_text:
+        if record.exc_info and record.exc_info[0] and not record.exc_text:
             record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
         for name, value in record.__dict__.items():
             if isinstance(value, str) and name != "msg":
                 record.__dict__[name] = self.mask(value)
         return True
+
+    def _mask_known(self, text: str) -> str:
+        if not self._by_start:
+            return text
+        parts: list[str] = []
+        kept = place = 0
+        while place <= len(text) - _SHORTEST:
+            forms = self._by_start.get(text[place : place + _SHORTEST], ())
+            found = next((form for form in forms if text.startswith(form, place)), None)
+            if found is None:
+                place += 1
+                continue
+            parts += (text[kept:place], MASK)
+            kept = place = place + len(found)
+        return "".join((*parts, text[kept:]))
+
+    def _forget(self, *forms: str) -> None:
+        for form in forms:
+            there = self._by_start[form[:_SHORTEST]]
+            there.remove(form)
+            if not there:
+                del self._by_start[form[:_SHORTEST]]
