@@ -218,7 +218,7 @@ def _wait(value: str, now: float) -> float | None:
 
 def _from_number(number: float, now: float) -> float:
     """Seconds, or a point in time as seconds, milliseconds, microseconds or nanoseconds since 1970."""
-    if number < _EPOCH:
+    if number < _EPOCH or number >= _EPOCH * 1e12:
         return number
     while number >= _EPOCH * 100:
         number /= 1000
