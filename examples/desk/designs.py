@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from desk.comments import Comments
 from desk.drawing import draw_node
 from desk.errors import Fault, invalid, not_found
-from desk.fields import Rule, choice, read_fields, text, whole
+from desk.fields import Rule, choice, read_fields, text
 from desk.outbox import Outbox
 from desk.paging import Page, PageRequest, Sort, select_page
 from desk.store import Row, Store, User, iso
@@ -19,19 +20,31 @@ Node = dict[str, Any]
 """`id, name, type (frame, rectangle, ellipse, text), x, y, width, height` in pixels relative to the parent,
 `fill` and `stroke` as `#rrggbb`, `radius`, for text `text, size, weight, color, align`, and `children`."""
 
-_COLOUR = text(longest=7)
+
+def _colour(sent: Any) -> str:
+    if not isinstance(sent, str) or not re.fullmatch(r"#[0-9a-f]{6}", sent):
+        raise ValueError("must be a colour such as #0f766e")
+    return sent
+
+
+def _pixels(sent: Any) -> int:
+    if isinstance(sent, bool) or not isinstance(sent, int) or not 0 <= sent <= 2000:
+        raise ValueError("must be a whole number of pixels from 0 to 2,000")
+    return sent
+
+
 _NODE_RULES: dict[str, Rule] = {
     "name": text(longest=100),
-    "x": lambda sent: sent if sent == 0 else whole(sent),
-    "y": lambda sent: sent if sent == 0 else whole(sent),
-    "width": whole,
-    "height": whole,
-    "radius": lambda sent: sent if sent == 0 else whole(sent),
-    "fill": _COLOUR,
-    "stroke": _COLOUR,
-    "color": _COLOUR,
+    "x": _pixels,
+    "y": _pixels,
+    "width": _pixels,
+    "height": _pixels,
+    "radius": _pixels,
+    "fill": _colour,
+    "stroke": _colour,
+    "color": _colour,
     "text": text(longest=500),
-    "size": whole,
+    "size": _pixels,
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from desk.png import GLYPH_HEIGHT, GLYPH_WIDTH, Canvas, Colour, text_width
 
-MAX_SIDE = 4096
+MAX_SIDE = 3000
 
 
 def draw_node(node: Mapping[str, Any], scale: int = 2) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from desk.errors import Fault, invalid
@@ -78,6 +79,17 @@ def words(*, most: int = 20, longest: int = 40) -> Rule:
         return found
 
     return check
+
+
+def moment(name: str, sent: str) -> float:
+    """Epoch seconds of a moment in ISO 8601 (no offset: UTC) or in epoch seconds. Raises 422."""
+    try:
+        if sent.replace(".", "", 1).isdigit():
+            return float(sent)
+        found = datetime.fromisoformat(sent[:11] + sent[11:].replace(" ", "+"))  # a + that was not encoded
+        return found.replace(tzinfo=found.tzinfo or UTC).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise invalid(Fault(name, "must be a moment in ISO 8601")) from error
 
 
 def whole(sent: Any) -> int:

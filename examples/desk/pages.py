@@ -139,7 +139,8 @@ class Pages:
 
     async def _tickets(self, visit: Visit) -> Response:
         query = {name: [value] for name, value in visit.request.query_params.items() if value}
-        page = self._desk.tickets.page(visit.user, {"sort": ["updated"]} | query, read_page(visit.request.query_params))
+        request = read_page(visit.request.query_params)
+        page = self._desk.tickets.page(visit.user, {"sort": ["updated"]} | query, request)
         return self._page(
             visit,
             "tickets.html",

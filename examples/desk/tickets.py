@@ -8,7 +8,7 @@ from typing import Any
 
 from desk.comments import Comments, read_body
 from desk.errors import DeskError, Fault, invalid, not_found
-from desk.fields import choice, nullable, read_fields, text, words
+from desk.fields import choice, moment, nullable, read_fields, text, words
 from desk.outbox import Outbox
 from desk.paging import Page, PageRequest, Sort, select_page
 from desk.store import Row, Store, User, iso
@@ -43,7 +43,8 @@ class Tickets:
         Filters: `state` (several count as or), `assignee` (a login, or `none`), `label`, `priority`,
         `updated_after` (epoch seconds or ISO 8601), `q` (words that must all be there), `sort`.
         """
-        where, parameters = ["org = :org"], {"org": user.org}
+        where = ["org = :org"]
+        parameters: dict[str, Any] = {"org": user.org}
         one = {name: values[-1] for name, values in query.items() if values}
         if states := query.get("state"):
             _known("state", states, STATES)
@@ -60,6 +61,9 @@ class Tickets:
         if label := one.get("label"):
             where.append("exists (select 1 from json_each(labels) where value = :label)")
             parameters["label"] = label
+        if after := one.get("updated_after"):
+            where.append("updated > :after")
+            parameters["after"] = moment("updated_after", after)
         for number, word in enumerate(one.get("q", "").split()[:8]):
             where.append(
                 f"(key || ' ' || subject || ' ' || body_markdown || ' ' || labels like :q{number} escape '!'"
