@@ -18,6 +18,10 @@ from linkspan.spec.references import Lookup
 from linkspan.spec.yaml import Path
 
 RESERVED: Final = ("id", "cursor", "limit", "account", "dry_run")
+_LEAVE_OTHERS_UNUSED: Final = (
+    "undeclared_argument", "undeclared_placeholder", "bad_request", "bad_reference", "missing_key",
+    "bad_expression",
+)  # fmt: skip
 ROOTS: Final = ("settings", "credential", "answer", "elicit")
 """Names that are taken by what is no argument."""
 _PARAM_KEYS: Final = {
@@ -54,6 +58,7 @@ class Arguments:
         returned: tuple[Mapping[str, ModelField], Mapping[str, Mapped]] | None,
         identity: Identity | None,
         connector: Connector,
+        is_open: bool,
         leaves: Leaves,
         path: Path,
     ) -> None:
@@ -71,7 +76,10 @@ class Arguments:
         """The names of what is found before the request that is compiled just now."""
         self.leaves = leaves
         self.path = path
+        self.is_open = is_open
         self.raw = form.schema_
+        if self.raw is not None:
+            self._check_raw(self.raw, (*path, "schema"))
         self.used: dict[str, Argument] = {}
         self.declared: dict[str, Argument] = {}
         for name, param in form.params.items():
@@ -102,6 +110,17 @@ class Arguments:
             )
         self.declared[name] = self._refined(base or Argument(name, {"type": "string"}), param, path)
 
+    def _check_raw(self, schema: Json, path: Path) -> None:
+        problems = self.leaves.problems
+        if schema.get("type") != "object" or not isinstance(schema.get("properties", {}), dict):
+            problems.add(path, "bad_schema", "the schema of a tool's arguments has type: object", key=True)
+            self.raw = {"type": "object"}
+            return
+        for name in schema.get("properties", {}):
+            if name in RESERVED and name != "id":
+                message = f"{name!r} is reserved: it means the same in every tool, and is there by itself"
+                problems.add((*path, "properties", name), "reserved_argument", message, key=True)
+
     def _refined(self, base: Argument, param: language.Param, path: Path) -> Argument:
         schema = dict(base.schema)
         if param.type == "array" and base.words is not None:
@@ -115,6 +134,9 @@ class Arguments:
         for key, schema_key in _PARAM_KEYS.items():
             if getattr(param, key) is not None:
                 schema[schema_key] = getattr(param, key)
+        if param.default is not None and not _fits(param.default, schema):
+            message = f"the default {param.default!r} does not fit the parameter"
+            self.leaves.problems.add((*path, "default"), "bad_value", message)
         if "x-mcp-header" in schema and schema["type"] not in {"string", "integer", "boolean"}:
             message = "only text, whole numbers and booleans can be mirrored in a header"
             self.leaves.problems.add((*path, "x-mcp-header"), "bad_header", message)
@@ -167,7 +189,8 @@ class Arguments:
             return references.found(first, tuple(members))
         found = self._find(name)
         if found is None:
-            self._tell_undeclared(name, path, offset, in_path)
+            if not self.is_open:
+                self._tell_undeclared(name, path, offset, in_path)
             return None
         pattern = self.identity.pattern if self.identity is not None else None
         if pattern is not None and name in pattern.groupindex and name not in self.declared:
@@ -189,7 +212,8 @@ class Arguments:
         """Answer every name that could be used here."""
         raw = list(self.raw.get("properties", {})) if self.raw else []
         extra = list(self.identity.parts) if self.identity and self.identity.pattern else []
-        return [*self.steps, "id", "query", *self.declared, *raw, *self._known_fields(), *extra]
+        asked = ["query"] if self.operation == "search" else []
+        return [*self.steps, "id", *asked, *self.declared, *raw, *self._known_fields(), *extra]
 
     def _find(self, name: str) -> Argument | None:
         if name in self.used:
@@ -246,8 +270,9 @@ class Arguments:
         """Tell what was declared in vain, and answer the JSON Schema of all arguments."""
         if self.raw is not None:
             return self.raw
+        in_doubt = self.leaves.problems.has_below(self.path, _LEAVE_OTHERS_UNUSED)
         for name in self.declared:
-            if name not in self.used:
+            if name not in self.used and not in_doubt:
                 message = f"the parameter {name!r} is used nowhere in the request"
                 self.leaves.problems.add((*self.path, "params", name), "unused_parameter", message, key=True)
         order = ["id", *self.declared, *self.used]
@@ -257,6 +282,20 @@ class Arguments:
             schema["required"] = required
         schema["additionalProperties"] = False
         return schema
+
+
+_CLASSES: Final[Mapping[str, tuple[type, ...]]] = {
+    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,),
+    "object": (dict,),
+}  # fmt: skip
+
+
+def _fits(value: Any, schema: Json) -> bool:
+    if "enum" in schema and value not in schema["enum"]:
+        return False
+    if isinstance(value, bool) and schema["type"] != "boolean":
+        return False
+    return isinstance(value, _CLASSES[schema["type"]])
 
 
 def _told(description: str, schema: Json) -> str:

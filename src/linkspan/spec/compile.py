@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Final
 
 from linkspan.errors import Problem
 from linkspan.spec import language
@@ -19,6 +20,9 @@ from linkspan.spec.operations import ANSWERS, Place, compile_operation
 from linkspan.spec.problems import Problems
 from linkspan.spec.tools import Declared, Noun, compile_tool
 from linkspan.spec.yaml import Node, Path
+
+_TAKEN: Final = (*ANSWERS, "run")
+"""What no entity may be called: words of `returns`, and what linkspan://run/ stands for."""
 
 
 def compile_catalog(
@@ -83,9 +87,9 @@ class _Compiler:
 
     def _entity(self, name: str, form: language.Entity) -> Entity:
         path: Path = ("entities", name)
-        if not NAME.match(name) or name in ANSWERS:
+        if not NAME.match(name) or name in _TAKEN:
             message = (
-                f"the entity {name!r} must be lower case letters, digits and _, and not {', '.join(ANSWERS)}"
+                f"the entity {name!r} must be lower case letters, digits and _, and not {', '.join(_TAKEN)}"
             )
             self.problems.add(path, "bad_name", message, key=True)
         fields, model = entity_fields(form, self.leaves, path)
@@ -110,7 +114,9 @@ class _Compiler:
                 continue
             found = source_fields(source, fields, self.leaves, here, is_open=is_open)
             mapped |= set(found.mapped)
-            self.places.setdefault(connector_name, {})[name] = Place(name, plural, connector, fields, found)
+            self.places.setdefault(connector_name, {})[name] = Place(
+                name, plural, connector, fields, found, is_open
+            )
         title = self.leaves.text((*path, "title"), form.title) or noun.one.capitalize()
         shown = [field_info(key, spec) for key, spec in fields.items() if key in mapped]
         return Entity(name, plural, title, tuple(shown), tuple(form.sources))

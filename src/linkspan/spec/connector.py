@@ -117,7 +117,9 @@ def _setting(name: str, form: language.Setting, leaves: Leaves, path: Path) -> S
         try:
             pattern = re.compile(form.pattern)
         except (re.error, RecursionError, OverflowError) as error:
-            leaves.problems.add((*path, "pattern"), "bad_pattern", f"not a regular expression: {error}")
+            offset = getattr(error, "pos", None) or 0
+            message = f"not a regular expression: {error}"
+            leaves.problems.add((*path, "pattern"), "bad_pattern", message, offset=offset)
     default = leaves.text((*path, "default"), form.default) if form.default is not None else None
     if default is not None and pattern is not None and not pattern.fullmatch(default):
         leaves.problems.add((*path, "default"), "bad_value", "the default does not match the pattern")

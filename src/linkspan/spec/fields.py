@@ -6,17 +6,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path as FilePath
 from typing import Any, Final
 
 from linkspan.spec import converters, references, yaml
 from linkspan.spec.catalog import FieldInfo, Getter, Json
-from linkspan.spec.language import Entity, ModelField, ModelFile, Source, SourceField
+from linkspan.spec.language import MODELS, Entity, ModelField, ModelFile, Source, SourceField, model_names
 from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.yaml import Path
 
 UNKNOWN: Final = "unknown"
-MODELS: Final = FilePath(__file__).parent / "models"
 
 _CONVERTERS: Final[dict[str, converters.Converter]] = {
     "string": converters.string,
@@ -27,11 +25,6 @@ _CONVERTERS: Final[dict[str, converters.Converter]] = {
     "array": lambda value: [] if value is None else value if isinstance(value, list) else [value],
 }
 _JSON_TYPES: Final = {"markdown": "string", "datetime": "string", "date": "string"}
-
-
-def model_names() -> list[str]:
-    """Answer the names of the built-in models."""
-    return sorted(path.stem for path in MODELS.glob("*.yaml"))
 
 
 def read_model(name: str) -> ModelFile:

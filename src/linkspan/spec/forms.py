@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from linkspan.spec.language import Words
 from linkspan.spec.problems import Problems
-from linkspan.spec.yaml import Node, Path, show_path
+from linkspan.spec.yaml import Node, Path
 
 M = TypeVar("M", bound=Words)
 
@@ -62,7 +62,10 @@ def _tell(model: type[Words], faults: list[Any], root: Node, problems: Problems)
             seen.add((path, message))
             missing = fault["type"] in {"missing", "union_tag_not_found"}
             at_key = fault["type"] == "extra_forbidden" or missing
-            problems.add(path, code, message, words=words, word=word, key=at_key)
+            at = path
+            if fault["type"] == "union_tag_invalid":
+                at = (*path, fault["ctx"]["discriminator"].strip("'"))
+            problems.add(at, code, message, words=words, word=word, key=at_key)
         broken.append(_unit(path))
     for unit in broken:
         problems.break_(unit)
@@ -83,8 +86,7 @@ def _explain(
     if kind == "union_tag_invalid":
         words = re.findall(r"'([^']*)'", context["expected_tags"])
         word = str(context["tag"])
-        key = context["discriminator"].strip("'")
-        return "bad_enum", f"{key} cannot be {word!r}; it is one of {', '.join(words)}", words, word
+        return "bad_enum", f"cannot be {word!r}; it is {_one_of(words)}", words, word
     if kind == "literal_error":
         words = re.findall(r"'([^']*)'", context["expected"]) or [context["expected"]]
         word = str(root.find(path)[0].value)
@@ -215,8 +217,3 @@ def _members(annotation: Any) -> list[type[Words]]:
     return [
         member for member in map(_bare, arguments) if isinstance(member, type) and issubclass(member, Words)
     ]
-
-
-def describe(path: Path) -> str:
-    """Name a place for a message."""
-    return show_path(path)

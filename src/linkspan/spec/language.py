@@ -7,17 +7,23 @@ before validation, so every mistake has one place.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from pathlib import Path as FilePath
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+MODELS: Final = FilePath(__file__).parent / "models"
 Scalar = str | int | float | bool
 Tree = Any
 """A YAML tree whose leaf texts may be `$references`."""
 
-Expression = Annotated[str, Field(min_length=1, description="JMESPath, at most 300 characters.")]
+Expression = Annotated[
+    str, Field(min_length=1, json_schema_extra={"maxLength": 300}, description="JMESPath, to 300 characters.")
+]
+_NAMES: dict[str, Any] = {"propertyNames": {"pattern": "^[a-z][a-z0-9_]*$"}}
+_CONNECTOR_NAMES: dict[str, Any] = {"propertyNames": {"pattern": "^[a-z][a-z0-9_-]{0,62}$"}}
 Duration = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$", description="30s, 5m, 2h, 7d.")]
 
 
@@ -220,7 +226,7 @@ class Connector(Words):
 
     title: str = ""
     base_url: str = Field(description="Where every path is put behind; may hold {settings.x}.")
-    settings: dict[str, Setting] = {}
+    settings: dict[str, Setting] = Field({}, json_schema_extra=_NAMES)
     auth: list[Auth] = Field(min_length=1, description="The ways to connect, the best first.")
     headers: dict[str, Scalar] = Field({}, description="Sent with every request.")
     query: dict[str, Tree] = Field({}, description="Sent with every request.")
@@ -365,7 +371,7 @@ class Operation(_Request):
     title: str = ""
     description: str = Field("", description="One plain sentence: verb, entity, then limits and formats.")
     tool: str | None = Field(None, description="The tool's name, where the usual one does not fit.")
-    params: dict[str, Param] = {}
+    params: dict[str, Param] = Field({}, json_schema_extra=_NAMES)
     schema_: dict[str, Any] | None = Field(
         None, alias="schema", description="JSON Schema 2020-12 of all arguments, passed on as it is."
     )
@@ -386,8 +392,8 @@ class Source(Words):
     """An entity at one connector."""
 
     identity: str = Field("{id}", description="Made of fields: `{id}`, or `{owner}/{repo}#{number}`.")
-    fields: dict[str, SourceField] = {}
-    operations: dict[str, Operation] = {}
+    fields: dict[str, SourceField] = Field({}, json_schema_extra=_NAMES)
+    operations: dict[str, Operation] = Field({}, json_schema_extra=_NAMES)
 
 
 class Entity(Words):
@@ -396,8 +402,10 @@ class Entity(Words):
     model: str | None = Field(None, description="A built-in set of fields.")
     title: str = ""
     plural: str | None = None
-    fields: dict[str, ModelField] = Field({}, description="More fields than the model's, or others.")
-    sources: dict[str, Source] = Field({}, description="By connector.")
+    fields: dict[str, ModelField] = Field(
+        {}, json_schema_extra=_NAMES, description="More fields than the model's, or others."
+    )
+    sources: dict[str, Source] = Field({}, json_schema_extra=_CONNECTOR_NAMES, description="By connector.")
 
 
 # The rest -------------------------------------------------------------------------------------------------
@@ -446,8 +454,8 @@ class File(Words):
     name: str = Field(description="A short name for machines: a-z, 0-9 and -.")
     title: str = ""
     instructions: str = Field(description="What the model is told; Codex shows the first 250 characters.")
-    connectors: dict[str, Connector] = {}
-    entities: dict[str, Entity] = {}
+    connectors: dict[str, Connector] = Field({}, json_schema_extra=_CONNECTOR_NAMES)
+    entities: dict[str, Entity] = Field({}, json_schema_extra=_NAMES)
     resources: dict[str, Resource] = {}
     prompts: dict[str, Prompt] = {}
 
@@ -460,11 +468,40 @@ class ModelFile(Words):
     fields: dict[str, ModelField]
 
 
+def model_names() -> list[str]:
+    """Answer the names of the built-in models."""
+    return sorted(path.stem for path in MODELS.glob("*.yaml"))
+
+
 def json_schema() -> dict[str, Any]:
     """Answer the JSON Schema (2020-12) of the language, for editors."""
-    schema = File.model_json_schema(by_alias=True)
+    schema = _tidy(File.model_json_schema(by_alias=True))
+    schema["$defs"]["Entity"]["properties"]["model"]["enum"] = model_names()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "tools.yaml of Linkspan",
         **schema,
-        "title": "Linkspan tools.yaml",
     }
+
+
+def _tidy(schema: Any) -> Any:
+    """Leave out what pydantic adds and no editor needs: titles, empty defaults, null beside a type."""
+    if isinstance(schema, list):
+        return [_tidy(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    tidied: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in {"title", "discriminator"} or (key == "default" and value in (None, "", [], {})):
+            continue
+        if key in {"properties", "$defs"}:
+            tidied[key] = {name: _tidy(part) for name, part in value.items()}
+        elif key in {"default", "const", "enum", "propertyNames"}:
+            tidied[key] = value
+        else:
+            tidied[key] = _tidy(value)
+    choices = [part for part in tidied.get("anyOf", ()) if part != {"type": "null"}]
+    if len(choices) == 1:
+        del tidied["anyOf"]
+        tidied = {**choices[0], **tidied}
+    return tidied

@@ -48,6 +48,8 @@ class Place:
     connector: Connector
     fields: Mapping[str, ModelField]
     source: SourceFields
+    is_open: bool
+    """Whether the entity's fields are in doubt, so that no name can be called undeclared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def compile_operation(
         returned=(returned.fields, returned.source.mapped) if returned else None,
         identity=place.source.identity,
         connector=place.connector,
+        is_open=place.is_open or (returned is not None and returned.is_open),
         leaves=leaves,
         path=path,
     )
@@ -88,6 +91,9 @@ def compile_operation(
     plan = _plan(requested[-1], kind, arguments, leaves) if requested else None
     blocks = compile_blocks(form.content, arguments, leaves, (*path, "content"), has_answer=plan is not None)
     elicit = _elicit(form.elicit, arguments, leaves, (*path, "elicit")) if form.elicit else None
+    if name in ("list", "search") and form.items is None and form.content is None:
+        message = f"the word 'items' is missing: where the list is in the answer of {name}"
+        leaves.problems.add(path, "missing_key", message, key=True)
     paging = _paging(form, place.connector, plan, requested, leaves, path)
     items, item = _answer(form, leaves, path)
     return Operation(

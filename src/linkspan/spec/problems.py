@@ -13,6 +13,7 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
     """Answer the word that was probably meant."""
     known = list(words)
     lowered = {known_word.lower(): known_word for known_word in known}
+    lowered.pop(word.lower(), None)
     found = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
     return lowered[found[0]] if found else None
 
@@ -66,6 +67,14 @@ class Problems:
     def break_(self, unit: Path) -> None:
         """Say that a part has a mistake of form: what follows from it there is not told as well."""
         self.broken.add(unit)
+
+    def has_below(self, path: Path, codes: Iterable[str]) -> bool:
+        """Tell whether one of these mistakes was told of a part."""
+        shown, wanted = show_path(path), set(codes)
+        return any(
+            one.code in wanted and (one.path == shown or one.path.startswith((f"{shown}.", f"{shown}[")))
+            for one in self.found
+        )
 
     def is_suppressed(self, path: Path) -> bool:
         """Tell whether a place lies in a part whose form is already known to be wrong."""

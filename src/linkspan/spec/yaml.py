@@ -112,8 +112,7 @@ def read(data: bytes, file: str) -> tuple[Node | None, list[Problem]]:
         return None, problems
     for found in HIDDEN.finditer(text.replace("\r\n", " \n")):
         problem(*_place(text, found.start()), "hidden_character", _hidden_message(found[0]))
-    if any(problem_.code == "hidden_character" for problem_ in problems):
-        return None, problems
+    text = HIDDEN.sub(" ", text.replace("\r\n", " \n"))
     try:
         return _Builder(file, problem).build(text), problems
     except yaml.MarkedYAMLError as error:
@@ -152,6 +151,7 @@ class _Builder:
         if isinstance(after, yaml.DocumentStartEvent):
             line, column = _start(after)
             self.problem(line, column, "yaml_syntax", "a file holds one YAML document")
+            raise _GiveUpError
         return node
 
     def node(self, event: Any, path: Path) -> Node:
