@@ -21,7 +21,7 @@ from linkspan.net.messages import Response
 Encoding = Literal["json", "form", "text"]
 
 _HTML = re.compile(
-    rb"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title|meta|script|h1|p|div)\b",
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title|meta|script|h1|p|div)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _SIGN_IN = re.compile(rb"sign[ -]?(?:in|on)\b|log[ -]?[io]n\b|type=.?password|single sign", re.IGNORECASE)
