@@ -96,7 +96,7 @@ def configure_logging(redactor: Redactor) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(redactor)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for noisy in ("aiohttp", "asyncio", "httpx2", "httpcore2", "uvicorn.access", "uvicorn.error"):
+    for noisy in ("aiohttp", "asyncio", "httpx2", "httpcore2", "mcp", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
@@ -161,8 +161,9 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: no new connections, streams ended, calls in flight finished within the grace."""
-        await self._endpoint.aclose()
+        closing = asyncio.create_task(self._endpoint.aclose())
         await super().shutdown(sockets)
+        await closing
 
 
 def make_server(serving: Serving, settings: Settings) -> Server:

@@ -59,10 +59,6 @@ def constant(value: Any) -> Callable[[Scope], Any]:
     return lambda _scope: value
 
 
-def argument(name: str) -> Callable[[Scope], Any]:
-    return lambda scope: scope.arguments.get(name)
-
-
 def make_tool(
     operation: str,
     name: str,
@@ -172,7 +168,6 @@ def make_catalog(version: str = "v1", tools: tuple[Tool, ...] | None = None) -> 
                 "Report",
                 "A report of a day.",
                 "text/plain",
-                text=argument("day"),
                 connector="desk",
                 plan=RequestPlan("GET", _Path("/report")),
                 parameters=("day",),

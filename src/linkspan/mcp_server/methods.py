@@ -6,6 +6,7 @@ with `isError`; only what the protocol itself calls a fault is raised as `Fault`
 
 from __future__ import annotations
 
+import base64
 import difflib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -241,10 +242,9 @@ class Methods:
         resource, values = found
         if resource.plan is not None and resource.connector is not None:
             answer = await self._call(_reader_of(resource), values, params, caller)
-            blocks = answer if isinstance(answer, Blocks) else Blocks([])
-        else:
-            blocks = Blocks([render_block(_block_of(resource), Scope(values))])
-        return [{**part, "uri": uri} for part in _contents_of_blocks(blocks, uri)]
+            return [_contents(answer.result if isinstance(answer, Item) else None, uri, resource.mime_type)]
+        block = render_block(_block_of(resource), Scope(values))
+        return [{**block["resource"], "uri": uri}]
 
     async def _call(
         self, tool: Tool, arguments: Mapping[str, Any], params: Mapping[str, Any], caller: Caller
@@ -382,7 +382,7 @@ def _reader_of(resource: Resource) -> Tool:
         description=resource.description,
         schema=schema,
         plan=resource.plan,
-        blocks=(_block_of(resource),),
+        item=lambda body: body,
     )
     return Tool(
         name=resource_key(resource),
@@ -396,6 +396,17 @@ def _reader_of(resource: Resource) -> Tool:
         operation=resource.name,
         operations={connector: operation},
     )
+
+
+def _contents(body: Any, uri: str, mime_type: str) -> Json:
+    """Answer what a product answered as the contents of a resource: bytes as they are, data as JSON."""
+    if isinstance(body, bytes):
+        return {"uri": uri, "mimeType": mime_type, "blob": base64.b64encode(body).decode()}
+    return {
+        "uri": uri,
+        "mimeType": mime_type,
+        "text": body if isinstance(body, str) else encode(body).decode(),
+    }
 
 
 def _contents_of_blocks(blocks: Blocks, uri: str) -> list[Json]:
