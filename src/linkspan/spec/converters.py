@@ -16,8 +16,10 @@ _MOMENT = re.compile(
     r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})[T ._](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s*"
     r"(Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?\Z"
 )
+_AS_SHOWN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d+)?\Z")
 _WHOLE = re.compile(r"[-+]?\d{1,30}\Z")
+_write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def string(value: Any) -> Any:
@@ -27,7 +29,7 @@ def string(value: Any) -> Any:
     if isinstance(value, str):
         return str(value)
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return str(value) if value.__class__ is int else _write(value)
     except (TypeError, ValueError, RecursionError):
         return None
 
@@ -69,9 +71,9 @@ def iso8601(value: Any) -> Any:
 
 
 def _date_from_text(value: str) -> str:
+    if _AS_SHOWN.match(value):
+        return value
     written = value.strip()
-    if len(written) == 20 and written[19] == "Z" and written[10] == "T" and _MOMENT.match(written):
-        return written
     try:
         if found := _MOMENT.match(written):
             year, month, day, hour, minute, second, fraction, zone = found.groups()
