@@ -114,7 +114,7 @@ class Arguments:
         problems = self.leaves.problems
         if schema.get("type") != "object" or not isinstance(schema.get("properties", {}), dict):
             problems.add(path, "bad_schema", "the schema of a tool's arguments has type: object", key=True)
-            self.raw = {"type": "object"}
+            self.raw, self.is_open = {"type": "object"}, True
             return
         for name in schema.get("properties", {}):
             if name in RESERVED and name != "id":
@@ -253,13 +253,14 @@ class Arguments:
         self.used[found.name] = replace(known, required=required, is_used=True)
 
     def _tell_undeclared(self, name: str, path: Path, offset: int, in_path: bool) -> None:
-        if name in RESERVED:
+        if name in RESERVED and name != "id":
             message = f"{name!r} is reserved: pagination and the gateway see to it"
             self.leaves.problems.add(path, "reserved_argument", message, offset=offset)
             return
         code = "undeclared_placeholder" if in_path else "undeclared_argument"
         shown = f"{{{name}}}" if in_path else f"${name}"
-        message = f"{shown} is not declared: it is no parameter here and no field of {self.entity}"
+        where = f"no parameter here and no field of {self.entity}" if self.raw is None else "not in schema"
+        message = f"{shown} is not declared: it is {where}"
         self.leaves.problems.add(
             path, code, message, offset=offset, words=[*self.names(), *self.account.words], word=name
         )

@@ -94,7 +94,7 @@ class _Compiler:
             self.problems.add(path, "bad_name", message, key=True)
         fields, model = entity_fields(form, self.leaves, path)
         plural = form.plural or (model.plural if model and model_is(form, name) else _plural(name))
-        if not NAME.match(plural):
+        if NAME.match(name) and not NAME.match(plural):
             message = f"the plural {plural!r} must be lower case letters, digits and _"
             self.problems.add((*path, "plural"), "bad_name", message)
         noun = Noun(name, plural)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from linkspan.spec import language, references
+from linkspan.spec.base_urls import compile_base_url
 from linkspan.spec.catalog import (
     AuthMethod,
     Connector,
@@ -85,7 +86,7 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
     return Connector(
         name=name,
         title=leaves.text((*path, "title"), form.title) or name.replace("_", " ").title(),
-        base_url=leaves.base_url((*path, "base_url"), form.base_url, settings),
+        base_url=compile_base_url((*path, "base_url"), form.base_url, settings, leaves),
         settings=settings,
         auth=_auth(form, leaves, path),
         headers=headers(form.headers, names, leaves, (*path, "headers")),

@@ -211,10 +211,8 @@ def _root_names(tree: dict[str, Any]) -> Iterator[str]:
 
 
 def _refuse_root(name: str, text: str, roots: Collection[str]) -> None:
-    known = ", ".join(roots)
-    raise BadExpression(
-        f"{name!r} is not known here; there are {known}", max(text.find(name), 0), name, roots
-    )
+    known = f"; there are {', '.join(roots)}" if len(roots) <= 6 else ""
+    raise BadExpression(f"{name!r} is not known here{known}", max(text.find(name), 0), name, roots)
 
 
 def _first_line(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from linkspan.spec import converters, references
-from linkspan.spec.catalog import ABSENT, Getter, Predicate, Setting, Template, Value
+from linkspan.spec.catalog import ABSENT, Getter, Predicate, Template, Value
 from linkspan.spec.expressions import ANSWER, BadExpression, compile_getter, compile_predicate
 from linkspan.spec.problems import Problems
 from linkspan.spec.references import Lookup
@@ -150,7 +150,7 @@ class Leaves:
             convert = converters.READING.get(tree["as"]) if isinstance(tree["as"], str) else None
             if convert is None:
                 self.problems.add(
-                    (*path, "as"), "bad_enum", f"as cannot be {tree['as']!r}; it is one of "
+                    (*path, "as"), "bad_enum", f"cannot be {tree['as']!r}; it is one of "
                     + ", ".join(converters.READING), words=converters.READING, word=str(tree["as"]),
                 )  # fmt: skip
         join, as_list = tree.get("join"), tree.get("list", False)
@@ -166,7 +166,7 @@ class Leaves:
     def path_template(self, path: Path, text: str, names: Names, *, start: int) -> Template:
         """Compile a request's path. `start` is where it begins in the text at `path`."""
         parts: list[tuple[str | None, Any]] = []
-        for name, literal, offset in self._placeholders(path, text, start):
+        for name, literal, offset in self.placeholders(path, text, start):
             if name is None:
                 parts.append((None, literal))
             elif look_up := names.argument(name, path, offset=start + offset + 1, in_path=True):
@@ -182,7 +182,7 @@ class Leaves:
             return references.header_template([(value[1:], look_up)] if look_up else [])
         text = value[1:] if value.startswith("$$") else value
         parts: list[tuple[str | None, Any]] = []
-        for name, written, offset in self._placeholders(path, text, 0):
+        for name, written, offset in self.placeholders(path, text, 0):
             if name is None:
                 literal = self.text(path, written)
                 if not literal.isascii() or not literal.isprintable():
@@ -194,7 +194,8 @@ class Leaves:
             return references.constant("".join(part for _, part in parts).strip())
         return references.header_template(parts)
 
-    def _placeholders(self, path: Path, text: str, start: int) -> list[tuple[str | None, str, int]]:
+    def placeholders(self, path: Path, text: str, start: int) -> list[tuple[str | None, str, int]]:
+        """Split at `{name}`: (name or None, literal text, offset)."""
         # ${VARIABLE} is not a placeholder: keep it whole until its literal is replaced.
         masked = _VARIABLE.sub(lambda found: found[0].replace("{", "\x01").replace("}", "\x02"), text)
         try:
@@ -231,72 +232,6 @@ class Leaves:
                     used(root)
             parts.append(getter)
         return references.text_template(parts)
-
-    def base_url(self, path: Path, text: str, settings: Mapping[str, Setting]) -> Template:
-        """Compile a connector's base URL and check that no setting can choose the whole host."""
-        written = self._placeholders(path, text, 0)
-        literal = "".join(self.text(path, part) if name is None else "x" for name, part, _ in written)
-        if not written:
-            return references.BaseUrlTemplate(())
-        whole = _origin_first(written, settings)
-        shown = f"https://host{literal[1:]}" if whole else literal
-        self._check_base_url(path, shown)
-        parts: list[tuple[str | None, Any, str]] = []
-        before = "https://host" if whole else ""
-        for index, (name, part, offset) in enumerate(written):
-            if name is None:
-                before += self.text(path, part)
-                parts.append((None, self.text(path, part), ""))
-                continue
-            known = self._setting(path, name, settings, offset + 1)
-            if known is None:
-                continue
-            where = "origin" if whole and index == 0 else "path" if before.count("/") >= 3 else "host"
-            following = written[index + 1][1] if index + 1 < len(written) else ""
-            if where == "host" and (known.type == "origin" or not before.endswith(("//", ".", "-"))):
-                self.problems.add(path, "bad_base_url", f"{{{name}}} cannot stand here", offset=offset)
-            elif where == "host" and not re.match(r"[A-Za-z0-9-]*\.[A-Za-z0-9.-]*[A-Za-z0-9]", following):
-                message = (
-                    f"{{{name}}} would choose the whole host; give it the type origin, or write the domain"
-                    " behind it"
-                )
-                self.problems.add(path, "bad_base_url", message, offset=offset)
-            elif where == "path" and known.type == "origin":
-                self.problems.add(
-                    path, "bad_base_url", f"{{{name}}} is an origin: it stands first", offset=offset
-                )
-            before += "x"
-            look_up = references.setting(known)
-            parts.append((f"settings.{known.name}", look_up, where))
-        return references.BaseUrlTemplate(tuple(parts))
-
-    def _setting(self, path: Path, name: str, settings: Mapping[str, Setting], offset: int) -> Setting | None:
-        key = name.removeprefix("settings.")
-        if not name.startswith("settings.") or key not in settings:
-            self.problems.add(
-                path, "undeclared_placeholder", f"{{{name}}} is not declared: a base URL knows settings only",
-                offset=offset, word=name, words=[f"settings.{known}" for known in settings],
-            )  # fmt: skip
-            return None
-        return settings[key]
-
-    def _check_base_url(self, path: Path, shown: str) -> None:
-        if not re.match(r"https?://[^/?#@\s]+", shown):
-            self.problems.add(path, "bad_base_url", "must begin with https:// or http:// and a host")
-        elif "?" in shown or "#" in shown:
-            self.problems.add(path, "bad_base_url", "must have no ? and no #; put parameters under query")
-        elif "@" in shown.split("/")[2]:
-            self.problems.add(path, "bad_base_url", "must hold no user name or password")
-        elif re.search(r"/\.\.?(/|$)|[\s\\]", shown[8:]):
-            self.problems.add(path, "bad_base_url", "must hold no . or .. segments, spaces or \\")
-
-
-def _origin_first(parts: list[tuple[str | None, str, int]], settings: Mapping[str, Setting]) -> bool:
-    name = parts[0][0]
-    if name is None or not name.startswith("settings."):
-        return False
-    known = settings.get(name.removeprefix("settings."))
-    return known is not None and known.type == "origin"
 
 
 def _callable(found: tuple[Any, bool]) -> Value:

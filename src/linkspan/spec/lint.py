@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from linkspan.spec.catalog import Tool
-from linkspan.spec.leaves import Leaves
+from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.tools import Declared, Noun
 from linkspan.spec.yaml import Path
 
@@ -38,6 +38,8 @@ def check_tool(tool: Tool, declared: Sequence[Declared], leaves: Leaves) -> None
     first = declared[0]
     named = next((one for one in declared if one.form.tool is not None), None)
     at, key = ((*named.path, "tool"), False) if named else (first.path, True)
+    if named is None and not (NAME.match(tool.entity) and NAME.match(tool.operation)):
+        return  # that name is told where it stands
     if not _NAME.match(tool.name):
         message = f"the tool's name {tool.name!r} must be 1 to 64 of a-z, 0-9 and _"
         leaves.problems.add(at, "bad_tool_name", message, key=key)

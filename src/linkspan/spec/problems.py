@@ -3,10 +3,67 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from linkspan.errors import Problem
 from linkspan.spec.yaml import Node, Path, show_path
+
+
+CODES: Final[Mapping[str, str]] = {
+    "alias": "YAML anchors and aliases are not used here; write the text out.",
+    "bad_annotation": "A hint that contradicts what `kind` says.",
+    "bad_base64": "`data` is not Base64.",
+    "bad_base_url": "A base URL that is none, or whose host a setting would choose.",
+    "bad_content": "A content block or resource is exactly one of its kinds.",
+    "bad_enum": "A word that is none of those that may stand there.",
+    "bad_expression": "Not JMESPath, too long, too deep, an unknown function, or a name that is not there.",
+    "bad_header": "A header's name or value that cannot be sent, or is set elsewhere.",
+    "bad_identity": "An identity that cannot be made, or cannot be taken apart again.",
+    "bad_kind": "A `kind` that the method forbids, or that differs between connectors.",
+    "bad_name": "A name that is not lower case letters, digits and `_`, or that is taken.",
+    "bad_pattern": "Not a regular expression.",
+    "bad_placeholder": "A `{` or `}` that stands alone.",
+    "bad_reference": "A text that begins with `$` and is no reference; `$$` is a dollar.",
+    "bad_request": "Not a method and a path, or a path that cannot be sent as it is.",
+    "bad_schema": "A JSON Schema that cannot describe arguments or a form.",
+    "bad_tool_name": "A tool's name is 1 to 64 of `a-z`, `0-9` and `_`.",
+    "bad_uri": "A declared resource needs a URI of its own.",
+    "bad_value": "A value of the right type that makes no sense there.",
+    "bad_variable": "`${…}` holds no variable's name.",
+    "conflict": "Two words that exclude each other.",
+    "duplicate_auth": "One type of credential twice.",
+    "duplicate_key": "A key that stands there twice, or in two files.",
+    "duplicate_tool": "Two tools with one name.",
+    "empty_file": "There is nothing in the file.",
+    "hidden_character": "A control, zero-width or bidirectional character.",
+    "impossible_pager": "A pagination that cannot work.",
+    "missing_default": "An optional parameter in a path has no default.",
+    "missing_description": "An operation of your own needs a description.",
+    "missing_key": "A word that must be there is not.",
+    "missing_kind": "The method says one kind and the operation's name another; `kind` decides.",
+    "missing_variable": "The environment has no such variable.",
+    "name_not_described": "A word of the tool's name is not in its description, so a search misses it.",
+    "not_an_enum": "`values` or `write` for a field without fixed words.",
+    "reserved_argument": "`id`, `cursor`, `limit`, `account` and `dry_run` mean the same everywhere.",
+    "schema_too_large": "A tool's schema has more than 5,000 bytes; Codex drops all descriptions then.",
+    "tag": "YAML tags are not used here.",
+    "too_deep": "More than 64 levels of YAML.",
+    "too_large": "The file is too large.",
+    "undeclared_argument": "A `$reference` to what is neither parameter nor field nor an earlier step.",
+    "undeclared_placeholder": "The same for a `{placeholder}`.",
+    "unknown_connector": "No connector has this name.",
+    "unknown_entity": "No entity of this connector has this name.",
+    "unknown_field": "The entity has no such field.",
+    "unknown_key": "There is no such word at this place.",
+    "unknown_model": "There is no such built-in model.",
+    "unreadable": "The file cannot be read.",
+    "unused_parameter": "A parameter that is used nowhere.",
+    "weak_instructions": "The first 250 characters of the instructions name no tool and say nothing to do.",
+    "wrong_type": "Text, number, list or mapping where another was meant.",
+    "yaml_syntax": "Not YAML.",
+}
+"""The closed list of what can be wrong; docs/tools-yaml.md shows it."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:

@@ -210,19 +210,15 @@ def _output_schema(declared: Sequence[Declared], kind: Kind) -> Json | None:
     item = _item_schema(declared)
     result: Json = {"type": "array", "items": item} if is_list else item
     properties: dict[str, Json] = {"result": result}
-    required = ["result"]
     if is_list:
         properties["next_cursor"] = {"type": ["string", "null"]}
         properties["truncated"] = {"type": "boolean"}
-        required.append("next_cursor")
     if kind != "read":
         properties["dry_run"] = {"type": "boolean"}
         properties["request"] = {"type": "object"}
-        required = []
-    schema: Json = {"type": "object", "properties": properties}
-    if required:
-        schema["required"] = required
-    return schema
+    # Nothing is required: clients check an error's structured content against the same schema.
+    properties["error"] = {"type": "object"}
+    return {"type": "object", "properties": properties}
 
 
 def _item_schema(declared: Sequence[Declared]) -> Json:
