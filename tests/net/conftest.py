@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
+import hypothesis
 import pytest
 from aiohttp import web
 
@@ -15,14 +16,22 @@ from linkspan.net.egress import EgressGuard
 from linkspan.net.transport import AiohttpTransport
 from linkspan.settings import parse_egress
 
+hypothesis.settings.register_profile("patient", deadline=None)  # machines are busy at times
+hypothesis.settings.load_profile("patient")
+
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 RawHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """The event loop of every asynchronous test."""
-    return "asyncio"
+@pytest.fixture(
+    scope="session",
+    params=[("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})],
+    ids=["asyncio", "uvloop"],
+)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """Both event loops: the command line has the first, `linkspan serve` the second."""
+    loop: tuple[str, dict[str, bool]] = request.param
+    return loop
 
 
 class Servers:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
+import traceback
 import tracemalloc
 import zlib
 
 import pytest
 from aiohttp import web
 
-from linkspan.errors import InvalidArgument, TooLarge, UpstreamTimeout
+from linkspan.errors import InvalidArgument, LinkspanError, TooLarge, UpstreamTimeout
 from linkspan.net.egress import EgressGuard
 from linkspan.net.messages import ConnectionFailed, Request
 from linkspan.net.transport import AiohttpTransport
 from linkspan.settings import parse_egress
-from tests.net.conftest import Servers
+from tests.net.conftest import RawHandler, Servers
 
 MIB = 2**20
 
@@ -363,6 +364,53 @@ async def test_cancelling_an_upload_sends_no_more(servers: Servers, transport: A
         await task
     go_on.set()
     assert await asyncio.wait_for(received.get(), 10) < len(body)
+
+
+async def drops(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_head(reader)
+    writer.close()
+
+
+async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
+
+
+async def says_garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_head(reader)
+    writer.write(b"garbage\r\n\r\n")
+    writer.close()
+
+
+async def says_too_much(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_head(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(2 * MIB))
+    writer.close()
+
+
+@pytest.mark.parametrize("handler", [drops, says_nothing, says_garbage, says_too_much])
+async def test_failures_show_no_secret(
+    servers: Servers, transport: AiohttpTransport, handler: RawHandler
+) -> None:
+    """However an exchange fails, a logged traceback holds neither the query nor a header nor the body."""
+    request = Request("POST", await servers.raw(handler) + "/x?key=hunter2", {"X-Key": "hunter3"}, b"hunter4")
+    with pytest.raises(LinkspanError) as caught:
+        await transport.exchange(request, timeout=0.2, max_bytes=MIB)
+    logged = "".join(traceback.format_exception(caught.value)) + repr(request) + caught.value.for_model()
+    assert "hunter" not in logged
+
+
+async def test_messages_show_no_secret(servers: Servers, transport: AiohttpTransport) -> None:
+    """A request and an answer are shown by method, status and path."""
+
+    async def handler(request: web.BaseRequest) -> web.Response:
+        return web.Response(text="hunter2", headers={"X-Key": "hunter2"})
+
+    origin = await servers.http(handler)
+    request = Request("GET", f"{origin}/x?key=hunter2", {"X-Key": "hunter2"})
+    response = await transport.exchange(request, timeout=10, max_bytes=MIB)
+    assert repr(request) == f"<Request GET {origin}/x>"
+    assert repr(response) == f"<Response 200 {origin}/x>"
 
 
 async def test_refused_connection(transport: AiohttpTransport) -> None:

@@ -9,18 +9,23 @@ from typing import Literal, Protocol
 from linkspan.errors import UpstreamError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Request:
-    """One HTTP request. `url` is absolute and already encoded; header names are in any case."""
+    """One HTTP request. `url` is absolute and already encoded; header names are in any case.
+
+    Query, headers and body may hold a credential: `repr` shows none of them.
+    """
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """May hold a credential: never shown."""
-    body: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.url.partition('?')[0]}>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Response:
     """One whole answer. Header names are in lower case; repeated headers are joined with `, `."""
 
@@ -28,6 +33,9 @@ class Response:
     headers: Mapping[str, str]
     body: bytes
     url: str
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {self.url.partition('?')[0]}>"
 
 
 CHECK_BASE_URL = "Check base_url in tools.yaml; `linkspan account verify` tries it."

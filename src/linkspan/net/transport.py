@@ -90,7 +90,7 @@ class AiohttpTransport:
             failure = _failure(error, request.url, timeout)
             if failure is None:
                 raise
-            raise failure from error
+            raise failure from None  # aiohttp's own words hold the whole URL
         return Response(answer.status, _headers(answer), body, request.url)
 
     async def aclose(self) -> None:
