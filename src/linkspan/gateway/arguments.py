@@ -19,28 +19,33 @@ class ArgumentCheck:
     """The compiled check of one schema (JSON Schema 2020-12). Remote references are never fetched."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._validator = Draft202012Validator(dict(schema), offline=True)
+        self._first = Draft202012Validator(dict(schema), offline=True)
+        self._going_on = Draft202012Validator({**schema, "required": []}, offline=True)
         self._properties: Mapping[str, Any] = schema.get("properties") or {}
         self._closed = schema.get("additionalProperties") is False
 
     def __call__(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer the arguments, numbers and booleans written as text turned into what the schema asks.
+        """Answer the arguments, what stands as text or as a number turned into what the schema asks.
 
-        Raises `InvalidArgument` whose message and details name every fault.
+        With a `cursor`, which carries the arguments of its first call, none is required. Raises
+        `InvalidArgument` whose message and details name every fault.
         """
         given = arguments if isinstance(arguments, dict) else dict(arguments)
-        if self._validator.is_valid(given):
+        validator = self._going_on if "cursor" in given else self._first
+        if validator.is_valid(given):
             return given
         turned = {name: self._turned(name, value) for name, value in given.items()}
-        if turned != given and self._validator.is_valid(turned):
+        if turned != given and validator.is_valid(turned):
             return turned
-        faults = [self._fault(error) for error in self._validator.iter_errors(given)]
+        faults = [self._fault(error) for error in validator.iter_errors(given)]
         raise refusal(faults)
 
     def _turned(self, name: str, value: Any) -> Any:
-        """Answer what a text most likely means; some clients send every argument as text."""
+        """Answer what a value most likely means: some clients send all as text, or an id as a number."""
         schema = self._properties.get(name)
         wanted = schema.get("type") if isinstance(schema, dict) else None
+        if wanted == "string" and type(value) is int:
+            return str(value)
         if not isinstance(value, str):
             return value
         if wanted == "boolean" and value in ("true", "false"):
@@ -80,6 +85,5 @@ def refusal(faults: list[dict[str, str]]) -> errors.InvalidArgument:
         f"{'arguments do' if len(faults) > 1 else 'an argument does'} not fit: "
         + "; ".join(shown[:_SHOWN_FAULTS])
         + more,
-        hint="Correct the arguments and call again.",
         details=faults,
     )
