@@ -100,7 +100,7 @@ def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
 
 
 def test_of_many_processes_one_makes_the_key(tmp_path: Path) -> None:
-    """Eight processes that start at once with no key all have the same one."""
+    """Four processes that start at once with no key all have the same one."""
     code = """
 from linkspan.vault.keys import load_keys
 
@@ -108,7 +108,7 @@ async def main(path, number):
     return load_keys(None, path, may_create=True).first.id.hex()
 """
     path = tmp_path / "home" / "keys"
-    answers = run_together(code, path, count=8)
+    answers = run_together(code, path, count=4)
     assert len(set(answers)) == 1
     assert list(path.parent.iterdir()) == [path]
 
