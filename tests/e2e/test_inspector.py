@@ -14,10 +14,14 @@ from tests.servers.node import inspector
 pytestmark = pytest.mark.e2e
 
 
-def inspect(*target: str, method: str, options: tuple[str, ...] = ()) -> Any:
+TOOL_IS_ERROR = 5
+"""The Inspector's exit code for a result with isError."""
+
+
+def inspect(*target: str, method: str, options: tuple[str, ...] = (), exit_code: int = 0) -> Any:
     command = [*inspector(), *target, "--method", method, *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert done.returncode == exit_code, f"{done.stdout}\n{done.stderr}"
     return json.loads(done.stdout)
 
 
@@ -43,7 +47,7 @@ def test_the_inspector_lists_and_calls_over_http(http: tuple[str, ...], office: 
 def test_the_inspector_shows_an_error_as_it_is(http: tuple[str, ...]) -> None:
     """Clients that check results against the output schema find that an error fits it too."""
     call = ("--tool-name", "get_ticket", "--tool-arg", 'id="99999"')
-    answer = inspect(*http, method="tools/call", options=call)
+    answer = inspect(*http, method="tools/call", options=call, exit_code=TOOL_IS_ERROR)
     assert answer["isError"] is True
     assert answer["content"][0]["text"].startswith("Error: ")
 
