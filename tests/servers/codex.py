@@ -6,8 +6,10 @@ import contextlib
 import importlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
+import tomllib
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -142,6 +144,19 @@ class Codex:
                 stop(process)
         events = tuple(json.loads(line) for line in output.splitlines() if line.startswith("{"))
         return CodexRun(process.returncode, events, stderr, model.turns)
+
+    def add_server(self, line: str) -> dict[str, dict[str, Any]]:
+        """Run a `codex mcp add …` line as a person would; answers the `[mcp_servers.…]` tables it wrote."""
+        words = shlex.split(line)
+        assert words[:3] == ["codex", "mcp", "add"], line
+        shutil.rmtree(self.home, ignore_errors=True)
+        (self.home / "tmp").mkdir(parents=True)
+        environment = _clean_environment(self.home)
+        subprocess.run([*self.command, *words[1:]], env=environment, check=True, capture_output=True)
+        tables: dict[str, dict[str, Any]] = tomllib.loads((self.home / "config.toml").read_text())[
+            "mcp_servers"
+        ]
+        return tables
 
     def _new_home(self, url: str, model: str, servers: Mapping[str, Mapping[str, Any]]) -> Path:
         shutil.rmtree(self.home, ignore_errors=True)
