@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,6 +38,7 @@ from linkspan.spec.catalog import (
     Resource,
     Scope,
     Tool,
+    Value,
     scopes_allow,
 )
 
@@ -55,8 +56,8 @@ class _Path:
         return self.text
 
 
-def constant(value: Any) -> Callable[[Scope], Any]:
-    return lambda _scope: value
+def constant(value: Any) -> Value:
+    return lambda scope: value
 
 
 def make_tool(
@@ -239,12 +240,7 @@ class FakeGateway:
             asked = await info.elicit("Sure?", schema.schema if schema else {}) if info.elicit else None
             return Item({"id": "1", "asked": asked}, "acc")
         if tool.entity == "resource":
-            operation = next(iter(tool.operations.values()))
-            text = operation.blocks[0].text
-            shown = f"report of {text(Scope(arguments))}" if text else ""
-            return Blocks(
-                [{"type": "resource", "resource": {"uri": "x", "mimeType": "text/plain", "text": shown}}]
-            )
+            return Item(f"report of {arguments['day']}", "acc")
         if tool.operation == "list":
             return page([{"id": str(n), "title": f"Ticket {n} of {principal.tenant}"} for n in range(1, 4)])
         return Item(

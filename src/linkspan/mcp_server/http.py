@@ -12,7 +12,9 @@ switched sessions on, requests of the legacy era are handed to the SDK, which is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -24,11 +26,13 @@ from linkspan.errors import LinkspanError, Unauthenticated
 from linkspan.mcp_server import protocol, sse
 from linkspan.mcp_server.access import SCOPES, Access, challenge
 from linkspan.mcp_server.caller import Caller, client_name, meta_of
+from linkspan.mcp_server.calls import outline
 from linkspan.mcp_server.headers import VERSION, Headers, Mirror, check, check_mirrors, collect, mirrors
 from linkspan.mcp_server.hub import Hub, Subscription
 from linkspan.mcp_server.methods import Methods
 from linkspan.mcp_server.ports import Authenticate
 from linkspan.mcp_server.protocol import HEADER_MISMATCH, INVALID_REQUEST, META_VERSION, PARSE_ERROR, Fault
+from linkspan.mcp_server.replies import accepts_events, bearer, fault, refuse, refuse_name, reply
 from linkspan.mcp_server.shorten import encode
 from linkspan.mcp_server.sse import EventStream, Receive, Send
 from linkspan.settings import Settings
@@ -37,10 +41,10 @@ from linkspan.spec.catalog import Catalog
 if TYPE_CHECKING:
     from linkspan.mcp_server.sdk import SdkSessions
 
+log = logging.getLogger("linkspan.mcp")
 WATCH_AFTER: Final = 0.25
 """Seconds after which a call is watched for a client that has gone: quicker ones are not worth a task."""
 _PATH: Final = re.compile(r"/t/([a-z0-9][a-z0-9-]{0,62})/mcp\Z")
-_JSON: Final = (b"content-type", b"application/json")
 _LEGACY: Final = frozenset(version.encode() for version in protocol.LEGACY_VERSIONS)
 _BODY_FAULT: Final = Fault(INVALID_REQUEST, "The body must be one JSON-RPC request or notification")
 
@@ -91,23 +95,31 @@ class McpEndpoint:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one HTTP request for `/t/{tenant}/mcp`."""
+        try:
+            await self._answer(scope, receive, send)
+        except Exception as cause:
+            log.error("%s %s failed: %s", scope["method"], scope["path"], outline(cause))
+            with contextlib.suppress(RuntimeError):  # an answer was begun: what is left is to end it
+                await refuse(send, 500, "internal", "Error: something went wrong inside Linkspan. Try again.")
+
+    async def _answer(self, scope: Any, receive: Receive, send: Send) -> None:
         found = _PATH.match(scope["path"])
         if found is None:
-            await _refuse(send, 404, "not_found", "Error: there is nothing here. MCP is at /t/TENANT/mcp.")
+            await refuse(send, 404, "not_found", "Error: there is nothing here. MCP is at /t/TENANT/mcp.")
             return
         tenant = found.group(1)
         headers = collect(scope["headers"])
         refusal = self._access.refusal(headers, scope["client"][0] if scope.get("client") else None)
         if refusal:
-            await _refuse_name(send, refusal)
+            await refuse_name(send, refusal)
             return
-        token = _bearer(headers)
+        token = bearer(headers)
         try:
             principal = await self._authenticate(token, tenant) if token else None
         except Unauthenticated:
             principal = None
         except LinkspanError as error:
-            await _refuse(send, error.status, error.code, error.for_model())
+            await refuse(send, error.status, error.code, error.for_model())
             return
         if principal is None:
             await self._unauthenticated(scope, headers, tenant, send, sent=token is not None)
@@ -118,7 +130,7 @@ class McpEndpoint:
             sessions = self._sessions or await self._open_sessions()
             await sessions(scope, receive, send, principal)
         elif scope["method"] != "POST":
-            await _refuse(send, 405, "invalid_argument", "Error: use POST.", (b"allow", b"POST"))
+            await refuse(send, 405, "invalid_argument", "Error: use POST.", (b"allow", b"POST"))
         elif not self._surface_is_open(principal):
             await self._no_scope(scope, headers, tenant, send)
         else:
@@ -134,19 +146,19 @@ class McpEndpoint:
         send: Send,
     ) -> None:
         if not (headers.text(b"content-type") or "").lower().startswith("application/json"):
-            await _refuse(send, 415, "invalid_argument", "Error: send Content-Type: application/json.")
+            await refuse(send, 415, "invalid_argument", "Error: send Content-Type: application/json.")
             return
         body = await self._body(headers, receive)
         if body is None:
-            await _refuse(send, 413, "too_large", f"Error: a request may have {self._max_body} bytes.")
+            await refuse(send, 413, "too_large", f"Error: a request may have {self._max_body} bytes.")
             return
         try:
             message = from_json(body, allow_inf_nan=False)
         except ValueError:
-            await _reply(send, 400, _fault(b"null", Fault(PARSE_ERROR, "Parse error: the body is not JSON")))
+            await reply(send, 400, fault(b"null", Fault(PARSE_ERROR, "Parse error: the body is not JSON")))
             return
         if type(message) is not dict or message.get("jsonrpc") != "2.0":
-            await _reply(send, 400, _fault(b"null", _BODY_FAULT))
+            await reply(send, 400, fault(b"null", _BODY_FAULT))
             return
         method, params = message.get("method"), message.get("params")
         if "id" not in message or type(method) is not str:
@@ -154,7 +166,7 @@ class McpEndpoint:
             return
         request_id = message["id"]
         if type(request_id) not in (int, str) or not (params is None or type(params) is dict):
-            await _reply(send, 400, _fault(b"null", _BODY_FAULT))
+            await reply(send, 400, fault(b"null", _BODY_FAULT))
             return
         await self._request(method, params or {}, request_id, headers, modern, principal, receive, send)
 
@@ -175,7 +187,7 @@ class McpEndpoint:
             if method == "tools/call":
                 if modern:
                     self._check_mirrors(headers, params)
-                if self._methods.streams(params.get("name"), caller) and _accepts_events(headers):
+                if self._methods.streams(params.get("name"), caller) and accepts_events(headers):
                     await self._streamed(id_bytes, params, caller, receive, send)
                     return
                 result = await _watched(self._methods.call_tool(params, caller), receive)
@@ -184,11 +196,11 @@ class McpEndpoint:
                 return
             else:
                 result = await self._methods.answer(method, params, caller)
-        except Fault as fault:
-            await _reply(send, fault.status if modern else 200, _fault(id_bytes, fault))
+        except Fault as cause:
+            await reply(send, cause.status if modern else 200, fault(id_bytes, cause))
             return
         if result is not None:
-            await _reply(send, 200, protocol.response(id_bytes, result))
+            await reply(send, 200, protocol.response(id_bytes, result))
 
     def _caller(
         self, method: str, params: Mapping[str, Any], headers: Headers, modern: bool, principal: Principal
@@ -231,10 +243,10 @@ class McpEndpoint:
         caller.tell = stream.notify
         try:
             result = await sse.run(self._methods.call_tool(params, caller), stream, receive)
-        except Fault as fault:
+        except Fault as cause:
             if not stream.begun:
                 raise
-            await stream.event(_fault(id_bytes, fault), last=True)
+            await stream.event(fault(id_bytes, cause), last=True)
             return
         if result is None:
             return
@@ -242,7 +254,7 @@ class McpEndpoint:
         if stream.begun:
             await stream.event(message, last=True)
         else:
-            await _reply(send, 200, message)
+            await reply(send, 200, message)
 
     async def _listen(
         self,
@@ -280,11 +292,11 @@ class McpEndpoint:
         method = message.get("method")
         answers_us = not modern and method is None and ("result" in message or "error" in message)
         if not answers_us and ("id" in message or type(method) is not str):
-            await _reply(send, 400, _fault(b"null", _BODY_FAULT))
+            await reply(send, 400, fault(b"null", _BODY_FAULT))
         elif modern and stated not in protocol.MODERN_VERSIONS:
-            await _reply(send, 400, _fault(b"null", protocol.unsupported_version(stated or "")))
+            await reply(send, 400, fault(b"null", protocol.unsupported_version(stated or "")))
         else:
-            await _reply(send, 202, b"")
+            await reply(send, 202, b"")
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes | None:
         declared = headers.values.get(b"content-length")
@@ -315,7 +327,7 @@ class McpEndpoint:
         self, scope: Any, headers: Headers, tenant: str, send: Send, *, sent: bool
     ) -> None:
         told = challenge(self._resource(scope, headers, tenant), error="invalid_token" if sent else None)
-        await _refuse(
+        await refuse(
             send,
             401,
             "unauthenticated",
@@ -326,7 +338,7 @@ class McpEndpoint:
 
     async def _no_scope(self, scope: Any, headers: Headers, tenant: str, send: Send) -> None:
         told = challenge(self._resource(scope, headers, tenant), error="insufficient_scope")
-        await _refuse(
+        await refuse(
             send,
             403,
             "forbidden",
@@ -341,11 +353,11 @@ class McpEndpoint:
         headers = collect(scope["headers"])
         refusal = self._access.refusal(headers, scope["client"][0] if scope.get("client") else None)
         if refusal:
-            await _refuse_name(send, refusal)
+            await refuse_name(send, refusal)
         elif found is None or scope["path"][: found.start()] != "/.well-known/oauth-protected-resource":
-            await _refuse(send, 404, "not_found", "Error: there is no such resource.")
+            await refuse(send, 404, "not_found", "Error: there is no such resource.")
         elif scope["method"] not in ("GET", "HEAD"):
-            await _refuse(send, 405, "invalid_argument", "Error: use GET.", (b"allow", b"GET, HEAD"))
+            await refuse(send, 405, "invalid_argument", "Error: use GET.", (b"allow", b"GET, HEAD"))
         else:
             base = self._access.base_url(scope, headers)
             catalog = self._methods.gateway.catalog
@@ -357,7 +369,7 @@ class McpEndpoint:
             }
             if self._authorization_servers is not None:
                 document["authorization_servers"] = self._authorization_servers(base, found.group(1))
-            await _reply(send, 200, encode(document))
+            await reply(send, 200, encode(document))
 
 
 async def _watched(work: Awaitable[bytes], receive: Receive) -> bytes | None:
@@ -390,42 +402,3 @@ async def _watched(work: Awaitable[bytes], receive: Receive) -> bytes | None:
         timer.cancel()
         for one in watcher:
             one.cancel()
-
-
-def _bearer(headers: Headers) -> str | None:
-    """Answer the token of `Authorization: Bearer`; a repeated header is nobody's."""
-    value = headers.values.get(b"authorization")
-    if value is None or b"authorization" in headers.repeated:
-        return None
-    scheme, _, token = value.strip(b" \t").partition(b" ")
-    if scheme.lower() != b"bearer":
-        return None
-    return token.strip(b" \t").decode("latin-1") or None
-
-
-def _accepts_events(headers: Headers) -> bool:
-    accept = headers.values.get(b"accept", b"")
-    return b"text/event-stream" in accept or b"*/*" in accept or b"text/*" in accept
-
-
-def _fault(id_bytes: bytes, fault: Fault) -> bytes:
-    return protocol.error_response(id_bytes, encode(fault.to_dict()))
-
-
-async def _reply(send: Send, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
-    headers = [_JSON, (b"content-length", b"%d" % len(body)), *more]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _refuse(send: Send, status: int, code: str, message: str, *more: tuple[bytes, bytes]) -> None:
-    error = {"code": code, "message": message, "status": status, "retry_after": None, "request_id": None}
-    await _reply(send, status, encode({"error": error}), *more)
-
-
-async def _refuse_name(send: Send, status: int) -> None:
-    what = (
-        "this server is not known by that Host" if status == 421 else "that Origin may not call this server"
-    )
-    told = f"Error: {what}. The operator names it with LINKSPAN_PUBLIC_URL."
-    await _refuse(send, status, "forbidden", told)

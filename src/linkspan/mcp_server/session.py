@@ -17,9 +17,10 @@ from linkspan.accounts.principal import Principal
 from linkspan.errors import LinkspanError
 from linkspan.mcp_server import protocol
 from linkspan.mcp_server.caller import Caller, client_name, meta_of
+from linkspan.mcp_server.calls import outline
 from linkspan.mcp_server.hub import UPDATED, Event, Hub, Subscription
 from linkspan.mcp_server.lines import Handshake, Output
-from linkspan.mcp_server.methods import Methods, outline
+from linkspan.mcp_server.methods import Methods
 from linkspan.mcp_server.protocol import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, Fault
 from linkspan.mcp_server.results import error_result
 from linkspan.mcp_server.shorten import encode

@@ -20,10 +20,11 @@ from linkspan import spec
 from linkspan.accounts.principal import Principal
 from linkspan.errors import LinkspanError
 from linkspan.mcp_server import prepared
+from linkspan.mcp_server.calls import outline
 from linkspan.mcp_server.hub import Hub
 from linkspan.mcp_server.lines import Handshake, Lines, Output
 from linkspan.mcp_server.listing import keep_prepared
-from linkspan.mcp_server.methods import Methods, outline
+from linkspan.mcp_server.methods import Methods
 from linkspan.mcp_server.ports import Gateway
 from linkspan.mcp_server.questions import Sealer
 from linkspan.mcp_server.session import Session, refuse
