@@ -91,7 +91,12 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "vault": "A secret is wrapped as soon as it is read from a prompt, stdin or the environment.",
         "store": "What is listed are rows; their types are named.",
     },
-    "server": {"mcp_server": "It holds the object that `mcp run` looks for."},
+    "server": {
+        "mcp_server": "It holds the object that `mcp run` looks for.",
+        "standing": "What stdio builds when its first call needs it.",
+        "serving": "`mcp run -t streamable-http` is `linkspan serve`.",
+        "settings": "`mcp run` passes no flags on: everything is in the environment.",
+    },
     "__main__": {
         "cli": "The command line.",
         "mcp_server": "`stdio` answers before the command line is imported.",

@@ -16,6 +16,6 @@ class Bridge(MCPServer):
         self._stdio = stdio
         self._serve = serve
 
-    def run(self, transport: str = "stdio", **_options: Any) -> None:  # type: ignore[override]
+    def run(self, transport: str = "stdio", **_options: Any) -> None:
         """Serve. Options of the transports are Linkspan's own settings (LINKSPAN_HOST, LINKSPAN_PORT …)."""
         raise SystemExit(self._stdio() if transport == "stdio" else self._serve())
