@@ -105,8 +105,8 @@ def retry_after(told: Mapping[str, str] | str | float | None, now: float) -> flo
     if not isinstance(told, Mapping):
         return _wait(str(told), now) if told is not None else None
     for name in _WAITS_MS:
-        if name in told and (milliseconds := _number(told[name])) is not None and milliseconds >= 0:
-            return min(milliseconds / 1000, LONGEST)
+        if name in told and (seconds := _wait(f"{told[name]}ms", now)) is not None:
+            return seconds
     there = _their_now(told, now)
     for name in _WAITS:
         if name in told and (seconds := _wait(told[name], there)) is not None:
@@ -137,28 +137,21 @@ def _windows(headers: Mapping[str, str], now: float) -> dict[str, _Window]:
     for name in headers:
         if "rate" not in name or (about := _about(name)) is None:
             continue
+        subject, kind = about
         value = headers[name]
-        vendor, subject, kind = about
-        if kind is None and subject == "" and value.isdecimal():
-            kind = "limit"  # Zendesk's X-Rate-Limit
         if kind is not None:
-            _note(_window(windows, vendor + subject), kind, value, now)
+            _note(windows, subject, kind, value, now)
         elif "=" in value:
             for policy, key, told in _members(value):
-                _note(_window(windows, vendor + (policy or subject)), key, told, now)
+                _note(windows, subject.partition("|")[0] + policy if policy else subject, key, told, now)
+        elif subject.endswith("|") and value.isdecimal():
+            _note(windows, subject, "limit", value, now)  # Zendesk's X-Rate-Limit
     return windows
 
 
-def _window(windows: dict[str, _Window], name: str) -> _Window:
-    window = windows.get(name)
-    if window is None:
-        window = windows[name] = _Window()
-    return window
-
-
 @lru_cache(maxsize=512)
-def _about(name: str) -> tuple[str, str, str | None] | None:
-    """Take a header name apart: whose, about what, and which number, as in `x-`, `tokens`, `remaining`."""
+def _about(name: str) -> tuple[str, str | None] | None:
+    """Take a header name apart: `x-ratelimit-remaining-tokens` is `remaining` of `x-|tokens`."""
     vendor, found, rest = name.replace("rate-limit", "ratelimit").partition("ratelimit")
     if not found:
         return None
@@ -166,8 +159,9 @@ def _about(name: str) -> tuple[str, str, str | None] | None:
     for word in words:
         kind = _KINDS.get(word) if len(word) > 1 else None
         if kind is not None:
-            return vendor, "-".join(other for other in words if other not in {word, "after", "at"}), kind
-    return vendor, rest.removeprefix("-policy"), None
+            others = "-".join(other for other in words if other not in {word, "after", "at"})
+            return f"{vendor}|{others}", kind
+    return f"{vendor}|{rest.removeprefix('-policy')}", None
 
 
 def _members(value: str) -> Iterator[tuple[str, str, str]]:
@@ -183,58 +177,57 @@ def _members(value: str) -> Iterator[tuple[str, str, str]]:
                 yield policy, kind, told
 
 
-def _note(window: _Window, kind: str, value: str, now: float) -> None:
-    """Keep the first value of a kind that can be read."""
+def _note(windows: dict[str, _Window], subject: str, kind: str, value: str, now: float) -> None:
+    """Keep the first value of a kind that can be read; most are whole numbers and take the short way."""
+    window = windows.get(subject)
+    if window is None:
+        window = windows[subject] = _Window()
     if kind == "reset":
         if window.reset is None:
             window.reset = _wait(value, now)
         return
-    count = _INTEGER.match(value)
-    if count is None:
+    if value.isdecimal() and len(value) < 16:
+        count = int(value)
+    elif (found := _INTEGER.match(value)) is not None:
+        count = int(found.group(1))
+    else:
         return
-    if kind == "remaining":
-        if window.remaining is None:
-            window.remaining = int(count.group(1))
-    elif window.limit is None:
-        window.limit = int(count.group(1))
+    if kind == "limit":
+        if window.limit is None:
+            window.limit = count
+    elif window.remaining is None:
+        window.remaining = count
 
 
 def _wait(value: str, now: float) -> float | None:
     """Read a wait in any form; None for what is none."""
+    if value.isdecimal() and len(value) < 11:
+        number = int(value)
+        return min(float(number) if number < _EPOCH else max(0.0, number - now), LONGEST)
     text = value.strip()
     if text[:1].isdigit():
         text = text.partition(",")[0].rstrip()
     if not text or len(text) > 100:
         return None
-    number = _number(text)
-    if number is not None:
-        return _bounded(_from_number(number, now))
-    lower = text.lower()
-    if _DURATION.fullmatch(lower):
-        return _bounded(sum(float(amount) * _UNITS[unit] for amount, unit in _AMOUNT.findall(lower)))
-    moment = _moment(text)
-    return _bounded(max(0.0, moment - now)) if moment is not None else None
+    try:
+        wait: float | None = _from_number(float(text), now)
+    except ValueError:
+        lower = text.lower()
+        if _DURATION.fullmatch(lower):
+            wait = sum(float(amount) * _UNITS[unit] for amount, unit in _AMOUNT.findall(lower))
+        else:
+            moment = _moment(text)
+            wait = None if moment is None else max(0.0, moment - now)
+    return min(wait, LONGEST) if wait is not None and 0 <= wait < math.inf else None
 
 
 def _from_number(number: float, now: float) -> float:
     """Seconds, or a point in time as seconds, milliseconds, microseconds or nanoseconds since 1970."""
-    if number < _EPOCH or number >= _EPOCH * 1e12:
+    if not _EPOCH <= number < _EPOCH * 1e12:
         return number
     while number >= _EPOCH * 100:
         number /= 1000
     return max(0.0, number - now)
-
-
-def _bounded(seconds: float) -> float | None:
-    return min(seconds, LONGEST) if seconds >= 0 else None
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _moment(text: str) -> float | None:
