@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from linkspan import errors, wire
-from linkspan.accounts import linking
 from linkspan.accounts.accounts import Accounts
 from linkspan.accounts.principal import Principal
 from linkspan.gateway.advice import advise
-from linkspan.gateway.arguments import ArgumentCheck, refusal
 from linkspan.gateway.blocks import render_blocks
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.cursor import Cursor, Cursors
+from linkspan.gateway.intake import Intake, Request
 from linkspan.gateway.once import Once
 from linkspan.gateway.results import Blocks, DryRun, Item, Page
 from linkspan.gateway.trail import Trail, Trails
@@ -34,29 +32,12 @@ from linkspan.spec.catalog import (
     Tool,
     scopes_allow,
 )
-from linkspan.vault.credential import Credential
 from linkspan.wire import Answer, Position
 
 Result = Page | Item | DryRun | Blocks
-RESERVED = ("cursor", "limit", "account", "dry_run")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 log = logging.getLogger("linkspan.gateway")
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """A call whose tool, account and arguments are settled."""
-
-    principal: Principal
-    tool: Tool
-    operation: Operation
-    credential: Credential
-    arguments: Mapping[str, Any]
-    position: Position
-    skip: int
-    limit: int | None
-    info: CallInfo
 
 
 class Gateway:
@@ -74,10 +55,10 @@ class Gateway:
         clock: Callable[[], float],
     ) -> None:
         self._catalog = catalog
-        self._checks: dict[str, ArgumentCheck] = {}
         self._accounts = accounts
         self._client = client
         self._cursors = cursors
+        self._intake = Intake(accounts, cursors)
         self._once = once
         self._trails = trails
         self._clock = clock
@@ -90,7 +71,7 @@ class Gateway:
     def replace_catalog(self, catalog: Catalog) -> None:
         """Answer calls from another catalog from now on; calls in flight end with the old one."""
         self._catalog = catalog
-        self._checks = {}
+        self._intake.forget()
 
     async def call(
         self, principal: Principal, tool: Tool, arguments: Mapping[str, Any], *, info: CallInfo
@@ -139,8 +120,8 @@ class Gateway:
                 hint="Ask for a token with it: linkspan token create"
                 f" --tenant {principal.tenant} --scope {tool.key}",
             )
-        given = self._given(tool, arguments)
-        request = await self._settle(catalog, principal, tool, given, info)
+        given = self._intake.check(tool, arguments)
+        request = await self._intake.settle(catalog, principal, tool, given, info)
         trail.settled(request.operation.connector, request.credential.account, request.arguments)
         if given.get("dry_run") and tool.kind != "read":
             trail.outcome = "dry_run"
@@ -151,54 +132,7 @@ class Gateway:
             principal, tool, given, info, lambda: self._write(catalog, request, trail)
         )
 
-    def _given(self, tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Check the arguments. `account` is taken by every tool, though few need to show it."""
-        check = self._check(tool)
-        if "account" not in arguments or "account" in tool.input_schema.get("properties", {}):
-            return check(arguments)
-        account = arguments["account"]
-        if not isinstance(account, str):
-            raise refusal([{"path": "account", "message": "must be the id of an account"}])
-        return {**check({k: v for k, v in arguments.items() if k != "account"}), "account": account}
-
-    def _check(self, tool: Tool) -> ArgumentCheck:
-        check = self._checks.get(tool.name)
-        if check is None:
-            check = self._checks[tool.name] = ArgumentCheck(tool.input_schema)
-        return check
-
-    async def _settle(
-        self, catalog: Catalog, principal: Principal, tool: Tool, given: Mapping[str, Any], info: CallInfo
-    ) -> _Request:
-        """Settle the account, the operation at its connector and where in a list to read."""
-        account = given.get("account")
-        plain = {name: value for name, value in given.items() if name not in RESERVED}
-        cursor = None
-        if "cursor" in given:
-            cursor = self._cursors.open(principal.tenant, tool.key, given["cursor"])
-            if account is not None and account != cursor.account:
-                raise errors.InvalidArgument(f"the cursor belongs to account {cursor.account}")
-            changed = [name for name, value in plain.items() if cursor.arguments.get(name) != value]
-            if changed:
-                raise errors.InvalidArgument(
-                    f"the cursor belongs to a list with another {changed[0]}",
-                    hint=f"Leave {changed[0]} as it was, or call {tool.name} without cursor.",
-                )
-            account, plain = cursor.account, dict(cursor.arguments)
-        connectors = [catalog.connectors[name] for name in tool.operations]
-        credential = _open_door(connectors, account) or await self._accounts.credential(
-            principal, connectors, account
-        )
-        operation = tool.operations[credential.connector]
-        if len(tool.operations) > 1:
-            _refuse_unknown(operation, plain, catalog)
-        limit = given.get("limit")
-        position = cursor.position if cursor else Position(None, paging.page_size(operation.paging, limit))
-        return _Request(
-            principal, tool, operation, credential, plain, position, cursor.skip if cursor else 0, limit, info
-        )
-
-    def _dry_run(self, catalog: Catalog, request: _Request) -> DryRun:
+    def _dry_run(self, catalog: Catalog, request: Request) -> DryRun:
         operation = request.operation
         connector = catalog.connectors[operation.connector]
         if operation.plan is None:
@@ -216,7 +150,7 @@ class Gateway:
         shown = _shown(operation.plan, scope, connector, method)
         return DryRun({"before": before, **shown} if before else shown, request.credential.account)
 
-    async def _do(self, catalog: Catalog, request: _Request, trail: Trail) -> Page | Item | Blocks:
+    async def _do(self, catalog: Catalog, request: Request, trail: Trail) -> Page | Item | Blocks:
         operation, info = request.operation, request.info
         found: dict[str, Any] = {}
         if operation.elicit is not None:
@@ -247,7 +181,7 @@ class Gateway:
             thing = operation.shape(thing)
         return Item(thing, account, answer.rate_limit)
 
-    async def _write(self, catalog: Catalog, request: _Request, trail: Trail) -> Page | Item | Blocks:
+    async def _write(self, catalog: Catalog, request: Request, trail: Trail) -> Page | Item | Blocks:
         try:
             return await self._do(catalog, request, trail)
         except errors.LinkspanError as error:
@@ -255,7 +189,7 @@ class Gateway:
             raise
 
     async def _take_steps(
-        self, catalog: Catalog, request: _Request, found: dict[str, Any], trail: Trail
+        self, catalog: Catalog, request: Request, found: dict[str, Any], trail: Trail
     ) -> None:
         """Make the requests that stand before the operation's own, and keep what they find."""
         for step in request.operation.steps:
@@ -269,7 +203,7 @@ class Gateway:
     async def _exchange(
         self,
         catalog: Catalog,
-        request: _Request,
+        request: Request,
         position: Position,
         found: Mapping[str, Any],
         trail: Trail,
@@ -300,9 +234,7 @@ class Gateway:
         trail.upstream_status = answer.status
         return answer
 
-    async def _page(
-        self, catalog: Catalog, request: _Request, known: Mapping[str, Any], trail: Trail
-    ) -> Page:
+    async def _page(self, catalog: Catalog, request: Request, known: Mapping[str, Any], trail: Trail) -> Page:
         """Read one page; empty pages that a vendor puts before the end are read through."""
         operation, tenant = request.operation, request.principal.tenant
         base_url = wire.base_url(catalog.connectors[operation.connector], request.credential.settings)
@@ -339,20 +271,6 @@ class Gateway:
         return Page(items, onward, account, resume_after, rate_limit=answer.rate_limit)
 
 
-def _open_door(connectors: Sequence[Connector], account: str | None) -> Credential | None:
-    """Answer a credential without secrets for a connector that needs neither one nor a setting."""
-    if len(connectors) != 1 or account is not None:
-        return None
-    connector = connectors[0]
-    needy = any(setting.required and setting.default is None for setting in connector.settings.values())
-    if needy or any(method.type != "none" for method in connector.auth):
-        return None
-    settings = linking.check_settings(connector, {})
-    return Credential(
-        connector.name, connector.name, "none", {}, settings, linking.origins_of(connector, settings)
-    )
-
-
 def _shown(plan: RequestPlan, scope: Scope, connector: Connector, method: AuthMethod) -> dict[str, Any]:
     shown = wire.show(wire.build(plan, scope, connector), method)
     if plan.if_match:
@@ -373,22 +291,7 @@ def _items(operation: Operation, answer: Answer) -> list[Any]:
     return found
 
 
-def _refuse_unknown(operation: Operation, arguments: Mapping[str, Any], catalog: Catalog) -> None:
-    known = operation.schema.get("properties", {})
-    unknown = [name for name in arguments if name not in known]
-    if unknown:
-        title = catalog.connectors[operation.connector].title
-        raise errors.InvalidArgument(
-            f"{', '.join(unknown)}: not supported by {title}",
-            details=[{"path": name, "message": f"not supported by {title}"} for name in unknown],
-        )
-    missing = [name for name in operation.schema.get("required", ()) if name not in arguments]
-    if missing:
-        title = catalog.connectors[operation.connector].title
-        raise errors.InvalidArgument(f"{', '.join(missing)}: required by {title}")
-
-
-async def _ask(operation: Operation, request: _Request) -> dict[str, Any]:
+async def _ask(operation: Operation, request: Request) -> dict[str, Any]:
     """Ask the person; raises `Forbidden` when the client cannot ask."""
     elicit = operation.elicit
     assert elicit is not None  # noqa: S101

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -14,9 +15,10 @@ from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.results import Blocks, Item, Page
 from linkspan.spec.catalog import Tool
 from linkspan.store import calls
-from linkspan.store.database import Database
+from linkspan.store.database import Database, StoreFault
 from linkspan.vault.seal import Vault
 
+log = logging.getLogger("linkspan.gateway")
 LEASE = 120.0
 """Seconds a write may take before its outcome counts as unknown: two time-outs and the rate-limit budget."""
 _POLL = 0.1
@@ -111,7 +113,11 @@ class Once:
 
     async def _keep(self, call: calls.Call, first: calls.First, outcome: dict[str, Any]) -> None:
         sealed = self._vault.seal(_PURPOSE, call.tenant, call.id, json.dumps(outcome, default=str).encode())
-        await calls.finish(self._database, call, first, sealed)
+        try:
+            await calls.finish(self._database, call, first, sealed)
+        except StoreFault as fault:
+            # The work is done and must be answered so. A repetition will be told that the outcome is unknown.
+            log.error("the answer of a write of tenant %s could not be kept: %s", call.tenant, fault.message)
 
     def _again(self, call: calls.Call, sealed: bytes) -> Answer:
         outcome = json.loads(self._vault.open(_PURPOSE, call.tenant, call.id, sealed))
