@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from linkspan.errors import ConfigurationError
 
 DEFAULT_PORT = 8640
 DEFAULT_HOST = "127.0.0.1"
+LONGEST_ACCESS = 900.0
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_DURATION = re.compile(r"([0-9]{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,29 @@ class EgressAllowance:
         """Answer what `parse_egress` reads."""
         pairs = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in sorted(self.hosts))
         return ",".join([*map(str, self.networks), *pairs])
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An external OpenID Connect provider that says who somebody is; we are its client."""
+
+    issuer: str
+    client_id: str
+    client_secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """How people and their programs sign in to us (docs/sign-in.md)."""
+
+    access_lifetime: float = LONGEST_ACCESS
+    """Seconds that an access token is good for. Under ten minutes Codex refreshes more than it works."""
+    dynamic_registration: bool = False
+    """Let any program register itself as a client (RFC 7591)."""
+    client_hosts: frozenset[str] = frozenset()
+    """Where client-id metadata documents may stand; empty: anywhere on the public internet."""
+    provider: Provider | None = None
+    """Who says who somebody is; None: invitation links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +75,7 @@ class Settings:
     """How large one MCP tool result may be; whole items are dropped beyond it."""
     max_request_bytes: int = 1_048_576
     """How large one HTTP request to us may be."""
+    sign_in: SignIn = SignIn()
 
     @property
     def database_path(self) -> Path:
@@ -88,10 +116,43 @@ def read_settings(environ: Mapping[str, str] | None = None, /, **flags: object) 
         tenant=text("tenant", "LINKSPAN_TENANT"),
         host=text("host", "LINKSPAN_HOST") or DEFAULT_HOST,
         port=_number("LINKSPAN_PORT", text("port", "LINKSPAN_PORT"), DEFAULT_PORT),
-        stateful=(text("stateful", "LINKSPAN_STATEFUL") or "").lower() in {"1", "true", "yes"},
+        stateful=_switch(text("stateful", "LINKSPAN_STATEFUL")),
         max_result_bytes=_number(
             "LINKSPAN_MAX_RESULT_BYTES", text("max_result_bytes", "LINKSPAN_MAX_RESULT_BYTES"), 30_000
         ),
+        sign_in=_sign_in(text, env.get("LINKSPAN_OIDC_CLIENT_SECRET") or None),
+    )
+
+
+def parse_duration(text: str) -> float:
+    """Answer the seconds of `30s`, `5m`, `2h` or `7d`. Raises `ValueError`."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a number and s, m, h or d, such as 15m")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _sign_in(text: Callable[[str, str], str | None], secret: str | None) -> SignIn:
+    issuer = text("oidc_issuer", "LINKSPAN_OIDC_ISSUER")
+    client = text("oidc_client_id", "LINKSPAN_OIDC_CLIENT_ID")
+    if bool(issuer) != bool(client):
+        raise ConfigurationError(
+            "LINKSPAN_OIDC_ISSUER and LINKSPAN_OIDC_CLIENT_ID are given both or not at all"
+        )
+    try:
+        access = parse_duration(text("access_lifetime", "LINKSPAN_ACCESS_LIFETIME") or f"{LONGEST_ACCESS:g}s")
+    except ValueError as error:
+        raise ConfigurationError(f"LINKSPAN_ACCESS_LIFETIME: {error}") from error
+    if not 1 <= access <= LONGEST_ACCESS:
+        raise ConfigurationError(
+            "LINKSPAN_ACCESS_LIFETIME: at most 15m, and at least 10m outside of tests",
+        )
+    hosts = (text("client_hosts", "LINKSPAN_CLIENT_HOSTS") or "").split(",")
+    return SignIn(
+        access_lifetime=access,
+        dynamic_registration=_switch(text("dynamic_registration", "LINKSPAN_DYNAMIC_REGISTRATION")),
+        client_hosts=frozenset(host.strip().lower() for host in hosts if host.strip()),
+        provider=Provider(issuer, client, secret) if issuer and client else None,
     )
 
 
@@ -127,6 +188,10 @@ def _number(variable: str, text: str | None, default: int) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ConfigurationError(f"{variable}: {text!r} is not a whole number")
     return int(text)
+
+
+def _switch(text: str | None) -> bool:
+    return (text or "").lower() in {"1", "true", "yes"}
 
 
 def _origin(text: str | None) -> str | None:
