@@ -92,7 +92,11 @@ class Client:
                 hint="Link it again for this address, or put base_url back.",
             )
         began = self._clock()
-        outcome = await self._attempt(request, timeout, repeatable=repeatable)
+        outcome: Response | ConnectionFailed
+        try:
+            outcome = await self._transport.exchange(request, timeout=timeout, max_bytes=self._max_bytes)
+        except (ConnectionFailed, UpstreamTimeout) as failure:
+            outcome = _unanswered(failure, repeatable=repeatable)
         if (
             isinstance(outcome, Response)
             and outcome.status < 300
@@ -105,20 +109,6 @@ class Client:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._transport.aclose()
-
-    async def _attempt(
-        self, request: Request, timeout: float, *, repeatable: bool
-    ) -> Response | ConnectionFailed:
-        try:
-            return await self._transport.exchange(request, timeout=timeout, max_bytes=self._max_bytes)
-        except ConnectionFailed as failure:
-            if failure.sent and not repeatable:
-                failure.hint = UNKNOWN_OUTCOME
-            return failure
-        except UpstreamTimeout as error:
-            if not repeatable:
-                error.hint = UNKNOWN_OUTCOME
-            raise
 
     async def _go_on(self, call: _Call, outcome: Response | ConnectionFailed) -> Reply:
         """Repeat, wait, follow, until the outcome stands."""
@@ -147,9 +137,13 @@ class Client:
                 call.attempts += 1
                 call.patience -= wait
                 await self._sleep(wait)
-            outcome = await self._attempt(
-                call.request, call.time_left(self._clock()), repeatable=call.repeatable
-            )
+            left = call.time_left(self._clock())
+            try:
+                outcome = await self._transport.exchange(
+                    call.request, timeout=left, max_bytes=self._max_bytes
+                )
+            except (ConnectionFailed, UpstreamTimeout) as failure:
+                outcome = _unanswered(failure, repeatable=call.repeatable)
 
     def _backoff(self, call: _Call, first: float = 0.1) -> float:
         """Twice as long each time, spread so that callers who failed together do not come back together."""
@@ -219,6 +213,15 @@ class _Call:
                 name: value for name, value in self.request.headers.items() if name.lower() not in sensitive
             }
             self.request = Request(self.request.method, target, kept)
+
+
+def _unanswered(failure: ConnectionFailed | UpstreamTimeout, *, repeatable: bool) -> ConnectionFailed:
+    """Say of a change that may have been made that nobody knows; a time-out is final."""
+    if not repeatable and (isinstance(failure, UpstreamTimeout) or failure.sent):
+        failure.hint = UNKNOWN_OUTCOME
+    if isinstance(failure, UpstreamTimeout):
+        raise failure
+    return failure
 
 
 def _redirect(response: Response, here: str, what: str) -> UpstreamError:
