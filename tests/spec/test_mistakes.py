@@ -1,4 +1,4 @@
-"""Every mistake in a tools.yaml is told at its line and column, in exact words, with the nearest right word."""
+"""Every mistake in a tools.yaml is told at its line and column, in exact words, with the nearest word."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -57,6 +58,34 @@ def integer(value: Any) -> Any:
     return None
 
 
+def number(value: Any) -> Any:
+    """A number from a number or from its digits; None for everything else."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str) and _NUMBER.match(value.strip()):
+        return float(value)
+    return None
+
+
+def boolean(value: Any) -> Any:
+    """True or false from themselves, from 0 and 1, and from their words; None for everything else."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, str):
+        return {"true": True, "false": False, "1": True, "0": False}.get(value.strip().lower())
+    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
+
+
+def mapping(value: Any) -> Any:
+    """A mapping; None for everything else."""
+    return value if isinstance(value, dict) else None
+
+
+def sequence(value: Any) -> Any:
+    """A list: an empty one for None, one of a single thing for what is none."""
+    return [] if value is None else value if isinstance(value, list) else [value]
+
+
 def iso8601(value: Any) -> Any:
     """A moment as `2026-11-22T12:42:19Z`, a day as `2026-11-22`; what is no date stays as it came.
 
@@ -64,15 +93,13 @@ def iso8601(value: Any) -> Any:
     the time (Roundup: `2026-11-22.12:42:19`), RFC 5322 dates, and epoch seconds or milliseconds.
     """
     if value.__class__ is str:
-        return _date_from_text(value)
+        return value if _AS_SHOWN.match(value) else _date_from_text(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _date_from_number(float(value)) or value
     return value if value is None else string(value)
 
 
 def _date_from_text(value: str) -> str:
-    if _AS_SHOWN.match(value):
-        return value
     written = value.strip()
     try:
         if found := _MOMENT.match(written):
@@ -111,6 +138,52 @@ def _show(moment: datetime) -> str:
     utc = moment.astimezone(UTC)
     fraction = f".{utc.microsecond:06d}".rstrip("0") if utc.microsecond else ""
     return f"{utc:%Y-%m-%dT%H:%M:%S}{fraction}Z" if utc.year >= 1000 else utc.isoformat()
+
+
+_BY_TYPE: Final[dict[str, Converter]] = {
+    "string": string,
+    "integer": integer,
+    "number": number,
+    "boolean": boolean,
+    "array": sequence,
+    "object": mapping,
+}
+
+
+def conforming(schema: dict[str, Any]) -> Converter | None:
+    """Answer what makes a value fit a JSON Schema's `type`, `properties` and `items`; None if all do."""
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        kinds = [one for one in kind if one != "null"]
+        kind = kinds[0] if len(kinds) == 1 else None
+    convert = _BY_TYPE.get(kind) if isinstance(kind, str) else None
+    members = {
+        name: member
+        for name, below in (schema.get("properties") or {}).items()
+        if isinstance(below, dict) and (member := conforming(below)) is not None
+    }
+    if convert is mapping and members:
+        return _members(members)
+    items = schema.get("items")
+    each = conforming(items) if isinstance(items, dict) else None
+    if convert is sequence and each is not None:
+        return lambda value: [made for part in sequence(value) if (made := each(part)) is not None]
+    return convert
+
+
+def _members(members: dict[str, Converter]) -> Converter:
+    entries = tuple(members.items())
+
+    def convert(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return None
+        made = dict(value)
+        for name, member in entries:
+            if name in made:
+                made[name] = member(made[name])
+        return made
+
+    return convert
 
 
 READING: Final[dict[str, Converter]] = {

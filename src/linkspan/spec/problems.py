@@ -9,7 +9,6 @@ from typing import Final
 from linkspan.errors import Problem
 from linkspan.spec.yaml import Node, Path, show_path
 
-
 CODES: Final[Mapping[str, str]] = {
     "alias": "YAML anchors and aliases are not used here; write the text out.",
     "bad_annotation": "A hint that contradicts what `kind` says.",
