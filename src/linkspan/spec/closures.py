@@ -21,6 +21,9 @@ _ORDER: Final[dict[str, Callable[[Any, Any], bool]]] = {
 }
 
 
+_EMPTY: Final = frozenset({str, list, dict})
+
+
 def closure(tree: dict[str, Any], call: Call) -> Getter | None:
     """Answer what a parsed expression means. `call` runs a function by name and may raise."""
     try:
@@ -31,7 +34,7 @@ def closure(tree: dict[str, Any], call: Call) -> Getter | None:
 
 def is_false(value: Any) -> bool:
     """Tell whether JMESPath takes a value as false: null, false, and empty texts, lists and mappings."""
-    return value is None or value is False or value == "" or value == [] or value == {}
+    return not value and (value is None or value is False or value.__class__ in _EMPTY)
 
 
 def path(steps: tuple[str | int, ...]) -> Getter:
