@@ -8,6 +8,9 @@ from typing import Any
 from linkspan.store.accounts import Account
 from linkspan.store.audit import AuditRow
 from linkspan.store.calls import Call
+from linkspan.store.grants import Grant, RefreshToken
+from linkspan.store.oauth_clients import RegisteredClient
+from linkspan.store.people import Domain, Invitation, Person, Session
 from linkspan.store.tokens import Token
 
 
@@ -76,3 +79,66 @@ def entry(tenant: str, **changes: Any) -> AuditRow:
         call_id="call",
     )
     return replace(plain, **changes)
+
+
+def person(tenant: str, **changes: Any) -> Person:
+    """Answer somebody whom a provider knows."""
+    plain = Person(
+        tenant=tenant,
+        name="bo",
+        scopes=("read", "write"),
+        email="bo@acme.example",
+        issuer="https://id.example",
+        subject="7",
+        created=1.0,
+    )
+    return replace(plain, **changes)
+
+
+def invitation(tenant: str, **changes: Any) -> Invitation:
+    """Answer an invitation of that person."""
+    return replace(Invitation(tenant, "in", "bo", bytes(32), 1.0, 9.0), **changes)
+
+
+def session(tenant: str, **changes: Any) -> Session:
+    """Answer a browser that knows that person."""
+    return replace(Session(tenant, "se", "bo", bytes(32), 1.0, 9.0), **changes)
+
+
+def domain(tenant: str, **changes: Any) -> Domain:
+    """Answer a domain whose people may sign in."""
+    return replace(Domain(tenant, "acme.example", ("read",), 1.0), **changes)
+
+
+def client(tenant: str, **changes: Any) -> RegisteredClient:
+    """Answer a program that registered itself."""
+    plain = RegisteredClient(tenant, "cl", "Codex", ("http://127.0.0.1/callback",), 1.0, 9.0)
+    return replace(plain, **changes)
+
+
+def grant(tenant: str, **changes: Any) -> Grant:
+    """Answer what that person allowed a program, its code not shown yet."""
+    plain = Grant(
+        tenant=tenant,
+        id="gr",
+        person="bo",
+        client_id="https://client.example/client.json",
+        client_name="Codex",
+        redirect_uri="http://127.0.0.1:4711/callback",
+        scopes=("read",),
+        audience=f"https://linkspan.example/t/{tenant}/mcp",
+        challenge="challenge",
+        code_hash=bytes(32),
+        code_expires=2.0,
+        created=1.0,
+        expires=9.0,
+    )
+    return replace(plain, **changes)
+
+
+def pair(of: Grant, generation: int) -> tuple[Token, RefreshToken]:
+    """Answer an access token and a refresh token of a grant."""
+    access = token(
+        of.tenant, id=f"{of.tenant}{generation:08}", grant_id=of.id, audience=of.audience, expires=5.0
+    )
+    return access, RefreshToken(of.tenant, f"re{generation}", of.id, generation, bytes(32), 9.0)

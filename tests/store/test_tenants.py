@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from linkspan.store import accounts, audit, calls, tenants, tokens
+from functools import partial
+
+from linkspan.store import accounts, audit, calls, grants, oauth_clients, people, tenants
+from linkspan.store.people import Session
 from linkspan.store.sqlite import SqliteDatabase
-from tests.store.rows import account, call, entry, token
+from tests.store.rows import account, call, client, domain, entry, grant, invitation, pair, person, session
 
 
 async def test_a_name_is_taken_once(db: SqliteDatabase) -> None:
@@ -20,13 +23,22 @@ async def test_removal_takes_every_row_and_no_others(db: SqliteDatabase) -> None
     for name in ("acme", "bolt"):
         await tenants.add(db, name, 1.0)
         await accounts.insert(db, account(name))
-        await tokens.insert(db, token(name, id=f"{name}00000000"))
+        await people.keep(db, person(name), invitation(name))
+        await people.welcome(db, name, person(name), partial(_session, name))
+        await people.allow(db, domain(name))
+        await oauth_clients.insert(db, client(name), most=1)
+        await grants.insert(db, grant(name))
+        await grants.redeem(db, name, "gr", judge=lambda _grant: "issue", pair=pair, now=1.0)
         await calls.begin(db, call(name), owner="o", now=1.0, lease=60.0)
         await writer.write(entry(name))
     gone = await tenants.remove(db, "acme")
-    assert gone == {"accounts": 1, "audit": 1, "calls": 1, "tenants": 1, "tokens": 1}
+    assert gone == dict.fromkeys(("tenants", *tenants.OWNED), 1)
     left = await _tenants_by_table(db)
     assert left == {table: {"bolt"} for table in gone}
+
+
+def _session(tenant: str, _person: str) -> Session:
+    return session(tenant)
 
 
 async def test_a_tenant_that_is_not_there_cannot_be_removed(db: SqliteDatabase) -> None:

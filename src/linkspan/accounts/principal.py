@@ -19,3 +19,6 @@ class Principal:
     subject: str
     scopes: tuple[str, ...] = ("read", "write")
     token_id: str | None = None
+    """Which token it showed; of one that a program got by signing in, the sign-in, which outlives it."""
+    audience: str | None = None
+    """The one URL that its token is good for (RFC 8707); None: the tenant's endpoint by any name."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
-import hmac
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from linkspan.accounts.identifiers import identifier
+from linkspan.accounts.opaque import mint, read
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.accounts.tenants import no_tenant
 from linkspan.errors import InvalidArgument, NotFound, Unauthenticated
@@ -21,11 +18,7 @@ from linkspan.store.tokens import Token
 from linkspan.vault.keys import Random
 from linkspan.vault.secret import Secret
 
-_TOKEN = re.compile(r"lsk_([a-z]{1,16})_([a-z0-9]{12})_([A-Za-z0-9_-]{43})")
 _SCOPE = re.compile(r"read|write|[a-z][a-z0-9_]*\.(?:\*|[a-z][a-z0-9_]*)")
-_NOBODY = bytes(32)
-"""What the secret of an unknown token is compared with; no secret is known that hashes to it."""
-_SECRET_BYTES = 32
 _TOUCH_EVERY = 300.0
 """Seconds: how coarse `last_used` is."""
 _MOST_CACHED = 10_000
@@ -83,12 +76,12 @@ class Tokens:
             raise InvalidArgument("A token needs a subject: the name of the person or service that it is for")
         if expires is not None and expires <= now:
             raise InvalidArgument("The token would have expired already", hint="Give a time to come.")
-        secret = base64.urlsafe_b64encode(self._random(_SECRET_BYTES)).rstrip(b"=").decode()
+        made = mint("tenant", self._random)
         token = Token(
             tenant=tenant,
-            id=identifier(self._random),
+            id=made.id,
             kind="tenant",
-            hash=_hash(secret),
+            hash=made.hash,
             principal_kind=kind,
             subject=subject,
             scopes=check_scopes(scopes),
@@ -97,7 +90,7 @@ class Tokens:
         )
         if not await rows.insert(self._db, token):
             raise no_tenant(tenant)
-        return NewToken(Secret(f"lsk_tenant_{token.id}_{secret}"), token)
+        return NewToken(made.text, token)
 
     async def list(self, tenant: Tenant) -> list[Token]:
         """Answer all tokens of the tenant, revoked and expired ones too, oldest first."""
@@ -118,10 +111,9 @@ class Tokens:
         of another kind or of another tenant, or the tenant is not there.
         """
         now = self._clock()
-        match = _TOKEN.fullmatch(text)
-        found = await self._find(tenant, match[2]) if match and match[1] == "tenant" else None
-        # The comparison is made in every case, and its time does not depend on what is compared.
-        same = hmac.compare_digest(_hash(match[3] if match else ""), found[0].hash if found else _NOBODY)
+        shown = read(text, "tenant")
+        found = await self._find(tenant, shown.id) if shown.id else None
+        same = shown.is_of(found[0].hash if found else None)
         if not same or found is None or not _is_good(found[0], now):
             raise Unauthenticated(
                 "The bearer token is missing or not valid here",
@@ -145,7 +137,8 @@ class Tokens:
             kind="person" if token.principal_kind == "person" else "service",
             subject=token.subject,
             scopes=token.scopes,
-            token_id=token.id,
+            token_id=token.grant_id or token.id,
+            audience=token.audience,
         )
         if mark is not None:
             if len(self._cache) >= _MOST_CACHED:
@@ -165,7 +158,3 @@ class Tokens:
 
 def _is_good(token: Token, now: float) -> bool:
     return token.revoked is None and (token.expires is None or now < token.expires)
-
-
-def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()

@@ -94,6 +94,103 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX audit_by_tenant ON audit (tenant, id)",
     ),
+    (
+        """
+        CREATE TABLE people (
+            tenant text NOT NULL REFERENCES tenants (tenant),
+            name text NOT NULL,
+            scopes text NOT NULL,
+            email text,
+            issuer text,
+            subject text,
+            created double precision NOT NULL,
+            signed_in double precision,
+            PRIMARY KEY (tenant, name)
+        )
+        """,
+        "CREATE UNIQUE INDEX people_by_email ON people (tenant, email)",
+        "CREATE UNIQUE INDEX people_by_subject ON people (tenant, issuer, subject)",
+        """
+        CREATE TABLE people_domains (
+            tenant text NOT NULL REFERENCES tenants (tenant),
+            domain text NOT NULL,
+            scopes text NOT NULL,
+            created double precision NOT NULL,
+            PRIMARY KEY (tenant, domain)
+        )
+        """,
+        """
+        CREATE TABLE invitations (
+            tenant text NOT NULL REFERENCES tenants (tenant),
+            id text NOT NULL,
+            person text NOT NULL,
+            hash {blob} NOT NULL,
+            created double precision NOT NULL,
+            expires double precision NOT NULL,
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+        """
+        CREATE TABLE browser_sessions (
+            tenant text NOT NULL REFERENCES tenants (tenant),
+            id text NOT NULL,
+            person text NOT NULL,
+            hash {blob} NOT NULL,
+            created double precision NOT NULL,
+            expires double precision NOT NULL,
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+        """
+        CREATE TABLE oauth_clients (
+            tenant text NOT NULL REFERENCES tenants (tenant),
+            id text NOT NULL,
+            name text NOT NULL,
+            redirect_uris text NOT NULL,
+            created double precision NOT NULL,
+            expires double precision NOT NULL,
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+        """
+        CREATE TABLE grants (
+            tenant text NOT NULL REFERENCES tenants (tenant),
+            id text NOT NULL,
+            person text NOT NULL,
+            client_id text NOT NULL,
+            client_name text NOT NULL,
+            redirect_uri text NOT NULL,
+            scopes text NOT NULL,
+            audience text NOT NULL,
+            challenge text NOT NULL,
+            code_hash {blob} NOT NULL,
+            code_expires double precision NOT NULL,
+            redeemed double precision,
+            generation integer NOT NULL,
+            rotated double precision NOT NULL,
+            created double precision NOT NULL,
+            expires double precision NOT NULL,
+            revoked double precision,
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+        "CREATE INDEX grants_by_person ON grants (tenant, person)",
+        """
+        CREATE TABLE refresh_tokens (
+            tenant text NOT NULL REFERENCES tenants (tenant),
+            id text NOT NULL,
+            grant_id text NOT NULL,
+            generation integer NOT NULL,
+            hash {blob} NOT NULL,
+            expires double precision NOT NULL,
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+        "CREATE INDEX refresh_tokens_by_grant ON refresh_tokens (tenant, grant_id)",
+        "ALTER TABLE tokens ADD COLUMN grant_id text",
+        "ALTER TABLE tokens ADD COLUMN audience text",
+        "CREATE INDEX tokens_by_grant ON tokens (tenant, grant_id)",
+    ),
 )
 
 SQLITE_TYPES = {"blob": "blob", "serial": "integer PRIMARY KEY AUTOINCREMENT"}

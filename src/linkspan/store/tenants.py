@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from linkspan.store.database import Database, Transaction
 
-OWNED = ("audit", "calls", "tokens", "accounts")
+OWNED = (
+    "audit",
+    "calls",
+    "refresh_tokens",
+    "grants",
+    "oauth_clients",
+    "browser_sessions",
+    "invitations",
+    "people_domains",
+    "people",
+    "tokens",
+    "accounts",
+)
 """Every table whose rows belong to a tenant. One that is missing here makes removal fail, not forget."""
 
 

@@ -26,6 +26,10 @@ class Token:
     expires: float | None = None
     revoked: float | None = None
     last_used: float | None = None
+    grant_id: str | None = None
+    """The sign-in that it belongs to; None for one that an operator made."""
+    audience: str | None = None
+    """The one URL that it may be shown at; None for the tenant's endpoint, whatever it is called."""
 
 
 async def insert(db: Database, token: Token) -> bool:
@@ -34,15 +38,20 @@ async def insert(db: Database, token: Token) -> bool:
     def work(tx: Transaction) -> bool:
         if not tenants.known(tx, token.tenant):
             return False
-        tx.execute(
-            "INSERT INTO tokens (tenant, id, kind, hash, principal_kind, subject, scopes, created, expires,"
-            " revoked, last_used) VALUES (:tenant, :id, :kind, :hash, :principal_kind, :subject, :scopes,"
-            " :created, :expires, :revoked, :last_used)",
-            {**asdict(token), "scopes": " ".join(token.scopes)},
-        )
+        add(tx, token)
         return True
 
     return await db.transaction(work)
+
+
+def add(tx: Transaction, token: Token) -> None:
+    """Store a new token of a tenant that is known to be there, inside a transaction."""
+    tx.execute(
+        "INSERT INTO tokens (tenant, id, kind, hash, principal_kind, subject, scopes, created, expires,"
+        " revoked, last_used, grant_id, audience) VALUES (:tenant, :id, :kind, :hash, :principal_kind,"
+        " :subject, :scopes, :created, :expires, :revoked, :last_used, :grant_id, :audience)",
+        {**asdict(token), "scopes": " ".join(token.scopes)},
+    )
 
 
 async def find(db: Database, tenant: str, token: str) -> Token | None:
