@@ -120,7 +120,11 @@ def uvicorn_runner() -> Callable[..., None]:
 
 
 async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -> None:
-    """Open everything, serve, and close in order: the port, the calls in flight, the store."""
+    """Open everything, serve, and close in order: the port, the calls in flight, the store.
+
+    Raises `ConfigurationError` when the port cannot be had.
+    """
+    listener = listen(settings.host, settings.port)
     app = await build(settings, catalog=catalog, redactor=redactor)
     serving = Serving(app)
     serving.reloader = Reloader(
@@ -131,15 +135,23 @@ async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -
     try:
         await _announce(serving, settings)
         outlive_signals()
-        await server.serve()
-        if not server.started:
-            raise ConfigurationError(
-                f"cannot listen on {settings.host}:{settings.port}",
-                hint="Is another one running? Choose another port with --port.",
-            )
+        await server.serve([listener])
     finally:
         watching.cancel()
         await app.aclose()
+        listener.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Answer a socket that listens; raises `ConfigurationError` that says why it cannot."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port} ({error.strerror})",
+            hint="Choose another address with --host or another port with --port.",
+        ) from error
 
 
 def outlive_signals() -> None:

@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 from linkspan import __version__, errors
 from linkspan.net import bodies, paging
-from linkspan.net.client import Client
-from linkspan.net.limits import RateLimit, retry_after
+from linkspan.net.client import Client, LimitRule
+from linkspan.net.limits import RateLimit
 from linkspan.net.messages import Request, Response
 from linkspan.net.urls import is_below, origin_of
 from linkspan.spec.catalog import ABSENT, AuthMethod, Connector, Paging, RequestPlan, Scope
@@ -280,13 +280,13 @@ async def _with_etag(
     return replace(plan, if_match=False, headers=(*plan.headers, ("If-Match", lambda _scope: etag)))
 
 
-def _rate_rule(connector: Connector) -> Callable[[Response], float | bool | None] | None:
-    """Answer the connector's own rule: False = no limit, None = one without a time, else the seconds."""
+def _rate_rule(connector: Connector) -> LimitRule | None:
+    """Answer the connector's own rule: False = no limit, None = one without a time, else the time."""
     when, wait = connector.rate.when, connector.rate.retry_after
     if when is None:
         return None
 
-    def rule(response: Response) -> float | bool | None:
+    def rule(response: Response) -> float | str | bool | None:
         try:
             body = bodies.decode(response)
         except errors.LinkspanError:
@@ -295,9 +295,7 @@ def _rate_rule(connector: Connector) -> Callable[[Response], float | bool | None
         if not when(root):
             return False
         value = wait(root) if wait else None
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return max(0.0, float(value))
-        return retry_after(value, 0.0) if isinstance(value, str) else None
+        return value if isinstance(value, int | float | str) and not isinstance(value, bool) else None
 
     return rule
 
