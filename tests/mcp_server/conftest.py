@@ -353,7 +353,7 @@ def modern_message(
 def modern_headers(message: Json) -> dict[str, str]:
     headers = {"mcp_protocol_version": "2026-07-28", "mcp_method": message["method"]}
     named = message["params"].get("name") or message["params"].get("uri")
-    if named and message["method"] in ("tools/call", "prompts/get", "resources/read"):
+    if isinstance(named, str) and message["method"] in ("tools/call", "prompts/get", "resources/read"):
         headers["mcp_name"] = named
     return headers
 

@@ -29,6 +29,7 @@ class Access:
         self._public = settings.public_url
         self._hosts: set[str] = set()
         self._origins: set[str] = set()
+        self._bound: set[str] = set()
         if settings.public_url:
             url = urlsplit(settings.public_url)
             self._hosts |= _with_default_port(url.netloc.lower(), url.scheme)
@@ -37,7 +38,8 @@ class Access:
             }
         if settings.host not in _UNSPECIFIED:
             bare = f"[{settings.host}]" if ":" in settings.host.strip("[]") else settings.host
-            self._hosts |= {bare.lower(), f"{bare.lower()}:{settings.port}"}
+            self._bound = {bare.lower(), f"{bare.lower()}:{settings.port}"}
+            self._hosts |= self._bound
         self._known: dict[tuple[bytes | None, bytes | None], int] = {}
 
     def refusal(self, headers: Headers, peer: str | None) -> int:
@@ -77,7 +79,7 @@ class Access:
         if stated in self._origins:
             return 0
         parts = stated.partition("://")
-        return 0 if parts[0] in ("http", "https") and _is_known(parts[2], self._hosts) else 403
+        return 0 if parts[0] in ("http", "https") and _is_known(parts[2], self._bound) else 403
 
     def _trusted(self, peer: str | None) -> bool:
         try:
