@@ -90,6 +90,8 @@ def compile_getter(expression: str, *, roots: Collection[str] | None = None) -> 
     text = expression.strip()
     if len(text) > MAX_LENGTH:
         raise BadExpression(f"the expression has {len(text)} characters; the most is {MAX_LENGTH}")
+    if not text:
+        raise BadExpression("the expression is empty")
     steps = _plain_steps(text)
     if steps is not None:
         if roots is not None and (not steps or steps[0] not in roots):
@@ -155,8 +157,9 @@ def _parse(text: str) -> dict[str, Any]:
     except jmespath.exceptions.LexerError as error:
         raise BadExpression(_first_line(error.message), error.lexer_position) from None
     except jmespath.exceptions.ParseError as error:
-        token = "the end" if error.token_value in {"", None} else repr(str(error.token_value))
-        raise BadExpression(f"not expected here: {token}", error.lex_position) from None
+        if error.token_value in {"", None}:
+            raise BadExpression("the expression ends too early", len(text)) from None
+        raise BadExpression(f"not expected here: {str(error.token_value)!r}", error.lex_position) from None
     except jmespath.exceptions.JMESPathError as error:
         raise BadExpression(_first_line(str(error))) from None
     except RecursionError:

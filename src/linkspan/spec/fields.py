@@ -19,11 +19,17 @@ UNKNOWN: Final = "unknown"
 _CONVERTERS: Final[dict[str, converters.Converter]] = {
     "string": converters.string,
     "markdown": converters.text,
-    "integer": converters.integer,
     "datetime": converters.iso8601,
     "date": converters.iso8601,
-    "array": lambda value: [] if value is None else value if isinstance(value, list) else [value],
 }
+_MADE_BY: Final[dict[str, tuple[str, ...]]] = {
+    "string": ("string", "markdown"),
+    "text": ("string", "markdown"),
+    "markdown": ("string", "markdown"),
+    "integer": ("integer", "number"),
+    "iso8601": ("datetime", "date", "string"),
+}
+"""Which types of field a conversion makes."""
 _JSON_TYPES: Final = {"markdown": "string", "datetime": "string", "date": "string"}
 
 
@@ -123,7 +129,12 @@ def source_fields(
         at = (*here, "from") if _is_spelled_out(leaves, here) else here
         getter = leaves.getter(at, spec.from_)
         words = _words(name, declared, spec, leaves, here)
-        convert = converters.READING[spec.as_] if spec.as_ else _CONVERTERS.get(declared.type)
+        convert = _CONVERTERS.get(declared.type) or converters.conforming(field_schema(declared))
+        if spec.as_ is not None:
+            convert = converters.READING[spec.as_]
+            if declared.type not in _MADE_BY[spec.as_]:
+                message = f"{name} is of type {declared.type}, which {spec.as_} does not make"
+                leaves.problems.add((*here, "as"), "conflict", message)
         if getter is not None:
             mapped[name] = Mapped(name, declared, words, getter, convert)
     if not source.fields:
