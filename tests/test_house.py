@@ -116,6 +116,8 @@ LIBRARIES: Final[dict[str, set[str]]] = {
     "jmespath": {"spec"},
     "mcp": {"mcp_server"},
     "mcp_types": {"mcp_server"},
+    "psycopg": {"store"},
+    "psycopg_pool": {"store"},
     "sqlite3": {"store"},
     "sqlite_utils": {"store"},
     "yaml": {"spec"},

@@ -27,8 +27,8 @@ from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
 from linkspan.store.audit import AuditWriter
 from linkspan.store.database import Database
+from linkspan.store.engines import open_database, password_in
 from linkspan.store.migrations import migrate
-from linkspan.store.sqlite import open_sqlite
 from linkspan.vault.redact import Redactor
 from linkspan.vault.seal import Vault
 
@@ -92,7 +92,10 @@ async def build(
     `catalog` is what is served; it may be left out by commands that need none. Raises `ConfigurationError`.
     """
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    database = open_sqlite(settings.database_path)
+    password = password_in(settings.database or "")
+    if redactor is not None and password is not None:
+        redactor.register(password)
+    database = open_database(settings.database or settings.database_path)
     try:
         await migrate(database)
         vault = await unlock(database, keys=settings.keys, keys_path=settings.keys_path, random=random)

@@ -61,7 +61,8 @@ class Settings:
 
     home: Path
     config: Path | None = None
-    database: str | None = None
+    database: str | None = field(default=None, repr=False)
+    """The URL of a PostgreSQL database; None: the SQLite file in `home`."""
     keys: str | None = field(default=None, repr=False)
     public_url: str | None = None
     egress: EgressAllowance = EgressAllowance()
@@ -79,7 +80,7 @@ class Settings:
 
     @property
     def database_path(self) -> Path:
-        """The SQLite file."""
+        """The SQLite file, used when `database` is None."""
         return self.home / "linkspan.sqlite"
 
     @property
@@ -106,7 +107,7 @@ def read_settings(environ: Mapping[str, str] | None = None, /, **flags: object) 
     return Settings(
         home=home,
         config=config if named or config.exists() else None,
-        database=text("database", "LINKSPAN_DATABASE"),
+        database=_database(text("database", "LINKSPAN_DATABASE")),
         keys=env.get("LINKSPAN_KEYS") or None,
         public_url=_origin(text("public_url", "LINKSPAN_PUBLIC_URL")),
         egress=parse_egress(text("allow_egress", "LINKSPAN_ALLOW_EGRESS") or ""),
@@ -192,6 +193,15 @@ def _number(variable: str, text: str | None, default: int) -> int:
 
 def _switch(text: str | None) -> bool:
     return (text or "").lower() in {"1", "true", "yes"}
+
+
+def _database(text: str | None) -> str | None:
+    if text is not None and not text.startswith(("postgresql://", "postgres://")):
+        raise ConfigurationError(
+            "LINKSPAN_DATABASE is not a URL of PostgreSQL",
+            hint="It has this form: postgresql://USER@HOST:PORT/NAME. Leave it out for SQLite in the home.",
+        )
+    return text
 
 
 def _origin(text: str | None) -> str | None:

@@ -60,6 +60,11 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--home", metavar="DIR", help="Where data lives. [LINKSPAN_HOME; ~/.local/share/linkspan]")
 @click.option("--config", metavar="FILE", help="The tools.yaml. [LINKSPAN_CONFIG; HOME/tools.yaml]")
+@click.option(
+    "--database",
+    metavar="URL",
+    help="postgresql://USER@HOST/NAME instead of SQLite in HOME. [LINKSPAN_DATABASE, better for a password]",
+)
 @click.version_option(__version__, prog_name="linkspan")
 def cli(**_options: str | None) -> None:
     """Linkspan joins a SaaS product's tickets, alerts and designs with OpenAI's Codex.

@@ -62,7 +62,8 @@ def stdio(context: click.Context, /, **flags: str | None) -> None:
     from linkspan.mcp_server.stdio import main
 
     root = context.find_root().params
-    named = {**{name: root.get(name) for name in ("home", "config")}, **{k: v for k, v in flags.items() if v}}
+    inherited = {name: root.get(name) for name in ("home", "config", "database")}
+    named = {**inherited, **{k: v for k, v in flags.items() if v}}
     sys.exit(
         main(
             [

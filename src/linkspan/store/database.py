@@ -27,6 +27,10 @@ class StoreFault(Internal):
     """The database cannot do it now: full, read-only, busy or damaged. Nothing of the write was kept."""
 
 
+class OutcomeUnknown(StoreFault):
+    """The connection was lost in the very moment of keeping: a write was kept whole, or not at all."""
+
+
 class Transaction(Protocol):
     """What runs inside `Database.transaction`: plain calls, no waiting for anything but the database."""
 
@@ -49,6 +53,16 @@ class Database(Protocol):
     Every method raises `StoreFault` when the database is full, read-only, busy for too long or damaged.
     """
 
+    @property
+    def place(self) -> str:
+        """Where it is, for messages: never with a password."""
+        ...
+
+    @property
+    def column_types(self) -> Mapping[str, str]:
+        """What `{blob}`, `{serial}` and `{text}` in a migration stand for."""
+        ...
+
     async def query(self, sql: str, parameters: Parameters = NOTHING) -> list[Row]:
         """Answer the rows of a SELECT or of a RETURNING clause."""
         ...
@@ -66,9 +80,19 @@ class Database(Protocol):
         ...
 
     async def transaction(
-        self, work: Callable[[Transaction], T], *, durable: bool = True, quiet: bool = False
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        durable: bool = True,
+        quiet: bool = False,
+        alone: bool = False,
     ) -> T:
-        """Run `work` in one write transaction (BEGIN IMMEDIATE); it is rolled back when `work` raises."""
+        """Run `work` in one write transaction, as if nobody else wrote; it is rolled back when `work` raises.
+
+        Where two collide, one is run again from its beginning: `work` does nothing but ask the database, and
+        what it answered before is forgotten. `alone` lets no other such transaction begin meanwhile, in any
+        process, and takes all the time it needs: for migrations.
+        """
         ...
 
     def change_mark(self) -> int | None:

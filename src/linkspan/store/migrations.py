@@ -1,51 +1,51 @@
 """The tables, as an ordered list of changes; applied by whoever starts first, whole or not at all.
 
-A migration that was released is never edited: a change is another entry at the end. `{blob}` stands for the
-engine's type for bytes, `{serial}` for a primary key that it counts up. Every table but `meta` has a tenant
-(an admin token has none: it is of no tenant).
+A migration that was released is never edited: a change is another entry at the end. What engines call
+differently stands in braces: `{blob}`, `{serial}` (a primary key that is counted up), `{text}` (sorted by
+code point everywhere). Every table but `meta` has a tenant (an admin token has none: it is of none).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from linkspan.errors import ConfigurationError
 from linkspan.store.database import Database, Transaction
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
-        "CREATE TABLE meta (name text PRIMARY KEY, value {blob} NOT NULL)",
-        "CREATE TABLE tenants (tenant text PRIMARY KEY, created double precision NOT NULL)",
+        "CREATE TABLE meta (name {text} PRIMARY KEY, value {blob} NOT NULL)",
+        "CREATE TABLE tenants (tenant {text} PRIMARY KEY, created double precision NOT NULL)",
         """
         CREATE TABLE accounts (
-            tenant text NOT NULL REFERENCES tenants (tenant),
-            id text NOT NULL,
-            connector text NOT NULL,
-            subject text,
-            method text NOT NULL,
-            state text NOT NULL,
-            settings text NOT NULL,
-            origins text NOT NULL,
-            identity_id text,
-            identity_label text,
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {text} NOT NULL,
+            connector {text} NOT NULL,
+            subject {text},
+            method {text} NOT NULL,
+            state {text} NOT NULL,
+            settings {text} NOT NULL,
+            origins {text} NOT NULL,
+            identity_id {text},
+            identity_label {text},
             sealed {blob} NOT NULL,
             created double precision NOT NULL,
             updated double precision NOT NULL,
             verified double precision,
-            last_error text,
+            last_error {text},
             PRIMARY KEY (tenant, id)
         )
         """,
         "CREATE INDEX accounts_by_connector ON accounts (tenant, connector)",
         """
         CREATE TABLE tokens (
-            id text PRIMARY KEY,
-            tenant text REFERENCES tenants (tenant),
-            kind text NOT NULL,
+            id {text} PRIMARY KEY,
+            tenant {text} REFERENCES tenants (tenant),
+            kind {text} NOT NULL,
             hash {blob} NOT NULL,
-            principal_kind text NOT NULL,
-            subject text NOT NULL,
-            scopes text NOT NULL,
+            principal_kind {text} NOT NULL,
+            subject {text} NOT NULL,
+            scopes {text} NOT NULL,
             created double precision NOT NULL,
             expires double precision,
             revoked double precision,
@@ -56,12 +56,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX tokens_by_tenant ON tokens (tenant)",
         """
         CREATE TABLE calls (
-            tenant text NOT NULL REFERENCES tenants (tenant),
-            caller text NOT NULL,
-            call text NOT NULL,
-            tool text NOT NULL,
-            digest text NOT NULL,
-            owner text NOT NULL,
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            caller {text} NOT NULL,
+            call {text} NOT NULL,
+            tool {text} NOT NULL,
+            digest {text} NOT NULL,
+            owner {text} NOT NULL,
             lease double precision NOT NULL,
             answer {blob},
             expires double precision NOT NULL,
@@ -72,24 +72,24 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """
         CREATE TABLE audit (
             id {serial},
-            tenant text NOT NULL REFERENCES tenants (tenant),
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
             time double precision NOT NULL,
-            principal_kind text NOT NULL,
-            principal_subject text NOT NULL,
-            token_id text,
-            request_id text NOT NULL,
-            via text NOT NULL,
-            tool text NOT NULL,
-            entity text NOT NULL,
-            entity_id text,
-            connector text,
-            account text,
+            principal_kind {text} NOT NULL,
+            principal_subject {text} NOT NULL,
+            token_id {text},
+            request_id {text} NOT NULL,
+            via {text} NOT NULL,
+            tool {text} NOT NULL,
+            entity {text} NOT NULL,
+            entity_id {text},
+            connector {text},
+            account {text},
             upstream_status integer,
-            outcome text NOT NULL,
+            outcome {text} NOT NULL,
             duration_ms double precision NOT NULL,
-            thread_id text,
-            turn_id text,
-            call_id text
+            thread_id {text},
+            turn_id {text},
+            call_id {text}
         )
         """,
         "CREATE INDEX audit_by_tenant ON audit (tenant, id)",
@@ -97,12 +97,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """
         CREATE TABLE people (
-            tenant text NOT NULL REFERENCES tenants (tenant),
-            name text NOT NULL,
-            scopes text NOT NULL,
-            email text,
-            issuer text,
-            subject text,
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            name {text} NOT NULL,
+            scopes {text} NOT NULL,
+            email {text},
+            issuer {text},
+            subject {text},
             created double precision NOT NULL,
             signed_in double precision,
             PRIMARY KEY (tenant, name)
@@ -112,18 +112,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE UNIQUE INDEX people_by_subject ON people (tenant, issuer, subject)",
         """
         CREATE TABLE people_domains (
-            tenant text NOT NULL REFERENCES tenants (tenant),
-            domain text NOT NULL,
-            scopes text NOT NULL,
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            domain {text} NOT NULL,
+            scopes {text} NOT NULL,
             created double precision NOT NULL,
             PRIMARY KEY (tenant, domain)
         )
         """,
         """
         CREATE TABLE invitations (
-            tenant text NOT NULL REFERENCES tenants (tenant),
-            id text NOT NULL,
-            person text NOT NULL,
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {text} NOT NULL,
+            person {text} NOT NULL,
             hash {blob} NOT NULL,
             created double precision NOT NULL,
             expires double precision NOT NULL,
@@ -132,9 +132,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         """
         CREATE TABLE browser_sessions (
-            tenant text NOT NULL REFERENCES tenants (tenant),
-            id text NOT NULL,
-            person text NOT NULL,
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {text} NOT NULL,
+            person {text} NOT NULL,
             hash {blob} NOT NULL,
             created double precision NOT NULL,
             expires double precision NOT NULL,
@@ -143,10 +143,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         """
         CREATE TABLE oauth_clients (
-            tenant text NOT NULL REFERENCES tenants (tenant),
-            id text NOT NULL,
-            name text NOT NULL,
-            redirect_uris text NOT NULL,
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {text} NOT NULL,
+            name {text} NOT NULL,
+            redirect_uris {text} NOT NULL,
             created double precision NOT NULL,
             expires double precision NOT NULL,
             PRIMARY KEY (tenant, id)
@@ -154,15 +154,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         """
         CREATE TABLE grants (
-            tenant text NOT NULL REFERENCES tenants (tenant),
-            id text NOT NULL,
-            person text NOT NULL,
-            client_id text NOT NULL,
-            client_name text NOT NULL,
-            redirect_uri text NOT NULL,
-            scopes text NOT NULL,
-            audience text NOT NULL,
-            challenge text NOT NULL,
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {text} NOT NULL,
+            person {text} NOT NULL,
+            client_id {text} NOT NULL,
+            client_name {text} NOT NULL,
+            redirect_uri {text} NOT NULL,
+            scopes {text} NOT NULL,
+            audience {text} NOT NULL,
+            challenge {text} NOT NULL,
             code_hash {blob} NOT NULL,
             code_expires double precision NOT NULL,
             redeemed double precision,
@@ -177,9 +177,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX grants_by_person ON grants (tenant, person)",
         """
         CREATE TABLE refresh_tokens (
-            tenant text NOT NULL REFERENCES tenants (tenant),
-            id text NOT NULL,
-            grant_id text NOT NULL,
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {text} NOT NULL,
+            grant_id {text} NOT NULL,
             generation integer NOT NULL,
             hash {blob} NOT NULL,
             expires double precision NOT NULL,
@@ -187,21 +187,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
         "CREATE INDEX refresh_tokens_by_grant ON refresh_tokens (tenant, grant_id)",
-        "ALTER TABLE tokens ADD COLUMN grant_id text",
-        "ALTER TABLE tokens ADD COLUMN audience text",
+        "ALTER TABLE tokens ADD COLUMN grant_id {text}",
+        "ALTER TABLE tokens ADD COLUMN audience {text}",
         "CREATE INDEX tokens_by_grant ON tokens (tenant, grant_id)",
     ),
 )
 
-SQLITE_TYPES = {"blob": "blob", "serial": "integer PRIMARY KEY AUTOINCREMENT"}
 
-
-async def migrate(
-    db: Database,
-    *,
-    types: Mapping[str, str] = SQLITE_TYPES,
-    migrations: Sequence[Sequence[str]] = MIGRATIONS,
-) -> None:
+async def migrate(db: Database, *, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
     """Bring the tables up to date. Safe when several processes start at once: the first does it, others wait.
 
     Raises `ConfigurationError` for a database that a newer Linkspan has written.
@@ -219,7 +212,7 @@ async def migrate(
             )
         for number, statements in enumerate(migrations[applied:], start=applied + 1):
             for statement in statements:
-                tx.execute(statement.format_map(types))
+                tx.execute(statement.format_map(db.column_types))
             tx.execute("INSERT INTO migrations (number) VALUES (:number)", {"number": number})
 
-    await db.transaction(work)
+    await db.transaction(work, alone=True)

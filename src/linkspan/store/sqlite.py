@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
 T = TypeVar("T")
+SQLITE_TYPES = {"blob": "blob", "serial": "integer PRIMARY KEY AUTOINCREMENT", "text": "text"}
 _BUSY_TIMEOUT = 10.0
 _WAL_PAUSE = 0.02
 _FREE_SPACE = "Free space on its disk, then try again."
@@ -64,7 +65,10 @@ def open_sqlite(path: Path, *, busy_timeout: float = _BUSY_TIMEOUT) -> SqliteDat
 class SqliteDatabase:
     """A `Database` over one SQLite file. `change_mark` is for one thread: the event loop's."""
 
+    column_types = SQLITE_TYPES
+
     def __init__(self, path: Path, *, busy_timeout: float = _BUSY_TIMEOUT) -> None:
+        self.place = str(path)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="linkspan-store")
         self._durable = True
         self._seen: int | None = None
@@ -100,9 +104,14 @@ class SqliteDatabase:
         await self.transaction(lambda tx: tx.execute_many(sql, rows), durable=durable, quiet=quiet)
 
     async def transaction(
-        self, work: Callable[[Transaction], T], *, durable: bool = True, quiet: bool = False
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        durable: bool = True,
+        quiet: bool = False,
+        alone: bool = False,  # noqa: ARG002
     ) -> T:
-        """Run `work` in one write transaction; it is rolled back when `work` raises."""
+        """Run `work` in one write transaction, alone (BEGIN IMMEDIATE); it is rolled back when it raises."""
         return await self._run(lambda: self._transact(work, durable=durable, quiet=quiet))
 
     def change_mark(self) -> int | None:
