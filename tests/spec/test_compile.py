@@ -426,7 +426,7 @@ def test_steps_are_requests_before_the_last(good: str, load: Any) -> None:
             "what a step finds needs a name: say it with as",
         ),
         ("[{request: GET /a, as: title}, {request: PATCH /b}]", None),
-        ("[{request: GET /a, as: settings}, {request: PATCH /b}]", "'settings' must be lower case letters"),
+        ("[{request: GET /a, as: settings}, {request: PATCH /b}]", "the name 'settings' is taken"),
         ("[{request: GET /a, when: title}, {request: PATCH /b}]", "when is a reference, such as $title"),
         ("[{as: a}, {request: PATCH /b}]", "the word 'request' is missing"),
         ("[{request: 'PATCH /b/{x.y}'}, {request: GET /a}]", "{x.y} is not declared"),

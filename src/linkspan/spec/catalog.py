@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
+from linkspan.spec.grants import Connected, OAuth, Service
+
 Kind = Literal["read", "write", "delete"]
 Getter = Callable[[Any], Any]
 """Takes a root (see above), answers the value or None; raises nothing for data of any shape."""
@@ -93,7 +95,7 @@ class Body:
 class RequestPlan:
     """One HTTP request, ready but for its arguments.
 
-    `path` is relative to the connector's base URL and starts with `/`. Query values that are lists are sent
+    `path` is relative to the connector's base URL, or to `base`, and starts with `/`. Query values that are lists are sent
     as repeated parameters; booleans as `true`/`false`. `if_match` reads `path` with GET first and sends its
     ETag as If-Match (RFC 9110 §13.1.1).
     """
@@ -106,6 +108,7 @@ class RequestPlan:
     if_match: bool = False
     repeatable: bool = False
     """May be sent again after a failure that may have come after the work was done (RFC 9110 §9.2.2)."""
+    base: Template | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,7 @@ class FailureRule:
 class AuthMethod:
     """One way to connect. `fields` are the secrets that are asked, by name, in the order of asking."""
 
-    type: Literal["bearer", "header", "basic", "query", "none"]
+    type: Literal["bearer", "header", "basic", "query", "none", "oauth2", "client_credentials", "github_app"]
     per: Literal["person", "tenant", "operator"] = "tenant"
     title: str = ""
     help_url: str | None = None
@@ -179,7 +182,17 @@ class AuthMethod:
     prefix: str = ""
     """What stands before the secret in the header, its space included: `Bearer `, `Token `, ``."""
     fields: tuple[str, ...] = ()
-    """bearer: `token`; header and query: `key`; basic: `username`, `password`; none: nothing."""
+    """bearer: `token`; header and query: `key`; basic: `username`, `password`; github_app: `installation_id`;
+    the other two `client_id` and `client_secret`, unless the file has them."""
+    oauth: OAuth | None = None
+    """How access tokens are got and renewed: these ways are sent as `access_token`."""
+    service: Service | None = None
+    """The operator's own key (`per: operator`): nothing is asked, and no account is linked."""
+
+    @property
+    def sent(self) -> tuple[str, ...]:
+        """The secrets that requests carry."""
+        return ("access_token",) if self.oauth is not None else self.fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +206,8 @@ class Setting:
     pattern: re.Pattern[str] | None = None
     required: bool = True
     default: str | None = None
+    is_found: bool = False
+    """It is not asked: `Connector.connected` finds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +231,7 @@ class Connector:
     headers: tuple[tuple[str, Value], ...] = ()
     query: tuple[tuple[str, Value], ...] = ()
     verify: Verify | None = None
+    connected: Connected | None = None
     paging: Paging = Paging(style="none")
     rate: RateRule = RateRule()
     failure: FailureRule = FailureRule()

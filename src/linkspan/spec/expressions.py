@@ -106,6 +106,13 @@ def compile_getter(expression: str, *, roots: Collection[str] | None = None) -> 
     return _search(tree, text)
 
 
+def plain_keys(expression: str) -> tuple[str, ...] | None:
+    """Answer the keys that an expression follows from its root, if it does nothing else."""
+    steps = _plain_steps(expression.strip())
+    keys = tuple(step for step in steps or () if isinstance(step, str))
+    return keys if steps and len(keys) == len(steps) else None
+
+
 def compile_predicate(expression: str, *, roots: Collection[str] | None = None) -> Predicate:
     """Compile an expression whose answer is taken as true or false, as JMESPath does. As above."""
     getter = compile_getter(expression, roots=roots)

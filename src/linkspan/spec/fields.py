@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from linkspan.spec import converters, references, yaml
 from linkspan.spec.catalog import FieldInfo, Getter, Json
+from linkspan.spec.expressions import plain_keys
 from linkspan.spec.language import MODELS, Entity, ModelField, ModelFile, Source, SourceField, model_names
 from linkspan.spec.leaves import NAME, Leaves
+from linkspan.spec.shapes import UNKNOWN, Step, compile_shape
 from linkspan.spec.yaml import Path
-
-UNKNOWN: Final = "unknown"
 
 _CONVERTERS: Final[dict[str, converters.Converter]] = {
     "string": converters.string,
@@ -59,6 +59,8 @@ class Mapped:
     spec: ModelField
     words: Words | None
     getter: Getter
+    keys: tuple[str, ...] | None
+    """The keys that the getter follows; None when it does more."""
     convert: converters.Converter | None
 
 
@@ -136,7 +138,7 @@ def source_fields(
                 message = f"{name} is of type {declared.type}, which {spec.as_} does not make"
                 leaves.problems.add((*here, "as"), "conflict", message)
         if getter is not None:
-            mapped[name] = Mapped(name, declared, words, getter, convert)
+            mapped[name] = Mapped(name, declared, words, getter, plain_keys(spec.from_), convert)
     if not source.fields:
         return SourceFields({}, None, None)
     identity = _identity(source, mapped, leaves, path)
@@ -243,70 +245,11 @@ def _composite(parts: list[tuple[str | None, str, int]], names: list[str]) -> Id
 
 
 def _shape(mapped: Mapping[str, Mapped], identity: Identity) -> Callable[[Any], Json]:
-    plain = [(one.name, _reader(one)) for one in mapped.values() if one.words is None]
-    if len(plain) == len(mapped) and identity.parts == ("id",) and "id" in mapped:
-        return _plain_shape(_reader(mapped["id"]), [step for step in plain if step[0] != "id"])
-    steps = [(one.name, _reader(one), one.words) for one in mapped.values()]
-    make = identity.make
-
-    def shape(item: Any) -> Json:
-        made: Json = {"id": None}
-        for name, read, words in steps:
-            value = read(item)
-            if words is None:
-                made[name] = value
-            elif (word := words.reading.get(value)) is not None and word != UNKNOWN:
-                made[name] = word
-            elif value is None:
-                made[name] = None
-            else:
-                made[name] = UNKNOWN
-                made[f"{name}_raw"] = value
-        made["id"] = make(made)
-        return made
-
-    return shape
-
-
-def _plain_shape(
-    read_id: Callable[[Any], Any], steps: list[tuple[str, Callable[[Any], Any]]]
-) -> Callable[[Any], Json]:
-    def shape(item: Any) -> Json:
-        made: Json = {"id": converters.string(read_id(item))}
-        for name, read in steps:
-            made[name] = read(item)
-        return made
-
-    return shape
-
-
-def _reader(mapped: Mapped) -> Callable[[Any], Any]:
-    """Fuse look-up and conversion into one call for what is by far the most common: a text as it is."""
-    get, convert = mapped.getter, mapped.convert
-    if mapped.words is not None:
-        has_null = "null" in mapped.words.reading
-
-        def read_word(item: Any) -> Any:
-            value = get(item)
-            if value.__class__ is str:
-                return value
-            return ("null" if has_null else None) if value is None else converters.string(value)
-
-        return read_word
-    if convert is None:
-        return get
-    if convert is converters.string:
-
-        def read_string(item: Any) -> Any:
-            value = get(item)
-            return value if value.__class__ is str else convert(value)
-
-        return read_string
-
-    def read(item: Any) -> Any:
-        return convert(get(item))
-
-    return read
+    steps = [
+        Step(one.name, one.keys, one.getter, one.convert, one.words.reading if one.words else None)
+        for one in mapped.values()
+    ]
+    return compile_shape(steps, identity.make, identity.parts[0] if identity.pattern is None else None)
 
 
 def _shape_id(mapped: Mapping[str, Mapped], identity: Identity) -> Callable[[Any], Json]:

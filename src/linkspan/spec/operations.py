@@ -193,9 +193,11 @@ def _step(one: _Requested, kind: Kind, arguments: Arguments, leaves: Leaves) -> 
     if form.when is not None and not form.when.startswith("$"):
         leaves.problems.add((*path, "when"), "bad_reference", "when is a reference, such as $title")
     if form.as_ is not None:
-        if not NAME.match(form.as_) or form.as_ in ROOTS or form.as_ in arguments.declared:
-            message = f"{form.as_!r} must be lower case letters, digits and _, and not taken"
+        if not NAME.match(form.as_):
+            message = f"the name {form.as_!r} must be lower case letters, digits and _"
             leaves.problems.add((*path, "as"), "bad_name", message)
+        elif form.as_ in ROOTS or form.as_ in arguments.declared:
+            leaves.problems.add((*path, "as"), "bad_name", f"the name {form.as_!r} is taken")
         arguments.steps.append(form.as_)
     elif form.item is not None:
         message = "what a step finds needs a name: say it with as"
