@@ -67,20 +67,22 @@ class Lines:
 
     def run(self, first: Callable[[bytes | None], None]) -> None:
         """Read until the end, giving lines to `first` until another reader is attached."""
-        rest = b""
+        begun: list[bytes] = []
+        size = 0
         while True:
             try:
                 chunk = os.read(self._descriptor, _CHUNK)
             except OSError:
                 chunk = b""
-            *whole, rest = (rest + chunk).split(b"\n")
-            if not chunk and rest:
-                whole, rest = [*whole, rest], b""
-            for line in whole:
-                if line.strip() and len(line) <= MAX_LINE:
+            *ends, rest = chunk.split(b"\n") if chunk else [b"", b""]
+            for end in ends:
+                size += len(end)
+                line = b"".join((*begun, end)) if size <= MAX_LINE else b""
+                begun, size = [], 0
+                if line.strip():
                     self._give(line, first)
-            if len(rest) > MAX_LINE:
-                rest = rest[-1:] if rest.endswith(b"\r") else b" "
+            size += len(rest)
+            begun = [*begun, rest] if size <= MAX_LINE else []
             if not chunk:
                 self._give(None, first)
                 return

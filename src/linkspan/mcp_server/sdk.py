@@ -39,6 +39,7 @@ LINGER = 25.0
 _PRINCIPAL = "linkspan.principal"
 _URIS = "uris"
 _METHODS: Mapping[str, type[BaseModel]] = {
+    "server/discover": t.RequestParams,
     "tools/list": t.PaginatedRequestParams,
     "tools/call": t.CallToolRequestParams,
     "resources/list": t.PaginatedRequestParams,
@@ -149,7 +150,7 @@ async def _answered(methods: Methods, context: Context, principal: Principal) ->
     caller = Caller(
         principal,
         context.protocol_version,
-        False,
+        context.protocol_version in protocol.MODERN_VERSIONS,
         live=True,
         client=f"{client.client_info.name}/{client.client_info.version}" if client else None,
         capabilities=capabilities.model_dump(by_alias=True, exclude_none=True) if capabilities else {},
