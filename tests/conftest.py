@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.servers import codex as codex_cli
+from tests.servers.postgres import Cluster, cluster
+from tests.store.engines import ON_BOTH, Engine, Postgres, Sqlite
 
 HOW = "run `scripts/test --all`, or pytest with --all where that has run before"
 NOT_RUN = pytest.StashKey[int]()
@@ -58,3 +61,21 @@ def mode(request: pytest.FixtureRequest) -> codex_cli.ToolMode:
     """Each way in which Codex offers tools to a model."""
     chosen: codex_cli.ToolMode = request.param
     return chosen
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL server for all tests of a process."""
+    with cluster() as made:
+        yield made
+
+
+@pytest.fixture(params=ON_BOTH)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """An empty database of each engine."""
+    if request.param == "sqlite":
+        yield Sqlite(tmp_path / "home" / "linkspan.sqlite")
+        return
+    server: Cluster = request.getfixturevalue("postgres")
+    with server.schema() as url:
+        yield Postgres(url)

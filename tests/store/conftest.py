@@ -1,14 +1,13 @@
-"""A migrated database in a file."""
+"""A migrated database on each engine."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from linkspan.store.migrations import migrate
-from linkspan.store.sqlite import SqliteDatabase, open_sqlite
+from linkspan.store.database import Database
+from tests.store.engines import Engine
 
 
 @pytest.fixture
@@ -18,23 +17,16 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the database is."""
-    return tmp_path / "home" / "linkspan.sqlite"
-
-
-@pytest.fixture
-async def db(path: Path) -> AsyncIterator[SqliteDatabase]:
+async def db(engine: Engine) -> AsyncIterator[Database]:
     """A database with all tables."""
-    database = open_sqlite(path)
-    await migrate(database)
+    database = await engine.migrated()
     yield database
     await database.aclose()
 
 
 @pytest.fixture
-async def other(db: SqliteDatabase, path: Path) -> AsyncIterator[SqliteDatabase]:
+async def other(db: Database, engine: Engine) -> AsyncIterator[Database]:
     """The same database as another process has it."""
-    database = open_sqlite(path)
+    database = engine.open()
     yield database
     await database.aclose()

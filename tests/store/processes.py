@@ -7,22 +7,27 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from linkspan.store.engines import Place
+
 SOURCE = Path(__file__).parents[2] / "src"
 _FRAME = """
 import asyncio, json, os, sys
 from pathlib import Path
+from linkspan.store.engines import open_database
 from linkspan.store.migrations import migrate
-from linkspan.store.sqlite import open_sqlite
+
+def place_of(text):
+    return text if "://" in text else Path(text)
 
 {code}
 
 print("ready", flush=True)
 sys.stdin.readline()
-print(json.dumps(asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))), flush=True)
+print(json.dumps(asyncio.run(main(place_of(sys.argv[1]), int(sys.argv[2])))), flush=True)
 """
 
 
-def run_together(code: str, place: Path, *, count: int) -> list[str]:
+def run_together(code: str, place: Place, *, count: int) -> list[str]:
     """Run `async def main(place, number)` of `code` in `count` processes; answer what each answered, as JSON.
 
     All are let go when the last one is ready. A process that fails fails the test with its traceback.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from linkspan.store import accounts, tenants
-from linkspan.store.sqlite import SqliteDatabase
+from linkspan.store.database import Database
+from tests.store.engines import on_sqlite
 from tests.store.rows import account
 
 
-async def test_an_account_comes_back_as_it_was_stored(db: SqliteDatabase) -> None:
+async def test_an_account_comes_back_as_it_was_stored(db: Database) -> None:
     """Every field, bytes and empty ones included."""
     await tenants.add(db, "acme", 1.0)
     stored = account("acme", subject="bo", sealed=bytes(range(256)), verified=None, settings={})
@@ -15,12 +16,12 @@ async def test_an_account_comes_back_as_it_was_stored(db: SqliteDatabase) -> Non
     assert await accounts.find(db, "acme", "acc_1") == stored
 
 
-async def test_an_account_needs_its_tenant(db: SqliteDatabase) -> None:
+async def test_an_account_needs_its_tenant(db: Database) -> None:
     """Nothing is stored for a tenant that is not there."""
     assert not await accounts.insert(db, account("acme"))
 
 
-async def test_nobody_reaches_another_tenants_account(db: SqliteDatabase) -> None:
+async def test_nobody_reaches_another_tenants_account(db: Database) -> None:
     """Two tenants may have accounts of the same id; every function acts on the one of its tenant."""
     for name in ("acme", "bolt"):
         await tenants.add(db, name, 1.0)
@@ -36,7 +37,7 @@ async def test_nobody_reaches_another_tenants_account(db: SqliteDatabase) -> Non
     assert await accounts.of_tenant(db, "bolt") == [bolts]
 
 
-async def test_a_state_belongs_to_the_secrets_it_was_found_with(db: SqliteDatabase) -> None:
+async def test_a_state_belongs_to_the_secrets_it_was_found_with(db: Database) -> None:
     """What is found out about secrets that were replaced meanwhile is not written over the new ones."""
     await tenants.add(db, "acme", 1.0)
     await accounts.insert(db, account("acme", sealed=b"new"))
@@ -45,7 +46,8 @@ async def test_a_state_belongs_to_the_secrets_it_was_found_with(db: SqliteDataba
     assert await accounts.find(db, "acme", "acc_1") == account("acme", sealed=b"new")
 
 
-async def test_a_note_throws_no_cache_away(db: SqliteDatabase) -> None:
+@on_sqlite
+async def test_a_note_throws_no_cache_away(db: Database) -> None:
     """The last error is for people; what is cached of the account stays good."""
     await tenants.add(db, "acme", 1.0)
     await accounts.insert(db, account("acme"))

@@ -11,51 +11,45 @@ import pytest
 
 from linkspan.store import tenants
 from linkspan.store.audit import AuditFilter, AuditRow, AuditWriter, find
-from linkspan.store.sqlite import SqliteDatabase
+from linkspan.store.database import Database
+from tests.store.engines import Engine, on_sqlite
 from tests.store.rows import entry
 
 
 @pytest.fixture(autouse=True)
-async def acme(db: SqliteDatabase) -> None:
+async def acme(db: Database) -> None:
     """The tenants of these tests."""
     await tenants.add(db, "acme", 1.0)
     await tenants.add(db, "bolt", 1.0)
 
 
 @pytest.fixture
-async def writer(db: SqliteDatabase) -> AsyncIterator[AuditWriter]:
+async def writer(db: Database) -> AsyncIterator[AuditWriter]:
     """A writer whose rows wait until it is flushed."""
     writer = AuditWriter(db, delay=3600.0, retry=3600.0, capacity=3)
     yield writer
     await writer.aclose()
 
 
-async def rows(db: SqliteDatabase, tenant: str = "acme", **wanted: Any) -> list[AuditRow]:
+async def rows(db: Database, tenant: str = "acme", **wanted: Any) -> list[AuditRow]:
     return [found.row for found in await find(db, tenant, AuditFilter(**wanted))]
 
 
-async def set_pages(db: SqliteDatabase, pages: int | None) -> None:
-    """Let the database hold that many pages more than now, or any number."""
-    count = (await db.transaction(lambda tx: tx.query("PRAGMA page_count")))[0]["page_count"]
-    most = 1_000_000 if pages is None else count + pages
-    await db.transaction(lambda tx: tx.query(f"PRAGMA max_page_count = {most}"))
-
-
-async def test_a_row_comes_back_as_it_was_written(db: SqliteDatabase, writer: AuditWriter) -> None:
+async def test_a_row_comes_back_as_it_was_written(db: Database, writer: AuditWriter) -> None:
     """Every column."""
     await writer.write(entry("acme"))
     assert await rows(db) == [entry("acme")]
 
 
 async def test_a_write_is_stored_before_it_returns(
-    db: SqliteDatabase, other: SqliteDatabase, writer: AuditWriter
+    db: Database, other: Database, writer: AuditWriter
 ) -> None:
     """Another process sees the row of a write as soon as the call goes on."""
     await writer.write(entry("acme", tool="create_ticket"))
     assert len(await rows(other)) == 1
 
 
-async def test_reads_are_written_behind_and_together(db: SqliteDatabase, writer: AuditWriter) -> None:
+async def test_reads_are_written_behind_and_together(db: Database, writer: AuditWriter) -> None:
     """They wait for the delay, keep their order, and all go in one batch."""
     for number in range(3):
         writer.write_behind(entry("acme", entity_id=str(number)))
@@ -64,7 +58,7 @@ async def test_reads_are_written_behind_and_together(db: SqliteDatabase, writer:
     assert [row.entity_id for row in await rows(db)] == ["2", "1", "0"]
 
 
-async def test_what_is_written_behind_arrives_by_itself(db: SqliteDatabase) -> None:
+async def test_what_is_written_behind_arrives_by_itself(db: Database) -> None:
     """Nobody has to flush: the rows are there after the delay."""
     writer = AuditWriter(db, delay=0.001)
     async with asyncio.timeout(10):
@@ -75,7 +69,7 @@ async def test_what_is_written_behind_arrives_by_itself(db: SqliteDatabase) -> N
     await writer.aclose()
 
 
-async def test_closing_writes_what_waits(db: SqliteDatabase) -> None:
+async def test_closing_writes_what_waits(db: Database) -> None:
     """Nothing is lost when the program stops."""
     writer = AuditWriter(db, delay=3600.0)
     writer.write_behind(entry("acme"))
@@ -83,7 +77,7 @@ async def test_closing_writes_what_waits(db: SqliteDatabase) -> None:
     assert len(await rows(db)) == 1
 
 
-async def test_flushing_waits_for_a_batch_that_is_under_way(db: SqliteDatabase) -> None:
+async def test_flushing_waits_for_a_batch_that_is_under_way(db: Database) -> None:
     """After a flush everything that was given before is stored."""
     writer = AuditWriter(db, delay=0.0)
     writer.write_behind(entry("acme"))
@@ -95,7 +89,8 @@ async def test_flushing_waits_for_a_batch_that_is_under_way(db: SqliteDatabase) 
     await writer.aclose()
 
 
-async def test_the_audit_throws_no_cache_away(db: SqliteDatabase, writer: AuditWriter) -> None:
+@on_sqlite
+async def test_the_audit_throws_no_cache_away(db: Database, writer: AuditWriter) -> None:
     """A call's own row must not make the next call look everything up again."""
     before = db.change_mark()
     await writer.write(entry("acme"))
@@ -104,9 +99,7 @@ async def test_the_audit_throws_no_cache_away(db: SqliteDatabase, writer: AuditW
     assert db.change_mark() == before
 
 
-async def test_a_tenant_that_was_removed_meanwhile_leaves_nothing(
-    db: SqliteDatabase, writer: AuditWriter
-) -> None:
+async def test_a_tenant_that_was_removed_meanwhile_leaves_nothing(db: Database, writer: AuditWriter) -> None:
     """Its waiting rows are dropped; those of others in the batch are kept."""
     writer.write_behind(entry("acme"))
     writer.write_behind(entry("bolt"))
@@ -117,49 +110,50 @@ async def test_a_tenant_that_was_removed_meanwhile_leaves_nothing(
 
 
 async def test_a_full_disk_keeps_rows_until_there_is_space(
-    db: SqliteDatabase, writer: AuditWriter, caplog: pytest.LogCaptureFixture
+    db: Database, engine: Engine, writer: AuditWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Calls are answered, rows wait and are written later, and the log says so once."""
-    await set_pages(db, 0)
+    await engine.fill_disk(db)
     big = "x" * 20_000
     await writer.write(entry("acme", entity_id=big + "1"))
     writer.write_behind(entry("acme", entity_id=big + "2"))
     await writer.flush()
     assert await rows(db) == []
-    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    ours = [record for record in caplog.records if record.name.startswith("linkspan")]
+    assert [record.levelno for record in ours] == [logging.ERROR]
     assert "is full" in caplog.text
-    await set_pages(db, None)
+    await engine.free_disk(db)
     await writer.flush()
     assert [(row.entity_id or "")[-1] for row in await rows(db)] == ["2", "1"]
 
 
 async def test_a_disk_that_stays_full_costs_the_oldest_rows(
-    db: SqliteDatabase, writer: AuditWriter, caplog: pytest.LogCaptureFixture
+    db: Database, engine: Engine, writer: AuditWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No more rows are held than the capacity, and how many were lost is said when writing works again."""
-    await set_pages(db, 0)
+    await engine.fill_disk(db)
     for number in range(5):
         writer.write_behind(entry("acme", entity_id="x" * 20_000 + str(number)))
         await writer.flush()
-    await set_pages(db, None)
+    await engine.free_disk(db)
     await writer.flush()
     assert [(row.entity_id or "")[-1] for row in await rows(db)] == ["4", "3", "2"]
     assert "2 audit rows were lost" in caplog.text
 
 
 async def test_rows_that_cannot_be_written_at_the_end_are_counted(
-    db: SqliteDatabase, caplog: pytest.LogCaptureFixture
+    db: Database, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log says how many are lost when the program stops on a full disk."""
     writer = AuditWriter(db, delay=3600.0)
-    await set_pages(db, 0)
+    await engine.fill_disk(db)
     writer.write_behind(entry("acme", entity_id="x" * 20_000))
     await writer.aclose()
     assert "1 audit rows could not be written" in caplog.text
-    await set_pages(db, None)
+    await engine.free_disk(db)
 
 
-async def test_tenants_do_not_read_each_others_log(db: SqliteDatabase, writer: AuditWriter) -> None:
+async def test_tenants_do_not_read_each_others_log(db: Database, writer: AuditWriter) -> None:
     """Whatever is asked, the rows are the tenant's own."""
     await writer.write(entry("acme"))
     assert await rows(db, "bolt") == []
@@ -188,7 +182,7 @@ async def test_tenants_do_not_read_each_others_log(db: SqliteDatabase, writer: A
     ids=str,
 )
 async def test_rows_are_found_by_what_is_asked(
-    db: SqliteDatabase, writer: AuditWriter, wanted: dict[str, Any]
+    db: Database, writer: AuditWriter, wanted: dict[str, Any]
 ) -> None:
     """Each filter finds the row that fits and not the one that does not."""
     fitting = entry(
@@ -203,14 +197,14 @@ async def test_rows_are_found_by_what_is_asked(
     assert await rows(db, **wanted) == [fitting]
 
 
-async def test_until_leaves_out_what_came_later(db: SqliteDatabase, writer: AuditWriter) -> None:
+async def test_until_leaves_out_what_came_later(db: Database, writer: AuditWriter) -> None:
     """The end of a span is not part of it."""
     for time in (1.0, 2.0, 3.0):
         await writer.write(entry("acme", time=time))
     assert [row.time for row in await rows(db, since=1.0, until=3.0)] == [2.0, 1.0]
 
 
-async def test_a_long_log_is_read_in_pages(db: SqliteDatabase, writer: AuditWriter) -> None:
+async def test_a_long_log_is_read_in_pages(db: Database, writer: AuditWriter) -> None:
     """Each page goes on before the last id of the one before it."""
     for number in range(5):
         await writer.write(entry("acme", entity_id=str(number)))

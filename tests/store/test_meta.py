@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from linkspan.store import meta
-from linkspan.store.sqlite import SqliteDatabase
+from linkspan.store.database import Database
 
 
-async def test_the_first_value_stays(db: SqliteDatabase, other: SqliteDatabase) -> None:
+async def test_the_first_value_stays(db: Database, other: Database) -> None:
     """Of two that store a value at once, both learn the one that stayed."""
     assert await meta.read(db, "probe") is None
     assert await meta.keep_first(db, "probe", b"one") == b"one"

@@ -8,16 +8,41 @@ import sqlite3
 import stat
 import sys
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from linkspan.errors import ConfigurationError
 from linkspan.store.database import StoreFault, Transaction
+from linkspan.store.migrations import migrate
 from linkspan.store.sqlite import SqliteDatabase, open_sqlite
 from tests.store.processes import SOURCE, run_together
 
 PUT = "INSERT INTO meta (name, value) VALUES (:name, :value)"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the database is."""
+    return tmp_path / "home" / "linkspan.sqlite"
+
+
+@pytest.fixture
+async def db(path: Path) -> AsyncIterator[SqliteDatabase]:
+    """A database with all tables."""
+    database = open_sqlite(path)
+    await migrate(database)
+    yield database
+    await database.aclose()
+
+
+@pytest.fixture
+async def other(db: SqliteDatabase, path: Path) -> AsyncIterator[SqliteDatabase]:
+    """The same database as another process has it."""
+    database = open_sqlite(path)
+    yield database
+    await database.aclose()
 
 
 def mode(path: Path) -> int:
@@ -112,8 +137,8 @@ def step(tx):
     tx.execute("INSERT INTO meta (name, value) VALUES ('n', :v) ON CONFLICT (name) DO UPDATE SET value = :v",
                {"v": str(count + 1).encode()})
 
-async def main(path, number):
-    db = open_sqlite(path)
+async def main(place, number):
+    db = open_database(place)
     for _ in range(50):
         await db.transaction(step, durable=False)
     await db.aclose()
@@ -205,8 +230,8 @@ async def test_the_mark_moves_with_another_connections_write(
 async def test_the_mark_moves_with_another_processes_write(db: SqliteDatabase, path: Path) -> None:
     """A write of another process is seen as soon as that process has its answer."""
     code = f"""
-async def main(path, number):
-    db = open_sqlite(path)
+async def main(place, number):
+    db = open_database(place)
     await db.execute({PUT!r}, {{"name": "a", "value": b"x"}})
     mark = db.change_mark()
     await db.aclose()
@@ -263,8 +288,8 @@ async def test_a_disk_that_takes_no_more_is_told(db: SqliteDatabase, path: Path)
 import resource, signal
 from linkspan.store.database import StoreFault
 
-async def main(path, number):
-    db = open_sqlite(path)
+async def main(place, number):
+    db = open_database(place)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
     try:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from functools import partial
 
 from linkspan.store import accounts, audit, calls, grants, oauth_clients, people, tenants
+from linkspan.store.database import Database
 from linkspan.store.people import Session
-from linkspan.store.sqlite import SqliteDatabase
+from tests.store.engines import Engine
 from tests.store.rows import account, call, client, domain, entry, grant, invitation, pair, person, session
 
 
-async def test_a_name_is_taken_once(db: SqliteDatabase) -> None:
+async def test_a_name_is_taken_once(db: Database) -> None:
     """The second one is told so."""
     assert await tenants.add(db, "acme", 1.0)
     assert not await tenants.add(db, "acme", 2.0)
     assert await tenants.everyone(db) == [("acme", 1.0)]
 
 
-async def test_removal_takes_every_row_and_no_others(db: SqliteDatabase) -> None:
+async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engine) -> None:
     """All tables are empty of the tenant afterwards, whichever there are; another tenant keeps all it has."""
     writer = audit.AuditWriter(db)
     for name in ("acme", "bolt"):
@@ -33,7 +34,7 @@ async def test_removal_takes_every_row_and_no_others(db: SqliteDatabase) -> None
         await writer.write(entry(name))
     gone = await tenants.remove(db, "acme")
     assert gone == dict.fromkeys(("tenants", *tenants.OWNED), 1)
-    left = await _tenants_by_table(db)
+    left = await _tenants_by_table(db, engine)
     assert left == {table: {"bolt"} for table in gone}
 
 
@@ -41,22 +42,19 @@ def _session(tenant: str, _person: str) -> Session:
     return session(tenant)
 
 
-async def test_a_tenant_that_is_not_there_cannot_be_removed(db: SqliteDatabase) -> None:
+async def test_a_tenant_that_is_not_there_cannot_be_removed(db: Database) -> None:
     """Removing it says that there was none."""
     assert await tenants.remove(db, "acme") is None
 
 
-async def test_the_list_of_owned_tables_is_complete(db: SqliteDatabase) -> None:
+async def test_the_list_of_owned_tables_is_complete(db: Database, engine: Engine) -> None:
     """A new table with a tenant must be named where tenants are removed."""
-    assert set(await _tenants_by_table(db)) == {"tenants", *tenants.OWNED}
+    assert set(await _tenants_by_table(db, engine)) == {"tenants", *tenants.OWNED}
 
 
-async def _tenants_by_table(db: SqliteDatabase) -> dict[str, set[str]]:
-    found = await db.query(
-        "SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) c"
-        " WHERE m.type = 'table' AND c.name = 'tenant'"
-    )
+async def _tenants_by_table(db: Database, engine: Engine) -> dict[str, set[str]]:
     return {
-        row["name"]: {left["tenant"] for left in await db.query(f"SELECT tenant FROM {row['name']}")}
-        for row in found
+        table: {left["tenant"] for left in await db.query(f"SELECT tenant FROM {table}")}
+        for table, columns in (await engine.columns(db)).items()
+        if "tenant" in columns
     }
