@@ -37,53 +37,72 @@ def compile_shape(
     `make_id` makes the id of the other fields; `id_is` names the field that is the id as it is, if one is.
     """
     known: dict[str, Any] = {
-        "str": str, "dict": dict, "nothing": {}, "string": converters.string, "make_id": make_id,
+        "str": str, "dict": dict, "nothing": {},
+        "string": converters.string, "as_unknown": _as_unknown, "make_id": make_id,
     }  # fmt: skip
-    lines = [
-        "def shape(item):",
-        " look = item.get if item.__class__ is dict else nothing.get",
-        " made = {'id': None}",
-    ]
+    lines = ["def shape(item):", " look = item.get if item.__class__ is dict else nothing.get"]
+    values, unmapped = {"id": "None"}, []
     for number, step in enumerate(steps):
-        lines += _field(step, number, known)
+        value = values[step.name] = f"value{number}"
+        lines += _look_up(step, number, known)
+        if step.words is None:
+            lines += _converted(step, value, number, known)
+            continue
+        word = values[step.name] = f"word{number}"
+        lines += _as_word(step.words, value, word, number, known)
+        unmapped.append(
+            f" if {word} is None and {value} is not None: made = as_unknown(made, {step.name!r}, {value})"
+        )
+    if id_is is not None:
+        is_text = any(step.name == id_is and step.convert is converters.string for step in steps)
+        values["id"] = values[id_is] if is_text else f"string({values[id_is]})"
+    shown = ", ".join(f"{name!r}: {value}" for name, value in values.items())
+    lines += [f" made = {{{shown}}}", *unmapped]
     if id_is is None:
         lines.append(" made['id'] = make_id(made)")
-    elif not any(step.name == id_is == "id" and step.convert is converters.string for step in steps):
-        lines.append(f" made['id'] = string(made[{id_is!r}])")
     lines.append(" return made")
     exec(compile("\n".join(lines), "<shape>", "exec"), known)  # noqa: S102
     shape: Callable[[Any], Json] = known["shape"]
     return shape
 
 
-def _field(step: Step, number: int, known: dict[str, Any]) -> list[str]:
-    lines = []
+def _look_up(step: Step, number: int, known: dict[str, Any]) -> list[str]:
+    value = f"value{number}"
     if step.keys is None:
         known[f"get{number}"] = step.getter
-        lines.append(f" value = get{number}(item)")
-    else:
-        first, *others = step.keys
-        lines.append(f" value = look({first!r})")
-        lines += [f" value = value.get({key!r}) if value.__class__ is dict else None" for key in others]
-    if step.words is not None:
-        return lines + _word(step.name, step.words, number, known)
+        return [f" {value} = get{number}(item)"]
+    first, *others = step.keys
+    return [
+        f" {value} = look({first!r})",
+        *(f" {value} = {value}.get({key!r}) if {value}.__class__ is dict else None" for key in others),
+    ]
+
+
+def _converted(step: Step, value: str, number: int, known: dict[str, Any]) -> list[str]:
+    if step.convert is None:
+        return []
     if step.convert is converters.string:
-        lines.append(" if value.__class__ is not str and value is not None: value = string(value)")
-    elif step.convert is not None:
-        known[f"convert{number}"] = step.convert
-        lines.append(f" value = convert{number}(value)")
-    return [*lines, f" made[{step.name!r}] = value"]
+        return [f" if {value}.__class__ is not str and {value} is not None: {value} = string({value})"]
+    known[f"convert{number}"] = step.convert
+    return [f" {value} = convert{number}({value})"]
 
 
-def _word(name: str, words: Mapping[str, str], number: int, known: dict[str, Any]) -> list[str]:
-    """An enum's word; where there is none for what the product says, `unknown` and the raw text beside it."""
+def _as_word(
+    words: Mapping[str, str], value: str, word: str, number: int, known: dict[str, Any]
+) -> list[str]:
     known[f"words{number}"] = {vendor: word for vendor, word in words.items() if word != UNKNOWN}
     null = "'null'" if "null" in words else "None"
     return [
-        f" if value.__class__ is not str: value = {null} if value is None else string(value)",
-        f" word = words{number}.get(value)",
-        f" made[{name!r}] = word",
-        " if word is None and value is not None:",
-        f"  made[{name!r}] = {UNKNOWN!r}",
-        f"  made[{name + '_raw'!r}] = value",
+        f" if {value}.__class__ is not str: {value} = {null} if {value} is None else string({value})",
+        f" {word} = words{number}.get({value})",
     ]
+
+
+def _as_unknown(made: Json, name: str, raw: Any) -> Json:
+    """Answer the fields with `unknown` for one of them, and what the product said right beside it."""
+    shown: Json = {}
+    for key, value in made.items():
+        shown[key] = value
+        if key == name:
+            shown[key], shown[f"{key}_raw"] = UNKNOWN, raw
+    return shown
