@@ -147,6 +147,24 @@ def test_headers_of_an_operation(good: str, load: Any) -> None:
     assert request(search, {"site": "s"}, query="q")["headers"] == {"X-A": "a q s", "X-B": ABSENT, "X-C": "5"}
 
 
+def test_ids_and_parameters_match_their_patterns_as_a_whole(good: str, load: Any) -> None:
+    """The schema says so, and so does the request itself."""
+    text = good.replace('identity: "{id}"', 'identity: "{id}"\n        id_pattern: "[0-9]+"').replace(
+        "login: {type: string,", "login: {type: string, pattern: a|b,"
+    )
+    catalog = load(text)
+    ticket, tickets = operation(catalog, "get_ticket"), operation(catalog, "list_tickets")
+    assert ticket.schema["properties"]["id"]["pattern"] == "^(?:[0-9]+)$"
+    assert tickets.schema["properties"]["login"]["pattern"] == "^(?:a|b)$"
+    assert request(ticket, id="12")["request"] == "GET /tickets/12"
+    assert request(tickets, login="b")["query"] == {"who": "b"}
+    for id_ in ("12/title", "a", "12\n", "\u0661"):
+        with pytest.raises(InvalidArgument, match=r"^id: must match"):
+            request(ticket, id=id_)
+    with pytest.raises(InvalidArgument, match=r"^login: must match a\|b"):
+        request(tickets, login="ab")
+
+
 def test_what_may_be_sent_twice(good: str, load: Any) -> None:
     """Reads, and what HTTP calls idempotent; a POST that reads is a read."""
     text = good.replace("GET /search, query", "POST /search, kind: read, body")

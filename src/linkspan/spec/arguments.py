@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -25,7 +26,7 @@ _LEAVE_OTHERS_UNUSED: Final = (
 ROOTS: Final = ("settings", "credential", "answer", "elicit")
 """Names that are taken by what is no argument."""
 _PARAM_KEYS: Final = {
-    "items": "items", "properties": "properties", "pattern": "pattern", "format": "format",
+    "items": "items", "properties": "properties", "format": "format",
     "minimum": "minimum", "maximum": "maximum", "min_length": "minLength", "max_length": "maxLength",
     "x_mcp_header": "x-mcp-header", "default": "default",
 }  # fmt: skip
@@ -40,7 +41,8 @@ class Argument:
     required: bool | None = None
     default: Any = None
     words: Words | None = None
-    is_used: bool = False
+    form: re.Pattern[str] | None = None
+    """What the whole value matches."""
 
 
 class Arguments:
@@ -137,6 +139,9 @@ class Arguments:
         if param.default is not None and not _fits(param.default, schema):
             message = f"the default {param.default!r} does not fit the parameter"
             self.leaves.problems.add((*path, "default"), "bad_value", message)
+        form = self.leaves.pattern((*path, "pattern"), param.pattern)
+        if form is not None:
+            schema["pattern"] = f"^(?:{form.pattern})$"
         if "x-mcp-header" in schema and schema["type"] not in {"string", "integer", "boolean"}:
             message = "only text, whole numbers and booleans can be mirrored in a header"
             self.leaves.problems.add((*path, "x-mcp-header"), "bad_header", message)
@@ -145,7 +150,7 @@ class Arguments:
         schema.pop("description", None)
         if description:
             schema["description"] = description
-        return Argument(base.name, schema, param.required, param.default, base.words)
+        return Argument(base.name, schema, param.required, param.default, base.words, form)
 
     def _check_enum(self, base: Argument, words: list[Any], path: Path) -> None:
         known = base.schema.get("enum", ())
@@ -198,6 +203,8 @@ class Arguments:
             return references.identity_part(pattern, name)
         self._use(found, in_path=in_path)
         look_up = references.argument(name, ABSENT if found.default is None else found.default)
+        if found.form is not None:
+            look_up = references.checked(look_up, name, found.form)
         if found.words is None:
             return look_up
         sent = found.words.asking if self.kind == "read" else found.words.writing
@@ -238,7 +245,11 @@ class Arguments:
     def _id(self) -> Argument:
         noun = self.entity.replace("_", " ")
         description = f"Id of the {noun}, as another tool gave it."
-        return Argument("id", {"type": "string", "description": description}, True)
+        schema: Json = {"type": "string", "description": description}
+        form = self.identity.form if self.identity is not None else None
+        if form is not None:
+            schema["pattern"] = f"^(?:{form.pattern})$"
+        return Argument("id", schema, True, form=form)
 
     def _use(self, found: Argument, *, in_path: bool) -> None:
         known = self.used.get(found.name, found)
@@ -250,7 +261,7 @@ class Arguments:
                     (*self.path, "params", found.name, "required"), "missing_default", message
                 )
             required = True
-        self.used[found.name] = replace(known, required=required, is_used=True)
+        self.used[found.name] = replace(known, required=required)
 
     def _tell_undeclared(self, name: str, path: Path, offset: int, in_path: bool) -> None:
         if name in RESERVED and name != "id":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -72,6 +72,8 @@ class Identity:
     pattern: re.Pattern[str] | None
     """None when the id is one field as it is."""
     make: Callable[[Mapping[str, Any]], str | None]
+    form: re.Pattern[str] | None = None
+    """What every id matches as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +214,13 @@ def _identity(source: Source, mapped: Mapping[str, Mapped], leaves: Leaves, path
     if not names or len(set(names)) != len(names):
         leaves.problems.add(here, "bad_identity", "an identity is made of fields, each once, such as {id}")
         good = False
+    form = leaves.pattern((*path, "id_pattern"), source.id_pattern)
     if not good:
         return None
     if len(parts) == 1:
         only = names[0]
-        return Identity((only,), None, lambda shown: converters.string(shown.get(only)))
-    return _composite(parts, names)
+        return Identity((only,), None, lambda shown: converters.string(shown.get(only)), form)
+    return replace(_composite(parts, names), form=form)
 
 
 def _composite(parts: list[tuple[str | None, str, int]], names: list[str]) -> Identity:

@@ -15,6 +15,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 MODELS: Final = FilePath(__file__).parent / "models"
+CONNECTORS: Final = FilePath(__file__).parent / "connectors"
 Scalar = str | int | float | bool
 Tree = Any
 """A YAML tree whose leaf texts may be `$references`."""
@@ -153,8 +154,8 @@ class Client(Words):
 class TokenAnswer(Words):
     """Where things stand in the answer of the token endpoint, rooted at its body."""
 
-    access_token: Expression = "access_token"
-    refresh_token: Expression = "refresh_token"
+    access_token: Expression = "access_token"  # noqa: S105
+    refresh_token: Expression = "refresh_token"  # noqa: S105
     expires: Expression = "expires_in"
     unit: Literal["s", "ms", "epoch", "epoch_ms", "date"] = Field(
         "s", description="What `expires` is: seconds or milliseconds from now or since 1970, or a date."
@@ -217,14 +218,7 @@ class GitHubApp(_TokenAuth):
 
 
 Auth = Annotated[
-    BearerAuth
-    | HeaderAuth
-    | BasicAuth
-    | QueryAuth
-    | NoneAuth
-    | OAuth2
-    | ClientCredentials
-    | GitHubApp,
+    BearerAuth | HeaderAuth | BasicAuth | QueryAuth | NoneAuth | OAuth2 | ClientCredentials | GitHubApp,
     Field(discriminator="type"),
 ]
 
@@ -406,7 +400,7 @@ class Param(Words):
     default: Any = None
     items: dict[str, Any] | None = None
     properties: dict[str, Any] | None = None
-    pattern: str | None = None
+    pattern: str | None = Field(None, description="A regular expression; it must match the whole value.")
     format: str | None = None
     minimum: int | float | None = None
     maximum: int | float | None = None
@@ -519,6 +513,7 @@ class Source(Words):
     """An entity at one connector."""
 
     identity: str = Field("{id}", description="Made of fields: `{id}`, or `{owner}/{repo}#{number}`.")
+    id_pattern: str | None = Field(None, description="A regular expression that every id matches as a whole.")
     fields: dict[str, SourceField] = Field({}, json_schema_extra=_NAMES)
     operations: dict[str, Operation] = Field({}, json_schema_extra=_NAMES)
 
@@ -600,10 +595,18 @@ def model_names() -> list[str]:
     return sorted(path.stem for path in MODELS.glob("*.yaml"))
 
 
+def connector_names() -> list[str]:
+    """Answer the names of the built-in connectors."""
+    return sorted(path.stem for path in CONNECTORS.glob("*.yaml"))
+
+
 def json_schema() -> dict[str, Any]:
     """Answer the JSON Schema (2020-12) of the language, for editors."""
     schema = _tidy(File.model_json_schema(by_alias=True))
     schema["$defs"]["Entity"]["properties"]["model"]["enum"] = model_names()
+    connector = schema["$defs"]["Connector"]
+    connector["properties"]["use"]["enum"] = connector_names()
+    connector["anyOf"] = [{"required": ["use"]}, {"required": connector.pop("required")}]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tools.yaml of Linkspan",

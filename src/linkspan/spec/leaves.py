@@ -92,6 +92,17 @@ class Leaves:
             path, "bad_expression", message, offset=offset, word=error.word, words=error.words or None
         )
 
+    def pattern(self, path: Path, text: str | None) -> re.Pattern[str] | None:
+        """Compile a regular expression that whole values must match; None after telling a problem."""
+        if text is None:
+            return None
+        try:
+            return re.compile(text)
+        except (re.error, RecursionError, OverflowError) as error:
+            offset = getattr(error, "pos", None) or 0
+            self.problems.add(path, "bad_pattern", f"not a regular expression: {error}", offset=offset)
+            return None
+
     # Values: queries and bodies
 
     def value(self, path: Path, tree: Any, names: Names, *, top: bool = False) -> Value:

@@ -94,6 +94,18 @@ def setting(known: Setting) -> Lookup:
     return look_up
 
 
+def checked(look_up: Lookup, name: str, pattern: re.Pattern[str]) -> Lookup:
+    """A looked-up value that must match a pattern as a whole, whatever else has checked it."""
+
+    def look_up_checked(scope: Scope) -> Any:
+        value = look_up(scope)
+        if value is not ABSENT and pattern.fullmatch(str(value)) is None:
+            raise _refuse(name, f"must match {pattern.pattern}")
+        return value
+
+    return look_up_checked
+
+
 def found(name: str, members: tuple[str, ...]) -> Lookup:
     """Look up what an earlier step found, or a member of it."""
     member = path(members) if members else None
