@@ -167,20 +167,35 @@ def conforming(schema: dict[str, Any]) -> Converter | None:
     items = schema.get("items")
     each = conforming(items) if isinstance(items, dict) else None
     if convert is sequence and each is not None:
-        return lambda value: [made for part in sequence(value) if (made := each(part)) is not None]
+        return _parts(each)
+    return convert
+
+
+def _parts(each: Converter) -> Converter:
+    keeps_text = each is string
+
+    def convert(value: Any) -> Any:
+        made = []
+        for part in value if value.__class__ is list else sequence(value):
+            fitting = part if keeps_text and part.__class__ is str else each(part)
+            if fitting is not None:
+                made.append(fitting)
+        return made
+
     return convert
 
 
 def _members(members: dict[str, Converter]) -> Converter:
-    entries = tuple(members.items())
+    entries = tuple((name, member, member is string) for name, member in members.items())
 
     def convert(value: Any) -> Any:
         if not isinstance(value, dict):
             return None
-        made = dict(value)
-        for name, member in entries:
-            if name in made:
-                made[name] = member(made[name])
+        made = value.copy()
+        for name, member, keeps_text in entries:
+            part = made.get(name)
+            if not (keeps_text and part.__class__ is str) and (part is not None or name in made):
+                made[name] = member(part)
         return made
 
     return convert
