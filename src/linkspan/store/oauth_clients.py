@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Literal
 
 from linkspan.store import tenants
 from linkspan.store.database import Database, Row, Transaction
@@ -21,15 +22,19 @@ class RegisteredClient:
     expires: float
 
 
-async def insert(db: Database, client: RegisteredClient, *, most: int) -> bool:
-    """Store a registration; what is over goes. False when the tenant has `most` of them, or is not there."""
+async def insert(
+    db: Database, client: RegisteredClient, *, most: int
+) -> Literal["stored", "full", "no tenant"]:
+    """Store a registration, unless the tenant has `most` of them or is not there; what is over goes."""
 
-    def work(tx: Transaction) -> bool:
+    def work(tx: Transaction) -> Literal["stored", "full", "no tenant"]:
         tenant = {"tenant": client.tenant, "now": client.created}
         tx.execute("DELETE FROM oauth_clients WHERE tenant = :tenant AND expires <= :now", tenant)
         (row,) = tx.query("SELECT count(*) AS number FROM oauth_clients WHERE tenant = :tenant", tenant)
-        if row["number"] >= most or not tenants.known(tx, client.tenant):
-            return False
+        if not tenants.known(tx, client.tenant):
+            return "no tenant"
+        if row["number"] >= most:
+            return "full"
         tx.execute(
             "INSERT INTO oauth_clients (tenant, id, name, redirect_uris, created, expires)"
             " VALUES (:tenant, :id, :name, :redirect_uris, :created, :expires)",
@@ -42,7 +47,7 @@ async def insert(db: Database, client: RegisteredClient, *, most: int) -> bool:
                 "expires": client.expires,
             },
         )
-        return True
+        return "stored"
 
     return await db.transaction(work, quiet=True)
 
