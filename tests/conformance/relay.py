@@ -6,12 +6,15 @@ was sent.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
+import socket
+import socketserver
 import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
+
+from tests.servers.serving import LOOPBACK
 
 _LENGTH = re.compile(rb"^content-length:\s*(\d+)", re.IGNORECASE | re.MULTILINE)
 _CHUNKED = re.compile(rb"^transfer-encoding:.*chunked", re.IGNORECASE | re.MULTILINE)
@@ -20,81 +23,60 @@ _CHUNKED = re.compile(rb"^transfer-encoding:.*chunked", re.IGNORECASE | re.MULTI
 @contextlib.contextmanager
 def relaying(target: str, token: str) -> Iterator[str]:
     """Relay to a base URL with the token in every request; yields the relay's own base URL."""
-    relay = _Relay(target, token)
-    thread = threading.Thread(target=relay.run, daemon=True)
-    thread.start()
-    relay.started.wait(10)
-    try:
-        yield f"http://127.0.0.1:{relay.port}"
-    finally:
-        relay.stop()
-        thread.join(10)
-
-
-class _Relay:
-    def __init__(self, target: str, token: str) -> None:
-        parts = urlsplit(target)
-        self._host, self._port = parts.hostname, parts.port
-        self._line = f"Authorization: Bearer {token}\r\n".encode()
-        self.started = threading.Event()
-        self.port = 0
-
-    def run(self) -> None:
-        asyncio.run(self._serve())
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stopping.set)
-
-    async def _serve(self) -> None:
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        self._connections: set[asyncio.Task[None]] = set()
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        self.started.set()
-        await self._stopping.wait()
-        server.close()
-        open_ones = list(self._connections)
-        for connection in open_ones:
-            connection.cancel()
-        await asyncio.gather(*open_ones, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        from_server, to_server = await asyncio.open_connection(self._host, self._port)
-        answers = asyncio.create_task(_copy(from_server, writer))
+    with _Relay(target, token) as relay:
+        thread = threading.Thread(target=relay.serve_forever, args=(0.05,))
+        thread.start()
         try:
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-                while True:
-                    await self._request(reader, to_server)
-        except asyncio.CancelledError:
-            answers.cancel()
+            yield f"http://{LOOPBACK}:{relay.server_address[1]}"
         finally:
-            for one in (to_server, writer):
-                one.close()
-                with contextlib.suppress(ConnectionError):
-                    await one.wait_closed()
-            await asyncio.gather(answers, return_exceptions=True)
-            self._connections.discard(task)
+            relay.shutdown()
+            thread.join()
 
-    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        line, _, rest = head.partition(b"\r\n")
-        writer.write(line + b"\r\n" + self._line + rest)
+
+class _Relay(socketserver.ThreadingTCPServer):
+    def __init__(self, target: str, token: str) -> None:
+        super().__init__((LOOPBACK, 0), _Connection)
+        parts = urlsplit(target)
+        self.target = (parts.hostname, parts.port)
+        self.line = f"Authorization: Bearer {token}\r\n".encode()
+
+
+class _Connection(socketserver.StreamRequestHandler):
+    server: _Relay
+
+    def handle(self) -> None:
+        with socket.create_connection(self.server.target) as upstream:
+            answers = threading.Thread(target=_copy, args=(upstream, self.connection))
+            answers.start()
+            with contextlib.suppress(OSError):
+                while self._request(upstream):
+                    pass
+            with contextlib.suppress(OSError):
+                upstream.shutdown(socket.SHUT_RDWR)
+            answers.join()
+
+    def _request(self, upstream: socket.socket) -> bool:
+        """Pass one request on; answers whether there may be another."""
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = self.rfile.readline()
+            if not line:
+                return False
+            head += line
+        first, _, rest = head.partition(b"\r\n")
+        upstream.sendall(first + b"\r\n" + self.server.line + rest)
         length = _LENGTH.search(head)
         if length:
-            writer.write(await reader.readexactly(int(length.group(1))))
+            upstream.sendall(self.rfile.read(int(length.group(1))))
         elif _CHUNKED.search(head):
-            chunk = b""
-            while not chunk.endswith(b"0\r\n\r\n"):
-                chunk = await reader.readuntil(b"\r\n\r\n")
-                writer.write(chunk)
-        await writer.drain()
+            while (size := self.rfile.readline()) and int(size, 16):
+                upstream.sendall(size + self.rfile.read(int(size, 16) + 2))
+            upstream.sendall(size + self.rfile.readline())
+        return True
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while chunk := await reader.read(65_536):
-            writer.write(chunk)
-            await writer.drain()
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := source.recv(65_536):
+            target.sendall(chunk)
+        target.shutdown(socket.SHUT_WR)
