@@ -16,7 +16,7 @@ from tests.servers.roundup import Tracker, tracker
 from tests.servers.serving import serving
 
 EXAMPLE = ROOT / "examples" / "roundup" / "tools.yaml"
-PATIENCE = 4
+PATIENCE = 5
 """Seconds that a request may take at the tracker behind the proxy."""
 
 

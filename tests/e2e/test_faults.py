@@ -153,8 +153,8 @@ def test_a_call_that_codex_gives_up(
         return {"id": "1"}
 
     url = frail_office.url if door == "http" else None
-    first = call_tool(mode, "linkspan", "list_tickets", {})  # a server just started needs longer for it
-    call("get_ticket", hold, url=url, after=first, tool_timeout_sec=1)
+    first = call_tool(mode, "linkspan", "list_tickets", {}) * 3  # a server just started needs longer
+    call("get_ticket", hold, url=url, after=first, tool_timeout_sec=2)
     assert proxy.aborted.wait(5)
     assert proxy.held_for is not None
     assert proxy.held_for < PATIENCE - 0.5

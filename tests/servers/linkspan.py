@@ -107,7 +107,7 @@ class Linkspan:
                 return httpx2.get(f"{url}/readyz").is_success
             return False
 
-        command: list[str | Path] = [PROGRAM, "serve", "--port", str(port)]
+        command = [PROGRAM, "serve", "--port", str(port)]
         with running(command, log=log, env=self.environment, ready=ready):
             yield url
 

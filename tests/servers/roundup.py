@@ -107,7 +107,7 @@ def tracker(home: Path, *, api_calls_per_hour: int = 0) -> Iterator[Tracker]:
     _administer(home, "initialise", ADMIN_PASSWORD)
     # The server will not be root by accident, only by name; the checkout may be where nobody else can read.
     user = ["-u", "root"] if os.getuid() == 0 else []
-    command: list[str | Path] = [server, "-p", str(port), "-n", LOOPBACK, *user, f"{NAME}={home}"]
+    command = [server, "-p", str(port), "-n", LOOPBACK, *user, f"{NAME}={home}"]
     environment = {**os.environ, "SENDMAILDEBUG": str(home / "mail")}
     headers = {"X-Requested-With": "tests", "Origin": f"http://{LOOPBACK}:{port}", "Referer": url}
     with (

@@ -37,7 +37,7 @@ def serving(app: Any) -> Iterator[str]:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str | Path],
+    command: Sequence[object],
     *,
     log: Path,
     ready: Callable[[], bool] | None = None,
