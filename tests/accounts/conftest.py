@@ -16,12 +16,12 @@ from linkspan.accounts.tenants import Tenants
 from linkspan.accounts.tokens import Tokens
 from linkspan.errors import Forbidden, LinkspanError, NeedsReauth
 from linkspan.spec.catalog import Connector
-from linkspan.store.migrations import migrate
-from linkspan.store.sqlite import SqliteDatabase, open_sqlite
+from linkspan.store.database import Database
 from linkspan.vault.credential import Credential
 from linkspan.vault.keys import Key, Keys
 from linkspan.vault.redact import Redactor
 from linkspan.vault.seal import Vault
+from tests.store.engines import Engine
 
 ACME, BOLT = Tenant("acme"), Tenant("bolt")
 BO = Principal(ACME, "person", "bo")
@@ -111,16 +111,15 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the database is."""
-    return tmp_path / "home" / "linkspan.sqlite"
+def home(tmp_path: Path) -> Path:
+    """Where the key file is."""
+    return tmp_path / "home"
 
 
 @pytest.fixture
-async def db(path: Path) -> AsyncIterator[SqliteDatabase]:
-    """A database with two tenants."""
-    database = open_sqlite(path)
-    await migrate(database)
+async def db(engine: Engine) -> AsyncIterator[Database]:
+    """A database with two tenants, on each engine."""
+    database = await engine.migrated()
     tenants = Tenants(database, clock=Clock())
     for name in (ACME, BOLT):
         await tenants.add(name)
@@ -129,9 +128,9 @@ async def db(path: Path) -> AsyncIterator[SqliteDatabase]:
 
 
 @pytest.fixture
-async def other_db(db: SqliteDatabase, path: Path) -> AsyncIterator[SqliteDatabase]:
+async def other_db(db: Database, engine: Engine) -> AsyncIterator[Database]:
     """The same database as another process has it."""
-    database = open_sqlite(path)
+    database = engine.open()
     yield database
     await database.aclose()
 
@@ -155,25 +154,25 @@ def redactor() -> Redactor:
 
 
 @pytest.fixture
-def accounts(db: SqliteDatabase, vault: Vault, clock: Clock, redactor: Redactor) -> Accounts:
+def accounts(db: Database, vault: Vault, clock: Clock, redactor: Redactor) -> Accounts:
     """The accounts of this process."""
     return Accounts(db, vault, clock=clock, random=os.urandom, redactor=redactor)
 
 
 @pytest.fixture
-def other_accounts(other_db: SqliteDatabase, vault: Vault, clock: Clock) -> Accounts:
+def other_accounts(other_db: Database, vault: Vault, clock: Clock) -> Accounts:
     """The accounts as another process has them."""
     return Accounts(other_db, vault, clock=clock, random=os.urandom)
 
 
 @pytest.fixture
-def tokens(db: SqliteDatabase, clock: Clock) -> Tokens:
+def tokens(db: Database, clock: Clock) -> Tokens:
     """The tokens of this process."""
     return Tokens(db, clock=clock, random=os.urandom)
 
 
 @pytest.fixture
-def other_tokens(other_db: SqliteDatabase, clock: Clock) -> Tokens:
+def other_tokens(other_db: Database, clock: Clock) -> Tokens:
     """The tokens as another process has them."""
     return Tokens(other_db, clock=clock, random=os.urandom)
 

@@ -23,11 +23,12 @@ from linkspan.errors import (
 )
 from linkspan.spec.catalog import Connector
 from linkspan.store.accounts import Account
-from linkspan.store.sqlite import SqliteDatabase
+from linkspan.store.database import Database
 from linkspan.vault.credential import Credential
 from linkspan.vault.redact import Redactor
 from linkspan.vault.seal import SealBroken
 from tests.accounts.conftest import ACME, BO, BOLT, CI, EVE, TOOLS, Clock, Product, load
+from tests.store.engines import Engine, on_sqlite
 
 SITE = {"site": "acme"}
 
@@ -70,14 +71,14 @@ async def test_linking_says_whose_it_is(
 
 
 async def test_no_secret_is_stored_in_the_clear(
-    accounts: Accounts, desk: Connector, db: SqliteDatabase, path: Path
+    accounts: Accounts, desk: Connector, db: Database, engine: Engine
 ) -> None:
-    """In no file of the home, and in no repr of what is handed around."""
+    """In nothing that the database keeps, and in no repr of what is handed around."""
     linked = await link(accounts, desk, key="canary-canary")
     credential = await accounts.credential(BO, desk)
     await db.execute("DELETE FROM meta")
-    for file in path.parent.iterdir():
-        assert b"canary-canary" not in file.read_bytes()
+    assert linked.id.encode() in await engine.stored(db)
+    assert b"canary-canary" not in await engine.stored(db)
     assert "canary" not in f"{linked!r} {credential!r} {vars(accounts)!r}"
 
 
@@ -287,24 +288,24 @@ async def test_a_way_that_is_gone_needs_a_new_link(
     [
         "UPDATE accounts SET sealed = (SELECT sealed FROM accounts WHERE tenant = 'bolt')",
         "UPDATE accounts SET id = 'acc_other'",
-        "UPDATE accounts SET sealed = x'0102'",
+        "UPDATE accounts SET sealed = :damaged",
         "UPDATE accounts SET tenant = CASE tenant WHEN 'acme' THEN 'bolt' ELSE 'acme' END",
     ],
     ids=["from another tenant", "to another account", "damaged", "rows swapped"],
 )
 async def test_a_sealed_value_that_was_moved_does_not_open(
-    accounts: Accounts, desk: Connector, db: SqliteDatabase, tampering: str
+    accounts: Accounts, desk: Connector, db: Database, tampering: str
 ) -> None:
     """Who can write the database can still not make a credential of one serve another."""
     await link(accounts, desk)
     await accounts.link(BOLT, desk, settings=SITE, secrets={"token": "bolts-key"})
-    await db.execute(tampering)
+    await db.execute(tampering, {"damaged": b"\1\2"})
     with pytest.raises(SealBroken):
         await accounts.credential(BO, desk)
 
 
 async def test_origins_stand_in_the_seal(
-    accounts: Accounts, desk: Connector, db: SqliteDatabase, tmp_path: Path
+    accounts: Accounts, desk: Connector, db: Database, tmp_path: Path
 ) -> None:
     """Who can write both the database and the file can still not send a credential elsewhere."""
     await link(accounts, desk)
@@ -314,7 +315,7 @@ async def test_origins_stand_in_the_seal(
         await accounts.credential(BO, evil)
 
 
-async def test_changed_settings_lead_nowhere(accounts: Accounts, desk: Connector, db: SqliteDatabase) -> None:
+async def test_changed_settings_lead_nowhere(accounts: Accounts, desk: Connector, db: Database) -> None:
     """A setting that was edited in the database moves the origin, so nothing is opened."""
     await link(accounts, desk)
     await db.execute("""UPDATE accounts SET settings = '{"site": "evil"}'""")
@@ -352,7 +353,7 @@ async def test_a_refusal_of_an_old_key_does_not_mark_the_new_one(
 
 
 async def test_a_forbidden_is_noted_and_changes_no_state(
-    accounts: Accounts, desk: Connector, db: SqliteDatabase
+    accounts: Accounts, desk: Connector, db: Database
 ) -> None:
     """One line of bounded length, and no cache is thrown away."""
     linked = await link(accounts, desk)
@@ -472,13 +473,12 @@ async def test_opened_secrets_are_masked_in_logs(
     assert "canary" not in redactor.mask("canary-canary")
 
 
-async def test_an_open_account_is_not_opened_again(
-    accounts: Accounts, desk: Connector, db: SqliteDatabase
-) -> None:
+@on_sqlite
+async def test_an_open_account_is_not_opened_again(accounts: Accounts, desk: Connector, db: Database) -> None:
     """While nothing changed each call has the same credential, and neither database nor vault is asked."""
     await link(accounts, desk)
     first = await accounts.credential(BO, desk)
-    await db.execute("UPDATE accounts SET sealed = x'00'", quiet=True)
+    await db.execute("UPDATE accounts SET sealed = :damaged", {"damaged": b"\0"}, quiet=True)
     assert await accounts.credential(BO, desk) is first
     await db.execute("UPDATE accounts SET updated = 0")
     with pytest.raises(SealBroken):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,22 +13,21 @@ from linkspan.accounts.tenants import LOCAL, TenantInfo, Tenants, tenant_name
 from linkspan.accounts.tokens import Tokens
 from linkspan.errors import ConfigurationError, Conflict, InvalidArgument, NotFound
 from linkspan.spec.catalog import Connector
-from linkspan.store.migrations import migrate
-from linkspan.store.sqlite import SqliteDatabase, open_sqlite
+from linkspan.store.database import Database
 from tests.accounts.conftest import ACME, BOLT, Clock
+from tests.store.engines import Engine
 
 
 @pytest.fixture
-def tenants(db: SqliteDatabase, clock: Clock) -> Tenants:
+def tenants(db: Database, clock: Clock) -> Tenants:
     """The tenants of a database that has two."""
     return Tenants(db, clock=clock)
 
 
 @pytest.fixture
-async def none_yet(tmp_path: Path, clock: Clock) -> AsyncIterator[Tenants]:
+async def none_yet(engine: Engine, clock: Clock) -> AsyncIterator[Tenants]:
     """The tenants of a new database."""
-    database = open_sqlite(tmp_path / "new" / "linkspan.sqlite")
-    await migrate(database)
+    database = await engine.migrated()
     yield Tenants(database, clock=clock)
     await database.aclose()
 

@@ -253,6 +253,9 @@ class _PostgresTransaction:
         return self._run(sql, parameters).rowcount
 
     def execute_many(self, sql: str, rows: Sequence[Parameters]) -> None:
+        if len(rows) == 1:
+            self._run(sql, rows[0])
+            return
         with self._connection.cursor() as cursor:
             cursor.executemany(self._translate(sql), [_values(row) for row in rows])
 
