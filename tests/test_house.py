@@ -21,7 +21,7 @@ SOURCE: Final = ROOT / "src" / "linkspan"
 LONGEST_MODULE: Final = 450
 """About 400 lines is what we aim at."""
 MAY_BE_LONGER: Final = {
-    "linkspan.spec.catalog": "What a tools.yaml becomes, one data class after another: it is read as a whole.",
+    "linkspan.spec.catalog": "What tools.yaml becomes, one class after another: it is read as a whole.",
     "linkspan.spec.language": "The vocabulary of tools.yaml, one class after another: it is read as a whole.",
 }
 
@@ -134,12 +134,11 @@ REVEAL_A_SECRET: Final = {
     "linkspan.accounts.accounts": "What was linked is sealed, and told to the redactor.",
     "linkspan.accounts.linking": "What is about to be sealed is checked for shape.",
     "linkspan.cli.tokens": "A new token of ours is shown, once.",
-    "linkspan.web.oauth.authorize": "A new authorization code goes back to the client that asked, once.",
-    "linkspan.web.oauth.browser": "The cookie of a sign-in is given to the browser.",
+    "linkspan.web.oauth": "What was issued (codes, tokens, cookies) goes back to who asked for it, once.",
     "linkspan.demo": "The demo prints the tokens that it made for its sample tenants.",
     "linkspan.accounts.oauth": "Codes and refresh tokens are sent to the token endpoint.",
 }
-"""Which modules may take the value out of a Secret, and why."""
+"""Which modules, and packages with all in them, may take the value out of a Secret, and why."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +242,7 @@ def test_only_what_sends_or_seals_a_secret_reveals_it() -> None:
         f"{module.path.relative_to(ROOT)}:{line}: {target}.reveal"
         for module in modules()
         for target, line in module.calls("reveal")
-        if module.name not in REVEAL_A_SECRET
+        if not {module.name, module.name.rpartition(".")[0]} & set(REVEAL_A_SECRET)
     ]
     assert not wrong, "\n".join(wrong)
 
