@@ -95,9 +95,9 @@ class Body:
 class RequestPlan:
     """One HTTP request, ready but for its arguments.
 
-    `path` is relative to the connector's base URL, or to `base`, and starts with `/`. Query values that are lists are sent
-    as repeated parameters; booleans as `true`/`false`. `if_match` reads `path` with GET first and sends its
-    ETag as If-Match (RFC 9110 §13.1.1).
+    `path` is relative to the connector's base URL, or to `base`, and starts with `/`. Query values that are
+    lists are sent as repeated parameters; booleans as `true`/`false`. `if_match` reads `path` with GET first
+    and sends its ETag as If-Match (RFC 9110 §13.1.1).
     """
 
     method: str

@@ -9,6 +9,7 @@ from typing import Final
 
 from linkspan.errors import Problem
 from linkspan.spec import language
+from linkspan.spec.builtins import bring_in
 from linkspan.spec.catalog import Catalog, Connector, Entity, Tool
 from linkspan.spec.connector import compile_connector
 from linkspan.spec.content import compile_prompt, compile_resource
@@ -30,6 +31,7 @@ def compile_catalog(
 ) -> tuple[Catalog | None, list[Problem]]:
     """Compile one read tools.yaml: the catalog, None if there is a mistake, and every mistake."""
     problems = Problems(root)
+    bring_in(root, problems)
     leaves = Leaves(problems, environ)
     form = validate(language.File, root, problems)
     if form is None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from linkspan.spec import language, references
+from linkspan.spec.auth import check_header_name, compile_auth
 from linkspan.spec.base_urls import compile_base_url
 from linkspan.spec.catalog import (
-    AuthMethod,
     Connector,
     FailureRule,
     Paging,
@@ -19,31 +20,15 @@ from linkspan.spec.catalog import (
     Value,
     Verify,
 )
+from linkspan.spec.durations import seconds as seconds  # noqa: PLC0414 - operations has it from here
 from linkspan.spec.expressions import ANSWER
+from linkspan.spec.grants import Connected
 from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.references import Lookup
 from linkspan.spec.yaml import Path
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _REQUEST = re.compile(r"([A-Za-z]+) +(\S.*)\Z")
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
-_OURS = {"host", "content-length", "transfer-encoding", "connection", "authorization", "cookie"}
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SECRETS: Final[Mapping[str, tuple[str, ...]]] = {
-    "bearer": ("token",),
-    "header": ("key",),
-    "query": ("key",),
-    "basic": ("username", "password"),
-    "none": (),
-}
-
-
-def seconds(duration: str) -> float:
-    """Answer the seconds of `30s`, `5m`, `2h`, `7d`."""
-    unit = duration.lstrip("0123456789.")
-    return float(duration[: -len(unit)]) * _UNITS[unit]
-
-
 USERNAME: Final = "credential.username"
 
 
@@ -75,8 +60,9 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
     if not re.match(r"[a-z][a-z0-9_-]{0,62}\Z", name):
         message = f"the connector {name!r} must be lower case letters, digits, _ and -"
         leaves.problems.add(path, "bad_name", message, key=True)
+    found = set(form.connected.settings) if form.connected else set()
     settings = {
-        key: _setting(key, setting, leaves, (*path, "settings", key))
+        key: _setting(key, setting, leaves, (*path, "settings", key), is_found=key in found)
         for key, setting in form.settings.items()
     }
     has_username = any(way.type == "basic" for way in form.auth)
@@ -88,12 +74,13 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
         title=leaves.text((*path, "title"), form.title) or name.replace("_", " ").title(),
         base_url=compile_base_url((*path, "base_url"), form.base_url, settings, leaves),
         settings=settings,
-        auth=_auth(form, leaves, path),
+        auth=compile_auth(form, settings, leaves, path),
         headers=headers(form.headers, names, leaves, (*path, "headers")),
         query=tuple(
             (key, leaves.value((*path, "query", key), tree, names)) for key, tree in form.query.items()
         ),
         verify=_verify(form.verify, names, leaves, (*path, "verify")) if form.verify else None,
+        connected=_connected(form, settings, has_username, leaves, path) if form.connected else None,
         paging=compile_paging(form.pagination, leaves, (*path, "pagination")),
         rate=RateRule(
             when=leaves.predicate((*path, "rate_limit", "when"), rate.when),
@@ -109,18 +96,11 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
     )
 
 
-def _setting(name: str, form: language.Setting, leaves: Leaves, path: Path) -> Setting:
+def _setting(name: str, form: language.Setting, leaves: Leaves, path: Path, *, is_found: bool) -> Setting:
     if not NAME.match(name):
         message = f"the setting {name!r} must be lower case letters, digits and _"
         leaves.problems.add(path, "bad_name", message, key=True)
-    pattern: re.Pattern[str] | None = None
-    if form.pattern is not None:
-        try:
-            pattern = re.compile(form.pattern)
-        except (re.error, RecursionError, OverflowError) as error:
-            offset = getattr(error, "pos", None) or 0
-            message = f"not a regular expression: {error}"
-            leaves.problems.add((*path, "pattern"), "bad_pattern", message, offset=offset)
+    pattern = leaves.pattern((*path, "pattern"), form.pattern)
     default = leaves.text((*path, "default"), form.default) if form.default is not None else None
     if default is not None and pattern is not None and not pattern.fullmatch(default):
         leaves.problems.add((*path, "default"), "bad_value", "the default does not match the pattern")
@@ -132,50 +112,17 @@ def _setting(name: str, form: language.Setting, leaves: Leaves, path: Path) -> S
         pattern=pattern,
         required=form.required and default is None,
         default=default,
+        is_found=is_found,
     )
-
-
-def _auth(form: language.Connector, leaves: Leaves, path: Path) -> tuple[AuthMethod, ...]:
-    methods: list[AuthMethod] = []
-    for index, way in enumerate(form.auth):
-        here = (*path, "auth", index)
-        if any(known.type == way.type for known in methods):
-            leaves.problems.add((*here, "type"), "duplicate_auth", f"{way.type} stands here twice")
-        name: str | None = getattr(way, "name", None)
-        if way.type == "header" and name is not None:
-            _check_header_name((*here, "name"), name, leaves, credential=True)
-        prefix = getattr(way, "prefix", "")
-        if not prefix.isprintable() or not prefix.isascii():
-            leaves.problems.add((*here, "prefix"), "bad_header", "a header holds printable ASCII only")
-        methods.append(
-            AuthMethod(
-                type=way.type,
-                per=way.per,
-                title=leaves.text((*here, "title"), way.title),
-                help_url=leaves.text((*here, "help_url"), way.help_url) if way.help_url else None,
-                name=name,
-                prefix=prefix,
-                fields=_SECRETS[way.type],
-            )
-        )
-    return tuple(methods)
 
 
 def headers(form: Mapping[str, Any], names: Any, leaves: Leaves, path: Path) -> tuple[tuple[str, Value], ...]:
     """Compile headers: names checked, values as templates."""
     found = []
     for key, value in form.items():
-        _check_header_name((*path, key), key, leaves)
+        check_header_name((*path, key), key, leaves)
         found.append((key, leaves.header((*path, key), value, names)))
     return tuple(found)
-
-
-def _check_header_name(path: Path, name: str, leaves: Leaves, *, credential: bool = False) -> None:
-    at_key = not credential
-    if not _HEADER_NAME.match(name):
-        leaves.problems.add(path, "bad_header", f"{name!r} is not a header's name", key=at_key)
-    elif name.lower() in _OURS and not (credential and name.lower() == "authorization"):
-        leaves.problems.add(path, "bad_header", f"{name} is not yours to set; see auth", key=at_key)
 
 
 def parse_request(text: str, leaves: Leaves, path: Path) -> tuple[str, str, int] | None:
@@ -215,6 +162,16 @@ def _path_fault(url: str) -> tuple[str, int] | None:
 
 
 def _verify(form: language.Verify, names: AccountNames, leaves: Leaves, path: Path) -> Verify | None:
+    plan = _question(form, names, leaves, path)
+    if plan is None:
+        return None
+    return Verify(plan, leaves.getter((*path, "id"), form.id), leaves.getter((*path, "label"), form.label))
+
+
+def _question(
+    form: language.Verify | language.Connected, names: AccountNames, leaves: Leaves, path: Path
+) -> RequestPlan | None:
+    """Compile a request that only asks; None after a problem."""
     at = (*path, "request") if leaves.problems.root.find((*path, "request"))[1] > len(path) else path
     parsed = parse_request(form.request, leaves, at)
     if parsed is None:
@@ -222,7 +179,7 @@ def _verify(form: language.Verify, names: AccountNames, leaves: Leaves, path: Pa
     method, url, start = parsed
     if method not in {"GET", "HEAD", "POST"}:
         leaves.problems.add(at, "bad_request", f"a check of a credential changes nothing: not {method}")
-    plan = RequestPlan(
+    return RequestPlan(
         method=method,
         path=leaves.path_template(at, url, names, start=start),
         query=tuple(
@@ -231,7 +188,41 @@ def _verify(form: language.Verify, names: AccountNames, leaves: Leaves, path: Pa
         headers=headers(form.headers, names, leaves, (*path, "headers")),
         repeatable=True,
     )
-    return Verify(plan, leaves.getter((*path, "id"), form.id), leaves.getter((*path, "label"), form.label))
+
+
+def _connected(
+    form: language.Connector,
+    settings: Mapping[str, Setting],
+    has_username: bool,
+    leaves: Leaves,
+    path: Path,
+) -> Connected | None:
+    """Compile the look-up after linking. What it finds is not there yet while it asks."""
+    asks = form.connected
+    assert asks is not None  # noqa: S101
+    here = (*path, "connected")
+    for name in asks.settings:
+        if name not in settings:
+            message = f"the connector has no setting {name!r}"
+            leaves.problems.add(
+                (*here, "settings", name), "unknown_setting", message, words=settings, word=name, key=True
+            )
+    asked = {name: setting for name, setting in settings.items() if not setting.is_found}
+    base = None
+    if asks.base_url is not None:
+        base = compile_base_url((*here, "base_url"), asks.base_url, asked, leaves)
+    elif missing := [name for name in asks.settings if f"{{settings.{name}}}" in form.base_url]:
+        message = f"base_url needs {missing[0]}, which is only found by this; give it a base_url of its own"
+        leaves.problems.add(here, "bad_base_url", message, key=True)
+    names = AccountNames(asked, has_username=has_username, leaves=leaves)
+    plan = _question(asks, names, leaves, here)
+    choose = leaves.getter((*here, "choose"), asks.choose)
+    getters = [(name, leaves.getter((*here, "settings", name), text)) for name, text in asks.settings.items()]
+    found = tuple((name, getter) for name, getter in getters if getter is not None)
+    if plan is None or choose is None:
+        return None
+    label = leaves.getter((*here, "label"), asks.label)
+    return Connected(replace(plan, base=base), choose, found, label)
 
 
 def compile_paging(form: Any, leaves: Leaves, path: Path) -> Paging:

@@ -56,6 +56,7 @@ CODES: Final[Mapping[str, str]] = {
     "unknown_field": "The entity has no such field.",
     "unknown_key": "There is no such word at this place.",
     "unknown_model": "There is no such built-in model.",
+    "unknown_setting": "The connector has no such setting.",
     "unreadable": "The file cannot be read.",
     "unused_parameter": "A parameter that is used nowhere.",
     "weak_instructions": "The first 250 characters of the instructions name no tool and say nothing to do.",
