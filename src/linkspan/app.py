@@ -10,6 +10,12 @@ from pathlib import Path
 
 from linkspan import spec
 from linkspan.accounts.accounts import Accounts
+from linkspan.accounts.client_documents import ClientDocuments
+from linkspan.accounts.clients import Clients
+from linkspan.accounts.grants import Grants
+from linkspan.accounts.openid import OpenIdProvider
+from linkspan.accounts.people import People
+from linkspan.accounts.sessions import Sessions
 from linkspan.accounts.tenants import Tenants
 from linkspan.accounts.tokens import Tokens
 from linkspan.accounts.unlock import unlock
@@ -47,6 +53,12 @@ class App:
     verifier: Verifier
     gateway: Gateway
     vault: Vault
+    people: People
+    sessions: Sessions
+    clients: Clients
+    grants: Grants
+    provider: OpenIdProvider | None
+    """Who says who somebody is, where that is not done by invitation."""
 
     @property
     def catalog(self) -> Catalog:
@@ -103,7 +115,8 @@ async def build(
         await database.aclose()
         raise
     audit = AuditWriter(database)
-    client = Client(transport or AiohttpTransport(EgressGuard(settings.egress)), clock=clock)
+    wire = transport or AiohttpTransport(EgressGuard(settings.egress))
+    client = Client(wire, clock=clock)
     accounts = Accounts(database, vault, clock=clock, random=random, redactor=redactor)
     gateway = Gateway(
         catalog or NO_CATALOG,
@@ -114,6 +127,7 @@ async def build(
         trails=Trails(audit),
         clock=clock,
     )
+    sign_in = settings.sign_in
     return App(
         settings=settings,
         database=database,
@@ -125,4 +139,21 @@ async def build(
         verifier=Verifier(client),
         gateway=gateway,
         vault=vault,
+        people=People(database, clock=clock, random=random),
+        sessions=Sessions(database, clock=clock, random=random),
+        clients=Clients(
+            database,
+            ClientDocuments(wire, clock=clock, hosts=sign_in.client_hosts),
+            clock=clock,
+            random=random,
+            registration=sign_in.dynamic_registration,
+        ),
+        grants=Grants(
+            database,
+            clock=clock,
+            random=random,
+            catalog=lambda: gateway.catalog,
+            access_lifetime=sign_in.access_lifetime,
+        ),
+        provider=OpenIdProvider(sign_in.provider, wire, clock=clock) if sign_in.provider else None,
     )

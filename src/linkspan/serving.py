@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -18,11 +19,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.app import App, build, config_path, load_catalog
 from linkspan.errors import ConfigurationError, LinkspanError, NotFound
+from linkspan.mcp_server.access import Access, peer
+from linkspan.mcp_server.headers import collect
 from linkspan.mcp_server.http import McpEndpoint
 from linkspan.mcp_server.hub import Hub
 from linkspan.mcp_server.methods import Methods
@@ -32,6 +35,9 @@ from linkspan.spec.catalog import Catalog
 from linkspan.vault.redact import Redactor
 from linkspan.web.asgi import Front
 from linkspan.web.health import health_routes
+from linkspan.web.oauth.place import Visit, issuer_of, may_sign_in, network_of
+from linkspan.web.oauth.routes import Parts, oauth_routes
+from linkspan.web.pages import static_files
 
 log = logging.getLogger("linkspan")
 GRACE = 30
@@ -53,15 +59,42 @@ class Serving:
             written=self.hub.updated,
             sealer=app.vault,
         )
-        self.endpoint = McpEndpoint(self.methods, self._authenticate, app.settings, hub=self.hub)
+        self.endpoint = McpEndpoint(
+            self.methods,
+            self._authenticate,
+            app.settings,
+            hub=self.hub,
+            authorization_servers=authorization_servers,
+        )
         rest = Starlette(
-            routes=[*health_routes(self.readiness), *routes],
+            routes=[*health_routes(self.readiness), *oauth_routes(self._sign_in()), static_files(), *routes],
             exception_handlers={HTTPException: _told, Exception: _fault},
         )
         self.asgi: ASGIApp = Front(self.endpoint, self.endpoint.metadata, rest)
 
     async def _authenticate(self, token: str, tenant: str) -> Principal:
         return await self.app.tokens.authenticate(token, Tenant(tenant))
+
+    def _sign_in(self) -> Parts:
+        app, access = self.app, Access(self.app.settings)
+
+        def see(scope: Scope) -> Visit:
+            headers = collect(scope["headers"])
+            address = access.client_address(scope, headers)
+            return Visit(
+                access.refusal(headers, peer(scope)), access.base_url(scope, headers), network_of(address)
+            )
+
+        return Parts(
+            clients=app.clients,
+            grants=app.grants,
+            sessions=app.sessions,
+            provider=app.provider,
+            catalog=lambda: app.catalog,
+            clock=time.time,
+            random=os.urandom,
+            see=see,
+        )
 
     def replace_catalog(self, catalog: Catalog) -> None:
         """Serve another catalog, and tell those who listen."""
@@ -76,6 +109,11 @@ class Serving:
             return {"ready": False, "why": error.message}
         bad = self.reloader is not None and self.reloader.error is not None
         return {"ready": True, "tools_yaml": "last edit has mistakes, see the log" if bad else "good"}
+
+
+def authorization_servers(base: str, tenant: str) -> list[str]:
+    """Answer who gives tokens for a tenant: we do, where nobody on the way can read them."""
+    return [issuer_of(base, tenant)] if may_sign_in(base) else []
 
 
 async def _told(_request: Request, error: Exception) -> Response:

@@ -64,11 +64,22 @@ class Access:
             return self._public
         scheme = scope.get("scheme", "http")
         host = headers.text(b"host") or ""
-        if self._proxies and self._trusted(_peer(scope)):
+        if self._proxies and self._trusted(peer(scope)):
             proto = (headers.text(b"x-forwarded-proto") or "").split(",")[0].strip().lower()
             scheme = proto if proto in ("http", "https") else scheme
             host = (headers.text(b"x-forwarded-host") or "").split(",")[0].strip() or host
         return f"{scheme}://{host}"
+
+    def client_address(self, scope: Any, headers: Headers) -> str | None:
+        """Answer where a request comes from: the last address that no proxy of ours has, as they say."""
+        address = peer(scope)
+        if self._proxies and self._trusted(address):
+            for hop in reversed((headers.text(b"x-forwarded-for") or "").split(",")):
+                if hop.strip():
+                    address = hop.strip()
+                if not self._trusted(address):
+                    break
+        return address
 
     def _judge(self, host: bytes | None, origin: bytes | None) -> int:
         if host is None or not _is_known(host.strip(b" \t").decode("latin-1").lower(), self._hosts):
@@ -89,7 +100,8 @@ class Access:
         return any(address.version == network.version and address in network for network in self._proxies)
 
 
-def _peer(scope: Any) -> str | None:
+def peer(scope: Any) -> str | None:
+    """Answer the address at the other end of the connection."""
     client = scope.get("client")
     return client[0] if client else None
 

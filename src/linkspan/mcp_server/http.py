@@ -121,6 +121,10 @@ class McpEndpoint:
         except LinkspanError as error:
             await refuse(send, error.status, error.code, error.for_model())
             return
+        audience = principal.audience if principal is not None else None
+        if audience is not None and audience != self._resource(scope, headers, tenant):
+            # What a program got by signing in is good for the one URL that it was asked for (RFC 8707).
+            principal = None
         if principal is None:
             await self._unauthenticated(scope, headers, tenant, send, sent=token is not None)
             return
@@ -367,8 +371,9 @@ class McpEndpoint:
                 "bearer_methods_supported": ["header"],
                 "resource_name": catalog.title or catalog.name,
             }
-            if self._authorization_servers is not None:
-                document["authorization_servers"] = self._authorization_servers(base, found.group(1))
+            servers = self._authorization_servers(base, found.group(1)) if self._authorization_servers else []
+            if servers:
+                document["authorization_servers"] = servers
             await reply(send, 200, encode(document))
 
 

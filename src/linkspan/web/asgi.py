@@ -19,7 +19,7 @@ class Front:
         """Answer one connection."""
         if scope["type"] == "http":
             path: str = scope["path"]
-            if path.startswith("/t/"):
+            if path.startswith("/t/") and path.endswith("/mcp"):
                 await self._mcp(scope, receive, send)
                 return
             if path.startswith(METADATA):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -33,9 +34,19 @@ def _environment() -> Environment:
     )
 
 
-def page(template: str, values: Mapping[str, Any]) -> HTMLResponse:
-    """Answer a page: no script, no style but ours, nothing from elsewhere, not in anybody's frame."""
-    return HTMLResponse(_environment().get_template(template).render(**values), headers=HEADERS)
+def page(
+    template: str,
+    values: Mapping[str, Any],
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> HTMLResponse:
+    """Answer a page: no script, no style but ours, nothing from elsewhere, not in anybody's frame.
+
+    `headers` are for a page that needs other ones than these.
+    """
+    text = _environment().get_template(template).render(**values)
+    return HTMLResponse(text, status, headers={**HEADERS, **headers})
 
 
 def static_files() -> Mount:
