@@ -158,7 +158,9 @@ def test_what_is_found_is_not_asked(load: Any, good: str) -> None:
 @pytest.mark.parametrize("name", connector_names())
 def test_built_in_connectors_are_good(load: Any, good: str, name: str) -> None:
     """With nothing but their name, when the environment has what they ask of it."""
-    connector = load(good.replace("  desk:\n", f"  {name}: {{use: {name}}}\n  desk:\n")).connectors[name]
+    connector = load(good.replace("connectors:\n", f"connectors:\n  {name}: {{use: {name}}}\n")).connectors[
+        name
+    ]
     assert connector.title
     assert connector.verify is not None
 
@@ -168,11 +170,11 @@ def test_a_built_in_connector_is_overridden_key_by_key(load: Any, check: Any, go
     own = (
         "  openai: {use: openai, title: Ours, settings: {project: {default: proj_1}}, auth: [{type: none}]}\n"
     )
-    connector = load(good.replace("  desk:\n", f"{own}  desk:\n")).connectors["openai"]
+    connector = load(good.replace("connectors:\n", f"connectors:\n{own}")).connectors["openai"]
     assert connector.title == "Ours"
     assert connector.settings["project"].default == "proj_1"
     assert connector.settings["project"].pattern is not None
     assert "organization" in connector.settings
     assert [way.type for way in connector.auth] == ["none"]
-    wrong = good.replace("  desk:\n", "  openai: {use: openai, settings: {project: {default: 1}}}\n  desk:\n")
-    assert [line.split(": ")[:2] for line in check(wrong)] == [["6:59", "wrong_type"]]
+    wrong = good.replace("connectors:\n", f"connectors:\n{own.replace('proj_1', '1')}")
+    assert [line.split(": ")[:2] for line in check(wrong)] == [["6:68", "wrong_type"]]
