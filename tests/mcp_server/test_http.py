@@ -227,7 +227,7 @@ async def test_an_answer_to_us_is_acknowledged_in_the_legacy_era_only(http: Http
 # What is answered -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("id_", [0, 7, -1, 2**53, "seven", "", 'quote"d', "ünï"])
+@pytest.mark.parametrize("id_", [0, 7, -1, 2**53, 10**4000, "seven", "", 'quote"d', "ünï"])
 async def test_the_answer_carries_the_id_of_the_request(http: Http, id_: Any) -> None:
     """As it came, number or text."""
     assert (await http.legacy("ping", id_=id_)) == {"jsonrpc": "2.0", "id": id_, "result": {}}

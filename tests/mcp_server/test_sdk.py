@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -20,7 +21,16 @@ from linkspan.mcp_server.hub import Hub
 from linkspan.mcp_server.methods import Methods
 from linkspan.mcp_server.sdk import make_server
 from linkspan.settings import Settings
-from tests.mcp_server.conftest import Http, authenticate, connect, modern_headers, modern_message, principal
+from tests.mcp_server.conftest import (
+    FakeGateway,
+    Http,
+    authenticate,
+    connect,
+    hanging_catalog,
+    modern_headers,
+    modern_message,
+    principal,
+)
 from tests.servers.serving import serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:resources/:mcp.shared.exceptions.MCPDeprecationWarning")
@@ -223,3 +233,19 @@ async def test_what_is_no_message_gets_the_sdks_status(
     """400, whatever it was meant to be."""
     ours, theirs = [await one.post(body, mcp_protocol_version=version) for one in pair]
     assert ours.status_code == theirs.status_code == 400
+
+
+async def test_a_stop_lets_calls_of_sessions_finish(stateful: McpEndpoint, gateway: FakeGateway) -> None:
+    """As everywhere else: the answer is given before the session is gone."""
+    gateway.catalog = hanging_catalog()
+    async with connect(stateful) as client:
+        http = Http(client)
+        session = await hello(http)
+        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "hang_ticket"}}
+        async with asyncio.timeout(10):
+            calling = asyncio.create_task(http.post(call, mcp_session_id=session))
+            await gateway.running.wait()
+            stopping = asyncio.create_task(stateful.aclose())
+            gateway.release.set()
+            assert last(await calling)["result"]["structuredContent"]["result"] == {"id": "late"}
+            await stopping
