@@ -21,6 +21,7 @@ COMMANDS = {
     "call": ("linkspan.cli.call", "Call one operation, or show the request it would send."),
     "tenant": ("linkspan.cli.tenants", "Add, list and remove tenants."),
     "account": ("linkspan.cli.accounts", "Link, list, verify and unlink accounts of a tenant."),
+    "person": ("linkspan.cli.people", "Invite, list and remove people, who sign in with a browser or Codex."),
     "token": ("linkspan.cli.tokens", "Create, list and revoke tokens of a tenant."),
 }
 

@@ -29,6 +29,19 @@ from linkspan.cli.common import settings_of
     default=None,
     help="Keep MCP sessions, for old clients that need elicitation or subscriptions; needs sticky routing.",
 )
+@click.option(
+    "--dynamic-registration",
+    is_flag=True,
+    default=None,
+    help="Let any program register itself as a client. [LINKSPAN_DYNAMIC_REGISTRATION]",
+)
+@click.option(
+    "--client-hosts",
+    metavar="LIST",
+    help="Where programs that sign in may describe themselves; anywhere if empty. [LINKSPAN_CLIENT_HOSTS]",
+)
+@click.option("--oidc-issuer", metavar="URL", help="Who says who somebody is. [LINKSPAN_OIDC_ISSUER]")
+@click.option("--oidc-client-id", metavar="ID", help="What it calls us. [LINKSPAN_OIDC_CLIENT_ID]")
 @click.pass_context
 def serve(context: click.Context, /, **flags: object) -> None:
     """Serve MCP over HTTP: /t/TENANT/mcp for each tenant, with a bearer token of that tenant.

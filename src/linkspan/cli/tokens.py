@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,12 +17,10 @@ from linkspan.cli.common import (
     settings_of,
     time_text,
 )
+from linkspan.settings import parse_duration
 
 if TYPE_CHECKING:
     from linkspan.store.tokens import Token
-
-_DURATION = re.compile(r"(\d{1,6})([smhd])\Z")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @click.group()
@@ -147,7 +144,7 @@ def _state(row: dict[str, Any]) -> str:
 def _seconds(text: str | None) -> float | None:
     if text is None:
         return None
-    match = _DURATION.match(text)
-    if match is None:
-        raise click.BadParameter("a number and s, m, h or d, such as 7d", param_hint="--expires")
-    return float(match[1]) * _SECONDS[match[2]]
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--expires") from error
