@@ -203,6 +203,7 @@ class FakeGateway:
     running: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    hangs: set[str] = field(default_factory=set)
 
     async def call(
         self, principal: Principal, tool: Tool, arguments: Mapping[str, Any], *, info: CallInfo
@@ -224,7 +225,7 @@ class FakeGateway:
             return prepared(arguments)  # type: ignore[no-any-return]
         if prepared is not None:
             return prepared  # type: ignore[no-any-return]
-        if tool.operation == "hang":
+        if tool.operation == "hang" or tool.name in self.hangs:
             self.running.set()
             try:
                 await self.release.wait()

@@ -26,6 +26,7 @@ from tests.mcp_server.conftest import (
     events,
     hanging_catalog,
     make_catalog,
+    make_tool,
     modern_headers,
     modern_message,
 )
@@ -386,6 +387,21 @@ def hanging(gateway: FakeGateway) -> FakeGateway:
 async def test_a_client_that_leaves_cancels_its_call(endpoint: McpEndpoint, hanging: FakeGateway) -> None:
     """The upstream request is given up; nothing is answered, since nobody is there."""
     wire = Wire({**CALL, "params": {"name": "hang_ticket"}})
+    async with asyncio.timeout(5):
+        serving = asyncio.create_task(endpoint(wire.scope, wire.receive, wire.send))
+        await hanging.running.wait()
+        wire.left.set()
+        await hanging.cancelled.wait()
+        await serving
+    assert wire.sent == []
+
+
+async def test_a_client_that_leaves_cancels_its_reading(endpoint: McpEndpoint, hanging: FakeGateway) -> None:
+    """Resources come from products, too."""
+    hanging.catalog = replace(hanging.catalog, tools=(make_tool("get", "get_ticket"),))
+    hanging.hangs.add("get_ticket")
+    params = {"uri": "linkspan://ticket/7"}
+    wire = Wire({"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": params})
     async with asyncio.timeout(5):
         serving = asyncio.create_task(endpoint(wire.scope, wire.receive, wire.send))
         await hanging.running.wait()

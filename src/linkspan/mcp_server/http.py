@@ -191,15 +191,17 @@ class McpEndpoint:
             if method == "tools/call":
                 if modern:
                     self._check_mirrors(headers, params)
-                if self._methods.streams(params.get("name"), caller) and accepts_events(headers):
+                if self._methods.streams(params.get("name")) and accepts_events(headers):
                     await self._streamed(id_bytes, params, caller, receive, send)
                     return
                 result = await _watched(self._methods.call_tool(params, caller), receive)
             elif method == "subscriptions/listen" and modern:
                 await self._listen(request_id, id_bytes, params, caller, receive, send)
                 return
+            elif method in protocol.LIST_METHODS:
+                result = self._methods.ready(method, params, caller)
             else:
-                result = await self._methods.answer(method, params, caller)
+                result = await _watched(self._methods.answer(method, params, caller), receive)
         except Fault as cause:
             await reply(send, cause.status if modern else 200, fault(id_bytes, cause))
             return

@@ -101,13 +101,10 @@ class Methods:
             return self._closed(encode(needed.result)[:-1], caller, b'"input_required"')
         return self._closed(opened, caller)
 
-    def streams(self, tool_name: object, caller: Caller) -> bool:
-        """Tell whether a call of the tool may say something before its answer (progress, a question)."""
+    def streams(self, tool_name: object) -> bool:
+        """Tell whether a call of the tool may say something before its answer."""
         tool = self.gateway.catalog.tool(tool_name) if type(tool_name) is str else None
-        if tool is None:
-            return False
-        asks = not caller.modern and any(one.elicit is not None for one in tool.operations.values())
-        return asks or tells_progress(tool)
+        return tool is not None and tells_progress(tool)
 
     def _unknown_tool(self, name: str, caller: Caller) -> errors.LinkspanError:
         near = difflib.get_close_matches(name, [tool.name for tool in self.surface(caller).tools], n=3)
