@@ -104,9 +104,8 @@ async def build(
     `catalog` is what is served; it may be left out by commands that need none. Raises `ConfigurationError`.
     """
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    password = password_in(settings.database or "")
-    if redactor is not None and password is not None:
-        redactor.register(password)
+    if settings.database is not None and redactor is not None:
+        redactor.register(password_in(settings.database) or "")
     database = open_database(settings.database or settings.database_path)
     try:
         await migrate(database)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
 import stat
-import sys
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,7 +14,7 @@ from linkspan.errors import ConfigurationError
 from linkspan.store.database import StoreFault, Transaction
 from linkspan.store.migrations import migrate
 from linkspan.store.sqlite import SqliteDatabase, open_sqlite
-from tests.store.processes import SOURCE, run_together
+from tests.store.processes import run_together
 
 PUT = "INSERT INTO meta (name, value) VALUES (:name, :value)"
 
@@ -88,85 +85,6 @@ async def test_settings_of_the_connection(db: SqliteDatabase) -> None:
     assert await pragma(db, "secure_delete") == 1
 
 
-async def test_references_are_enforced(db: SqliteDatabase) -> None:
-    """A row of a tenant that is not there is refused by the database itself."""
-    with pytest.raises(sqlite3.IntegrityError):
-        await db.execute(
-            "INSERT INTO calls (tenant, caller, call, tool, digest, owner, lease, expires)"
-            " VALUES ('nobody', 'c', 'i', 't', 'd', 'o', 1, 2)"
-        )
-
-
-async def test_a_returning_clause_is_kept(db: SqliteDatabase, other: SqliteDatabase) -> None:
-    """A write that is asked with `query` is committed like any other, and moves the mark."""
-    before = db.change_mark()
-    assert await db.query(PUT + " RETURNING name", {"name": "a", "value": b"x"}) == [{"name": "a"}]
-    assert await names(other) == ["a"]
-    assert db.change_mark() != before
-
-
-async def test_a_transaction_that_raises_leaves_nothing(db: SqliteDatabase) -> None:
-    """What was written before the error is gone, and the next transaction works."""
-
-    def work(tx: Transaction) -> None:
-        tx.execute(PUT, {"name": "a", "value": b"x"})
-        raise KeyError
-
-    with pytest.raises(KeyError):
-        await db.transaction(work)
-    await put(db, "b")
-    assert await names(db) == ["b"]
-
-
-async def test_execute_many_is_one_transaction(db: SqliteDatabase) -> None:
-    """Either all rows are stored or none."""
-    rows = [{"name": name, "value": b"x"} for name in ("a", "b", "a")]
-    with pytest.raises(sqlite3.IntegrityError):
-        await db.execute_many(PUT, rows)
-    assert await names(db) == []
-    await db.execute_many(PUT, rows[:2])
-    assert await names(db) == ["a", "b"]
-
-
-async def test_reading_then_writing_never_loses_an_update(path: Path, db: SqliteDatabase) -> None:
-    """Four processes that count one number up lose no step and meet no lock error."""
-    code = """
-def step(tx):
-    rows = tx.query("SELECT value FROM meta WHERE name = 'n'")
-    count = int(rows[0]["value"]) if rows else 0
-    tx.execute("INSERT INTO meta (name, value) VALUES ('n', :v) ON CONFLICT (name) DO UPDATE SET value = :v",
-               {"v": str(count + 1).encode()})
-
-async def main(place, number):
-    db = open_database(place)
-    for _ in range(50):
-        await db.transaction(step, durable=False)
-    await db.aclose()
-"""
-    run_together(code, path, count=4)
-    assert (await db.query("SELECT value FROM meta"))[0]["value"] == b"200"
-
-
-async def test_work_is_done_off_the_loop(db: SqliteDatabase) -> None:
-    """The loop goes on while a transaction takes its time."""
-    go = threading.Event()
-    waiting = asyncio.ensure_future(db.transaction(lambda _tx: go.wait(10)))
-    await asyncio.sleep(0)
-    assert db.change_mark() is not None
-    go.set()
-    assert await waiting is True
-
-
-async def test_closing_finishes_what_is_queued(db: SqliteDatabase, path: Path) -> None:
-    """Writes that were asked before the close are kept."""
-    database = open_sqlite(path)
-    writes = [asyncio.ensure_future(put(database, str(number))) for number in range(20)]
-    await asyncio.sleep(0)
-    await database.aclose()
-    await asyncio.gather(*writes)
-    assert len(await names(db)) == 20
-
-
 async def test_durable_writes_are_synced(db: SqliteDatabase) -> None:
     """A durable transaction waits for the disk; one that only reports does not, and neither sticks."""
 
@@ -177,26 +95,11 @@ async def test_durable_writes_are_synced(db: SqliteDatabase) -> None:
     assert seen == [2, 1, 2]
 
 
-async def test_a_killed_process_loses_no_committed_row(path: Path, db: SqliteDatabase) -> None:
-    """What was committed, durable or not, is there after kill -9."""
-    code = f"""
-import asyncio, os, signal, sys
-from pathlib import Path
-from linkspan.store.sqlite import open_sqlite
-
-async def main():
-    db = open_sqlite(Path(sys.argv[1]))
-    await db.execute({PUT!r}, {{"name": "durable", "value": b"x"}})
-    await db.execute({PUT!r}, {{"name": "behind", "value": b"x"}}, durable=False)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-asyncio.run(main())
-"""
-    killed = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, str(path), env={"PYTHONPATH": str(SOURCE)}
-    )
-    assert await killed.wait() == -9
-    assert await names(db) == ["behind", "durable"]
+async def test_the_mark_moves_with_a_returning_clause(db: SqliteDatabase) -> None:
+    """A write that is asked with `query` is a write like any other."""
+    before = db.change_mark()
+    await db.query(PUT + " RETURNING name", {"name": "a", "value": b"x"})
+    assert db.change_mark() != before
 
 
 async def test_the_mark_stays_while_nothing_changes(db: SqliteDatabase, other: SqliteDatabase) -> None:
@@ -286,7 +189,7 @@ async def test_a_disk_that_takes_no_more_is_told(db: SqliteDatabase, path: Path)
     """A write that the operating system refuses is told as a fault of the database, not as a traceback."""
     code = f"""
 import resource, signal
-from linkspan.store.database import StoreFault
+from linkspan.store.database import StoreFault, Transaction
 
 async def main(place, number):
     db = open_database(place)

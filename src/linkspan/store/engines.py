@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from linkspan.store.database import Database
 from linkspan.store.sqlite import open_sqlite
@@ -25,5 +24,6 @@ def open_database(place: Place) -> Database:
 
 def password_in(url: str) -> str | None:
     """Answer the password that a database's URL holds, if any, so that logs can be kept free of it."""
-    password = urlsplit(url).password
-    return unquote(password) if password else None
+    from linkspan.store.postgres import password_in as read
+
+    return read(url)

@@ -91,7 +91,7 @@ class PostgresDatabase:
             kwargs={"autocommit": True, "row_factory": dict_row},
             min_size=1,
             max_size=pool_size,
-            timeout=float(_CONNECT_SECONDS),
+            timeout=min(_CONNECT_SECONDS, busy_timeout),
             reconnect_timeout=busy_timeout,
             name="linkspan-store",
             open=True,
@@ -304,13 +304,28 @@ def _locked(connection: Connection, lock: int) -> Iterator[None]:
             connection.execute("SELECT pg_advisory_unlock(%s)", (lock,))
 
 
+def password_in(url: str) -> str | None:
+    """Answer the password of a URL, or None where there is none or the URL cannot be read."""
+    try:
+        return conninfo_to_dict(url).get("password")
+    except psycopg.Error:
+        return None
+
+
 def _settings(url: str, busy_timeout: float) -> dict[str, str]:
+    unreadable = ConfigurationError(
+        "The database's URL cannot be read",
+        hint="It has this form: postgresql://USER:PASSWORD@HOST:PORT/NAME, with %40 for an @ in the password,"
+        " %2F for a / and so on.",
+    )
     try:
         given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except psycopg.Error as error:
-        raise ConfigurationError(
-            "The database's URL cannot be read", hint="It has this form: postgresql://USER@HOST:PORT/NAME"
-        ) from error
+        raise unreadable from error
+    # An @ there, or a port of letters, is a piece of a password: what says so would show it.
+    read = [given.get(name, "") for name in ("host", "port", "dbname")]
+    if "@" in "".join(read) or not re.fullmatch(r"[\d,]*", read[1]):
+        raise unreadable
     ours = {
         "statement_timeout": "30s",
         "lock_timeout": f"{round(busy_timeout * 1000)}ms",
