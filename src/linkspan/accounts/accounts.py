@@ -155,8 +155,8 @@ class Accounts:
             verified=now if identity is not None else None,
             last_error=None,
         )
-        if earlier is not None and await rows.replace(self._db, linked):
-            return linked
+        if earlier is not None and (stored := await rows.replace(self._db, linked)) is not None:
+            return stored
         if not await rows.insert(self._db, linked):
             raise no_tenant(tenant)
         return linked
@@ -276,7 +276,7 @@ class Accounts:
             account.id,
             "needs_reauth",
             _short(reason),
-            sealed=account.sealed,
+            version=account.version,
             now=self._clock(),
         )
 

@@ -1,16 +1,32 @@
-"""Linked accounts: one row each, its secrets sealed by whoever calls."""
+"""Linked accounts: one row each, its secrets sealed by whoever calls.
+
+`version` counts every change of an account's secrets. What was found out about secrets (a refusal, a
+verification, their successors) is written only while the version is the one that it was found with, so that
+nothing is written over secrets that came meanwhile. Sealing the same secrets anew changes no version.
+
+A lease is what makes one process renew an access token while the others wait. It holds back nobody who links
+the account again.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from linkspan.store import tenants
 from linkspan.store.database import Database, Parameters, Row, Transaction
 
 State = Literal["connecting", "active", "needs_reauth", "validation_error", "post_install_error"]
+
+_COLUMNS = (
+    "tenant", "id", "connector", "subject", "method", "state", "settings", "origins", "identity_id",
+    "identity_label", "sealed", "created", "updated", "verified", "last_error", "version", "sandbox",
+    "scopes", "expires", "renewed", "lease_owner", "lease_until", "retry_after", "tended", "last_forbidden",
+)  # fmt: skip
+_KEPT = ("tenant", "id", "connector", "subject", "created", "version", "tended")
+"""What linking an account again leaves as it is; its version is counted up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +39,7 @@ class Account:
     subject: str | None
     """Whose it is; None for one that the tenant shares."""
     method: str
-    """The type of the way it was linked: bearer, header, basic, query, none."""
+    """The type of the way it was linked: bearer, oauth2, … (`AuthMethod.type`)."""
     state: State
     settings: Mapping[str, str]
     origins: tuple[str, ...]
@@ -35,6 +51,25 @@ class Account:
     updated: float
     verified: float | None
     last_error: str | None
+    version: int = 0
+    """How often its secrets were changed."""
+    sandbox: bool = False
+    """It only reads."""
+    scopes: tuple[str, ...] | None = None
+    """What the product granted; None where it has no scopes."""
+    expires: float | None = None
+    """When its access token ends; None: nobody knows, or never."""
+    renewed: float | None = None
+    """When its access token came."""
+    lease_owner: str | None = None
+    lease_until: float | None = None
+    """Until when somebody may be renewing its access token."""
+    retry_after: float | None = None
+    """Before this time renewing is not tried again: it failed."""
+    tended: float | None = None
+    """When it was last looked at without being used."""
+    last_forbidden: Mapping[str, Any] | None = None
+    """The last 403: `{resource, method, missing_scopes, occurred_at}`."""
 
 
 async def insert(db: Database, account: Account) -> bool:
@@ -44,10 +79,8 @@ async def insert(db: Database, account: Account) -> bool:
         if not tenants.known(tx, account.tenant):
             return False
         tx.execute(
-            "INSERT INTO accounts (tenant, id, connector, subject, method, state, settings, origins,"
-            " identity_id, identity_label, sealed, created, updated, verified, last_error)"
-            " VALUES (:tenant, :id, :connector, :subject, :method, :state, :settings, :origins,"
-            " :identity_id, :identity_label, :sealed, :created, :updated, :verified, :last_error)",
+            f"INSERT INTO accounts ({', '.join(_COLUMNS)})"  # noqa: S608
+            f" VALUES ({', '.join(f':{name}' for name in _COLUMNS)})",
             _parameters(account),
         )
         return True
@@ -55,15 +88,29 @@ async def insert(db: Database, account: Account) -> bool:
     return await db.transaction(work)
 
 
-async def replace(db: Database, account: Account) -> bool:
-    """Store an account over the one that has its id, which keeps its connector, subject and creation."""
-    changed = await db.execute(
-        "UPDATE accounts SET method = :method, state = :state, settings = :settings, origins = :origins,"
-        " identity_id = :identity_id, identity_label = :identity_label, sealed = :sealed, updated = :updated,"
-        " verified = :verified, last_error = :last_error WHERE tenant = :tenant AND id = :id",
-        _parameters(account),
-    )
-    return changed == 1
+async def replace(db: Database, account: Account, *, instead_of: str | None = None) -> Account | None:
+    """Store an account over the one that has its id, which keeps its connector, subject and creation.
+
+    `instead_of` is an account that goes in the same moment: it turned out to be this one. Answers the account
+    as it is stored; None when there is none of that id.
+    """
+    changes = ", ".join(f"{name} = :{name}" for name in _COLUMNS if name not in _KEPT)
+    parameters = _parameters(account)
+
+    def work(tx: Transaction) -> Account | None:
+        rows = tx.query(
+            f"UPDATE accounts SET {changes}, version = version + 1"  # noqa: S608
+            " WHERE tenant = :tenant AND id = :id RETURNING *",
+            {name: value for name, value in parameters.items() if name not in _KEPT[2:]},
+        )
+        if rows and instead_of is not None:
+            tx.execute(
+                "DELETE FROM accounts WHERE tenant = :tenant AND id = :id",
+                {"tenant": account.tenant, "id": instead_of},
+            )
+        return _account(rows[0]) if rows else None
+
+    return await db.transaction(work)
 
 
 async def find(db: Database, tenant: str, account: str) -> Account | None:
@@ -92,13 +139,13 @@ async def of_tenant(db: Database, tenant: str) -> list[Account]:
 
 
 async def set_state(
-    db: Database, tenant: str, account: str, state: State, error: str | None, *, sealed: bytes, now: float
+    db: Database, tenant: str, account: str, state: State, error: str | None, *, version: int, now: float
 ) -> bool:
-    """Change the state of an account, unless its secrets are no longer those that `sealed` holds."""
+    """Change the state of an account, unless its secrets are no longer of that version."""
     changed = await db.execute(
-        "UPDATE accounts SET state = :state, last_error = :error, updated = :now"
-        " WHERE tenant = :tenant AND id = :id AND sealed = :sealed",
-        {"tenant": tenant, "id": account, "state": state, "error": error, "sealed": sealed, "now": now},
+        "UPDATE accounts SET state = :state, last_error = :error, updated = :now, lease_owner = NULL,"
+        " lease_until = NULL WHERE tenant = :tenant AND id = :id AND version = :version",
+        {"tenant": tenant, "id": account, "state": state, "error": error, "version": version, "now": now},
     )
     return changed == 1
 
@@ -108,8 +155,18 @@ async def verified(db: Database, account: Account, *, quiet: bool) -> bool:
     changed = await db.execute(
         "UPDATE accounts SET state = :state, identity_id = :identity_id, identity_label = :identity_label,"
         " updated = :updated, verified = :verified, last_error = :last_error"
-        " WHERE tenant = :tenant AND id = :id AND sealed = :sealed",
-        _parameters(account),
+        " WHERE tenant = :tenant AND id = :id AND version = :version",
+        {
+            "tenant": account.tenant,
+            "id": account.id,
+            "version": account.version,
+            "state": account.state,
+            "identity_id": account.identity_id,
+            "identity_label": account.identity_label,
+            "updated": account.updated,
+            "verified": account.verified,
+            "last_error": account.last_error,
+        },
         quiet=quiet,
     )
     return changed == 1
@@ -125,6 +182,92 @@ async def set_error(db: Database, tenant: str, account: str, error: str) -> None
     )
 
 
+async def set_forbidden(
+    db: Database, tenant: str, account: str, error: str, forbidden: Mapping[str, Any]
+) -> None:
+    """Note what the product did not allow, and nothing else."""
+    await db.execute(
+        "UPDATE accounts SET last_error = :error, last_forbidden = :forbidden"
+        " WHERE tenant = :tenant AND id = :id",
+        {"tenant": tenant, "id": account, "error": error, "forbidden": json.dumps(forbidden)},
+        quiet=True,
+    )
+
+
+# Renewing -------------------------------------------------------------------------------------------------
+
+
+async def take_lease(
+    db: Database, account: Account, *, owner: str, now: float, until: float
+) -> Account | None:
+    """Be the one who renews this version of the account; answer the row as it is now.
+
+    None when somebody else holds the lease, when renewing failed a moment ago, or when the account is of
+    another version already.
+    """
+
+    def work(tx: Transaction) -> Account | None:
+        rows = tx.query(
+            "UPDATE accounts SET lease_owner = :owner, lease_until = :until"
+            " WHERE tenant = :tenant AND id = :id AND version = :version"
+            " AND (lease_until IS NULL OR lease_until <= :now)"
+            " AND (retry_after IS NULL OR retry_after <= :now) RETURNING *",
+            {
+                "tenant": account.tenant,
+                "id": account.id,
+                "version": account.version,
+                "owner": owner,
+                "until": until,
+                "now": now,
+            },
+        )
+        return _account(rows[0]) if rows else None
+
+    return await db.transaction(work, quiet=True)
+
+
+async def release_lease(db: Database, account: Account, *, owner: str, retry_after: float | None) -> None:
+    """Let others renew the account, at once or from `retry_after` on."""
+    await db.execute(
+        "UPDATE accounts SET lease_owner = NULL, lease_until = NULL, retry_after = :retry_after"
+        " WHERE tenant = :tenant AND id = :id AND lease_owner = :owner",
+        {"tenant": account.tenant, "id": account.id, "owner": owner, "retry_after": retry_after},
+        quiet=True,
+    )
+
+
+async def renew(db: Database, account: Account) -> Account | None:
+    """Store renewed secrets over those of the version that they were got with, and end the lease.
+
+    Who holds the lease does not matter: the successor of this version's token is the only one that is still
+    good. None when the account is of another version, or gone.
+    """
+
+    def work(tx: Transaction) -> Account | None:
+        parameters = _parameters(account)
+        names = ("sealed", "scopes", "expires", "renewed")
+        rows = tx.query(
+            f"UPDATE accounts SET {', '.join(f'{name} = :{name}' for name in names)}, version = version + 1,"  # noqa: S608
+            " lease_owner = NULL, lease_until = NULL, retry_after = NULL"
+            " WHERE tenant = :tenant AND id = :id AND version = :version RETURNING *",
+            {name: parameters[name] for name in (*names, "tenant", "id", "version")},
+        )
+        return _account(rows[0]) if rows else None
+
+    return await db.transaction(work)
+
+
+async def claim(db: Database, account: Account, *, now: float, before: float) -> bool:
+    """Be the one who looks after an account that nobody looked after since `before`."""
+    changed = await db.execute(
+        "UPDATE accounts SET tended = :now WHERE tenant = :tenant AND id = :id"
+        " AND (tended IS NULL OR tended <= :before)",
+        {"tenant": account.tenant, "id": account.id, "now": now, "before": before},
+        quiet=True,
+    )
+    return changed == 1
+
+
 async def delete(db: Database, tenant: str, account: str) -> bool:
     """Delete an account with its secrets; False when there is none."""
     gone = await db.execute(
@@ -134,31 +277,27 @@ async def delete(db: Database, tenant: str, account: str) -> bool:
 
 
 def _parameters(account: Account) -> Parameters:
+    forbidden = account.last_forbidden
     return {
-        "tenant": account.tenant,
-        "id": account.id,
-        "connector": account.connector,
-        "subject": account.subject,
-        "method": account.method,
-        "state": account.state,
+        **{name: getattr(account, name) for name in _COLUMNS},
         "settings": json.dumps(dict(account.settings)),
         "origins": json.dumps(account.origins),
-        "identity_id": account.identity_id,
-        "identity_label": account.identity_label,
-        "sealed": account.sealed,
-        "created": account.created,
-        "updated": account.updated,
-        "verified": account.verified,
-        "last_error": account.last_error,
+        "sandbox": int(account.sandbox),
+        "scopes": None if account.scopes is None else json.dumps(account.scopes),
+        "last_forbidden": None if forbidden is None else json.dumps(dict(forbidden)),
     }
 
 
 def _account(row: Row) -> Account:
+    scopes, forbidden = row["scopes"], row["last_forbidden"]
     return Account(
         **{
-            **row,
+            **{name: row[name] for name in _COLUMNS},
             "settings": json.loads(row["settings"]),
             "origins": tuple(json.loads(row["origins"])),
             "sealed": bytes(row["sealed"]),
+            "sandbox": bool(row["sandbox"]),
+            "scopes": None if scopes is None else tuple(json.loads(scopes)),
+            "last_forbidden": None if forbidden is None else json.loads(forbidden),
         }
     )

@@ -2,7 +2,8 @@
 
 A migration that was released is never edited: a change is another entry at the end. What engines call
 differently stands in braces: `{blob}`, `{serial}` (a primary key that is counted up), `{text}` (sorted by
-code point everywhere). Every table but `meta` has a tenant (an admin token has none: it is of none).
+code point everywhere). Every table but `meta` has a tenant; only an admin token and a webhook that hears of
+all have none there.
 """
 
 from __future__ import annotations
@@ -190,6 +191,57 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE tokens ADD COLUMN grant_id {text}",
         "ALTER TABLE tokens ADD COLUMN audience {text}",
         "CREATE INDEX tokens_by_grant ON tokens (tenant, grant_id)",
+    ),
+    (
+        "ALTER TABLE accounts ADD COLUMN version integer NOT NULL DEFAULT 0",
+        "ALTER TABLE accounts ADD COLUMN sandbox integer NOT NULL DEFAULT 0",
+        "ALTER TABLE accounts ADD COLUMN scopes {text}",
+        "ALTER TABLE accounts ADD COLUMN expires double precision",
+        "ALTER TABLE accounts ADD COLUMN renewed double precision",
+        "ALTER TABLE accounts ADD COLUMN lease_owner {text}",
+        "ALTER TABLE accounts ADD COLUMN lease_until double precision",
+        "ALTER TABLE accounts ADD COLUMN retry_after double precision",
+        "ALTER TABLE accounts ADD COLUMN tended double precision",
+        "ALTER TABLE accounts ADD COLUMN last_forbidden {text}",
+    ),
+    (
+        """
+        CREATE TABLE webhooks (
+            id {text} PRIMARY KEY,
+            tenant {text} REFERENCES tenants (tenant),
+            url {text} NOT NULL,
+            events {text} NOT NULL,
+            truto_signature integer NOT NULL,
+            active integer NOT NULL,
+            sealed {blob} NOT NULL,
+            created double precision NOT NULL,
+            updated double precision NOT NULL
+        )
+        """,
+        "CREATE INDEX webhooks_by_tenant ON webhooks (tenant)",
+        """
+        CREATE TABLE outbox (
+            id {serial},
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            webhook {text} NOT NULL,
+            event {text} NOT NULL,
+            payload {text} NOT NULL,
+            created double precision NOT NULL,
+            state {text} NOT NULL,
+            attempts integer NOT NULL,
+            since integer NOT NULL,
+            due double precision NOT NULL,
+            lease double precision,
+            finished double precision,
+            last_status integer,
+            last_error {text}
+        )
+        """,
+        "CREATE INDEX outbox_by_due ON outbox (state, due)",
+        "CREATE INDEX outbox_by_webhook ON outbox (webhook)",
+        "CREATE INDEX outbox_by_tenant ON outbox (tenant)",
+        "CREATE INDEX accounts_by_creation ON accounts (created, tenant, id)",
+        "ALTER TABLE tokens ADD COLUMN account {text}",
     ),
 )
 
