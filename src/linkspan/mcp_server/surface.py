@@ -180,7 +180,7 @@ class Surface:
 class Surfaces:
     """The surfaces in use: the newest `size` of them are kept."""
 
-    def __init__(self, *, size: int = 64, page_size: int = PAGE_SIZE) -> None:
+    def __init__(self, *, size: int = 16, page_size: int = PAGE_SIZE) -> None:
         self._size = size
         self._page_size = page_size
         self._kept: OrderedDict[tuple[str, tuple[str, ...], bool], Surface] = OrderedDict()
