@@ -48,6 +48,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         )
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A skipped test is a failure: what is missing here is installed by a script, not passed over."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture(params=["npm", "python"])
 def codex(request: pytest.FixtureRequest) -> Iterator[codex_cli.Codex]:
     """The real Codex CLI: the npm package's binary, and the one of the extra `linkspan[codex]`."""

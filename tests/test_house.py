@@ -12,8 +12,11 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 from tests.servers.node import ROOT
 
@@ -260,17 +263,23 @@ def test_a_module_can_be_read_in_a_sitting() -> None:
     assert not long, "\n".join(long)
 
 
-def test_every_dependency_has_its_reason() -> None:
-    """A package that pyproject.toml asks for is explained in docs/decisions.md and bounded."""
+def dependencies() -> list[str]:
+    """What pyproject.toml asks for: to run, as extras and for development."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    required = project["project"]["dependencies"]
-    extras = [entry for extra in project["project"]["optional-dependencies"].values() for entry in extra]
-    tools = [entry for group in project["dependency-groups"].values() for entry in group]
+    extras = project["project"]["optional-dependencies"].values()
+    groups = project["dependency-groups"].values()
+    return [*project["project"]["dependencies"], *chain.from_iterable(extras), *chain.from_iterable(groups)]
+
+
+@pytest.mark.parametrize("entry", dependencies())
+def test_a_dependency_is_explained_bounded_and_pinned(entry: str) -> None:
+    """It has its reason in docs/decisions.md, a bound, and in scripts/pins the version that is tested."""
+    name = re.split(r"[<>=;\[ ]", entry)[0]
     explained = (ROOT / "docs" / "decisions.md").read_text()
-    for entry in [*required, *extras, *tools]:
-        assert f"`{re.split('[<>=; ]', entry)[0]}`" in explained, f"{entry}: no reason in docs/decisions.md"
-    for entry in [*required, *extras]:
-        assert re.search("[<>=]", entry), f"{entry}: no bound"
+    pins = (ROOT / "scripts" / "pins" / "python.txt").read_text().lower().replace("_", "-")
+    assert re.search(rf"`{name}(\[[\w,]+\])?`", explained), "no reason in docs/decisions.md"
+    assert f"\n{name}==" in f"\n{pins}", "no version in scripts/pins/python.txt"
+    assert re.search("[<>=]", entry) or name.startswith("types-"), "no bound"
 
 
 FORBIDDEN: Final = {
