@@ -47,14 +47,23 @@ GRACE = 30
 class Serving:
     """An application and its ASGI face, for `serve` and `demo`."""
 
-    def __init__(self, app: App, *, routes: Sequence[BaseRoute] = ()) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        routes: Sequence[BaseRoute] = (),
+        clock: Callable[[], float] = time.time,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
         self.app = app
+        self._clock = clock
+        self._random = random
         self.hub = Hub()
         self.reloader: Reloader | None = None
         self.methods = Methods(
             app.gateway,
             new_id=lambda: uuid.uuid4().hex,
-            clock=time.time,
+            clock=clock,
             max_result_bytes=app.settings.max_result_bytes,
             written=self.hub.updated,
             sealer=app.vault,
@@ -91,8 +100,8 @@ class Serving:
             sessions=app.sessions,
             provider=app.provider,
             catalog=lambda: app.catalog,
-            clock=time.time,
-            random=os.urandom,
+            clock=self._clock,
+            random=self._random,
             see=see,
         )
 

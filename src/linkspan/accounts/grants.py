@@ -219,7 +219,9 @@ class Grants:
 
     async def list(self, tenant: Tenant, *, person: str | None = None) -> list[Grant]:
         """Answer the sign-ins that are good now, of one person or of all."""
-        return await rows.live(self._db, tenant, self._clock(), person=person)
+        now = self._clock()
+        there = await rows.live(self._db, tenant, now, person=person)
+        return [grant for grant in there if now < grant.rotated + IDLE]
 
     async def end(self, tenant: Tenant, grant: str, *, person: str | None = None) -> Grant:
         """End a sign-in with all its tokens, at once and in every process. Raises `NotFound`.

@@ -102,7 +102,7 @@ def invite(
         else:
             who, until = invited.person.name, time_text(invited.expires)
             click.echo(
-                f"Give this link to {who} alone: until {until} UTC it signs in once, as {who} of tenant {where}."
+                f"Give this link to {who} alone: until {until} UTC it signs in, once, as {who} of {where}."
                 " It is not shown again.",
                 err=True,
             )

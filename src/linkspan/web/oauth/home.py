@@ -16,7 +16,7 @@ from linkspan.web.oauth.browser import Browser, Random
 from linkspan.web.oauth.forms import read_form
 from linkspan.web.oauth.login import Login, home_path, see_other
 from linkspan.web.oauth.place import Place
-from linkspan.web.oauth.words import in_words
+from linkspan.web.oauth.words import in_short
 from linkspan.web.pages import page
 
 
@@ -49,8 +49,9 @@ class Home:
             {
                 "id": grant.id,
                 "name": grant.client_name,
-                "since": datetime.fromtimestamp(grant.created, UTC).strftime("%Y-%m-%d"),
-                "abilities": in_words(grant.scopes, catalog),
+                "extent": in_short(grant.scopes),
+                "since": _day(grant.created),
+                "seen": _day(grant.rotated),
             }
             for grant in await self._grants.list(place.tenant, person=who.person.name)
         ]
@@ -59,7 +60,6 @@ class Home:
             "person": who.person,
             "product": catalog.title or catalog.name,
             "resource": place.resource,
-            "server": f"{place.tenant}",
             "programs": programs,
             "path": place.path,
             "seal": browser.seal(*_sealed(place, who)),
@@ -85,6 +85,10 @@ class Home:
         if who is None or not browser.is_sealed(form.one("seal"), *_sealed(place, who)):
             raise Forbidden("This page is too old to be answered", hint="Load it again.")
         return browser, who
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
 
 
 def _sealed(place: Place, who: SignedIn) -> tuple[str, ...]:

@@ -4,28 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from linkspan.spec.catalog import Catalog
+from linkspan.spec.catalog import Catalog, Kind
 
 
 def in_words(scopes: Sequence[str], catalog: Catalog) -> list[str]:
     """Answer one line for each thing that scopes allow, the widest first."""
-    lines: dict[str, None] = {}
-    everything = _listed([_plural(catalog, name) for name in catalog.entities]) or "everything here"
-    if "read" in scopes or "write" in scopes:
-        lines[f"Read {everything}"] = None
     if "write" in scopes:
-        lines[f"Create, change and comment on {everything}, where your account allows it"] = None
+        verbs: tuple[tuple[str, Kind], ...] = (
+            ("Read", "read"),
+            ("Create, change and comment on", "write"),
+            ("Delete", "delete"),
+        )
+    else:
+        verbs = (("Read", "read"),) if "read" in scopes else ()
+    lines = {
+        f"{verb} {of}": None
+        for verb, kind in verbs
+        if (of := _listed([_plural(catalog, name) for name in _with(catalog, kind)]))
+    }
+    if "write" in scopes:
         return list(lines)
     for word in scopes:
-        entity, dot, _operation = word.partition(".")
-        if not dot:
-            continue
-        if word.endswith(".*"):
-            lines[f"Everything that can be done with {_plural(catalog, entity)}"] = None
-        else:
+        entity, dot, operation = word.partition(".")
+        if operation == "*":
+            lines[f"Do everything with {_plural(catalog, entity)}"] = None
+        elif dot:
             tool = catalog.tool_for(word)
             lines[tool.title if tool is not None else word] = None
     return list(lines)
+
+
+def in_short(scopes: Sequence[str]) -> str:
+    """Answer in a few words what scopes allow."""
+    if "write" in scopes:
+        return "reads and changes"
+    return "only reads" if set(scopes) == {"read"} else ", ".join(scopes)
+
+
+def _with(catalog: Catalog, kind: Kind) -> list[str]:
+    """Answer the entities that have an operation of a kind."""
+    return [
+        name
+        for name in catalog.entities
+        if any(tool.entity == name and tool.kind == kind for tool in catalog.tools)
+    ]
 
 
 def _plural(catalog: Catalog, name: str) -> str:
