@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from functools import partial
 
-from linkspan.store import accounts, audit, calls, grants, oauth_clients, people, tenants
+from linkspan.store import accounts, audit, calls, grants, oauth_clients, people, tenants, webhooks
 from linkspan.store.database import Database
 from linkspan.store.people import Session
 from tests.store.engines import Engine
-from tests.store.rows import account, call, client, domain, entry, grant, invitation, pair, person, session
+from tests.store.rows import (
+    account,
+    call,
+    client,
+    domain,
+    entry,
+    grant,
+    invitation,
+    pair,
+    person,
+    session,
+    webhook,
+)
 
 
 async def test_a_name_is_taken_once(db: Database) -> None:
@@ -23,9 +35,10 @@ async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engin
     writer = audit.AuditWriter(db)
     for name in ("acme", "bolt"):
         await tenants.add(db, name, 1.0)
+        await webhooks.insert(db, webhook(name))
         await accounts.insert(db, account(name))
         await people.keep(db, person(name), invitation(name))
-        await people.welcome(db, name, person(name), partial(_session, name))
+        await people.welcome(db, person(name), partial(_session, name))
         await people.allow(db, domain(name))
         await oauth_clients.insert(db, client(name), most=1)
         await grants.insert(db, grant(name))

@@ -67,7 +67,7 @@ class Sessions:
         now = self._clock()
         made = mint("session", self._random)
         known = Person(tenant, email or "", (), email, issuer, subject, now)
-        person = await rows.welcome(self._db, tenant, known, _opens(tenant, made, now))
+        person = await rows.welcome(self._db, known, _opens(tenant, made, now))
         if person is None:
             raise Forbidden(
                 f"{email or 'Your account there'} is not known here",

@@ -127,9 +127,7 @@ async def accept(
     return await db.transaction(work, quiet=True)
 
 
-async def welcome(
-    db: Database, tenant: str, known: Person, session: Callable[[str], Session]
-) -> Person | None:
+async def welcome(db: Database, known: Person, session: Callable[[str], Session]) -> Person | None:
     """Sign in somebody whom a provider knows: `known` has its issuer, subject and, if proved, mail address.
 
     Whoever has the subject is meant; else whoever was invited with the mail address and has no subject yet,
@@ -138,7 +136,7 @@ async def welcome(
     """
 
     def work(tx: Transaction) -> Person | None:
-        if not tenants.known(tx, tenant):
+        if not tenants.known(tx, known.tenant):
             return None
         values = _parameters(known)
         rows = tx.query(
