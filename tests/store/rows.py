@@ -12,6 +12,7 @@ from linkspan.store.grants import Grant, RefreshToken
 from linkspan.store.oauth_clients import RegisteredClient
 from linkspan.store.people import Domain, Invitation, Person, Session
 from linkspan.store.tokens import Token
+from linkspan.store.webhooks import Webhook
 
 
 def account(tenant: str, **changes: Any) -> Account:
@@ -132,6 +133,22 @@ def grant(tenant: str, **changes: Any) -> Grant:
         code_expires=2.0,
         created=1.0,
         expires=9.0,
+    )
+    return replace(plain, **changes)
+
+
+def webhook(tenant: str | None, **changes: Any) -> Webhook:
+    """Answer a receiver that hears of a tenant (None: of all) when it links an account."""
+    plain = Webhook(
+        id=f"wh_{tenant}",
+        tenant=tenant,
+        url="https://hooks.example/linkspan",
+        events=("integrated_account:created",),
+        truto_signature=False,
+        active=True,
+        sealed=b"sealed",
+        created=1.0,
+        updated=1.0,
     )
     return replace(plain, **changes)
 

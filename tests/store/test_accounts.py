@@ -40,7 +40,7 @@ async def test_nobody_reaches_another_tenants_account(db: Database) -> None:
     assert await accounts.renew(db, replace(leased, sealed=b"newer"))
     await accounts.set_state(db, "acme", "acc_1", "needs_reauth", "a 401", version=2, now=9.0)
     assert await accounts.of_connector(db, "bolt", "desk") == [bolts]
-    assert await accounts.delete(db, "acme", "acc_1")
+    assert await accounts.delete(db, "acme", "acc_1", now=9.0)
     assert await accounts.of_tenant(db, "acme") == []
     assert await accounts.of_tenant(db, "bolt") == [bolts]
 

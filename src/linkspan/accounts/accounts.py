@@ -197,7 +197,7 @@ class Accounts:
 
     async def unlink(self, tenant: Tenant, account: str) -> None:
         """Delete an account and its secrets. Raises `NotFound`."""
-        if not await rows.delete(self._db, tenant, account):
+        if not await rows.delete(self._db, tenant, account, now=self._clock()):
             raise _no_account(tenant, account)
 
     async def refused(self, tenant: Tenant, credential: Credential, reason: str) -> None:

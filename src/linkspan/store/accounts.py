@@ -6,6 +6,9 @@ nothing is written over secrets that came meanwhile. Sealing the same secrets an
 
 A lease is what makes one process renew an access token while the others wait. It holds back nobody who links
 the account again.
+
+Whatever changes the state of an account, or links, adds or deletes one, writes in the same transaction what
+webhooks are told of it (store/outbox.py).
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from linkspan.store import tenants
+from linkspan.store import outbox, tenants
 from linkspan.store.database import Database, Parameters, Row, Transaction
 
 State = Literal["connecting", "active", "needs_reauth", "validation_error", "post_install_error"]
@@ -83,6 +86,7 @@ async def insert(db: Database, account: Account) -> bool:
             f" VALUES ({', '.join(f':{name}' for name in _COLUMNS)})",
             _parameters(account),
         )
+        outbox.record(tx, None, account, now=account.created)
         return True
 
     return await db.transaction(work)
@@ -98,17 +102,19 @@ async def replace(db: Database, account: Account, *, instead_of: str | None = No
     parameters = _parameters(account)
 
     def work(tx: Transaction) -> Account | None:
+        before = _of(tx, account.tenant, account.id)
         rows = tx.query(
             f"UPDATE accounts SET {changes}, version = version + 1"  # noqa: S608
             " WHERE tenant = :tenant AND id = :id RETURNING *",
             {name: value for name, value in parameters.items() if name not in _KEPT[2:]},
         )
-        if rows and instead_of is not None:
-            tx.execute(
-                "DELETE FROM accounts WHERE tenant = :tenant AND id = :id",
-                {"tenant": account.tenant, "id": instead_of},
-            )
-        return _account(rows[0]) if rows else None
+        if before is None or not rows:
+            return None
+        after = _account(rows[0])
+        outbox.record(tx, before, after, now=account.updated, relinked=True)
+        if instead_of is not None:
+            _delete(tx, account.tenant, instead_of, now=account.updated)
+        return after
 
     return await db.transaction(work)
 
@@ -142,17 +148,19 @@ async def set_state(
     db: Database, tenant: str, account: str, state: State, error: str | None, *, version: int, now: float
 ) -> bool:
     """Change the state of an account, unless its secrets are no longer of that version."""
-    changed = await db.execute(
+    return await _change(
+        db,
         "UPDATE accounts SET state = :state, last_error = :error, updated = :now, lease_owner = NULL,"
         " lease_until = NULL WHERE tenant = :tenant AND id = :id AND version = :version",
         {"tenant": tenant, "id": account, "state": state, "error": error, "version": version, "now": now},
+        now=now,
     )
-    return changed == 1
 
 
 async def verified(db: Database, account: Account, *, quiet: bool) -> bool:
     """Record a verification, unless the account's secrets are no longer those that were verified."""
-    changed = await db.execute(
+    return await _change(
+        db,
         "UPDATE accounts SET state = :state, identity_id = :identity_id, identity_label = :identity_label,"
         " updated = :updated, verified = :verified, last_error = :last_error"
         " WHERE tenant = :tenant AND id = :id AND version = :version",
@@ -167,9 +175,9 @@ async def verified(db: Database, account: Account, *, quiet: bool) -> bool:
             "verified": account.verified,
             "last_error": account.last_error,
         },
+        now=account.updated,
         quiet=quiet,
     )
-    return changed == 1
 
 
 async def set_error(db: Database, tenant: str, account: str, error: str) -> None:
@@ -268,12 +276,39 @@ async def claim(db: Database, account: Account, *, now: float, before: float) ->
     return changed == 1
 
 
-async def delete(db: Database, tenant: str, account: str) -> bool:
+async def delete(db: Database, tenant: str, account: str, *, now: float) -> bool:
     """Delete an account with its secrets; False when there is none."""
-    gone = await db.execute(
-        "DELETE FROM accounts WHERE tenant = :tenant AND id = :id", {"tenant": tenant, "id": account}
+    return await db.transaction(lambda tx: _delete(tx, tenant, account, now=now))
+
+
+async def _change(db: Database, sql: str, values: Parameters, *, now: float, quiet: bool = False) -> bool:
+    """Change one account, and write in the same transaction what is to be told of it."""
+
+    def work(tx: Transaction) -> bool:
+        before = _of(tx, values["tenant"], values["id"])
+        if before is None or not tx.execute(sql, values):
+            return False
+        outbox.record(tx, before, _of(tx, before.tenant, before.id), now=now)
+        return True
+
+    return await db.transaction(work, quiet=quiet)
+
+
+def _delete(tx: Transaction, tenant: str, account: str, *, now: float) -> bool:
+    rows = tx.query(
+        "DELETE FROM accounts WHERE tenant = :tenant AND id = :id RETURNING *",
+        {"tenant": tenant, "id": account},
     )
-    return gone == 1
+    if rows:
+        outbox.record(tx, _account(rows[0]), None, now=now)
+    return bool(rows)
+
+
+def _of(tx: Transaction, tenant: str, account: str) -> Account | None:
+    rows = tx.query(
+        "SELECT * FROM accounts WHERE tenant = :tenant AND id = :id", {"tenant": tenant, "id": account}
+    )
+    return _account(rows[0]) if rows else None
 
 
 def _parameters(account: Account) -> Parameters:

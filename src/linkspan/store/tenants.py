@@ -5,6 +5,8 @@ from __future__ import annotations
 from linkspan.store.database import Database, Transaction
 
 OWNED = (
+    "outbox",
+    "webhooks",
     "audit",
     "calls",
     "refresh_tokens",

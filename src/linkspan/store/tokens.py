@@ -30,6 +30,8 @@ class Token:
     """The sign-in that it belongs to; None for one that an operator made."""
     audience: str | None = None
     """The one URL that it may be shown at; None for the tenant's endpoint, whatever it is called."""
+    account: str | None = None
+    """The one account that it is good for; None: whichever its principal may use."""
 
 
 async def insert(db: Database, token: Token) -> bool:
@@ -48,8 +50,9 @@ def add(tx: Transaction, token: Token) -> None:
     """Store a new token of a tenant that is known to be there, inside a transaction."""
     tx.execute(
         "INSERT INTO tokens (tenant, id, kind, hash, principal_kind, subject, scopes, created, expires,"
-        " revoked, last_used, grant_id, audience) VALUES (:tenant, :id, :kind, :hash, :principal_kind,"
-        " :subject, :scopes, :created, :expires, :revoked, :last_used, :grant_id, :audience)",
+        " revoked, last_used, grant_id, audience, account) VALUES (:tenant, :id, :kind, :hash,"
+        " :principal_kind, :subject, :scopes, :created, :expires, :revoked, :last_used, :grant_id, :audience,"
+        " :account)",
         {**asdict(token), "scopes": " ".join(token.scopes)},
     )
 

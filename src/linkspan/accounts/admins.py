@@ -1,0 +1,103 @@
+"""Admin keys: what an operator's own programs show at the management API.
+
+They are separate from the tokens of tenants in every way: another kind, other rows, another door. An admin
+key opens no MCP endpoint, and no tenant's token opens the management API.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from linkspan.accounts.opaque import mint, read
+from linkspan.errors import InvalidArgument, NotFound, Unauthenticated
+from linkspan.store import admins as rows
+from linkspan.store.admins import AdminToken
+from linkspan.store.database import Database, StoreFault
+from linkspan.vault.keys import Random
+from linkspan.vault.secret import Secret
+
+_TOUCH_EVERY: Final = 300.0
+"""Seconds: how coarse `last_used` is."""
+_LONGEST_SUBJECT: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """Who administers: the subject of the key that was shown, and the key's ID."""
+
+    subject: str
+    token_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewAdminToken:
+    """A key that was just made. `text` is shown once and stored nowhere."""
+
+    text: Secret
+    token: AdminToken
+
+
+class Admins:
+    """Makes, lists, revokes and checks admin keys."""
+
+    def __init__(self, db: Database, *, clock: Callable[[], float], random: Random) -> None:
+        self._db = db
+        self._clock = clock
+        self._random = random
+
+    async def create(self, subject: str, *, expires: float | None = None) -> NewAdminToken:
+        """Make a key for a person or a program. `expires` is in epoch seconds, None for never.
+
+        Raises `InvalidArgument` for the subject, or for a time that has passed.
+        """
+        now = self._clock()
+        name = subject.strip()
+        if not name or not name.isprintable() or len(name) > _LONGEST_SUBJECT:
+            raise InvalidArgument(
+                "An admin key needs a subject: the name of the person or program that it is for",
+                hint=f"One line of at most {_LONGEST_SUBJECT} characters.",
+            )
+        if expires is not None and expires <= now:
+            raise InvalidArgument("The key would have expired already", hint="Give a time to come.")
+        made = mint("admin", self._random)
+        token = AdminToken(made.id, made.hash, name, now, expires)
+        await rows.insert(self._db, token)
+        return NewAdminToken(made.text, token)
+
+    async def list(self) -> list[AdminToken]:
+        """Answer all keys, revoked and expired ones too, oldest first."""
+        return await rows.everyone(self._db)
+
+    async def revoke(self, token: str) -> None:
+        """Revoke a key by its ID, at once and in every process. Raises `NotFound`."""
+        if not await rows.revoke(self._db, token, self._clock()):
+            raise NotFound(
+                f"There is no admin key {token!r} that is not revoked yet", hint="See: linkspan admin list"
+            )
+
+    async def authenticate_admin(self, text: str) -> Admin:
+        """Answer who shows this key.
+
+        Raises `Unauthenticated`, always the same, whether it is malformed, unknown, expired, revoked or a
+        token of another kind.
+        """
+        now = self._clock()
+        shown = read(text, "admin")
+        found = await rows.find(self._db, shown.id) if shown.id else None
+        same = shown.is_of(found.hash if found else None)
+        if not same or found is None or not _is_good(found, now):
+            raise Unauthenticated(
+                "The admin key is missing or not valid", hint="Make one with: linkspan admin create"
+            )
+        if now - (found.last_used or 0.0) >= _TOUCH_EVERY:
+            # A full disk must not lock operators out who only look.
+            with contextlib.suppress(StoreFault):
+                await rows.touch(self._db, found.id, now)
+        return Admin(found.subject, found.id)
+
+
+def _is_good(token: AdminToken, now: float) -> bool:
+    return token.revoked is None and (token.expires is None or now < token.expires)
