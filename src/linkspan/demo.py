@@ -24,7 +24,14 @@ from linkspan.app import App, build
 from linkspan.cli.codex import http_config, stdio_config
 from linkspan.errors import ConfigurationError, Conflict, LinkspanError
 from linkspan.reload import Reloader
-from linkspan.serving import Serving, configure_logging, make_server, outlive_signals, uvicorn_runner
+from linkspan.serving import (
+    Serving,
+    configure_logging,
+    listen,
+    make_server,
+    outlive_signals,
+    uvicorn_runner,
+)
 from linkspan.settings import DEFAULT_PORT, Settings, parse_egress
 from linkspan.vault.redact import Redactor
 from linkspan.web.pages import page, static_files
@@ -84,14 +91,15 @@ async def _serve(app: App, settings: Settings, desk: Desk, config: Path) -> None
 
     serving = Serving(app, routes=[Route("/", start), static_files()])
     serving.reloader = Reloader([config], lambda: spec.load([config], os.environ), serving.replace_catalog)
+    listener = listen(settings.host, settings.port)
     server = make_server(serving, settings)
     outlive_signals()
     base = f"http://{settings.host}:{settings.port}"
-    tasks = [asyncio.create_task(serving.reloader.run()), asyncio.create_task(server.serve())]
+    tasks = [asyncio.create_task(serving.reloader.run()), asyncio.create_task(server.serve([listener]))]
     try:
         while not server.started:
             if tasks[1].done():
-                raise ConfigurationError(f"cannot listen on {base}")
+                tasks[1].result()
             await asyncio.sleep(0.02)
         call = await _first_call(base, TENANTS[0], tokens[TENANTS[0]])
         shown.update(_page_values(settings, desk, base, tokens, call))
