@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import chain
 from operator import attrgetter
 
 from linkspan.store import tenants
@@ -46,10 +47,18 @@ class AuditRow:
 
 _COLUMNS = tuple(field.name for field in fields(AuditRow))
 _values = attrgetter(*_COLUMNS)
-_INSERT = (
-    f"INSERT INTO audit ({', '.join(_COLUMNS)})"  # noqa: S608
-    f" VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
-)
+
+
+def _inserting(count: int) -> tuple[str, tuple[str, ...]]:
+    """Answer a statement for that many rows, and its parameters' names in the order of rows and columns."""
+    names = [[f"{name}_{number}" for name in _COLUMNS] for number in range(count)]
+    places = ", ".join(f"(:{', :'.join(row)})" for row in names)
+    return f"INSERT INTO audit ({', '.join(_COLUMNS)}) VALUES {places}", tuple(chain.from_iterable(names))  # noqa: S608
+
+
+_INSERTS = tuple((count, *_inserting(count)) for count in (48, 12, 3, 1))
+"""Many rows in one statement: sqlite3 hands the interpreter's lock over and back at each statement, and at
+hundreds of calls a second those hand-overs cost the event loop more than the writing itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +220,10 @@ class AuditWriter:
         def work(tx: Transaction) -> None:
             # A tenant that was removed meanwhile leaves nothing behind.
             there = {tenant for tenant in {row.tenant for row in rows} if tenants.known(tx, tenant)}
-            tx.execute_many(
-                _INSERT,
-                [dict(zip(_COLUMNS, _values(row), strict=True)) for row in rows if row.tenant in there],
-            )
+            left = [row for row in rows if row.tenant in there]
+            for count, sql, names in _INSERTS:
+                while len(left) >= count:
+                    now, left = left[:count], left[count:]
+                    tx.execute(sql, dict(zip(names, chain.from_iterable(map(_values, now)), strict=True)))
 
         await self._db.transaction(work, durable=durable, quiet=True)
