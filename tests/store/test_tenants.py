@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from linkspan.store import accounts, audit, calls, grants, oauth_clients, people, tenants, webhooks
+from linkspan.store import accounts, audit, calls, data_keys, grants, oauth_clients, people, tenants, webhooks
+from linkspan.store.data_keys import StoredKey
 from linkspan.store.database import Database
 from linkspan.store.people import Session
 from tests.store.engines import Engine
@@ -36,6 +37,7 @@ async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engin
     for name in ("acme", "bolt"):
         await tenants.add(db, name, 1.0)
         await webhooks.insert(db, webhook(name))
+        await data_keys.keep_first(db, StoredKey(name, b"1234", b"wrapped", 1.0))
         await accounts.insert(db, account(name))
         await people.keep(db, person(name), invitation(name))
         await people.welcome(db, person(name), partial(_session, name))

@@ -1,36 +1,169 @@
-"""The vault at start: the keys there are, tried on what the database holds before anything is served."""
+"""The vault at start: the keys there are, tried on what the database holds before anything is served.
+
+The installation has a key of its own, random, stored wrapped like the data keys of tenants. Unwrapping it is
+what tries the master keys.
+"""
 
 from __future__ import annotations
 
+import base64
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from linkspan.errors import ConfigurationError
+from linkspan.store import data_keys as rows
 from linkspan.store import meta
+from linkspan.store.data_keys import StoredKey
 from linkspan.store.database import Database
-from linkspan.vault.keys import Random, load_keys, shown_ids
-from linkspan.vault.seal import SealBroken, Vault
+from linkspan.vault.data_keys import DataKey, DataKeys, make, unwrap
+from linkspan.vault.keys import Key, Keys, Random, load_keys, shown_ids
+from linkspan.vault.ring import KeyProvider, KeyRing, LocalKey, SealBroken, provider_of
+from linkspan.vault.seal import Vault, key_of
 
+INSTALLATION = "installation_key"
+INSTALLATION_BEFORE = "installation_key_before"
 _PROBE = "key_probe"
+"""What 0.1.0 tried its keys on: sealed with a master key itself."""
 _PROBE_DATA = b"linkspan"
+_SINCE = "key_since:"
 
 
-async def unlock(db: Database, *, keys: str | None, keys_path: Path, random: Random) -> Vault:
-    """Answer a vault whose keys open what is stored.
+@dataclass(frozen=True, slots=True)
+class InstallationKey:
+    """The installation's own key, wrapped, and when it was made (epoch seconds)."""
 
-    `keys` is `LINKSPAN_KEYS`. With none and no key file, a key file is made if nothing was ever sealed here.
-    Raises `ConfigurationError` that says which key is missing, and what to do.
+    key: DataKey
+    created: float
+
+    def to_bytes(self) -> bytes:
+        """Answer what is stored."""
+        wrapped = base64.b64encode(self.key.wrapped).decode()
+        return json.dumps({"id": self.key.id.hex(), "wrapped": wrapped, "created": self.created}).encode()
+
+
+class TenantKeys:
+    """Data keys of tenants in the database, as the vault asks for them."""
+
+    def __init__(self, db: Database, clock: Callable[[], float]) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def current(self, tenant: str) -> DataKey | None:
+        """Answer the data key that seals for the tenant now."""
+        return _data_key(await rows.sealing(self._db, tenant))
+
+    async def find(self, tenant: str, key_id: bytes) -> DataKey | None:
+        """Answer a data key of the tenant, also one that seals no more."""
+        return _data_key(await rows.find(self._db, tenant, key_id))
+
+    async def keep_first(self, key: DataKey) -> DataKey | None:
+        """Keep a data key unless the tenant has one that seals; answer the one that does then."""
+        new = StoredKey(key.tenant, key.id, key.wrapped, self._clock())
+        return _data_key(await rows.keep_first(self._db, new))
+
+
+async def read_ring(
+    db: Database, *, keys: str | None, keys_path: Path, random: Random, service: KeyProvider | None = None
+) -> KeyRing:
+    """Answer the master keys there are, the one that wraps first.
+
+    That is `service` where there is one; then come those of `LINKSPAN_KEYS` (`keys`), else of the key file.
+    With none of them a key file is made, if nothing was ever sealed here. Raises `ConfigurationError`.
     """
-    probe = await meta.read(db, _PROBE)
-    loaded = load_keys(keys, keys_path, may_create=probe is None, random=random)
-    vault = Vault(loaded, random=random)
-    if probe is None:
-        probe = await meta.keep_first(db, _PROBE, vault.seal("probe", "", _PROBE, _PROBE_DATA))
-    try:
-        vault.open("probe", "", _PROBE, probe)
-    except SealBroken as error:
-        raise ConfigurationError(
-            f"The keys of {loaded.source} ({shown_ids(key.id for key in loaded.all)}) do not open what the"
-            f" database holds, which is sealed with key {probe[1:5].hex()}",
-            hint="Give that key too, after the new one: LINKSPAN_KEYS=new,old.",
-        ) from error
+    is_new = await meta.read(db, INSTALLATION) is None and await meta.read(db, _PROBE) is None
+    first = () if service is None else (service,)
+
+    def read(*, may_create: bool = False) -> Sequence[KeyProvider]:
+        if service is not None and keys is None and not keys_path.exists():
+            return first
+        loaded = load_keys(keys, keys_path, may_create=may_create, random=random)
+        return (*first, *(LocalKey(key, loaded.source, random=random) for key in loaded.all))
+
+    return KeyRing(read(may_create=is_new), again=read if keys is None else None)
+
+
+async def unlock(
+    db: Database,
+    *,
+    keys: str | None,
+    keys_path: Path,
+    random: Random,
+    clock: Callable[[], float] = time.time,
+    service: KeyProvider | None = None,
+) -> Vault:
+    """Answer a vault whose keys open what is stored; `read_ring` says where the master keys come from.
+
+    Raises `ConfigurationError` that says which key is missing, and what to do, and `KeyUnavailable`.
+    """
+    ring = await read_ring(db, keys=keys, keys_path=keys_path, random=random, service=service)
+    stored = await installation_key(db)
+    if stored is None:
+        await _open_probe(db, ring)
+        made, _ = await make(ring, "", random=random)
+        await meta.keep_first(db, INSTALLATION, InstallationKey(made, clock()).to_bytes())
+        await meta.forget(db, _PROBE)
+    vault = await open_vault(db, ring, clock=clock, random=random)
+    await meta.keep_first(db, f"{_SINCE}{ring.first.id.hex()}", repr(clock()).encode())
     return vault
+
+
+async def open_vault(db: Database, ring: KeyRing, *, clock: Callable[[], float], random: Random) -> Vault:
+    """Answer a vault with the installation's keys, the one that seals and the one before it."""
+    found = [await installation_key(db, name) for name in (INSTALLATION, INSTALLATION_BEFORE)]
+    opened = [Key(await _unwrap(ring, stored.key)) for stored in found if stored is not None]
+    # What 0.1.0 stored is sealed with master keys themselves.
+    masters = [provider.key for provider in ring.all if isinstance(provider, LocalKey)]
+    data_keys = DataKeys(ring, TenantKeys(db, clock), clock=clock, random=random)
+    return Vault(Keys((*opened, *masters), ring.first.name), data_keys=data_keys, random=random)
+
+
+async def installation_key(db: Database, name: str = INSTALLATION) -> InstallationKey | None:
+    """Answer the installation's own key as it is stored."""
+    stored = await meta.read(db, name)
+    if stored is None:
+        return None
+    content = json.loads(stored)
+    key = DataKey("", bytes.fromhex(content["id"]), base64.b64decode(content["wrapped"]))
+    return InstallationKey(key, content["created"])
+
+
+async def sealing_since(db: Database, provider: KeyProvider) -> float | None:
+    """Answer when a master key was first in front here (epoch seconds); None when it never was."""
+    stored = await meta.read(db, f"{_SINCE}{provider.id.hex()}")
+    return None if stored is None else float(stored)
+
+
+async def _unwrap(ring: KeyRing, key: DataKey) -> bytes:
+    try:
+        return await unwrap(ring, key)
+    except SealBroken as error:
+        raise _do_not_open(ring, provider_of(key.wrapped)) from error
+
+
+async def _open_probe(db: Database, ring: KeyRing) -> None:
+    probe = await meta.read(db, _PROBE)
+    if probe is None:
+        return
+    masters = tuple(provider.key for provider in ring.all if isinstance(provider, LocalKey))
+    try:
+        if masters and Vault(Keys(masters, "")).open("probe", "", _PROBE, probe) == _PROBE_DATA:
+            return
+    except SealBroken as error:
+        raise _do_not_open(ring, key_of(probe)) from error
+    raise _do_not_open(ring, key_of(probe))
+
+
+def _do_not_open(ring: KeyRing, missing: bytes) -> ConfigurationError:
+    ids = shown_ids(provider.id for provider in ring.all)
+    return ConfigurationError(
+        f"The keys of {ring.first.name} ({ids}) do not open what the database holds, which is sealed with key"
+        f" {missing.hex()}",
+        hint="Give that key too, after the new one: LINKSPAN_KEYS=new,old.",
+    )
+
+
+def _data_key(stored: StoredKey | None) -> DataKey | None:
+    return None if stored is None else DataKey(stored.tenant, stored.id, stored.wrapped)

@@ -23,3 +23,18 @@ async def keep_first(db: Database, name: str, value: bytes) -> bytes:
         return bytes(row["value"])
 
     return await db.transaction(work, quiet=True)
+
+
+async def put(db: Database, name: str, value: bytes) -> None:
+    """Store a value over the one that is there."""
+    await db.execute(
+        "INSERT INTO meta (name, value) VALUES (:name, :value)"
+        " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        {"name": name, "value": value},
+        quiet=True,
+    )
+
+
+async def forget(db: Database, name: str) -> None:
+    """Delete a value."""
+    await db.execute("DELETE FROM meta WHERE name = :name", {"name": name}, quiet=True)

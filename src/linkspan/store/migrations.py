@@ -243,6 +243,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX accounts_by_creation ON accounts (created, tenant, id)",
         "ALTER TABLE tokens ADD COLUMN account {text}",
     ),
+    (
+        """
+        CREATE TABLE data_keys (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {blob} NOT NULL,
+            wrapped {blob} NOT NULL,
+            created double precision NOT NULL,
+            retired double precision,
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+        "CREATE UNIQUE INDEX data_keys_that_seal ON data_keys (tenant) WHERE retired IS NULL",
+    ),
 )
 
 

@@ -307,9 +307,10 @@ def _locked(connection: Connection, lock: int) -> Iterator[None]:
 def password_in(url: str) -> str | None:
     """Answer the password of a URL, or None where there is none or the URL cannot be read."""
     try:
-        return conninfo_to_dict(url).get("password")
+        password = conninfo_to_dict(url).get("password")
     except psycopg.Error:
         return None
+    return None if password is None else str(password)
 
 
 def _settings(url: str, busy_timeout: float) -> dict[str, str]:

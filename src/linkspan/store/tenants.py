@@ -18,6 +18,7 @@ OWNED = (
     "people",
     "tokens",
     "accounts",
+    "data_keys",
 )
 """Every table whose rows belong to a tenant. One that is missing here makes removal fail, not forget."""
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,6 +99,37 @@ def load_keys(text: str | None, path: Path, *, may_create: bool, random: Random 
     return made
 
 
+def add_key(path: Path, *, random: Random = os.urandom) -> Keys:
+    """Put a new key in front of those in the key file; answer all of them.
+
+    The file is replaced whole: at no moment is it missing a key, and it keeps its owner. Raises
+    `ConfigurationError` when it is not there or cannot be written.
+    """
+    try:
+        with _alone(path.parent):
+            there = _read_file(path)
+            if there is None:
+                raise ConfigurationError(f"The key file {path} is not there", hint="Start again.")
+            lines = path.read_text(encoding="ascii").splitlines(keepends=True)
+            place = next(number for number, line in enumerate(lines) if not line.lstrip().startswith("#"))
+            lines.insert(place, f"{new_key(random)}\n")
+            owner = path.stat()
+            draft = _write_draft(path, "".join(lines), random)
+            try:
+                if (owner.st_uid, owner.st_gid) != (os.getuid(), os.getgid()):
+                    os.chown(draft, owner.st_uid, owner.st_gid)
+                draft.replace(path)
+            finally:
+                draft.unlink(missing_ok=True)
+            _sync_directory(path.parent)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The key file {path} cannot be written: {error.strerror}; it is as it was",
+            hint="Make its directory writable and free space on its disk.",
+        ) from error
+    return load_keys(None, path, may_create=False)
+
+
 def new_key(random: Random = os.urandom) -> str:
     """Answer a new key as `LINKSPAN_KEYS` takes it."""
     return base64.b64encode(random(KEY_BYTES)).decode()
@@ -143,15 +176,10 @@ def _read_file(path: Path) -> Keys | None:
 
 def _create_file(path: Path, random: Random) -> None:
     """Make the key file whole or not at all; of several processes that do it at once, the first wins."""
-    draft = path.with_name(f".{path.name}.{random(8).hex()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        draft = _write_draft(path, f"{_FILE_HEAD}\n{new_key(random)}\n", random)
         try:
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(f"{_FILE_HEAD}\n{new_key(random)}\n")
-                file.flush()
-                os.fsync(file.fileno())
             # A hard link is made only if the name is free, unlike a rename.
             try:
                 os.link(draft, path)
@@ -165,6 +193,32 @@ def _create_file(path: Path, random: Random) -> None:
             f"The key file {path} cannot be made: {error.strerror}",
             hint="Make its directory writable, name another with --home, or set LINKSPAN_KEYS.",
         ) from error
+
+
+def _write_draft(path: Path, text: str, random: Random) -> Path:
+    """Write a file beside another, for its owner alone, down to the disk."""
+    draft = path.with_name(f".{path.name}.{random(8).hex()}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        draft.unlink()
+        raise
+    return draft
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep other processes from changing the same key file meanwhile."""
+    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _sync_directory(path: Path) -> None:
