@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import stat
@@ -141,7 +142,7 @@ async def main(place, number):
     return mark
 """
     before = db.change_mark()
-    (theirs,) = run_together(code, path, count=1)
+    (theirs,) = await asyncio.to_thread(run_together, code, path, count=1)
     assert db.change_mark() == json.loads(theirs) != before
 
 

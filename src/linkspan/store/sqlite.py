@@ -73,6 +73,7 @@ class SqliteDatabase:
         self._durable = True
         self._seen: int | None = None
         self._mark: int | None = None
+        self._is_looked_up = False
         try:
             _make_file(path)
             self._db = self._executor.submit(_open, path, busy_timeout).result()
@@ -115,7 +116,13 @@ class SqliteDatabase:
         return await self._run(lambda: self._transact(work, durable=durable, quiet=quiet))
 
     def change_mark(self) -> int | None:
-        """The count of writes that were not quiet, of all processes; None when it cannot be read."""
+        """The count of writes that were not quiet, of all processes; None when it cannot be read.
+
+        It is looked up once in a turn of the event loop, since calls that are answered in one turn cannot
+        know which of them came first. Whoever waits for a write is woken in a later turn.
+        """
+        if self._is_looked_up:
+            return self._mark
         try:
             (seen,) = self._watch.execute("PRAGMA data_version").fetchone()
             if seen != self._seen:
@@ -124,7 +131,12 @@ class SqliteDatabase:
         except sqlite3.Error:
             self._seen = None
             return None
+        asyncio.get_running_loop().call_soon(self._look_again)
+        self._is_looked_up = True
         return self._mark
+
+    def _look_again(self) -> None:
+        self._is_looked_up = False
 
     async def aclose(self) -> None:
         """Finish what is queued and close."""
