@@ -138,6 +138,8 @@ REVEAL_A_SECRET: Final = {
     "linkspan.accounts.accounts": "What was linked is sealed, and told to the redactor.",
     "linkspan.accounts.linking": "What is about to be sealed is checked for shape.",
     "linkspan.cli.people": "The secret of an invitation is shown in its link, once.",
+    "linkspan.cli.admins": "A new admin key is shown, once.",
+    "linkspan.cli.webhooks": "The secret of a new webhook is shown, once.",
     "linkspan.cli.tokens": "A new token of ours is shown, once.",
     "linkspan.web.oauth": "What was issued (codes, tokens, cookies) goes back to who asked for it, once.",
     "linkspan.demo": "The demo prints the tokens that it made for its sample tenants.",

@@ -10,15 +10,18 @@ from pathlib import Path
 
 from linkspan import spec
 from linkspan.accounts.accounts import Accounts
+from linkspan.accounts.admins import Admins
 from linkspan.accounts.client_documents import ClientDocuments
 from linkspan.accounts.clients import Clients
 from linkspan.accounts.grants import Grants
 from linkspan.accounts.openid import OpenIdProvider
+from linkspan.accounts.outbox import Outbox
 from linkspan.accounts.people import People
 from linkspan.accounts.sessions import Sessions
 from linkspan.accounts.tenants import Tenants
 from linkspan.accounts.tokens import Tokens
 from linkspan.accounts.unlock import unlock
+from linkspan.accounts.webhooks import Webhooks
 from linkspan.errors import ConfigurationError
 from linkspan.gateway.call import Gateway
 from linkspan.gateway.cursor import Cursors
@@ -59,6 +62,9 @@ class App:
     grants: Grants
     provider: OpenIdProvider | None
     """Who says who somebody is, where that is not done by invitation."""
+    admins: Admins
+    webhooks: Webhooks
+    outbox: Outbox
 
     @property
     def catalog(self) -> Catalog:
@@ -128,6 +134,7 @@ async def build(
     )
     sign_in = settings.sign_in
     return App(
+    webhooks = Webhooks(database, vault, clock=clock, random=random)
         settings=settings,
         database=database,
         tenants=Tenants(database, clock=clock),
@@ -156,3 +163,6 @@ async def build(
         ),
         provider=OpenIdProvider(sign_in.provider, wire, clock=clock) if sign_in.provider else None,
     )
+        admins=Admins(database, clock=clock, random=random),
+        webhooks=webhooks,
+        outbox=Outbox(database, webhooks, client, clock=clock, random=random),

@@ -179,12 +179,15 @@ async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -
     )
     server = make_server(serving, settings)
     watching = asyncio.create_task(serving.reloader.run())
+    delivering = asyncio.create_task(app.outbox.run())
     try:
         await _announce(serving, settings)
         outlive_signals()
         await server.serve([listener])
     finally:
         watching.cancel()
+        delivering.cancel()
+        await asyncio.gather(delivering, return_exceptions=True)
         await app.aclose()
         listener.close()
 

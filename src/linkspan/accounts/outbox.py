@@ -160,6 +160,8 @@ class Outbox:
             if not self._is_failing:
                 log.error("webhooks wait to be delivered: %s", fault.message)
             self._is_failing = True
+        except Exception:
+            log.exception("looking for what is to be delivered failed")
         else:
             self._is_failing = False
 
@@ -200,7 +202,7 @@ class Outbox:
                 {
                     "Content-Type": "application/json",
                     "User-Agent": f"linkspan/{__version__}",
-                    **self._webhooks.sign(webhook, message, int(now), body),
+                    **await self._webhooks.sign(webhook, message, int(now), body),
                 },
                 body,
             )

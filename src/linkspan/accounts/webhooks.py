@@ -18,6 +18,7 @@ from typing import Final
 from linkspan.accounts.identifiers import identifier
 from linkspan.accounts.tenants import no_tenant
 from linkspan.errors import InvalidArgument, NotFound
+from linkspan.store import tenants as tenant_rows
 from linkspan.store import webhooks as rows
 from linkspan.store.database import Database
 from linkspan.store.outbox import EVENTS
@@ -71,6 +72,8 @@ class Webhooks:
         """
         now = self._clock()
         checked_url, checked_events = _check(url, events)
+        if tenant is not None and not await tenant_rows.exists(self._db, tenant):
+            raise no_tenant(tenant)
         new_id = f"wh_{identifier(self._random)}"
         secret = _PREFIX + base64.b64encode(self._random(_SECRET_BYTES)).decode()
         webhook = Webhook(
@@ -80,7 +83,7 @@ class Webhooks:
             events=checked_events,
             truto_signature=truto_signature,
             active=True,
-            sealed=self._vault.seal(_PURPOSE, tenant or "", new_id, secret.encode()),
+            sealed=await self._vault.seal_stored(_PURPOSE, tenant, new_id, secret.encode()),
             created=now,
             updated=now,
         )
@@ -134,12 +137,12 @@ class Webhooks:
             raise _no_webhook(webhook)
         return gone
 
-    def sign(self, webhook: Webhook, message: str, at: int, body: bytes) -> dict[str, str]:
+    async def sign(self, webhook: Webhook, message: str, at: int, body: bytes) -> dict[str, str]:
         """Answer the headers that prove a delivery: its id, its time (epoch seconds) and the signature.
 
         Raises `SealBroken` when the secret does not open.
         """
-        secret = self._vault.open(_PURPOSE, webhook.tenant or "", webhook.id, webhook.sealed)
+        secret = await self._vault.open_stored(_PURPOSE, webhook.tenant, webhook.id, webhook.sealed)
         key = base64.b64decode(secret.decode().removeprefix(_PREFIX))
         signed = hmac.digest(key, f"{message}.{at}.".encode() + body, "sha256")
         headers = {

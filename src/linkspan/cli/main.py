@@ -22,7 +22,10 @@ COMMANDS = {
     "tenant": ("linkspan.cli.tenants", "Add, list and remove tenants."),
     "account": ("linkspan.cli.accounts", "Link, list, verify and unlink accounts of a tenant."),
     "person": ("linkspan.cli.people", "Invite, list and remove people, who sign in with a browser or Codex."),
+    "keys": ("linkspan.cli.keys", "List and change the keys that seal credentials."),
     "token": ("linkspan.cli.tokens", "Create, list and revoke tokens of a tenant."),
+    "admin": ("linkspan.cli.admins", "Create, list and revoke keys for the management API."),
+    "webhook": ("linkspan.cli.webhooks", "Tell URLs of what happens to accounts; see and replay deliveries."),
 }
 
 
