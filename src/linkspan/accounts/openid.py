@@ -186,7 +186,9 @@ class OpenIdProvider:
             self._keys = {str(entry.get("kid", "")): entry for entry in signing}
         if name not in self._keys:
             raise _bad("its ID token is signed with a key that it does not publish")
-        return jwt.PyJWK(dict(self._keys[name]), algorithm=str(header.get("alg"))).key
+        if header.get("alg") not in ALGORITHMS:
+            raise _bad("its ID token is not signed with a key pair")
+        return jwt.PyJWK(dict(self._keys[name]), algorithm=header["alg"]).key
 
     async def _ask(self, request: Request) -> Mapping[str, Any]:
         try:
