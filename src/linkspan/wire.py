@@ -72,6 +72,13 @@ def base_url(connector: Connector, settings: Mapping[str, str]) -> str:
     return connector.base_url.expand(Scope({}, settings)).rstrip("/")
 
 
+def base_of(plan: RequestPlan, connector: Connector, settings: Mapping[str, str]) -> str:
+    """Answer the URL that a plan's path is put behind."""
+    if plan.base is None:
+        return base_url(connector, settings)
+    return plan.base.expand(Scope({}, settings)).rstrip("/")
+
+
 def scope_of(
     arguments: Mapping[str, Any], credential: Credential, found: Mapping[str, Any] | None = None
 ) -> Scope:
@@ -95,7 +102,7 @@ def build(
 
     Raises `InvalidArgument` for a value that cannot stand where it is put.
     """
-    base = base_url(connector, scope.settings)
+    base = base_of(plan, connector, scope.settings)
     path = plan.path.expand(scope)
     if not _PATH.match(path) or _DOTS.search(path):
         raise errors.InvalidArgument("a value cannot stand in the path of the request")
@@ -174,6 +181,8 @@ def _credential_parts(
     method: AuthMethod, secret: Callable[[str], str]
 ) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:
     """Answer the header and the query parameter that carry the credential."""
+    if method.oauth is not None:
+        return (method.name or "Authorization", f"{method.prefix}{secret('access_token')}"), None
     if method.type == "none":
         return None, None
     if method.type == "basic":
@@ -191,13 +200,21 @@ def _authorized(outgoing: Outgoing, method: AuthMethod, secret: Callable[[str], 
     headers, url = dict(outgoing.headers), outgoing.url
     header, parameter = _credential_parts(method, secret)
     if header is not None:
-        for known in [name for name in headers if name.lower() == header[0].lower()]:
-            del headers[known]
-        headers[header[0]] = header[1]
+        _put(headers, *header)
+    if method.service is not None:
+        mark = method.service.tenant
+        _put(headers, mark.header, f"{mark.prefix}{secret('tenant')}")
     if parameter is not None:
         joint = "&" if "?" in url else "?"
         url += f"{joint}{quote(parameter[0], safe='')}={quote(parameter[1], safe='[]')}"
     return Request(outgoing.method, url, headers, outgoing.body)
+
+
+def _put(headers: dict[str, str], name: str, value: str) -> None:
+    """Set a header of ours, whatever the operation says of one of that name."""
+    for known in [each for each in headers if each.lower() == name.lower()]:
+        del headers[known]
+    headers[name] = value
 
 
 def show(outgoing: Outgoing, method: AuthMethod | None) -> dict[str, Any]:
@@ -232,7 +249,7 @@ async def send(
     if plan.if_match:
         plan = await _with_etag(plan, scope, connector, credential, client, timeout)
     outgoing = build(plan, scope, connector, page=page, position=position)
-    _check_destination(outgoing.url, base_url(connector, scope.settings), connector, credential)
+    _check_destination(outgoing.url, base_of(plan, connector, scope.settings), connector, credential)
     request = _authorized(outgoing, method, lambda name: credential.secrets[name].reveal())
     reply = await client.send(
         request,
@@ -258,7 +275,8 @@ def _check_destination(url: str, base: str, connector: Connector, credential: Cr
 
 
 def _sensitive(method: AuthMethod) -> tuple[str, ...]:
-    return ("authorization", "cookie", *((method.name.lower(),) if method.name else ()))
+    mark = (method.service.tenant.header,) if method.service else ()
+    return ("authorization", "cookie", *((method.name.lower(),) if method.name else ()), *mark)
 
 
 async def _with_etag(
@@ -345,7 +363,21 @@ def _refusal(answer: Answer, connector: Connector) -> errors.LinkspanError:
     said = said if isinstance(said, str) else _said(answer.body)
     told = _harmless(said) if said else ""
     message = f"{connector.title} {words}" + (f": {told}" if told else "")
-    return kind(message, upstream_status=answer.status)
+    missing = _missing_scopes(answer.headers) if kind is errors.Forbidden else []
+    return kind(
+        message, upstream_status=answer.status, details={"missing_scopes": missing} if missing else None
+    )
+
+
+def _missing_scopes(headers: Mapping[str, str]) -> list[str]:
+    """Answer the scopes that a 403 says are missing (RFC 6750 §3.1, and GitHub's two headers)."""
+    challenge = headers.get("www-authenticate", "")
+    if "insufficient_scope" in challenge:
+        found = re.search(r'scope="([^"]{1,1000})"', challenge)
+        return found[1].split() if found else []
+    accepted = [word.strip() for word in headers.get("x-accepted-oauth-scopes", "").split(",")]
+    held = {word.strip() for word in headers.get("x-oauth-scopes", "").split(",")}
+    return [] if held & set(accepted) else [word for word in accepted if word][:20]
 
 
 def _said(body: Any, depth: int = 0) -> str | None:

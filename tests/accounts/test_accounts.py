@@ -464,10 +464,10 @@ async def test_unlinking_forgets_the_secret(
 
 
 async def test_opened_secrets_are_masked_in_logs(
-    accounts: Accounts, desk: Connector, redactor: Redactor
+    accounts: Accounts, other_accounts: Accounts, desk: Connector, redactor: Redactor
 ) -> None:
-    """From the moment they are opened the log filter knows them."""
-    await link(accounts, desk, "canary-canary")
+    """From the moment they are opened the log filter knows them, and so from when they are linked."""
+    await link(other_accounts, desk, "canary-canary")
     assert "canary" in redactor.mask("canary-canary")
     await accounts.credential(BO, desk)
     assert "canary" not in redactor.mask("canary-canary")

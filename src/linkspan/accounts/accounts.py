@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from linkspan.accounts import linking
-from linkspan.accounts.choice import choose, owner_of, shown
+from linkspan.accounts.admission import UNFINISHED, Admission
+from linkspan.accounts.choice import choose, owner_of
 from linkspan.accounts.identifiers import identifier
+from linkspan.accounts.oauth import OAuthClient, Tokens, provider_of
+from linkspan.accounts.opening import Opened, Opener
 from linkspan.accounts.principal import Principal, Tenant
+from linkspan.accounts.proving import Identity, Verifier, same_identity, short
+from linkspan.accounts.refresh import Refresher, obtain, renewed_row
+from linkspan.accounts.safe import Kept, Safe
 from linkspan.accounts.tenants import no_tenant
-from linkspan.errors import Conflict, Forbidden, NeedsReauth, NotFound
-from linkspan.spec.catalog import Connector
+from linkspan.errors import (
+    Forbidden,
+    InvalidArgument,
+    LinkspanError,
+    NeedsReauth,
+    NotFound,
+)
+from linkspan.net.client import Client
+from linkspan.spec.catalog import AuthMethod, Connector
 from linkspan.store import accounts as rows
 from linkspan.store import tenants as tenant_rows
 from linkspan.store.accounts import Account
@@ -20,31 +33,18 @@ from linkspan.store.database import Database
 from linkspan.vault.credential import Credential
 from linkspan.vault.keys import Random
 from linkspan.vault.redact import Redactor
-from linkspan.vault.seal import SealBroken, Vault
+from linkspan.vault.seal import Vault
 from linkspan.vault.secret import Secret
 
-_PURPOSE = "credential"
+__all__ = ["Accounts", "Identity", "Verifier"]
 _MOST_CACHED = 10_000
-_LONGEST_TEXT = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Whose account it is at the product, as its verify request told."""
-
-    id: str | None = None
-    label: str | None = None
-
-
-Verifier = Callable[[Connector, Credential], Awaitable[Identity | None]]
-"""Proves a credential by a request; None where the connector has none. Raises `NeedsReauth` when refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
+class _Held:
     mark: int
     connectors: tuple[Connector, ...]
-    credential: Credential
+    opened: Opened
 
 
 class Accounts:
@@ -58,13 +58,26 @@ class Accounts:
         clock: Callable[[], float],
         random: Random,
         redactor: Redactor | None = None,
+        client: Client | None = None,
     ) -> None:
+        """`client` reaches token endpoints; without it no account is linked that needs one."""
         self._db = db
-        self._vault = vault
         self._clock = clock
         self._random = random
-        self._redactor = redactor
-        self._cache: dict[tuple[str, str | None, str | None, tuple[str, ...]], _Opened] = {}
+        self._client = client
+        self._safe = Safe(vault, redactor)
+        self.oauth = OAuthClient(client, clock=clock) if client is not None else None
+        self._refresher = (
+            Refresher(db, self._safe, self.oauth, clock=clock, random=random) if self.oauth else None
+        )
+        self._opener = Opener(db, self._safe, self._refresher, clock=clock)
+        self._admission = Admission(db, self._safe, self._opener, client, clock=clock)
+        self._cache: dict[tuple[str, str | None, str | None, tuple[str, ...]], _Held] = {}
+
+    async def aclose(self) -> None:
+        """Let renewals that run come to their end."""
+        if self._refresher is not None:
+            await self._refresher.aclose()
 
     async def credential(
         self, principal: Principal, connector: Connector | Sequence[Connector], account: str | None = None
@@ -72,24 +85,35 @@ class Accounts:
         """Open the account that the principal means: the named one, or the only one there is.
 
         With several connectors the account may be of any of them. A person's own account is preferred to
-        the one that the tenant shares at the same connector; those of others are not there. Raises
-        `NotLinked` (none, or several and none was named), `NotFound` (the named one) and `NeedsReauth`.
+        the one that the tenant shares at the same connector; those of others are not there. Where nothing is
+        linked, the operator's own key is used if there is one. Raises `NotLinked` (none, or several and none
+        was named), `NotFound` (the named one), `NeedsReauth`, and what keeps a token from being renewed.
         """
         connectors = (connector,) if isinstance(connector, Connector) else tuple(connector)
         owner = owner_of(principal)
         key = (principal.tenant, owner, account, tuple(each.name for each in connectors))
         mark = self._db.change_mark()
         held = self._cache.get(key)
-        if held is not None and held.mark == mark and _are_same(held.connectors, connectors):
-            return held.credential
+        if (
+            held is not None
+            and held.mark == mark
+            and self._clock() < held.opened.until
+            and _are_same(held.connectors, connectors)
+        ):
+            return held.opened.credential
         there = await self._there(principal.tenant, connectors)
-        found = choose(principal, connectors, there, account)
-        credential = await self._open_active(found, next(c for c in connectors if c.name == found.connector))
+        opened = None
+        if not any(each.subject is None or each.subject == owner for each in there):
+            opened = self._opener.of_operator(principal, connectors, account)
+        if opened is None:
+            found = choose(principal, connectors, there, account)
+            meant = next(each for each in connectors if each.name == found.connector)
+            opened = await self._opener.open_active(principal, found, meant)
         if mark is not None:
             if len(self._cache) >= _MOST_CACHED:
                 self._cache.clear()
-            self._cache[key] = _Opened(mark, connectors, credential)
-        return credential
+            self._cache[key] = _Held(mark, connectors, opened)
+        return opened.credential
 
     async def list(self, tenant: Tenant, connector: str | None = None) -> list[Account]:
         """Answer the tenant's accounts, everybody's, by connector and age."""
@@ -108,97 +132,190 @@ class Accounts:
         subject: str | None = None,
         account: str | None = None,
         verify: Verifier | None = None,
+        sandbox: bool | None = None,
+        tokens: Tokens | None = None,
     ) -> Account:
         """Link an account: check what was given, prove it with `verify`, seal it together with its origins.
 
-        `subject` makes it one person's own. `account` links an existing account again, which must be the
-        same identity; one that is found to be of the same identity, owner and origins is linked again too.
-        Nothing is stored when `verify` raises. Raises `InvalidArgument`, `NotFound`, `Conflict`, and what
-        `verify` raises.
+        `subject` makes it one person's own, `sandbox` one that only reads. `account` links an existing
+        account again, which must be the same identity; one that is found to be of the same identity, owner
+        and origins is linked again too. Raises `InvalidArgument`, `NotFound`, `Conflict`, and what `verify`
+        raises.
+
+        When proving fails nothing is stored; but with `tokens`, which a person consented to and which would
+        be lost, a new account is stored all the same, in the state that says what failed (`verify` tries
+        again), and no error is raised.
         """
-        now = self._clock()
         if not await tenant_rows.exists(self._db, tenant):
             raise no_tenant(tenant)
         earlier = await self._require(tenant, account, connector) if account is not None else None
         way = linking.choose_method(connector, method or (earlier.method if earlier else None))
+        given = dict(settings or {})
         before = earlier.settings if earlier else {}
-        kept = {name: value for name, value in before.items() if name in connector.settings}
-        checked = linking.check_settings(connector, {**kept, **(settings or {})})
+        known = {name: value for name, value in before.items() if name in connector.settings}
+        checked = linking.check_settings(connector, {**known, **given}, is_complete=False)
         values = linking.check_secrets(connector, way, secrets or {})
-        origins = linking.origins_of(connector, checked)
-        new_id = earlier.id if earlier else f"acc_{identifier(self._random)}"
-        identity = None
-        if verify is not None:
-            tried = Credential(new_id, connector.name, way.type, values, checked, origins)
-            self._register(tried)
-            identity = await verify(connector, tried)
-        if earlier is not None and identity is not None:
-            _same_identity(earlier, identity)
-        elif earlier is None and identity is not None:
-            earlier = await self._twin(tenant, connector, subject, identity, origins)
-        if earlier is not None:
-            new_id, subject = earlier.id, earlier.subject
-        linked = Account(
+        now = self._clock()
+        row = Account(
             tenant=tenant,
-            id=new_id,
+            id=earlier.id if earlier else f"acc_{identifier(self._random)}",
             connector=connector.name,
-            subject=subject,
+            subject=earlier.subject if earlier else subject,
             method=way.type,
-            state="active",
+            state="connecting",
             settings=checked,
-            origins=origins,
-            identity_id=_short(identity.id) if identity else None,
-            identity_label=_short(identity.label) if identity else None,
-            sealed=self._vault.seal(_PURPOSE, tenant, new_id, _payload(values, origins)),
+            origins=linking.first_origins(connector, checked),
+            identity_id=None,
+            identity_label=None,
+            sealed=b"",
             created=earlier.created if earlier else now,
             updated=now,
-            verified=now if identity is not None else None,
+            verified=None,
             last_error=None,
+            sandbox=sandbox if sandbox is not None else earlier is not None and earlier.sandbox,
+            scopes=way.oauth.scopes if way.oauth is not None else None,
         )
-        if earlier is not None and (stored := await rows.replace(self._db, linked)) is not None:
-            return stored
-        if not await rows.insert(self._db, linked):
+        kept = Kept(values, row.origins, linking.token_origins(connector, way, checked, values))
+        if way.oauth is not None:
+            tokens = tokens or await self._first_tokens(connector, way, row, kept)
+            row = await renewed_row(row, kept, tokens, self._safe, now)
+            kept = await self._safe.open(row)
+        self._safe.register(kept.secrets)
+        if (
+            tokens is not None
+            and way.type == "oauth2"
+            and earlier is None
+            and not await rows.insert(self._db, row)
+        ):
             raise no_tenant(tenant)
-        return linked
+        return await self._admission.settle(row, kept, connector, way, earlier, verify, given)
 
-    async def verify(self, tenant: Tenant, account: str, connector: Connector, verify: Verifier) -> Account:
+    async def _first_tokens(self, connector: Connector, way: AuthMethod, row: Account, kept: Kept) -> Tokens:
+        if self.oauth is None or way.type == "oauth2":
+            raise InvalidArgument(
+                f"{connector.title} is linked in a browser",
+                hint=f"Run: linkspan account link {connector.name} --tenant {row.tenant} --browser",
+            )
+        return await obtain(self.oauth, connector, way, row, kept)
+
+    async def verify(
+        self,
+        tenant: Tenant,
+        account: str,
+        connector: Connector,
+        verify: Verifier,
+        *,
+        settings: Mapping[str, str] | None = None,
+    ) -> Account:
         """Prove an account's credential again, and say what became of it.
 
-        An account that needs re-authentication is active again when the product takes its credential. A
-        refusal (`NeedsReauth`) is recorded in its state and a 403 in its last error; other failures change
-        nothing. All of them are raised. So is `NotFound`. Where `verify` has nothing to ask (None), the
-        account stays as it is.
+        An account that was not active is, when the product takes its credential. A refusal (`NeedsReauth`) is
+        recorded in its state, after its access token was renewed once, and a 403 in its last error; other
+        failures change nothing. All of them are raised. So is `NotFound`. Where `verify` has nothing to ask
+        (None), the account stays as it is, unless what was missing was found. `settings` choose among several
+        things that are found.
         """
         found = await self._require(tenant, account, connector)
-        credential = await self._open(found, connector)
+        credential = (await self._opener.open(found, connector)).credential
+        is_unfinished = found.state in UNFINISHED
         try:
-            identity = await verify(connector, credential)
+            try:
+                proven = await self._admission.prove(found, connector, credential, verify, settings or {})
+            except NeedsReauth as error:
+                if error.upstream_status is None:
+                    raise
+                fresh = await self._renewed(tenant, credential, connector)
+                if fresh is None:
+                    raise
+                proven = await self._admission.prove(found, connector, fresh, verify, settings or {})
         except NeedsReauth as error:
-            await self._set_needs_reauth(found, error.message)
+            await self._opener.set_needs_reauth(
+                await self._require(tenant, account, connector), error.message
+            )
             raise
         except Forbidden as error:
-            await self.note_forbidden(tenant, account, error.message)
+            await self.note_forbidden(tenant, account, error)
             raise
-        if identity is None:
+        identity, tried = proven
+        if identity is None and not is_unfinished:
             return found
-        _same_identity(found, identity)
+        identity = identity or Identity()
+        same_identity(found, identity)
         now = self._clock()
+        current = await self._require(tenant, account, connector)
+        if not _has(await self._safe.open(current), tried):
+            return current
         verified = replace(
-            found,
+            current,
             state="active",
-            identity_id=_short(identity.id) or found.identity_id,
-            identity_label=_short(identity.label) or found.identity_label,
+            identity_id=short(identity.id) or found.identity_id,
+            identity_label=short(identity.label) or found.identity_label,
             updated=now,
             verified=now,
             last_error=None,
         )
+        if is_unfinished:
+            return await self._admission.finish(verified, tried) or current
         stored = await rows.verified(self._db, verified, quiet=found.state == "active")
         return verified if stored else await self._require(tenant, account, connector)
 
-    async def unlink(self, tenant: Tenant, account: str) -> None:
-        """Delete an account and its secrets. Raises `NotFound`."""
+    async def unlink(self, tenant: Tenant, account: str, connector: Connector | None = None) -> bool:
+        """Delete an account and its secrets; with its connector, give its grant back to the product first.
+
+        Answers whether the product took it back. What fails there does not keep the account from being
+        deleted. Raises `NotFound`.
+        """
+        found = await rows.find(self._db, tenant, account)
+        revoked = found is not None and connector is not None and await self._revoke(found, connector)
         if not await rows.delete(self._db, tenant, account, now=self._clock()):
             raise _no_account(tenant, account)
+        return revoked
+
+    async def _revoke(self, account: Account, connector: Connector) -> bool:
+        way = connector.auth_method(account.method)
+        if way is None or way.oauth is None or self.oauth is None:
+            return False
+        try:
+            kept = await self._safe.open(account)
+            provider = provider_of(connector, way, account.settings, kept.secrets)
+            if not set(provider.origins()) <= set(kept.token_origins):
+                return False
+            for name in ("refresh_token", "access_token"):
+                if name in kept.secrets:
+                    return await self.oauth.revoke(provider, kept.secrets[name], name)
+        except LinkspanError:
+            pass
+        return False
+
+    async def refresh(self, tenant: Tenant, account: str, connector: Connector) -> Account:
+        """Renew an account's access token now. Raises `InvalidArgument` where there is nothing to renew."""
+        found = await self._require(tenant, account, connector)
+        if self._refresher is None or found.renewed is None:
+            raise InvalidArgument(f"Account {account} has no access token that can be renewed")
+        return await self._refresher.renew(found, connector)
+
+    async def after_refusal(
+        self, tenant: Tenant, credential: Credential, connector: Connector, reason: str
+    ) -> Credential | None:
+        """Answer another credential for one that the product refused (401), to try once more with.
+
+        None when there is no other: then the account needs re-authentication, and says so. Raises what keeps
+        a token from being renewed, which says nothing of the account.
+        """
+        fresh = await self._renewed(tenant, credential, connector)
+        if fresh is None:
+            await self.refused(tenant, credential, reason)
+        return fresh
+
+    async def _renewed(
+        self, tenant: Tenant, credential: Credential, connector: Connector
+    ) -> Credential | None:
+        found = await rows.find(self._db, tenant, credential.account)
+        if found is None or found.renewed is None or self._refresher is None:
+            return None
+        if _has(await self._safe.open(found), credential):
+            found = await self._refresher.renew(found, connector)
+        return (await self._opener.open(found, connector)).credential
 
     async def refused(self, tenant: Tenant, credential: Credential, reason: str) -> None:
         """Note that the product refused a credential (401): its account needs re-authentication.
@@ -206,79 +323,36 @@ class Accounts:
         Nothing changes when the account was linked again since the credential was opened.
         """
         found = await rows.find(self._db, tenant, credential.account)
-        if found is not None and self._secrets(found) == dict(credential.secrets):
-            await self._set_needs_reauth(found, reason)
+        if found is not None and _has(await self._safe.open(found), credential):
+            await self._opener.set_needs_reauth(found, reason)
 
-    async def note_forbidden(self, tenant: Tenant, account: str, reason: str) -> None:
+    async def note_forbidden(
+        self,
+        tenant: Tenant,
+        account: str,
+        error: LinkspanError | str,
+        *,
+        resource: str | None = None,
+        method: str | None = None,
+    ) -> None:
         """Note that the product does not let an account do something (403); its state stays."""
-        await rows.set_error(self._db, tenant, account, _short(reason) or "forbidden")
+        reason = short(error if isinstance(error, str) else error.message) or "forbidden"
+        details: Any = {} if isinstance(error, str) else error.details
+        missing = details.get("missing_scopes", []) if isinstance(details, Mapping) else []
+        if resource is None and not missing:
+            await rows.set_error(self._db, tenant, account, reason)
+            return
+        forbidden = {
+            "resource": resource,
+            "method": method,
+            "missing_scopes": missing,
+            "occurred_at": self._clock(),
+        }
+        await rows.set_forbidden(self._db, tenant, account, reason, forbidden)
 
     async def _there(self, tenant: Tenant, connectors: Sequence[Connector]) -> Sequence[Account]:
         there = [await rows.of_connector(self._db, tenant, connector.name) for connector in connectors]
         return [account for accounts in there for account in accounts]
-
-    async def _open_active(self, account: Account, connector: Connector) -> Credential:
-        if account.state != "active":
-            why = f": {account.last_error}" if account.last_error else ""
-            raise NeedsReauth(
-                f"Account {shown(account)} at {connector.title} must be linked again ({account.state}{why})",
-                hint=_link_again(account),
-            )
-        return await self._open(account, connector)
-
-    async def _open(self, account: Account, connector: Connector) -> Credential:
-        """Open an account, provided that the file still points where it was linked to (rule of trust 1)."""
-        now_at = linking.current_origins(connector, account.settings)
-        if now_at != account.origins:
-            reason = (
-                f"linked for {', '.join(account.origins)}, but base_url now points to"
-                f" {', '.join(now_at) if now_at else 'no address'}"
-            )
-            await self._set_needs_reauth(account, reason)
-            raise NeedsReauth(
-                f"Account {shown(account)} at {connector.title} is {reason}; nothing was sent",
-                hint=_link_again(account),
-            )
-        method = connector.auth_method(account.method)
-        secrets = self._secrets(account)
-        if method is None or set(method.fields) - set(secrets):
-            raise NeedsReauth(
-                f"Account {shown(account)} was linked by {account.method}, which {connector.title} no longer"
-                " offers like that",
-                hint=_link_again(account),
-            )
-        credential = Credential(
-            account.id, account.connector, account.method, secrets, account.settings, account.origins
-        )
-        self._register(credential)
-        return credential
-
-    def _secrets(self, account: Account) -> dict[str, Secret]:
-        payload = json.loads(self._vault.open(_PURPOSE, account.tenant, account.id, account.sealed))
-        if tuple(payload["origins"]) != account.origins:
-            raise SealBroken(
-                f"Account {account.id} was sealed for other origins than its row says",
-                hint=_link_again(account),
-            )
-        return {name: Secret(value) for name, value in payload["secrets"].items()}
-
-    def _register(self, credential: Credential) -> None:
-        if self._redactor is not None:
-            for secret in credential.secrets.values():
-                self._redactor.register(secret.reveal())
-
-    async def _set_needs_reauth(self, account: Account, reason: str) -> None:
-        if account.state == "needs_reauth" and account.last_error == _short(reason):
-            return
-        await rows.set_state(
-            self._db,
-            account.tenant,
-            account.id,
-            "needs_reauth",
-            _short(reason),
-            version=account.version,
-            now=self._clock(),
-        )
 
     async def _require(self, tenant: Tenant, account: str, connector: Connector) -> Account:
         found = await rows.find(self._db, tenant, account)
@@ -286,21 +360,10 @@ class Accounts:
             raise _no_account(tenant, account)
         return found
 
-    async def _twin(
-        self,
-        tenant: Tenant,
-        connector: Connector,
-        subject: str | None,
-        identity: Identity,
-        origins: tuple[str, ...],
-    ) -> Account | None:
-        """Answer the account that is already linked for the same identity, owner and place."""
-        if identity.id is None:
-            return None
-        for there in await rows.of_connector(self._db, tenant, connector.name):
-            if (there.identity_id, there.subject, there.origins) == (_short(identity.id), subject, origins):
-                return there
-        return None
+
+def _has(kept: Kept, credential: Credential) -> bool:
+    """Tell whether an account still keeps what a credential was opened with."""
+    return all(kept.secrets.get(name) == secret for name, secret in credential.secrets.items())
 
 
 def _are_same(held: tuple[Connector, ...], given: tuple[Connector, ...]) -> bool:
@@ -308,34 +371,8 @@ def _are_same(held: tuple[Connector, ...], given: tuple[Connector, ...]) -> bool
     return len(held) == len(given) and all(one is other for one, other in zip(held, given, strict=True))
 
 
-def _same_identity(account: Account, identity: Identity) -> None:
-    if None not in (account.identity_id, identity.id) and account.identity_id != _short(identity.id):
-        raise Conflict(
-            f"Account {shown(account)} is another identity than the one that was given now"
-            f" ({_short(identity.label or identity.id)})",
-            hint="Link it as an account of its own, without naming this one.",
-        )
-
-
 def _no_account(tenant: Tenant, account: str) -> NotFound:
     return NotFound(
         f"Tenant {tenant} has no account {account!r} there",
         hint=f"See: linkspan account list --tenant {tenant}",
     )
-
-
-def _link_again(account: Account) -> str:
-    return f"Run: linkspan account link {account.connector} --tenant {account.tenant} --account {account.id}"
-
-
-def _short(text: str | None) -> str | None:
-    """Text that came from a product, as one line of bounded length."""
-    if text is None:
-        return None
-    line = "".join(character if character.isprintable() else " " for character in text).strip()
-    return line if len(line) <= _LONGEST_TEXT else f"{line[: _LONGEST_TEXT - 1]}…"
-
-
-def _payload(secrets: Mapping[str, Secret], origins: Sequence[str]) -> bytes:
-    opened = {name: secret.reveal() for name, secret in secrets.items()}
-    return json.dumps({"origins": origins, "secrets": opened}).encode()

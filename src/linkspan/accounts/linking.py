@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from linkspan.accounts.oauth import provider_of
 from linkspan.errors import InvalidArgument, LinkspanError
 from linkspan.net.urls import origin_of
 from linkspan.spec.catalog import AuthMethod, Connector, Setting
 from linkspan.spec.references import normal_origin
 from linkspan.vault.secret import Secret
-from linkspan.wire import base_url
+from linkspan.wire import base_of, base_url
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]+")
+_NUMBER = re.compile(r"[0-9]{1,20}")
 _Faults = list[dict[str, str]]
 
 
@@ -28,8 +30,14 @@ def choose_method(connector: Connector, type_: str | None) -> AuthMethod:
     return method
 
 
-def check_settings(connector: Connector, given: Mapping[str, str]) -> dict[str, str]:
-    """Answer the connector's settings with defaults filled in. Raises `InvalidArgument` with every fault."""
+def check_settings(
+    connector: Connector, given: Mapping[str, str], *, is_complete: bool = True
+) -> dict[str, str]:
+    """Answer the connector's settings with defaults filled in.
+
+    Until all is there (`is_complete`), settings that are found rather than asked may be missing. Raises
+    `InvalidArgument` with every fault.
+    """
     faults: _Faults = [
         _fault(f"settings.{name}", f"{connector.title} has no such setting")
         for name in given
@@ -39,7 +47,7 @@ def check_settings(connector: Connector, given: Mapping[str, str]) -> dict[str, 
     for name, setting in connector.settings.items():
         value = given.get(name, "").strip() or setting.default
         if value is None:
-            if setting.required:
+            if setting.required and (is_complete or not setting.is_found):
                 faults.append(_fault(f"settings.{name}", f"missing: {setting.title}"))
             continue
         try:
@@ -68,6 +76,8 @@ def check_secrets(
             faults.append(_fault(name, "holds a line end or another control character; paste it again"))
         elif method.type in ("bearer", "header") and not _HEADER_VALUE.fullmatch(text):
             faults.append(_fault(name, "holds a character that no header can carry; paste it again"))
+        elif name == "installation_id" and not _NUMBER.fullmatch(text):
+            faults.append(_fault(name, "is a number; it stands at the end of the installation's address"))
         answer[name] = Secret(text)
     if answer and not any(answer.values()) and not faults:
         faults.append(_fault(method.fields[0], "missing"))
@@ -81,12 +91,31 @@ def origins_of(connector: Connector, settings: Mapping[str, str]) -> tuple[str, 
     Raises `InvalidArgument` when the settings do not make a URL.
     """
     try:
-        return (origin_of(base_url(connector, settings)),)
+        urls = [base_url(connector, settings)]
+        if connector.connected is not None and connector.connected.request.base is not None:
+            urls.append(base_of(connector.connected.request, connector, settings))
+        return tuple(dict.fromkeys(origin_of(url) for url in urls))
     except ValueError as error:
         raise InvalidArgument(
             f"The settings do not make an address of {connector.title}: {error}",
             hint=f"Look at base_url of the connector {connector.name} and at the settings.",
         ) from error
+
+
+def first_origins(connector: Connector, settings: Mapping[str, str]) -> tuple[str, ...]:
+    """Answer where a credential may go before the settings are complete: to what finds the rest."""
+    if connector.connected is None:
+        return origins_of(connector, settings)
+    return (origin_of(base_of(connector.connected.request, connector, settings)),)
+
+
+def token_origins(
+    connector: Connector, method: AuthMethod, settings: Mapping[str, str], secrets: Mapping[str, Secret]
+) -> tuple[str, ...]:
+    """Answer where what renews an access token may be sent; nowhere for what is not renewed."""
+    if method.oauth is None:
+        return ()
+    return provider_of(connector, method, settings, secrets).origins()
 
 
 def current_origins(connector: Connector, settings: Mapping[str, str]) -> tuple[str, ...] | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from linkspan import errors, wire
 from linkspan.accounts.accounts import Accounts
-from linkspan.accounts.principal import Principal
+from linkspan.accounts.principal import Principal, Tenant
 from linkspan.gateway.advice import advise
 from linkspan.gateway.blocks import render_blocks
 from linkspan.gateway.calls import CallInfo
@@ -32,6 +32,7 @@ from linkspan.spec.catalog import (
     Tool,
     scopes_allow,
 )
+from linkspan.vault.credential import Credential
 from linkspan.wire import Answer, Position
 
 Result = Page | Item | DryRun | Blocks
@@ -126,6 +127,12 @@ class Gateway:
         if given.get("dry_run") and tool.kind != "read":
             trail.outcome = "dry_run"
             return self._dry_run(catalog, request)
+        if tool.kind != "read" and request.credential.sandbox:
+            raise errors.Forbidden(
+                f"account {request.credential.account} is a sandbox account, which only reads: {tool.name}"
+                " was not done",
+                hint=f"Call {tool.name} with dry_run to see what it would send, or name another account.",
+            )
         if tool.kind == "read" or info.call_id is None:
             return await self._do(catalog, request, trail)
         return await self._once.run(
@@ -211,28 +218,50 @@ class Gateway:
     ) -> Answer:
         """Send the operation's own request, or that of a step before it."""
         operation, credential = request.operation, request.credential
+        connector, tenant = catalog.connectors[operation.connector], request.principal.tenant
         plan = step.plan if step else operation.plan
         assert plan is not None  # noqa: S101
-        try:
-            answer = await wire.send(
+
+        async def send(credential: Credential) -> Answer:
+            return await wire.send(
                 plan,
                 wire.scope_of(request.arguments, credential, found),
-                catalog.connectors[operation.connector],
+                connector,
                 credential,
                 self._client,
                 page=operation.paging if operation.items and step is None else None,
                 position=position,
                 timeout=operation.timeout,
             )
-        except errors.NeedsReauth as error:
-            if error.upstream_status is not None:
-                await self._accounts.refused(request.principal.tenant, credential, error.message)
-            raise
+
+        try:
+            try:
+                answer = await send(credential)
+            except errors.NeedsReauth as error:
+                if error.upstream_status is None:
+                    raise
+                # Refused, so nothing was done: once more with a renewed access token, where there is one.
+                fresh = await self._accounts.after_refusal(tenant, credential, connector, error.message)
+                if fresh is None:
+                    raise
+                answer = await self._again(tenant, fresh, send)
         except errors.Forbidden as error:
-            await self._accounts.note_forbidden(request.principal.tenant, credential.account, error.message)
+            await self._accounts.note_forbidden(
+                tenant, credential.account, error, resource=operation.entity, method=operation.name
+            )
             raise
         trail.upstream_status = answer.status
         return answer
+
+    async def _again(
+        self, tenant: Tenant, fresh: Credential, send: Callable[[Credential], Awaitable[Answer]]
+    ) -> Answer:
+        try:
+            return await send(fresh)
+        except errors.NeedsReauth as error:
+            if error.upstream_status is not None:
+                await self._accounts.refused(tenant, fresh, error.message)
+            raise
 
     async def _page(self, catalog: Catalog, request: Request, known: Mapping[str, Any], trail: Trail) -> Page:
         """Read one page; empty pages that a vendor puts before the end are read through."""

@@ -68,6 +68,7 @@ def compile_auth(
             check_header_name((*here, "name"), name, leaves, credential=True)
         if isinstance(way, _KeyAuth):
             service = _service(way, form, settings, leaves, here)
+            fields = () if service is not None else fields
         elif way.per == "operator":
             message = (
                 f"{way.type} is linked by each tenant; one key for all is bearer, header, basic or query"

@@ -21,3 +21,7 @@ class Credential:
     settings: Mapping[str, str]
     origins: tuple[str, ...]
     """`scheme://host:port`, the port always written; nothing is sent anywhere else."""
+    subject: str | None = None
+    """Whose own account it is; None for one that the tenant shares."""
+    sandbox: bool = False
+    """It only reads."""
