@@ -23,8 +23,7 @@ from linkspan.vault.keys import Key, Keys, Random, load_keys, shown_ids
 from linkspan.vault.ring import KeyProvider, KeyRing, LocalKey, SealBroken, provider_of
 from linkspan.vault.seal import Vault, key_of
 
-INSTALLATION = "installation_key"
-INSTALLATION_BEFORE = "installation_key_before"
+_INSTALLATION = "installation_keys"
 _PROBE = "key_probe"
 """What 0.1.0 tried its keys on: sealed with a master key itself."""
 _PROBE_DATA = b"linkspan"
@@ -33,15 +32,10 @@ _SINCE = "key_since:"
 
 @dataclass(frozen=True, slots=True)
 class InstallationKey:
-    """The installation's own key, wrapped, and when it was made (epoch seconds)."""
+    """A key of the installation's own, wrapped, and when it was made (epoch seconds)."""
 
     key: DataKey
     created: float
-
-    def to_bytes(self) -> bytes:
-        """Answer what is stored."""
-        wrapped = base64.b64encode(self.key.wrapped).decode()
-        return json.dumps({"id": self.key.id.hex(), "wrapped": wrapped, "created": self.created}).encode()
 
 
 class TenantKeys:
@@ -73,7 +67,7 @@ async def read_ring(
     That is `service` where there is one; then come those of `LINKSPAN_KEYS` (`keys`), else of the key file.
     With none of them a key file is made, if nothing was ever sealed here. Raises `ConfigurationError`.
     """
-    is_new = await meta.read(db, INSTALLATION) is None and await meta.read(db, _PROBE) is None
+    is_new = await meta.read(db, _INSTALLATION) is None and await meta.read(db, _PROBE) is None
     first = () if service is None else (service,)
 
     def read(*, may_create: bool = False) -> Sequence[KeyProvider]:
@@ -99,11 +93,11 @@ async def unlock(
     Raises `ConfigurationError` that says which key is missing, and what to do, and `KeyUnavailable`.
     """
     ring = await read_ring(db, keys=keys, keys_path=keys_path, random=random, service=service)
-    stored = await installation_key(db)
+    stored, _ = await installation_keys(db)
     if stored is None:
         await _open_probe(db, ring)
         made, _ = await make(ring, "", random=random)
-        await meta.keep_first(db, INSTALLATION, InstallationKey(made, clock()).to_bytes())
+        await meta.keep_first(db, _INSTALLATION, _stored([InstallationKey(made, clock())]))
         await meta.forget(db, _PROBE)
     vault = await open_vault(db, ring, clock=clock, random=random)
     await meta.keep_first(db, f"{_SINCE}{ring.first.id.hex()}", repr(clock()).encode())
@@ -111,29 +105,52 @@ async def unlock(
 
 
 async def open_vault(db: Database, ring: KeyRing, *, clock: Callable[[], float], random: Random) -> Vault:
-    """Answer a vault with the installation's keys, the one that seals and the one before it."""
-    found = [await installation_key(db, name) for name in (INSTALLATION, INSTALLATION_BEFORE)]
-    opened = [Key(await _unwrap(ring, stored.key)) for stored in found if stored is not None]
+    """Answer a vault with the installation's keys, the one that seals and those before it."""
+    _, found = await installation_keys(db)
+    opened = [Key(await _unwrap(ring, stored.key)) for stored in found]
     # What 0.1.0 stored is sealed with master keys themselves.
     masters = [provider.key for provider in ring.all if isinstance(provider, LocalKey)]
     data_keys = DataKeys(ring, TenantKeys(db, clock), clock=clock, random=random)
     return Vault(Keys((*opened, *masters), ring.first.name), data_keys=data_keys, random=random)
 
 
-async def installation_key(db: Database, name: str = INSTALLATION) -> InstallationKey | None:
-    """Answer the installation's own key as it is stored."""
-    stored = await meta.read(db, name)
+async def installation_keys(db: Database) -> tuple[bytes | None, list[InstallationKey]]:
+    """Answer the installation's own keys, the one that seals first; before them, how they are stored."""
+    stored = await meta.read(db, _INSTALLATION)
     if stored is None:
-        return None
-    content = json.loads(stored)
-    key = DataKey("", bytes.fromhex(content["id"]), base64.b64decode(content["wrapped"]))
-    return InstallationKey(key, content["created"])
+        return None, []
+    return stored, [
+        InstallationKey(
+            DataKey("", bytes.fromhex(each["id"]), base64.b64decode(each["wrapped"])), each["created"]
+        )
+        for each in json.loads(stored)
+    ]
+
+
+async def replace_installation_keys(
+    db: Database, stored: bytes | None, keys: Sequence[InstallationKey]
+) -> bool:
+    """Store other keys, unless they are no longer as they were read."""
+    return await meta.replace(db, _INSTALLATION, stored or b"", _stored(keys))
 
 
 async def sealing_since(db: Database, provider: KeyProvider) -> float | None:
     """Answer when a master key was first in front here (epoch seconds); None when it never was."""
     stored = await meta.read(db, f"{_SINCE}{provider.id.hex()}")
     return None if stored is None else float(stored)
+
+
+def _stored(keys: Sequence[InstallationKey]) -> bytes:
+    return json.dumps(
+        [
+            {
+                "id": own.key.id.hex(),
+                "wrapped": base64.b64encode(own.key.wrapped).decode(),
+                "created": own.created,
+            }
+            for own in keys
+        ]
+    ).encode()
 
 
 async def _unwrap(ring: KeyRing, key: DataKey) -> bytes:

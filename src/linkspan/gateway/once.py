@@ -15,7 +15,7 @@ from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.results import Blocks, Item, Page
 from linkspan.spec.catalog import Tool
 from linkspan.store import calls
-from linkspan.store.database import Database, StoreFault
+from linkspan.store.database import Database
 from linkspan.vault.seal import Vault
 
 log = logging.getLogger("linkspan.gateway")
@@ -87,7 +87,7 @@ class Once:
             case calls.First():
                 return await self._first(call, begun, work)
             case calls.Done(answer):
-                return self._again(call, answer)
+                return await self._again(call, answer)
             case _:
                 raise errors.Conflict(
                     "this call was begun before and its outcome is not known: it may have been done"
@@ -112,15 +112,16 @@ class Once:
         return answer
 
     async def _keep(self, call: calls.Call, first: calls.First, outcome: dict[str, Any]) -> None:
-        sealed = self._vault.seal(_PURPOSE, call.tenant, call.id, json.dumps(outcome, default=str).encode())
+        data = json.dumps(outcome, default=str).encode()
         try:
+            sealed = await self._vault.seal_stored(_PURPOSE, call.tenant, call.id, data)
             await calls.finish(self._database, call, first, sealed)
-        except StoreFault as fault:
+        except errors.Internal as fault:
             # The work is done and must be answered so. A repetition will be told that the outcome is unknown.
             log.error("the answer of a write of tenant %s could not be kept: %s", call.tenant, fault.message)
 
-    def _again(self, call: calls.Call, sealed: bytes) -> Answer:
-        outcome = json.loads(self._vault.open(_PURPOSE, call.tenant, call.id, sealed))
+    async def _again(self, call: calls.Call, sealed: bytes) -> Answer:
+        outcome = json.loads(await self._vault.open_stored(_PURPOSE, call.tenant, call.id, sealed))
         if "item" in outcome:
             return Item(*outcome["item"])
         if "blocks" in outcome:

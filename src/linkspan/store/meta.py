@@ -25,14 +25,14 @@ async def keep_first(db: Database, name: str, value: bytes) -> bytes:
     return await db.transaction(work, quiet=True)
 
 
-async def put(db: Database, name: str, value: bytes) -> None:
-    """Store a value over the one that is there."""
-    await db.execute(
-        "INSERT INTO meta (name, value) VALUES (:name, :value)"
-        " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        {"name": name, "value": value},
+async def replace(db: Database, name: str, before: bytes, value: bytes) -> bool:
+    """Store a value in place of `before`; False when that is not there any more."""
+    changed = await db.execute(
+        "UPDATE meta SET value = :value WHERE name = :name AND value = :before",
+        {"name": name, "before": before, "value": value},
         quiet=True,
     )
+    return changed == 1
 
 
 async def forget(db: Database, name: str) -> None:
