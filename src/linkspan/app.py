@@ -73,6 +73,7 @@ class App:
 
     async def aclose(self) -> None:
         """Finish what is queued, then close connections and the store."""
+        await self.accounts.aclose()
         await self.audit.aclose()
         await self.client.aclose()
         await self.database.aclose()
@@ -122,7 +123,7 @@ async def build(
     audit = AuditWriter(database)
     wire = transport or AiohttpTransport(EgressGuard(settings.egress))
     client = Client(wire, clock=clock)
-    accounts = Accounts(database, vault, clock=clock, random=random, redactor=redactor)
+    accounts = Accounts(database, vault, clock=clock, random=random, redactor=redactor, client=client)
     gateway = Gateway(
         catalog or NO_CATALOG,
         accounts,
@@ -133,8 +134,8 @@ async def build(
         clock=clock,
     )
     sign_in = settings.sign_in
-    return App(
     webhooks = Webhooks(database, vault, clock=clock, random=random)
+    return App(
         settings=settings,
         database=database,
         tenants=Tenants(database, clock=clock),
@@ -162,7 +163,7 @@ async def build(
             access_lifetime=sign_in.access_lifetime,
         ),
         provider=OpenIdProvider(sign_in.provider, wire, clock=clock) if sign_in.provider else None,
-    )
         admins=Admins(database, clock=clock, random=random),
         webhooks=webhooks,
         outbox=Outbox(database, webhooks, client, clock=clock, random=random),
+    )
