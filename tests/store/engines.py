@@ -43,6 +43,10 @@ class Engine(ABC):
         """Answer the columns of every table."""
 
     @abstractmethod
+    async def byte_columns(self, db: Database) -> set[tuple[str, str]]:
+        """Answer every table and column that holds bytes."""
+
+    @abstractmethod
     async def fill_disk(self, db: Database) -> None:
         """Let it take no more rows."""
 
@@ -72,6 +76,14 @@ class Sqlite(Engine):
             " WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'"
         )
         return _by_table(found, "name")
+
+    async def byte_columns(self, db: Database) -> set[tuple[str, str]]:
+        """Answer every table and column that holds bytes."""
+        found = await db.query(
+            "SELECT m.name, c.name AS column_name FROM sqlite_master m, pragma_table_info(m.name) c"
+            " WHERE m.type = 'table' AND lower(c.type) = 'blob'"
+        )
+        return {(row["name"], row["column_name"]) for row in found}
 
     async def fill_disk(self, db: Database) -> None:
         """Let it take no page more than it has."""
@@ -108,6 +120,14 @@ class Postgres(Engine):
             " WHERE table_schema = current_schema()"
         )
         return _by_table(found, "table_name")
+
+    async def byte_columns(self, db: Database) -> set[tuple[str, str]]:
+        """Answer every table and column that holds bytes."""
+        found = await db.query(
+            "SELECT table_name, column_name FROM information_schema.columns"
+            " WHERE table_schema = current_schema() AND data_type = 'bytea'"
+        )
+        return {(row["table_name"], row["column_name"]) for row in found}
 
     async def fill_disk(self, db: Database) -> None:
         """Let every write end with the server's code for a full disk."""
