@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -104,23 +105,28 @@ def provider_of(
     return Provider(connector.title, oauth, settings, connector.base_url, client_id, secret, own)
 
 
-def new_verifier(random: Callable[[int], bytes]) -> str:
+def new_verifier(random: Callable[[int], bytes]) -> Secret:
     """Answer 43 characters that only we know (RFC 7636 §4.1); good for `state` too."""
-    return _base64url(random(32))
+    return Secret(_base64url(random(32)))
 
 
-def challenge_of(verifier: str) -> str:
+def challenge_of(verifier: Secret) -> str:
     """Answer what may be shown of a verifier: S256 (RFC 7636 §4.2)."""
-    return _base64url(hashlib.sha256(verifier.encode("ascii")).digest())
+    return _base64url(hashlib.sha256(verifier.reveal().encode("ascii")).digest())
+
+
+def is_state(state: Secret, shown: str | None) -> bool:
+    """Tell whether the browser brought back the state that it was given (RFC 6749 §10.12)."""
+    return hmac.compare_digest(state.reveal().encode(), (shown or "").encode())
 
 
 def authorize_url(
-    provider: Provider, *, state: str, verifier: str | None, redirect_uri: str, scopes: tuple[str, ...]
+    provider: Provider, *, state: Secret, verifier: Secret | None, redirect_uri: str, scopes: tuple[str, ...]
 ) -> str:
     """Answer the URL at which a person consents (RFC 6749 §4.1.1), or installs a GitHub App."""
     oauth = provider.oauth
     if oauth.install_url is not None:
-        return _with_query(provider.url(oauth.install_url), {"state": state})
+        return _with_query(provider.url(oauth.install_url), {"state": state.reveal()})
     if oauth.authorize_url is None:
         raise ConfigurationError(f"{provider.title} is not linked in a browser")
     asked = {
@@ -128,7 +134,7 @@ def authorize_url(
         "response_type": "code",
         "client_id": provider.client_id,
         "redirect_uri": redirect_uri,
-        "state": state,
+        "state": state.reveal(),
     }
     if scopes:
         asked["scope"] = oauth.scope_separator.join(scopes)
@@ -205,6 +211,19 @@ class OAuthClient:
             )
         return self._tokens(provider, response, now, {})
 
+    async def may_see(self, provider: Provider, installation: Secret, person: Secret) -> bool:
+        """Tell whether a person's token reaches an installation: an id alone proves nothing."""
+        base = provider.url(provider.base_url).rstrip("/")
+        number = quote(installation.reveal(), safe="")
+        url = f"{base}/user/installations/{number}/repositories?per_page=1"
+        headers = {"Accept": "application/vnd.github+json", "Authorization": f"Bearer {person.reveal()}"}
+        response = await self._send(url, headers, None, method="GET")
+        if response.status not in {200, 403, 404}:
+            raise UpstreamError(
+                f"{provider.title} did not say whose installation it is", upstream_status=response.status
+            )
+        return response.status == 200
+
     async def revoke(self, provider: Provider, token: Secret, hint: str) -> bool:
         """Give a token back (RFC 7009); False when the product has no way to. Raises `UpstreamError`."""
         if provider.oauth.revoke_url is None:
@@ -244,9 +263,15 @@ class OAuthClient:
         return headers
 
     async def _send(
-        self, url: str, headers: Mapping[str, str], body: bytes, *, repeatable: bool = True
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        method: str = "POST",
+        repeatable: bool = True,
     ) -> Response:
-        request = Request("POST", url, {"User-Agent": f"linkspan/{__version__}", **headers}, body)
+        request = Request(method, url, {"User-Agent": f"linkspan/{__version__}", **headers}, body)
         try:
             reply = await self._client.send(
                 request,
