@@ -14,6 +14,7 @@ from linkspan.accounts.admins import Admins
 from linkspan.accounts.client_documents import ClientDocuments
 from linkspan.accounts.clients import Clients
 from linkspan.accounts.grants import Grants
+from linkspan.accounts.offboarding import Offboarding
 from linkspan.accounts.openid import OpenIdProvider
 from linkspan.accounts.outbox import Outbox
 from linkspan.accounts.people import People
@@ -65,6 +66,7 @@ class App:
     admins: Admins
     webhooks: Webhooks
     outbox: Outbox
+    offboarding: Offboarding
 
     @property
     def catalog(self) -> Catalog:
@@ -135,10 +137,11 @@ async def build(
     )
     sign_in = settings.sign_in
     webhooks = Webhooks(database, vault, clock=clock, random=random)
+    tenants = Tenants(database, clock=clock)
     return App(
         settings=settings,
         database=database,
-        tenants=Tenants(database, clock=clock),
+        tenants=tenants,
         tokens=Tokens(database, clock=clock, random=random),
         accounts=accounts,
         audit=audit,
@@ -166,4 +169,5 @@ async def build(
         admins=Admins(database, clock=clock, random=random),
         webhooks=webhooks,
         outbox=Outbox(database, webhooks, client, clock=clock, random=random),
+        offboarding=Offboarding(database, tenants, accounts, clock=clock, work=settings.home / "work"),
     )

@@ -47,6 +47,22 @@ def test_a_service_of_the_same_name_is_not_the_person(desk: Connector) -> None:
         choose(Principal(ACME, "service", "bo"), [desk], [BOS], None)
 
 
+def test_a_token_of_one_account_knows_no_other(desk: Connector) -> None:
+    """Not the shared one of the same tenant, named or not; and it makes nobody the owner of anything."""
+    only = Principal(ACME, "service", "x", account="two")
+    one, two = at_desk("one"), at_desk("two")
+    assert choose(only, [desk], [one, two], None) is two
+    assert choose(only, [desk], [one, two], "two") is two
+    with pytest.raises(NotFound):
+        choose(only, [desk], [one, two], "one")
+    with pytest.raises(NotLinked):
+        choose(only, [desk], [one, SHARED], None)
+    with pytest.raises(NotLinked):
+        choose(Principal(ACME, "service", "x", account="bos"), [desk], [BOS], None)
+    of_bo = Principal(ACME, "person", "bo", account="shared")
+    assert choose(of_bo, [desk], [SHARED, BOS], None) is SHARED
+
+
 def test_a_named_account_is_taken(desk: Connector) -> None:
     """The shared one too, though there is an own one."""
     assert choose(BO, [desk], [SHARED, BOS], "shared") is SHARED

@@ -104,7 +104,7 @@ async def test_every_fault_is_named(webhooks: Webhooks) -> None:
     """The URL and each event."""
     with pytest.raises(InvalidArgument, match=r"target_url.*events") as told:
         await webhooks.add("ftp://x", events=["integrated_account:nothing", "x"])
-    assert [fault["path"] for fault in told.value.details or ()] == ["target_url", "events", "events"]
+    assert [fault["path"] for fault in told.value.details or ()] == ["target_url", "events", "events"]  # type: ignore[index]
     assert "integrated_account:active" in told.value.for_model()
     with pytest.raises(NotFound, match="no tenant 'nobody'"):
         await webhooks.add(URL, tenant="nobody")

@@ -72,7 +72,7 @@ class Accounts:
         )
         self._opener = Opener(db, self._safe, self._refresher, clock=clock)
         self._admission = Admission(db, self._safe, self._opener, client, clock=clock)
-        self._cache: dict[tuple[str, str | None, str | None, tuple[str, ...]], _Held] = {}
+        self._cache: dict[tuple[str, str | None, str | None, str | None, tuple[str, ...]], _Held] = {}
 
     async def aclose(self) -> None:
         """Let renewals that run come to their end."""
@@ -91,7 +91,7 @@ class Accounts:
         """
         connectors = (connector,) if isinstance(connector, Connector) else tuple(connector)
         owner = owner_of(principal)
-        key = (principal.tenant, owner, account, tuple(each.name for each in connectors))
+        key = (principal.tenant, owner, account, principal.account, tuple(each.name for each in connectors))
         mark = self._db.change_mark()
         held = self._cache.get(key)
         if (
@@ -103,7 +103,9 @@ class Accounts:
             return held.opened.credential
         there = await self._there(principal.tenant, connectors)
         opened = None
-        if not any(each.subject is None or each.subject == owner for each in there):
+        if principal.account is None and not any(
+            each.subject is None or each.subject == owner for each in there
+        ):
             opened = self._opener.of_operator(principal, connectors, account)
         if opened is None:
             found = choose(principal, connectors, there, account)

@@ -22,8 +22,11 @@ def choose(
 
     `there` holds the tenant's accounts at the connectors. Where a person has an account of its own, the
     shared ones of that connector are used only when named; those of other people never. Raises `NotLinked`
-    when there is none, or several and none was named, and `NotFound` when the named one is not there.
+    when there is none, or several and none was named, and `NotFound` when the named one is not there. For a
+    principal whose token is good for one account only, there is no other.
     """
+    if principal.account is not None:
+        there = [each for each in there if each.id == principal.account]
     owner = owner_of(principal)
     usable = [each for each in there if each.subject is None or each.subject == owner]
     own = {each.connector for each in usable if each.subject is not None}

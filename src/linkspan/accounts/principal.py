@@ -22,3 +22,5 @@ class Principal:
     """Which token it showed; of one that a program got by signing in, the sign-in, which outlives it."""
     audience: str | None = None
     """The one URL that its token is good for (RFC 8707); None: the tenant's endpoint by any name."""
+    account: str | None = None
+    """The one account that its token is good for; None: whichever it may use."""

@@ -66,10 +66,12 @@ class Tokens:
         kind: Literal["person", "service"] = "service",
         scopes: Sequence[str] = ("read", "write"),
         expires: float | None = None,
+        account: str | None = None,
     ) -> NewToken:
         """Make a token for a person or service of the tenant. `expires` is in epoch seconds, None for never.
 
-        Raises `InvalidArgument` for scopes, subject or a time that has passed, `NotFound` for the tenant.
+        `account` is the only one that it is good for. Raises `InvalidArgument` for scopes, subject or a time
+        that has passed, `NotFound` for the tenant.
         """
         now = self._clock()
         if not subject.strip() or not subject.isprintable():
@@ -87,6 +89,7 @@ class Tokens:
             scopes=check_scopes(scopes),
             created=now,
             expires=expires,
+            account=account,
         )
         if not await rows.insert(self._db, token):
             raise no_tenant(tenant)
@@ -139,6 +142,7 @@ class Tokens:
             scopes=token.scopes,
             token_id=token.grant_id or token.id,
             audience=token.audience,
+            account=token.account,
         )
         if mark is not None:
             if len(self._cache) >= _MOST_CACHED:

@@ -82,6 +82,14 @@ async def revoke(db: Database, tenant: str, token: str, now: float) -> bool:
     return changed == 1
 
 
+async def revoke_all(db: Database, tenant: str, now: float) -> int:
+    """Revoke every token of the tenant from now on; answer how many that were."""
+    return await db.execute(
+        "UPDATE tokens SET revoked = :now WHERE tenant = :tenant AND revoked IS NULL",
+        {"tenant": tenant, "now": now},
+    )
+
+
 async def touch(db: Database, tenant: str, token: str, now: float) -> None:
     """Note that a token was used; what is cached of it stays good."""
     await db.execute(
