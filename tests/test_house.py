@@ -29,7 +29,7 @@ MAY_BE_LONGER: Final = {
     "linkspan.spec.catalog": "What that vocabulary becomes, likewise.",
 }
 
-BELOW_APP: Final = ("wire", "accounts", "gateway", "mcp_server", "web", "reload", "settings")
+BELOW_APP: Final = ("refusals", "wire", "accounts", "gateway", "mcp_server", "web", "reload", "settings")
 FOUNDATIONS: Final = ("spec", "net", "store", "vault", "text")
 EDGES: Final[dict[str, dict[str, str]]] = {
     "errors": {},
@@ -40,7 +40,9 @@ EDGES: Final[dict[str, dict[str, str]]] = {
     "vault": {},
     "text": {},
     "reload": {"spec": "Hot reload reads tools.yaml again and holds the catalog that serves."},
+    "refusals": {"spec": "Where a product's words of failure are is compiled with its connector."},
     "wire": {
+        "refusals": "An answer that is no success becomes an error.",
         "spec": "A request is made from a compiled plan, an answer shaped by compiled getters.",
         "net": "It goes out through the one client.",
         "vault": "It is the place where an opened credential is sent.",

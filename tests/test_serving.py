@@ -135,3 +135,18 @@ async def test_errors_for_the_model_are_results_with_a_next_step(client: Client)
     assert result["content"][0]["text"].startswith("Error: ")
     assert result["structuredContent"]["error"]["code"] == "not_found"
     assert "list_tickets" in result["structuredContent"]["error"]["message"]
+
+
+async def test_no_page_is_given_under_another_hosts_name(client: Client) -> None:
+    """A page in a browser whose name was pointed at loopback reads nothing (DNS rebinding)."""
+    for path in ("/", "/static/page.css", "/nothing", "/t/acme/mcp"):
+        assert (await client.http.get(path, headers={"Host": "evil.example"})).status_code == 421
+        answer = await client.http.get(path, headers={"Origin": "http://evil.example"})
+        assert answer.status_code == 403
+
+
+async def test_a_method_that_is_not_taken_is_told_in_the_one_error_shape(client: Client) -> None:
+    """Every error has code, message, status, retry_after and request_id."""
+    answer = await client.http.post("/healthz")
+    assert answer.status_code == 405
+    assert set(answer.json()["error"]) == {"code", "message", "status", "retry_after", "request_id"}

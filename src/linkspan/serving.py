@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from starlette.types import ASGIApp, Scope
 
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.app import App, build, config_path, load_catalog
-from linkspan.errors import ConfigurationError, LinkspanError, NotFound
+from linkspan.errors import ConfigurationError, Internal, InvalidArgument, LinkspanError, NotFound
 from linkspan.mcp_server.access import Access, peer
 from linkspan.mcp_server.headers import collect
 from linkspan.mcp_server.http import McpEndpoint
@@ -32,6 +31,7 @@ from linkspan.mcp_server.methods import Methods
 from linkspan.reload import Reloader
 from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
+from linkspan.vault.logs import configure_logging
 from linkspan.vault.redact import Redactor
 from linkspan.web.asgi import Front
 from linkspan.web.health import health_routes
@@ -79,7 +79,13 @@ class Serving:
             routes=[*health_routes(self.readiness), *oauth_routes(self._sign_in()), static_files(), *routes],
             exception_handlers={HTTPException: _told, Exception: _fault},
         )
-        self.asgi: ASGIApp = Front(self.endpoint, self.endpoint.metadata, rest)
+        access = Access(app.settings)
+        self.asgi: ASGIApp = Front(
+            self.endpoint,
+            self.endpoint.metadata,
+            rest,
+            lambda scope: access.refusal(collect(scope["headers"]), peer(scope)),
+        )
 
     async def _authenticate(self, token: str, tenant: str) -> Principal:
         return await self.app.tokens.authenticate(token, Tenant(tenant))
@@ -125,26 +131,19 @@ def authorization_servers(base: str, tenant: str) -> list[str]:
     return [issuer_of(base, tenant)] if may_sign_in(base) else []
 
 
-async def _told(_request: Request, error: Exception) -> Response:
+async def _told(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 404:
         told: LinkspanError = NotFound("there is nothing at this address", hint="MCP is at /t/TENANT/mcp.")
-        return JSONResponse(told.to_dict(), status_code=404)
-    return JSONResponse({"error": {"code": "invalid_argument", "status": status}}, status_code=status)
+    else:
+        told = InvalidArgument(f"this address does not take {request.method}")
+    return JSONResponse({"error": {**told.to_dict()["error"], "status": status}}, status_code=status)
 
 
-async def _fault(_request: Request, _error: Exception) -> Response:
-    return JSONResponse({"error": {"code": "internal", "status": 500}}, status_code=500)
-
-
-def configure_logging(redactor: Redactor) -> None:
-    """Log to standard error, one line a record, secrets masked."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handler.addFilter(redactor)
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for noisy in ("aiohttp", "asyncio", "httpx2", "httpcore2", "mcp", "uvicorn.access", "uvicorn.error"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+async def _fault(request: Request, error: Exception) -> Response:
+    told = Internal("something went wrong inside Linkspan", request_id=uuid.uuid4().hex)
+    log.error("request %s: %s failed", told.request_id, request.url.path, exc_info=error)
+    return JSONResponse(told.to_dict(), status_code=500)
 
 
 def serve(settings: Settings) -> int:

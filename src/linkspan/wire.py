@@ -9,6 +9,7 @@ parameters of the request are checked once more after everything was put togethe
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -21,10 +22,13 @@ from linkspan.net.client import Client, LimitRule
 from linkspan.net.limits import RateLimit
 from linkspan.net.messages import Request, Response
 from linkspan.net.urls import is_below, origin_of
+from linkspan.refusals import refusal
 from linkspan.spec.catalog import ABSENT, AuthMethod, Connector, Paging, RequestPlan, Scope
 from linkspan.vault.credential import Credential
 
 MASK = "[credential]"
+_SHORTEST_SECRET = 6
+"""Shorter ones would be found in texts that have nothing to do with them."""
 _USER_AGENT = f"linkspan/{__version__}"
 _PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*\Z")
 _DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:/|\Z)", re.IGNORECASE)
@@ -217,14 +221,29 @@ def _put(headers: dict[str, str], name: str, value: str) -> None:
     headers[name] = value
 
 
-def show(outgoing: Outgoing, method: AuthMethod | None) -> dict[str, Any]:
-    """Answer the exact request with its credential masked: `{method, url, headers, body}`."""
+def show(outgoing: Outgoing, method: AuthMethod | None, variables: Mapping[str, str]) -> dict[str, Any]:
+    """Answer the exact request with its credential masked: `{method, url, headers, body}`.
+
+    `variables` are those of the environment that tools.yaml uses: their values are shown as `[NAME]`.
+    """
     request = _authorized(outgoing, method, lambda _name: MASK) if method else outgoing
+
+    def masked(value: Any) -> Any:
+        if isinstance(value, str):
+            for name, hidden in variables.items():
+                for form in (hidden, quote(hidden, safe="")):
+                    if len(form) >= _SHORTEST_SECRET:
+                        value = value.replace(form, f"[{name}]")
+            return value
+        if isinstance(value, Mapping):
+            return {name: masked(part) for name, part in value.items()}
+        return [masked(part) for part in value] if isinstance(value, list) else value
+
     return {
         "method": request.method,
-        "url": request.url,
-        "headers": dict(request.headers),
-        "body": outgoing.shown_body,
+        "url": masked(request.url),
+        "headers": masked(request.headers),
+        "body": masked(outgoing.shown_body),
     }
 
 
@@ -242,7 +261,7 @@ async def send(
     """Send one request as an account and answer what came back, if it was a success.
 
     `timeout` is in seconds for one exchange, the connector's by default. Raises `NeedsReauth` before anything
-    is sent when the request would leave the origins the account was linked to; afterwards what `_refusal`
+    is sent when the request would leave the origins the account was linked to; afterwards what `refusals`
     makes of a status, and everything that `Client.send` raises.
     """
     method = method_of(connector, credential)
@@ -260,7 +279,27 @@ async def send(
         budget=connector.rate_budget,
         rate_limited=_rate_rule(connector),
     )
-    return _understood(reply.response, reply.rate_limit, connector)
+    return _understood(_without_secrets(reply.response, credential), reply.rate_limit, connector)
+
+
+def _without_secrets(response: Response, credential: Credential) -> Response:
+    """Answer the response without the credential, if the product sends it back (some do, in their errors)."""
+    secrets = [secret.reveal() for name, secret in credential.secrets.items() if name != "username"]
+    if credential.method == "basic":
+        pair = f"{credential.secrets['username'].reveal()}:{credential.secrets['password'].reveal()}"
+        secrets.append(base64.b64encode(pair.encode()).decode())
+    body, headers = response.body, response.headers
+    for secret in secrets:
+        if len(secret) < _SHORTEST_SECRET:
+            continue
+        for form in {secret.encode(), quote(secret, safe="").encode(), json.dumps(secret)[1:-1].encode()}:
+            if form in body:
+                body = body.replace(form, MASK.encode())
+        if any(secret in value for value in headers.values()):
+            headers = {name: value.replace(secret, MASK) for name, value in headers.items()}
+    if body is response.body and headers is response.headers:
+        return response
+    return Response(response.status, headers, body, response.url)
 
 
 def _check_destination(url: str, base: str, connector: Connector, credential: Credential) -> None:
@@ -330,78 +369,5 @@ def _understood(response: Response, rate_limit: RateLimit | None, connector: Con
         body = None
     answer = Answer(response.status, response.headers, body, response.url, rate_limit)
     if failed or (connector.failure.when is not None and connector.failure.when(answer.root)):
-        raise _refusal(answer, connector)
+        raise refusal(answer.root, connector)
     return answer
-
-
-_TRACE = re.compile(
-    r"Traceback|stack ?trace|\bat 0x|File \"|\.(?:py|rs|rb|js|java|go|php):\d|line \d+, in|</?\w",
-    re.IGNORECASE,
-)
-_WORDS = ("message", "msg", "detail", "error_description", "title", "error", "errors", "reason")
-_KINDS: dict[int, tuple[type[errors.LinkspanError], str]] = {
-    400: (errors.InvalidArgument, "did not accept the request"),
-    401: (errors.NeedsReauth, "refused the credential"),
-    403: (errors.Forbidden, "does not allow this for the linked account"),
-    404: (errors.NotFound, "has no such thing"),
-    405: (errors.UpstreamError, "does not know this method"),
-    408: (errors.UpstreamTimeout, "did not answer in time"),
-    409: (errors.Conflict, "reports a conflict"),
-    410: (errors.NotFound, "has it no more"),
-    412: (errors.Conflict, "says that it was changed meanwhile"),
-    413: (errors.TooLarge, "says that it is too large"),
-    422: (errors.InvalidArgument, "did not accept the values"),
-    504: (errors.UpstreamTimeout, "did not answer in time"),
-}
-
-
-def _refusal(answer: Answer, connector: Connector) -> errors.LinkspanError:
-    kind, words = _KINDS.get(answer.status, (errors.UpstreamError, f"answered {answer.status}"))
-    if answer.status < 300:
-        words = "answered with a failure"
-    said = connector.failure.message(answer.root) if connector.failure.message else None
-    said = said if isinstance(said, str) else _said(answer.body)
-    told = _harmless(said) if said else ""
-    message = f"{connector.title} {words}" + (f": {told}" if told else "")
-    missing = _missing_scopes(answer.headers) if kind is errors.Forbidden else []
-    return kind(
-        message, upstream_status=answer.status, details={"missing_scopes": missing} if missing else None
-    )
-
-
-def _missing_scopes(headers: Mapping[str, str]) -> list[str]:
-    """Answer the scopes that a 403 says are missing (RFC 6750 §3.1, and GitHub's two headers)."""
-    challenge = headers.get("www-authenticate", "")
-    if "insufficient_scope" in challenge:
-        found = re.search(r'scope="([^"]{1,1000})"', challenge)
-        return found[1].split() if found else []
-    accepted = [word.strip() for word in headers.get("x-accepted-oauth-scopes", "").split(",")]
-    held = {word.strip() for word in headers.get("x-oauth-scopes", "").split(",")}
-    return [] if held & set(accepted) else [word for word in accepted if word][:20]
-
-
-def _said(body: Any, depth: int = 0) -> str | None:
-    """Find the sentence in an error body of any shape."""
-    if depth > 4:
-        return None
-    if isinstance(body, str):
-        return body
-    if isinstance(body, list):
-        return next((said for part in body[:3] if (said := _said(part, depth + 1))), None)
-    if isinstance(body, dict):
-        for word in _WORDS:
-            if word in body and (said := _said(body[word], depth + 1)):
-                return said
-        if depth <= 1:
-            for name, value in list(body.items())[:5]:
-                if isinstance(value, str | list) and (said := _said(value, depth + 1)):
-                    return f"{name}: {said}"
-    return None
-
-
-def _harmless(said: str) -> str:
-    """Answer one short line of a product's words, or nothing when they look like a program's insides."""
-    if _TRACE.search(said):
-        return ""
-    line = " ".join(_CONTROL.sub(" ", said).split())
-    return line if len(line) <= 300 else line[:299] + "…"

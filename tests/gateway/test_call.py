@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.responses import JSONResponse, Response
 
 from linkspan import errors, spec
 from linkspan.accounts.principal import Principal, Tenant
@@ -337,3 +339,82 @@ async def test_a_fault_of_ours_shows_nothing_of_its_cause(
     assert "hunter2" not in told.value.for_model()
     assert "secret.py" not in str(told.value.to_dict())
     assert "req-1" in told.value.for_model()
+
+
+async def test_a_product_that_sends_the_credential_back_shows_it_to_nobody(bench: Bench) -> None:
+    """Neither the model, nor the audit, nor the account's last error, nor a successful answer."""
+    echo = {"message": "your Authorization was Bearer token-acme"}
+    for status in (400, 403, 500):
+        bench.tracker.faults = [JSONResponse(echo, status)] * 3
+        with pytest.raises(errors.LinkspanError) as told:
+            await bench.call("get_ticket", id="1")
+        assert "token-acme" not in str(told.value.to_dict())
+        bench.tracker.faults = []
+    assert "token-acme" not in repr(await bench.account("acme"))
+    bench.tracker.tickets["acme"][0]["subject"] = "it is token-acme"
+    answer = await bench.call("get_ticket", id="1")
+    assert isinstance(answer, Item)
+    assert answer.result["title"] == "it is [credential]"
+
+
+async def test_what_the_operator_keeps_in_the_environment_is_not_shown(bench: Bench, tmp_path: Path) -> None:
+    """A dry run names the variable instead of its value."""
+    path = tmp_path / "tools.yaml"
+    path.write_text(FILE.read_text().replace("    timeout: 1s", '    headers: {X-App-Key: "${APP_KEY}"}'))
+    bench.app.gateway.replace_catalog(spec.load([path], {"APP_KEY": "operator-secret"}))
+    answer = await bench.call("comment_on_ticket", id="3", body="hi", dry_run=True)
+    assert isinstance(answer, DryRun)
+    assert answer.request["headers"]["X-App-Key"] == "[APP_KEY]"
+    await bench.call("comment_on_ticket", id="3", body="hi")
+    assert bench.transport.sent[-1].headers["X-App-Key"] == "operator-secret"
+
+
+@pytest.mark.parametrize(
+    "body", ["Down for maintenance", '{"something": "else"}'], ids=["text", "other JSON"]
+)
+async def test_an_answer_of_another_form_is_not_passed_off_as_nothing(bench: Bench, body: str) -> None:
+    """No tickets, and an answer that holds no tickets, are two things."""
+    kind = "text/plain" if body[0] == "D" else "application/json"
+    for tool, arguments in (("list_tickets", {}), ("get_ticket", {"id": "1"})):
+        bench.tracker.faults = [Response(body, 200, media_type=kind)]
+        with pytest.raises(errors.UpstreamError, match="expects the"):
+            await bench.call(tool, **arguments)
+    bench.tracker.faults = [Response('{"tickets": null}', 200, media_type="application/json")]
+    assert page(await bench.call("list_tickets")).result == []
+
+
+async def test_a_write_with_an_unreadable_answer_says_that_it_may_be_done(bench: Bench) -> None:
+    """The next step is to look, not to write again."""
+    bench.tracker.faults = [Response("Down for maintenance", 200, media_type="text/plain")]
+    with pytest.raises(errors.UpstreamError) as told:
+        await bench.call("create_ticket", title="x")
+    assert "may have been done" in told.value.for_model()
+    assert "get_ticket" in told.value.for_model()
+
+
+async def test_a_write_that_was_cancelled_is_told_as_unknown_at_once(bench: Bench) -> None:
+    """Its repetition neither writes again nor waits for a lease to end."""
+    bench.tracker.faults = [30.0]
+    task = asyncio.create_task(bench.call("comment_on_ticket", call_id="c", id="1", body="x"))
+    await bench.transport.began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(errors.Conflict, match="not known"):
+        await bench.call("comment_on_ticket", call_id="c", id="1", body="x")
+    assert bench.tracker.comments == []
+
+
+async def test_signs_that_nobody_sees_are_taken_out_of_a_products_words(bench: Bench) -> None:
+    """Terminals and models read what people read."""
+    bench.tracker.faults = [JSONResponse({"message": "no \u202eevil\u009b31m \u200btext"}, 400)]
+    with pytest.raises(errors.InvalidArgument) as told:
+        await bench.call("get_ticket", id="1")
+    assert told.value.message == "The Tracker did not accept the request: no evil 31m text"
+
+
+async def test_an_id_with_a_lone_surrogate_is_audited(bench: Bench) -> None:
+    """One odd argument must not cost the audit rows of others."""
+    with pytest.raises(errors.LinkspanError):
+        await bench.call("get_ticket", id="\udcff")
+    assert len(await bench.audit("acme")) == 1

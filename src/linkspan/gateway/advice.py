@@ -6,7 +6,10 @@ import math
 
 from linkspan import errors
 from linkspan.net.client import UNKNOWN_OUTCOME
+from linkspan.net.messages import ConnectionFailed
 from linkspan.spec.catalog import Catalog, Tool
+
+_UPSTREAM = (errors.UpstreamError, errors.UpstreamTimeout, errors.TooLarge)
 
 
 def advise(error: errors.LinkspanError, tool: Tool, catalog: Catalog, tenant: str, connector: str) -> None:
@@ -14,7 +17,7 @@ def advise(error: errors.LinkspanError, tool: Tool, catalog: Catalog, tenant: st
     own = _hint(error, tool, catalog, tenant, connector)
     if error.hint in (None, UNKNOWN_OUTCOME):
         error.hint = own
-    elif isinstance(error, errors.UpstreamError | errors.UpstreamTimeout) and own not in str(error.hint):
+    elif isinstance(error, _UPSTREAM) and own not in str(error.hint):
         error.hint = f"{error.hint} {own}"
 
 
@@ -41,11 +44,11 @@ def _hint(error: errors.LinkspanError, tool: Tool, catalog: Catalog, tenant: str
             )
         case errors.InvalidArgument():
             return f"Correct the arguments and call {tool.name} again."
-        case errors.TooLarge():
+        case errors.TooLarge() if tool.kind == "read" or error.upstream_status == 413:
             return f"Ask {tool.name} for less (limit, or a narrower filter)."
         case errors.Internal():
             return f"Call {tool.name} again; if it stays, the operator finds {error.request_id} in the log."
-    if tool.kind == "read":
+    if tool.kind == "read" or (isinstance(error, ConnectionFailed) and not error.sent):
         return f"Call {tool.name} again in a minute."
     return f"It may have been done all the same: look with {_reader(tool, catalog)} before calling again."
 

@@ -150,11 +150,11 @@ class Gateway:
         for step in operation.steps:
             scope = wire.scope_of(request.arguments, request.credential, found)
             if step.when is None or step.when(scope):
-                before.append(_shown(step.plan, scope, connector, method))
+                before.append(_shown(step.plan, scope, connector, method, catalog.variables))
                 if step.name:
                     found[step.name] = LATER
         scope = wire.scope_of(request.arguments, request.credential, found)
-        shown = _shown(operation.plan, scope, connector, method)
+        shown = _shown(operation.plan, scope, connector, method, catalog.variables)
         return DryRun({"before": before, **shown} if before else shown, request.credential.account)
 
     async def _do(self, catalog: Catalog, request: Request, trail: Trail) -> Page | Item | Blocks:
@@ -183,10 +183,7 @@ class Gateway:
             return Blocks(render_blocks(operation.blocks, scope), account)
         if answer is None:
             return Item(None, account)
-        thing = operation.item(answer.body) if operation.item else answer.body
-        if operation.shape and thing is not None:
-            thing = operation.shape(thing)
-        return Item(thing, account, answer.rate_limit)
+        return Item(_thing(operation, answer), account, answer.rate_limit)
 
     async def _write(self, catalog: Catalog, request: Request, trail: Trail) -> Page | Item | Blocks:
         try:
@@ -300,8 +297,14 @@ class Gateway:
         return Page(items, onward, account, resume_after, rate_limit=answer.rate_limit)
 
 
-def _shown(plan: RequestPlan, scope: Scope, connector: Connector, method: AuthMethod) -> dict[str, Any]:
-    shown = wire.show(wire.build(plan, scope, connector), method)
+def _shown(
+    plan: RequestPlan,
+    scope: Scope,
+    connector: Connector,
+    method: AuthMethod,
+    variables: Mapping[str, str],
+) -> dict[str, Any]:
+    shown = wire.show(wire.build(plan, scope, connector), method, variables)
     if plan.if_match:
         shown["headers"]["If-Match"] = "[ETag, read first]"
     return shown
@@ -310,14 +313,41 @@ def _shown(plan: RequestPlan, scope: Scope, connector: Connector, method: AuthMe
 def _items(operation: Operation, answer: Answer) -> list[Any]:
     assert operation.items is not None  # noqa: S101
     found = operation.items(answer.body)
-    if found is None:
+    if found is None and (not answer.body or _says_null(answer.body)):
         return []
     if not isinstance(found, list):
-        raise errors.UpstreamError(
-            f"the answer of {operation.connector} holds no list where tools.yaml expects one",
-            upstream_status=answer.status,
-        )
+        raise _unlike(operation, answer, "list")
     return found
+
+
+def _says_null(body: Any, depth: int = 0) -> bool:
+    """Tell whether a null stands in the answer: some products write an empty list so."""
+    if not isinstance(body, dict) or depth > 3:
+        return False
+    return any(part is None or _says_null(part, depth + 1) for part in body.values())
+
+
+def _thing(operation: Operation, answer: Answer) -> Any:
+    """Answer the one thing of an answer. A read that finds nothing in an answer is no success."""
+    body = answer.body
+    if operation.item is None and operation.shape is None:
+        return body
+    if isinstance(body, str | bytes) and body:
+        raise _unlike(operation, answer, operation.entity)
+    thing = operation.item(body) if operation.item else body
+    if thing is None:
+        if operation.kind == "read":
+            raise _unlike(operation, answer, operation.entity)
+        return None
+    return operation.shape(thing) if operation.shape else thing
+
+
+def _unlike(operation: Operation, answer: Answer, expected: str) -> errors.UpstreamError:
+    kind = "text" if isinstance(answer.body, str | bytes) else "something else"
+    return errors.UpstreamError(
+        f"{operation.connector} answered {kind} where tools.yaml expects the {expected}",
+        upstream_status=answer.status,
+    )
 
 
 async def _ask(operation: Operation, request: Request) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """Our cursors: sealed, bound to tenant and operation, naming the account, valid for a day.
 
 A cursor holds the vendor's position, how many items of that page were already given, and the arguments of
-the first call, so that the cursor alone goes on with the same list. Callers cannot read, make or change one.
+the first call, so that the cursor alone goes on with the same list. Of long arguments it holds a digest: then
+the same arguments have to come with it. Callers cannot read, make or change one.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +20,10 @@ from linkspan.vault.seal import Vault
 from linkspan.wire import Position
 
 LIFETIME = 86_400.0
+LONGEST_ARGUMENTS = 1024
+"""Bytes of arguments that a cursor carries."""
+LONGEST = 8192
+"""Characters of a cursor: a model reads it with every page and writes it for the next."""
 _PURPOSE = "cursor"
 
 
@@ -28,7 +34,25 @@ class Cursor:
     account: str
     position: Position
     skip: int
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Any] | str
+    """The arguments, or the digest of long ones."""
+
+    def resumed(self, given: Mapping[str, Any], tool: str) -> dict[str, Any]:
+        """Answer the arguments of the list; raises `InvalidArgument` when those given are another list's."""
+        if isinstance(self.arguments, str):
+            if digest(given) == self.arguments:
+                return dict(given)
+            raise errors.InvalidArgument(
+                "the arguments of this list are too long for its cursor to hold",
+                hint=f"Call {tool} with the cursor and all the arguments of the first call, unchanged.",
+            )
+        changed = [name for name, value in given.items() if self.arguments.get(name) != value]
+        if changed:
+            raise errors.InvalidArgument(
+                f"the cursor belongs to a list with another {changed[0]}",
+                hint=f"Leave {changed[0]} as it was, or call {tool} without cursor.",
+            )
+        return dict(self.arguments)
 
 
 class Cursors:
@@ -39,7 +63,13 @@ class Cursors:
         self._clock = clock
 
     def seal(self, tenant: str, key: str, cursor: Cursor) -> str:
-        """Answer the opaque text of a cursor for `ENTITY.OPERATION` of a tenant."""
+        """Answer the opaque text of a cursor for `ENTITY.OPERATION` of a tenant.
+
+        Raises `UpstreamError` for a position of the product that is too long to be handed to a model.
+        """
+        arguments = cursor.arguments
+        if not isinstance(arguments, str) and len(_written(arguments)) > LONGEST_ARGUMENTS:
+            arguments = digest(arguments)
         content = json.dumps(
             [
                 int(self._clock() + LIFETIME),
@@ -47,12 +77,18 @@ class Cursors:
                 cursor.position.at,
                 cursor.position.size,
                 cursor.skip,
-                cursor.arguments,
+                arguments,
             ],
             separators=(",", ":"),
         ).encode()
         sealed = self._vault.seal(_PURPOSE, tenant, key, content)
-        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+        text = base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+        if len(text) > LONGEST:
+            raise errors.UpstreamError(
+                f"the product names its next page with {len(text)} characters, more than {LONGEST}",
+                hint="Ask for a smaller part of the list, with a filter.",
+            )
+        return text
 
     def open(self, tenant: str, key: str, text: str) -> Cursor:
         """Answer what a cursor says; raises `InvalidArgument` for one that is not of this list, or old."""
@@ -66,6 +102,15 @@ class Cursors:
         if expires < self._clock():
             raise _refused("the cursor is older than a day")
         return Cursor(account, Position(at, size), skip, arguments)
+
+
+def digest(arguments: Mapping[str, Any]) -> str:
+    """Answer the digest that stands for long arguments."""
+    return hashlib.sha256(_written(arguments)).hexdigest()
+
+
+def _written(arguments: Mapping[str, Any]) -> bytes:
+    return json.dumps(arguments, separators=(",", ":"), sort_keys=True).encode()
 
 
 def _refused(message: str) -> errors.InvalidArgument:

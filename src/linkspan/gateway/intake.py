@@ -75,13 +75,7 @@ class Intake:
             cursor = self._cursors.open(principal.tenant, tool.key, given["cursor"])
             if account is not None and account != cursor.account:
                 raise errors.InvalidArgument(f"the cursor belongs to account {cursor.account}")
-            changed = [name for name, value in plain.items() if cursor.arguments.get(name) != value]
-            if changed:
-                raise errors.InvalidArgument(
-                    f"the cursor belongs to a list with another {changed[0]}",
-                    hint=f"Leave {changed[0]} as it was, or call {tool.name} without cursor.",
-                )
-            account, plain = cursor.account, dict(cursor.arguments)
+            account, plain = cursor.account, cursor.resumed(plain, tool.name)
         connectors = [catalog.connectors[name] for name in tool.operations]
         credential = _open_door(connectors, account) or await self._accounts.credential(
             principal, connectors, account

@@ -21,6 +21,8 @@ from linkspan.vault.seal import Vault
 log = logging.getLogger("linkspan.gateway")
 LEASE = 120.0
 """Seconds a write may take before its outcome counts as unknown: two time-outs and the rate-limit budget."""
+PATIENCE = 20.0
+"""Seconds that a repetition waits for the first one to end."""
 _POLL = 0.1
 _PURPOSE = "call"
 _NOTHING_DONE = (
@@ -78,11 +80,15 @@ class Once:
         caller = f"{principal.kind}:{principal.subject}"
         call = calls.Call(principal.tenant, caller, key, tool.name, digest)
         owner = self._random(12).hex()
+        waited = 0.0
         while True:
             begun = await calls.begin(self._database, call, owner=owner, now=self._clock(), lease=LEASE)
             if not isinstance(begun, calls.Running):
                 break
+            if waited >= PATIENCE:
+                raise errors.Conflict("this very call is still being done")
             await self._sleep(_POLL)
+            waited += _POLL
         match begun:
             case calls.First():
                 return await self._first(call, begun, work)
@@ -98,6 +104,10 @@ class Once:
     ) -> Answer:
         try:
             answer = await work()
+        except asyncio.CancelledError:
+            # Nobody knows how far it came. Who repeats it is told so at once.
+            await asyncio.shield(calls.give_up(self._database, call, first, self._clock()))
+            raise
         except errors.LinkspanError as error:
             if isinstance(error, _NOTHING_DONE) and not error.partly_done:
                 await calls.forget(self._database, call, first)

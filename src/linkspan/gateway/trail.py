@@ -39,7 +39,8 @@ class Trail:
         """Note where the call goes and which thing it is about."""
         self.connector, self.account = connector, account
         thing = arguments.get("id")
-        self.entity_id = thing[:200] if isinstance(thing, str) else None
+        if isinstance(thing, str):
+            self.entity_id = thing[:200].encode(errors="replace").decode()
 
     def failed(self, error: errors.LinkspanError) -> None:
         """Note how the call failed."""

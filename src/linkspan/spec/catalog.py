@@ -441,6 +441,8 @@ class Catalog:
     prompts: tuple[Prompt, ...] = ()
     files: tuple[str, ...] = ()
     """The files it was read from, for hot reload."""
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What it took from the environment: the operator's, and never shown."""
     _by_name: Mapping[str, Tool] = field(default_factory=dict, repr=False)
     _by_key: Mapping[str, Tool] = field(default_factory=dict, repr=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
 
@@ -46,8 +46,9 @@ def read_catalog(paths: Paths, environ: Mapping[str, str]) -> tuple[Catalog | No
     problems = sorted({*problems, *found})
     if catalog is None or problems:
         return None, problems
-    digest.update(json.dumps(sorted(_used(root, environ).items())).encode())
-    return replace(catalog, version=digest.hexdigest()[:16]), []
+    used = _used(root, environ)
+    digest.update(json.dumps(sorted(used.items())).encode())
+    return replace(catalog, version=digest.hexdigest()[:16], variables=used), []
 
 
 def _used(root: Node, environ: Mapping[str, str]) -> dict[str, str]:
@@ -71,8 +72,3 @@ def _merge(one: Node, other: Node, problems: list[Problem], path: Path = ()) -> 
             message = f"{key!r} stands in {known.file} already"
             problems.append(Problem(file, line, column, show_path((*path, key)), "duplicate_key", message))
     return one
-
-
-def watched(paths: Iterable[str]) -> tuple[str, ...]:
-    """Answer the files to watch for hot reload."""
-    return tuple(paths)

@@ -127,6 +127,17 @@ async def finish(db: Database, call: Call, first: First, answer: bytes) -> bool:
     return changed == 1
 
 
+async def give_up(db: Database, call: Call, first: First, now: float) -> bool:
+    """End the lease of a call that was begun and will not be finished: its outcome is unknown from now on."""
+    changed = await db.execute(
+        "UPDATE calls SET lease = :now WHERE tenant = :tenant AND caller = :caller AND call = :call"
+        " AND owner = :owner AND answer IS NULL",
+        {"tenant": call.tenant, "caller": call.caller, "call": call.id, "owner": first.owner, "now": now},
+        quiet=True,
+    )
+    return changed == 1
+
+
 async def forget(db: Database, call: Call, first: First) -> bool:
     """Let a call be made again, because it is certain that nothing was done."""
     gone = await db.execute(

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from linkspan.errors import Forbidden, NotFound
+
 METADATA = "/.well-known/oauth-protected-resource/t/"
+Refusal = Callable[[Scope], int]
+"""Answers 0, or the HTTP status that refuses a request for its Host (421) or Origin (403)."""
+_OPEN = ("/healthz", "/readyz")
+"""What load balancers ask by address; it tells nothing."""
+_MISDIRECTED = NotFound("this server is not reached under that name", hint="Set LINKSPAN_PUBLIC_URL.")
+_FOREIGN = Forbidden("pages of another origin may not call this server", hint="Set LINKSPAN_PUBLIC_URL.")
 
 
 class Front:
     """Sends `/t/{tenant}/mcp` to the MCP endpoint without a router in between, which a hot path would pay."""
 
-    def __init__(self, mcp: ASGIApp, metadata: ASGIApp, rest: ASGIApp) -> None:
+    def __init__(self, mcp: ASGIApp, metadata: ASGIApp, rest: ASGIApp, refusal: Refusal) -> None:
+        """`refusal` judges Host and Origin of what goes to `rest`; the other two do so themselves."""
         self._mcp = mcp
         self._metadata = metadata
         self._rest = rest
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
@@ -24,5 +37,10 @@ class Front:
                 return
             if path.startswith(METADATA):
                 await self._metadata(scope, receive, send)
+                return
+            status = 0 if path in _OPEN else self._refusal(scope)
+            if status:
+                told = _MISDIRECTED if status == 421 else _FOREIGN
+                await JSONResponse(told.to_dict(), status_code=status)(scope, receive, send)
                 return
         await self._rest(scope, receive, send)

@@ -1,0 +1,86 @@
+"""What a product's refusal means: an error of the one tree, with the product's words made harmless."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from linkspan import errors
+from linkspan.spec.catalog import Connector
+
+_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+"""Control characters, and those that nobody sees or that turn the direction of writing."""
+_LONGEST = 4000
+_TRACE = re.compile(
+    r"Traceback|stack ?trace|\bat 0x|File \"|\.(?:py|rs|rb|js|java|go|php):\d|line \d+, in|</?\w",
+    re.IGNORECASE,
+)
+_WORDS = ("message", "msg", "detail", "error_description", "title", "error", "errors", "reason")
+_KINDS: dict[int, tuple[type[errors.LinkspanError], str]] = {
+    400: (errors.InvalidArgument, "did not accept the request"),
+    401: (errors.NeedsReauth, "refused the credential"),
+    403: (errors.Forbidden, "does not allow this for the linked account"),
+    404: (errors.NotFound, "has no such thing"),
+    405: (errors.UpstreamError, "does not know this method"),
+    408: (errors.UpstreamTimeout, "did not answer in time"),
+    409: (errors.Conflict, "reports a conflict"),
+    410: (errors.NotFound, "has it no more"),
+    412: (errors.Conflict, "says that it was changed meanwhile"),
+    413: (errors.TooLarge, "says that it is too large"),
+    422: (errors.InvalidArgument, "did not accept the values"),
+    504: (errors.UpstreamTimeout, "did not answer in time"),
+}
+
+
+def refusal(root: Mapping[str, Any], connector: Connector) -> errors.LinkspanError:
+    """Answer the error for an answer `{status, headers, body}` that is no success."""
+    status: int = root["status"]
+    kind, words = _KINDS.get(status, (errors.UpstreamError, f"answered {status}"))
+    if status < 300:
+        words = "answered with a failure"
+    said = connector.failure.message(root) if connector.failure.message else None
+    said = said if isinstance(said, str) else _said(root["body"])
+    told = harmless(said) if said else ""
+    message = f"{connector.title} {words}" + (f": {told}" if told else "")
+    missing = _missing_scopes(root["headers"]) if kind is errors.Forbidden else []
+    return kind(message, upstream_status=status, details={"missing_scopes": missing} if missing else None)
+
+
+def _missing_scopes(headers: Mapping[str, str]) -> list[str]:
+    """Answer the scopes that a 403 says are missing (RFC 6750 §3.1, and GitHub's two headers)."""
+    challenge = headers.get("www-authenticate", "")
+    if "insufficient_scope" in challenge:
+        found = re.search(r'scope="([^"]{1,1000})"', challenge)
+        return found[1].split() if found else []
+    accepted = [word.strip() for word in headers.get("x-accepted-oauth-scopes", "").split(",")]
+    held = {word.strip() for word in headers.get("x-oauth-scopes", "").split(",")}
+    return [] if held & set(accepted) else [word for word in accepted if word][:20]
+
+
+def _said(body: Any, depth: int = 0) -> str | None:
+    """Find the sentence in an error body of any shape."""
+    if depth > 4:
+        return None
+    if isinstance(body, str):
+        return body
+    if isinstance(body, list):
+        return next((said for part in body[:3] if (said := _said(part, depth + 1))), None)
+    if isinstance(body, dict):
+        for word in _WORDS:
+            if word in body and (said := _said(body[word], depth + 1)):
+                return said
+        if depth <= 1:
+            for name, value in list(body.items())[:5]:
+                if isinstance(value, str | list) and (said := _said(value, depth + 1)):
+                    return f"{name}: {said}"
+    return None
+
+
+def harmless(said: str) -> str:
+    """Answer one short line of a product's words, or nothing when they look like a program's insides."""
+    said = said[:_LONGEST]
+    if _TRACE.search(said):
+        return ""
+    line = " ".join(_HIDDEN.sub(" ", said).split())
+    return line if len(line) <= 300 else line[:299] + "…"
