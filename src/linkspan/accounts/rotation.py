@@ -9,7 +9,7 @@ what it sealed with it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,11 +24,11 @@ from linkspan.errors import ConfigurationError
 from linkspan.store import data_keys as key_rows
 from linkspan.store import meta, sealed, tenants
 from linkspan.store.data_keys import StoredKey
-from linkspan.store.database import Database
+from linkspan.store.database import Database, Reader
 from linkspan.store.sealed import SEALED, SealedColumn
 from linkspan.vault.data_keys import DataKey, make, rewrap
 from linkspan.vault.keys import Random, add_key
-from linkspan.vault.ring import KeyRing, LocalKey, SealBroken, provider_of
+from linkspan.vault.ring import KeyProvider, KeyRing, LocalKey, SealBroken, provider_of
 from linkspan.vault.seal import Vault, key_of
 
 SPENT_AFTER = 3600.0
@@ -87,28 +87,7 @@ class Rotation:
 
     async def list(self) -> list[MasterKey]:
         """Answer the master keys in their order, then those that are missing."""
-        wrapping = dict(await key_rows.by_provider(self._db))
-        values = await sealed.by_provider(self._db)
-        others = await sealed.by_other_keys(self._db)
-        for own in (await installation_keys(self._db))[1]:
-            provider = provider_of(own.key.wrapped)
-            wrapping[provider] = wrapping.get(provider, 0) + 1
-            values[provider] = values.get(provider, 0) + others.pop(own.key.id, 0)
-        for key_id, count in others.items():
-            values[key_id] = values.get(key_id, 0) + count
-        known = {provider.id: provider for provider in self._ring.all}
-        ids = [*known, *sorted((wrapping.keys() | values.keys()) - known.keys())]
-        return [
-            MasterKey(
-                id=key_id.hex(),
-                source=known[key_id].name if key_id in known else None,
-                seals=key_id == self._ring.first.id,
-                since=await sealing_since(self._db, known[key_id]) if key_id in known else None,
-                data_keys=wrapping.get(key_id, 0),
-                values=values.get(key_id, 0),
-            )
-            for key_id in ids
-        ]
+        return await master_keys(self._db, self._ring.all)
 
     async def run(self) -> Rotated:
         """Begin a rotation, or go on with the one that was begun, to its end.
@@ -199,6 +178,32 @@ class Rotation:
                     key_id = key_of(value)
                     done["values"] += await sealed.replace(self._db, column, tenant, row, value)
             done["unreadable"] += skip
+
+
+async def master_keys(db: Reader, providers: Sequence[KeyProvider]) -> list[MasterKey]:
+    """Answer the master keys of a database, the given ones in their order, then those that are missing."""
+    wrapping = dict(await key_rows.by_provider(db))
+    values = await sealed.by_provider(db)
+    others = await sealed.by_other_keys(db)
+    for own in (await installation_keys(db))[1]:
+        provider = provider_of(own.key.wrapped)
+        wrapping[provider] = wrapping.get(provider, 0) + 1
+        values[provider] = values.get(provider, 0) + others.pop(own.key.id, 0)
+    for key_id, count in others.items():
+        values[key_id] = values.get(key_id, 0) + count
+    known = {provider.id: provider for provider in providers}
+    ids = [*known, *sorted((wrapping.keys() | values.keys()) - known.keys())]
+    return [
+        MasterKey(
+            id=key_id.hex(),
+            source=known[key_id].name if key_id in known else None,
+            seals=key_id == next(iter(known), None),
+            since=await sealing_since(db, key_id),
+            data_keys=wrapping.get(key_id, 0),
+            values=values.get(key_id, 0),
+        )
+        for key_id in ids
+    ]
 
 
 async def _again(

@@ -17,7 +17,7 @@ from linkspan.errors import ConfigurationError
 from linkspan.store import data_keys as rows
 from linkspan.store import meta
 from linkspan.store.data_keys import StoredKey
-from linkspan.store.database import Database
+from linkspan.store.database import Database, Reader
 from linkspan.vault.data_keys import DataKey, DataKeys, make, unwrap
 from linkspan.vault.keys import Key, Keys, Random, load_keys, shown_ids
 from linkspan.vault.ring import KeyProvider, KeyRing, LocalKey, SealBroken, provider_of
@@ -60,7 +60,7 @@ class TenantKeys:
 
 
 async def read_ring(
-    db: Database, *, keys: str | None, keys_path: Path, random: Random, service: KeyProvider | None = None
+    db: Reader, *, keys: str | None, keys_path: Path, random: Random, service: KeyProvider | None = None
 ) -> KeyRing:
     """Answer the master keys there are, the one that wraps first.
 
@@ -114,7 +114,7 @@ async def open_vault(db: Database, ring: KeyRing, *, clock: Callable[[], float],
     return Vault(Keys((*opened, *masters), ring.first.name), data_keys=data_keys, random=random)
 
 
-async def installation_keys(db: Database) -> tuple[bytes | None, list[InstallationKey]]:
+async def installation_keys(db: Reader) -> tuple[bytes | None, list[InstallationKey]]:
     """Answer the installation's own keys, the one that seals first; before them, how they are stored."""
     stored = await meta.read(db, _INSTALLATION)
     if stored is None:
@@ -134,9 +134,9 @@ async def replace_installation_keys(
     return await meta.replace(db, _INSTALLATION, stored or b"", _stored(keys))
 
 
-async def sealing_since(db: Database, provider: KeyProvider) -> float | None:
+async def sealing_since(db: Reader, key_id: bytes) -> float | None:
     """Answer when a master key was first in front here (epoch seconds); None when it never was."""
-    stored = await meta.read(db, f"{_SINCE}{provider.id.hex()}")
+    stored = await meta.read(db, f"{_SINCE}{key_id.hex()}")
     return None if stored is None else float(stored)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from linkspan.store import tenants
-from linkspan.store.database import Database, Row, Transaction
+from linkspan.store.database import Database, Reader, Row, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ async def delete(db: Database, key: StoredKey) -> None:
     )
 
 
-async def by_provider(db: Database) -> Mapping[bytes, int]:
+async def by_provider(db: Reader) -> Mapping[bytes, int]:
     """Answer how many data keys each master key wraps, by its id (four bytes after the version)."""
     rows = await db.query(
         "SELECT substr(wrapped, 2, 4) AS provider, count(*) AS count FROM data_keys GROUP BY 1"

@@ -47,6 +47,14 @@ class Transaction(Protocol):
         ...
 
 
+class Reader(Protocol):
+    """What can be asked: a database, or a copy of one."""
+
+    async def query(self, sql: str, parameters: Parameters = NOTHING) -> list[Row]:
+        """Answer the rows of a SELECT."""
+        ...
+
+
 class Database(Protocol):
     """A store that several processes may share.
 

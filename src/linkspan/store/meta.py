@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from linkspan.store.database import Database, Transaction
+from linkspan.store.database import Database, Reader, Transaction
 
 
-async def read(db: Database, name: str) -> bytes | None:
+async def read(db: Reader, name: str) -> bytes | None:
     """Answer a value, or None."""
     rows = await db.query("SELECT value FROM meta WHERE name = :name", {"name": name})
     return bytes(rows[0]["value"]) if rows else None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from linkspan.store.database import Database, Row
+from linkspan.store.database import Database, Reader, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ async def uses(db: Database, tenant: str, key: bytes) -> int:
     return sum(rows[0]["count"] for rows in counts)
 
 
-async def by_provider(db: Database) -> dict[bytes, int]:
+async def by_provider(db: Reader) -> dict[bytes, int]:
     """Answer how many values are sealed with data keys that each master key wraps, by its id."""
     return await _counts(
         db,
@@ -96,7 +96,7 @@ async def by_provider(db: Database) -> dict[bytes, int]:
     )
 
 
-async def by_other_keys(db: Database) -> dict[bytes, int]:
+async def by_other_keys(db: Reader) -> dict[bytes, int]:
     """Answer how many values are sealed with what is no data key of their tenant, by the id of that key."""
     return await _counts(
         db,
@@ -106,7 +106,7 @@ async def by_other_keys(db: Database) -> dict[bytes, int]:
     )
 
 
-async def _counts(db: Database, sql: str) -> dict[bytes, int]:
+async def _counts(db: Reader, sql: str) -> dict[bytes, int]:
     counts: dict[bytes, int] = {}
     for column in SEALED:
         for row in await db.query(sql.format(table=column.table, column=column.column)):
