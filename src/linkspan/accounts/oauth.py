@@ -24,7 +24,7 @@ from linkspan.net.client import Client
 from linkspan.net.messages import Request, Response
 from linkspan.net.urls import origin_of
 from linkspan.spec.catalog import AuthMethod, Connector, Scope, Template
-from linkspan.spec.grants import OAuth
+from linkspan.spec.grants import OAuth, TokenAnswer
 from linkspan.vault.secret import Secret
 from linkspan.vault.signing import sign_rs256
 
@@ -141,6 +141,16 @@ def authorize_url(
     if verifier is not None:
         asked |= {"code_challenge": challenge_of(verifier), "code_challenge_method": "S256"}
     return _with_query(provider.url(oauth.authorize_url), asked)
+
+
+def _member(name: str) -> Callable[[Any], Any]:
+    return lambda body: body.get(name) if isinstance(body, dict) else None
+
+
+_PLAIN: Final = TokenAnswer(
+    *(_member(name) for name in ("access_token", "refresh_token", "expires_in", "scope", "error"))
+)
+"""RFC 6749 §5: how a GitHub App's code is answered; `OAuth.answer` is of its installation tokens."""
 
 
 class OAuthClient:
@@ -291,7 +301,8 @@ class OAuthClient:
         self, provider: Provider, response: Response, sent_at: float, form: Mapping[str, str]
     ) -> Tokens:
         body = _body(response)
-        answer = provider.oauth.answer
+        is_code = form.get("grant_type") == "authorization_code"
+        answer = _PLAIN if is_code and provider.oauth.install_url is not None else provider.oauth.answer
         code = answer.error(body)
         if response.status >= 300 or (isinstance(code, str) and code):
             sent = [form[name] for name in _SENSITIVE if name in form]
@@ -308,7 +319,7 @@ class OAuthClient:
         return Tokens(
             access_token=Secret(access),
             refresh_token=Secret(refresh) if refresh else None,
-            expires=_expires(provider.oauth, answer.expires(body), sent_at),
+            expires=_expires(answer, answer.expires(body), sent_at),
             scopes=read_scopes(answer.scope(body), provider.oauth.scope_separator),
         )
 
@@ -324,9 +335,9 @@ def read_scopes(value: Any, separator: str = " ") -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(word.strip()[:200] for word in words if word.strip())) or None
 
 
-def _expires(oauth: OAuth, value: Any, sent_at: float) -> float | None:
+def _expires(answer: TokenAnswer, value: Any, sent_at: float) -> float | None:
     """Answer when a token ends, counted from when it was asked for; None when nobody says."""
-    unit = oauth.answer.unit
+    unit = answer.unit
     if isinstance(value, str) and unit == "date":
         try:
             date = datetime.fromisoformat(value.strip())
@@ -339,7 +350,7 @@ def _expires(oauth: OAuth, value: Any, sent_at: float) -> float | None:
     except (TypeError, ValueError):
         number = 0.0
     if not 0 < number < 1e15:
-        return sent_at + oauth.answer.lifetime if oauth.answer.lifetime is not None else None
+        return sent_at + answer.lifetime if answer.lifetime is not None else None
     if unit in {"ms", "epoch_ms"}:
         number /= 1000
     return number if unit.startswith("epoch") else sent_at + number
