@@ -36,6 +36,7 @@ from linkspan.net.transport import AiohttpTransport
 from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
 from linkspan.store.audit import AuditWriter
+from linkspan.store.copies import refuse_if_moved
 from linkspan.store.database import Database
 from linkspan.store.engines import open_database, password_in
 from linkspan.store.migrations import migrate
@@ -118,7 +119,10 @@ async def build(
     database = open_database(settings.database or settings.database_path)
     try:
         await migrate(database)
-        vault = await unlock(database, keys=settings.keys, keys_path=settings.keys_path, random=random)
+        await refuse_if_moved(database)
+        vault = await unlock(
+            database, keys=settings.keys, keys_path=settings.keys_path, random=random, clock=clock
+        )
     except BaseException:
         await database.aclose()
         raise
