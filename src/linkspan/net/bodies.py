@@ -21,11 +21,13 @@ from linkspan.net.messages import Response
 Encoding = Literal["json", "form", "text"]
 
 _HTML = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title|meta|script|h1|p|div)\b",
+    rb"(?:\xef\xbb\xbf)?\s*+(?:<\?xml[^>]*+>\s*+|(?><!--.*?-->)\s*+)*+"
+    rb"<(?:!doctype\s++html|html|head|body|title|meta|script|h1|p|div)\b",
     re.IGNORECASE | re.DOTALL,
 )
+"""What a page starts with. Nothing in it is tried twice: a comment ends where it ends first."""
 _SIGN_IN = re.compile(rb"sign[ -]?(?:in|on)\b|log[ -]?[io]n\b|type=.?password|single sign", re.IGNORECASE)
-_GUARD = re.compile(r"\s*(?:\)\]\}'[^\n]*\n?|while\s*\(1\);|for\s*\(;;\);)")
+_GUARD = re.compile(r"\s*+(?:\)\]\}'[^\n]*+\n?|while\s*+\(1\);|for\s*+\(;;\);)")
 """What some products put before JSON so that it is no script: Gerrit's `)]}'` and its like."""
 _BLANK = codecs.BOM_UTF8 + b" \t\r\n"
 _OPENING = frozenset({b"{", b"["})
@@ -44,7 +46,7 @@ _TEXTUAL = frozenset(
         "message/rfc822",
     }
 )
-_CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:-]+)", re.IGNORECASE)
+_CHARSET = re.compile(r"charset\s*+=\s*+\"?([\w.:-]++)", re.IGNORECASE)
 
 
 def encode(encoding: Encoding, value: Any) -> tuple[bytes, str]:
@@ -113,11 +115,8 @@ def decode(response: Response) -> Any:
     media = content_type.partition(";")[0].strip().lower()
     if media.endswith("json"):
         if media in _LINES:
-            return [_mended_json(line, content_type) for line in body.splitlines() if line.strip()]
-        try:
-            return from_json(body, allow_inf_nan=False)
-        except ValueError:
-            return _mended_json(body, content_type)
+            return [_json(line, content_type) for line in body.splitlines() if line.strip()]
+        return _json(body, content_type)
     if body[:8].lstrip(_BLANK)[:1] in _OPENING and not media.startswith(_OPAQUE):
         try:
             return from_json(body.lstrip(_BLANK), allow_inf_nan=False)
@@ -150,6 +149,13 @@ def _clean_text(body: bytes) -> str | bytes:
     return body if "\0" in text else text
 
 
+def _json(body: bytes, content_type: str) -> Any:
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError:
+        return _mended_json(body, content_type)
+
+
 def _mended_json(body: bytes, content_type: str) -> Any:
     """Read what the parser refused: other charsets, a guard before it, bare control and half characters."""
     if not body.strip(_BLANK):
@@ -158,7 +164,9 @@ def _mended_json(body: bytes, content_type: str) -> Any:
         raise _page(body)
     charset = json.detect_encoding(body)
     text = text_of(body, content_type) if charset == "utf-8" else body.decode(charset, "replace")
-    text = _GUARD.sub("", text.removeprefix("\ufeff"), count=1)
+    text = text.removeprefix("\ufeff")
+    if (guard := _GUARD.match(text)) is not None:
+        text = text[guard.end() :]
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError as error:

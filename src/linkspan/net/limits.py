@@ -19,6 +19,8 @@ from functools import lru_cache
 LONGEST = 86_400.0
 """Seconds that a wait is cut to: who is told to come back in a year asks again tomorrow."""
 
+_LONGEST_VALUE = 1_024
+"""Characters of a header that are read: no vendor needs as many, and nobody reads on for one that sends more."""
 _EPOCH = 1_000_000_000.0
 """From here on a number is a point in time (September 2001) and not a duration (32 years)."""
 _WAITS = ("retry-after", "x-retry-after", "retryafter", "x-ratelimit-retry-after")
@@ -48,8 +50,8 @@ _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
 _AMOUNT = re.compile(rf"(\d+(?:\.\d*)?|\.\d+)\s*({_UNIT})\s*")
 _DURATION = re.compile(rf"(?:{_AMOUNT.pattern})+")
 _INTEGER = re.compile(r"\s*(\d{1,15})(?![\d])")
-_PAIR = re.compile(r"([a-z][\w-]*)\s*=\s*\"?([^\s\",;]+)", re.IGNORECASE)
-_NAME = re.compile(r"\s*(?:\"([^\"]*)\"|([a-z*][\w*.:/-]*)(?!\s*=))\s*;", re.IGNORECASE)
+_PAIR = re.compile(r"(?<![\w-])([a-z][\w-]*+)\s*+=\s*+\"?([^\s\",;]++)", re.IGNORECASE)
+_NAME = re.compile(r"\s*(?:\"([^\"]*)\"|([a-z*][\w*.:/-]*+)(?!\s*+=))\s*+;", re.IGNORECASE)
 _ZONE = re.compile(r"(?:(?<=\s)GMT)?([+-]\d{2}):?(\d{2})\s*(?:\([^)]*\))?\s*\Z")
 
 
@@ -138,7 +140,7 @@ def _windows(headers: Mapping[str, str], now: float) -> dict[str, _Window]:
         if "rate" not in name or (about := _about(name)) is None:
             continue
         subject, kind = about
-        value = headers[name]
+        value = headers[name][:_LONGEST_VALUE]
         if kind is not None:
             _note(windows, subject, kind, value, now)
         elif "=" in value:

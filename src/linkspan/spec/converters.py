@@ -17,6 +17,8 @@ _MOMENT = re.compile(
     r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})[T ._](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s*"
     r"(Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?\Z"
 )
+_LONGEST_DATE = 200
+"""Characters that a date may have: a longer text is none, and is not searched for one."""
 _AS_SHOWN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d+)?\Z")
 _WHOLE = re.compile(r"[-+]?\d{1,30}\Z")
@@ -100,6 +102,8 @@ def iso8601(value: Any) -> Any:
 
 
 def _date_from_text(value: str) -> str:
+    if len(value) > _LONGEST_DATE:
+        return value
     written = value.strip()
     try:
         if found := _MOMENT.match(written):

@@ -10,29 +10,40 @@ import json
 import logging
 import re
 import traceback
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from urllib.parse import quote
 
 MASK = "**********"
 _SHORTEST = 6
 """Shorter values are not looked for: they would mask ordinary words, and protect nothing."""
-_NAME = r"(?:proxy-)?authorization|[\w-]*(?:api[-_]?key|token|secret|password|passwd)[\w-]*"
+_LONGEST = 64 * 1024
+"""Characters of a text that are kept: searching more would hold up whoever logs it."""
+_CUT = " … (cut)"
+_NAME = r"(?=[\w-]*?(?:authorization(?![\w-])|api[-_]?key|token|secret|password|passwd))[\w-]++"
+# No pattern looks at a character again from another start, or gives back what it took: a text that a product
+# chose takes as long as any other of its length.
 _PATTERNS = (
     # lsk_KIND_ID_SECRET: the ID may be shown, it is in the audit log.
-    (re.compile(r"\b(lsk_[a-z]+_[a-z0-9]+_)[A-Za-z0-9_-]+"), rf"\1{MASK}"),
-    # "name": "value", as in JSON and in the repr of a dict
-    (re.compile(rf"""(?i)(["'](?:{_NAME})["']\s*:\s*[bu]?)(["'])(?:\\.|(?!\2).)*\2"""), rf"\1\2{MASK}\2"),
+    (re.compile(r"\b(lsk_[a-z]++_[a-z0-9]++_)[A-Za-z0-9_-]++"), rf"\1{MASK}"),
+    # "name": "value", as in JSON and in the repr of a dict; a value without its end goes to the end of the line
+    (
+        re.compile(
+            rf"""(?i)(["']{_NAME}["']\s*+:\s*+[bu]?)(["'])(?:\\[\s\S]|(?!\2)[^\\\n])*+(?:\\\Z)?(\2?)"""
+        ),
+        rf"\1\2{MASK}\3",
+    ),
     # Authorization: Bearer value
-    (re.compile(r"(?i)\b(bearer|basic|token|apikey|digest)(\s+)[A-Za-z0-9+/._~=-]{8,}"), rf"\1\2{MASK}"),
+    (re.compile(r"(?i)\b(bearer|basic|token|apikey|digest)(\s++)[A-Za-z0-9+/._~=-]{8,}+"), rf"\1\2{MASK}"),
     # name=value and name: value, in queries, forms, headers and prose
     (
         re.compile(
-            rf"(?i)\b({_NAME})(\s*[=:]\s*)(?!\*{{10}})(?:(?:bearer|basic|token)\s+)?[^\s&;,'\"<>)\]}}]+"
+            rf"(?i)(?<![\w-])({_NAME})(\s*+[=:]\s*+)(?!\*{{10}})"
+            r"(?:(?:bearer|basic|token)\s++)?[^\s&;,'\"<>)\]}]++"
         ),
         rf"\1\2{MASK}",
     ),
     # https://user:password@host
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+@"), rf"\1{MASK}@"),
+    (re.compile(r"(://[^\s/:@]*+:)[^\s/@]++@"), rf"\1{MASK}@"),
 )
 
 
@@ -46,7 +57,7 @@ class Redactor(logging.Filter):
     def __init__(self, capacity: int = 10_000) -> None:
         super().__init__()
         self._values: OrderedDict[str, tuple[str, ...]] = OrderedDict()
-        self._by_start: dict[str, list[str]] = {}
+        self._by_start: dict[str, dict[int, Counter[str]]] = {}
         self._capacity = capacity
 
     def register(self, value: str) -> None:
@@ -59,14 +70,15 @@ class Redactor(logging.Filter):
         forms = tuple({value, quote(value, safe="", errors="replace"), json.dumps(value)[1:-1]})
         self._values[value] = forms
         for form in forms:
-            there = self._by_start.setdefault(form[:_SHORTEST], [])
-            there.append(form)
-            there.sort(key=len, reverse=True)
+            self._by_start.setdefault(form[:_SHORTEST], {}).setdefault(len(form), Counter())[form] += 1
         if len(self._values) > self._capacity:
             self._forget(*self._values.popitem(last=False)[1])
 
     def mask(self, text: str) -> str:
-        """Answer the text without secrets."""
+        """Answer the text without secrets, and without what is beyond its first 64 KiB.
+
+        It is cut between words: half of a secret would not be recognised.
+        """
         text = self._mask_known(text)
         for pattern, masked in _PATTERNS:
             text = pattern.sub(masked, text)
@@ -88,23 +100,38 @@ class Redactor(logging.Filter):
         return True
 
     def _mask_known(self, text: str) -> str:
-        if not self._by_start:
-            return text
+        """Mask what is registered and begins in what is kept of the text; cut the rest off."""
         parts: list[str] = []
         kept = place = 0
-        while place <= len(text) - _SHORTEST:
-            forms = self._by_start.get(text[place : place + _SHORTEST], ())
-            found = next((form for form in forms if text.startswith(form, place)), None)
-            if found is None:
+        end = min(len(text), _LONGEST)
+        while place < end and self._by_start:
+            found = self._length_of_known(text, place)
+            if not found:
                 place += 1
                 continue
             parts += (text[kept:place], MASK)
-            kept = place = place + len(found)
-        return "".join((*parts, text[kept:]))
+            kept = place = place + found
+        whole = "".join((*parts, text[kept:end]))
+        if end == len(text):
+            return whole
+        return "".join(whole.rsplit(None, 1)[:-1]) + _CUT
+
+    def _length_of_known(self, text: str, place: int) -> int:
+        """Answer how long the longest registered value is that stands at a place; 0 for none."""
+        lengths = self._by_start.get(text[place : place + _SHORTEST])
+        if lengths is None:
+            return 0
+        standing = (length for length, forms in lengths.items() if text[place : place + length] in forms)
+        return max(standing, default=0)
 
     def _forget(self, *forms: str) -> None:
         for form in forms:
-            there = self._by_start[form[:_SHORTEST]]
-            there.remove(form)
+            lengths = self._by_start[form[:_SHORTEST]]
+            there = lengths[len(form)]
+            there[form] -= 1
+            if not there[form]:
+                del there[form]
             if not there:
+                del lengths[len(form)]
+            if not lengths:
                 del self._by_start[form[:_SHORTEST]]
