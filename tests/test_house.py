@@ -26,7 +26,6 @@ LONGEST_MODULE: Final = 450
 MAY_BE_LONGER: Final = {
     "linkspan.spec.catalog": "What tools.yaml becomes, one class after another: it is read as a whole.",
     "linkspan.spec.language": "The vocabulary of tools.yaml, one class after another: it is read as a whole.",
-    "linkspan.spec.catalog": "What that vocabulary becomes, likewise.",
 }
 
 BELOW_APP: Final = ("refusals", "wire", "accounts", "gateway", "mcp_server", "web", "reload", "settings")

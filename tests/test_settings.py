@@ -39,6 +39,9 @@ def test_the_tools_yaml_is_never_that_of_the_current_directory(
         ("LINKSPAN_TRUSTED_PROXIES", "10.0.0.0/99", "LINKSPAN_TRUSTED_PROXIES"),
         ("LINKSPAN_PUBLIC_URL", "linkspan.example", "LINKSPAN_PUBLIC_URL"),
         ("LINKSPAN_PORT", "many", "LINKSPAN_PORT"),
+        ("LINKSPAN_PORT", "99999", "65535"),
+        ("LINKSPAN_PUBLIC_URL", "https://linkspan.example/base", "without a path"),
+        ("LINKSPAN_STATEFUL", "perhaps", "perhaps"),
     ],
 )
 def test_a_bad_value_is_told_with_its_variable(variable: str, value: str, words: str) -> None:

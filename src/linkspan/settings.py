@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from linkspan.errors import ConfigurationError
 
@@ -116,7 +117,7 @@ def read_settings(environ: Mapping[str, str] | None = None, /, **flags: object) 
         ),
         tenant=text("tenant", "LINKSPAN_TENANT"),
         host=text("host", "LINKSPAN_HOST") or DEFAULT_HOST,
-        port=_number("LINKSPAN_PORT", text("port", "LINKSPAN_PORT"), DEFAULT_PORT),
+        port=_port(text("port", "LINKSPAN_PORT")),
         stateful=_switch(text("stateful", "LINKSPAN_STATEFUL")),
         max_result_bytes=_number(
             "LINKSPAN_MAX_RESULT_BYTES", text("max_result_bytes", "LINKSPAN_MAX_RESULT_BYTES"), 30_000
@@ -191,8 +192,18 @@ def _number(variable: str, text: str | None, default: int) -> int:
     return int(text)
 
 
+def _port(text: str | None) -> int:
+    port = _number("LINKSPAN_PORT", text, DEFAULT_PORT)
+    if not 0 <= port < 65536:
+        raise ConfigurationError(f"LINKSPAN_PORT: {port} is not a port; ports end at 65535")
+    return port
+
+
 def _switch(text: str | None) -> bool:
-    return (text or "").lower() in {"1", "true", "yes"}
+    word = (text or "no").lower()
+    if word not in {"1", "true", "yes", "on", "0", "false", "no", "off"}:
+        raise ConfigurationError(f"{text!r} is neither yes nor no")
+    return word in {"1", "true", "yes", "on"}
 
 
 def _database(text: str | None) -> str | None:
@@ -208,8 +219,13 @@ def _origin(text: str | None) -> str | None:
     if text is None:
         return None
     url = text.rstrip("/")
-    if not url.startswith(("http://", "https://")):
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
         raise ConfigurationError(
-            f"LINKSPAN_PUBLIC_URL: {text!r} must be a URL that starts with http:// or https://"
+            f"LINKSPAN_PUBLIC_URL: {text!r} must be http:// or https:// and a host, without a path"
         )
     return url

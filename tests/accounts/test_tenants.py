@@ -98,11 +98,11 @@ async def test_only_takes_the_one_that_is_named(tenants: Tenants) -> None:
 async def test_only_refuses_to_choose(tenants: Tenants) -> None:
     """Several and none named: all are named, with the way to choose."""
     with pytest.raises(ConfigurationError, match="acme, bolt") as told:
-        await tenants.only(None)
+        await tenants.only(None, make=True)
     assert "LINKSPAN_TENANT" in told.value.for_model()
 
 
 async def test_only_makes_the_first_tenant(none_yet: Tenants) -> None:
     """Where there is none, `local` is made, once; after that it is the only one."""
-    assert await none_yet.only(None) == await none_yet.only(None) == LOCAL
+    assert await none_yet.only(None, make=True) == await none_yet.only(None, make=True) == LOCAL
     assert [tenant.name for tenant in await none_yet.list()] == [LOCAL]

@@ -163,13 +163,16 @@ def test_a_dry_run_prints_the_request_and_sends_nothing(shell: Shell) -> None:
 
 
 def test_the_tenant_may_be_left_out_while_there_is_only_one(shell: Shell) -> None:
-    """None makes `local`; several are named."""
-    shell.run("token", "create")
-    assert [row["name"] for row in shell.data("tenant", "list", "--json")] == ["local"]
+    """None and several are told; nothing is made on the way."""
+    none = shell.run("account", "list")
+    assert none.exit_code == 2
+    assert "linkspan tenant add" in none.output
     shell.run("tenant", "add", "acme")
+    assert shell.run("account", "list").exit_code == 0
+    shell.run("tenant", "add", "beta")
     result = shell.run("account", "list")
     assert result.exit_code == 2
-    assert "acme, local" in result.output
+    assert "acme, beta" in result.output
 
 
 def test_a_bad_tenant_name_is_refused_with_the_rule(shell: Shell) -> None:

@@ -63,11 +63,11 @@ class Tenants:
             raise no_tenant(name)
         return Tenant(name)
 
-    async def only(self, name: str | None) -> Tenant:
+    async def only(self, name: str | None, *, make: bool = False) -> Tenant:
         """Answer the tenant that a program for one tenant serves.
 
-        The one that was named; else the only one there is; else `local`, which is made. Raises
-        `ConfigurationError` when there are several to choose from, or when the named one is not there.
+        The one that was named; else the only one there is; else, with `make`, `local`, which is made. Raises
+        `ConfigurationError` when there are none or several to choose from, or the named one is not there.
         """
         names = [tenant.name for tenant in await self.list()]
         if name is not None:
@@ -81,9 +81,12 @@ class Tenants:
                 f"There are several tenants: {', '.join(names)}",
                 hint="Name one with --tenant or LINKSPAN_TENANT.",
             )
-        if not names:
-            await rows.add(self._db, LOCAL, self._clock())
-        return names[0] if names else LOCAL
+        if names:
+            return names[0]
+        if not make:
+            raise ConfigurationError("There are no tenants yet", hint="Run: linkspan tenant add NAME")
+        await rows.add(self._db, LOCAL, self._clock())
+        return LOCAL
 
     async def remove(self, name: str) -> dict[str, int]:
         """Remove a tenant with everything it has; answer how many rows went, by table. Raises `NotFound`."""

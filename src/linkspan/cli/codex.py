@@ -33,11 +33,14 @@ def stdio_config(settings: Settings, name: str, tenant: str | None) -> tuple[str
     if str(settings.egress):
         env["LINKSPAN_ALLOW_EGRESS"] = str(settings.egress)
     table = ", ".join(f"{key} = {json.dumps(value)}" for key, value in env.items())
+    secret = {"LINKSPAN_KEYS": settings.keys, "LINKSPAN_DATABASE": settings.database}
+    handed_on = [variable for variable, value in secret.items() if value]
     part = (
         f"[mcp_servers.{name}]\n"
         f"command = {json.dumps(program())}\n"
         'args = ["stdio"]\n'
         f"env = {{ {table} }}\n"
+        f"{f'env_vars = {json.dumps(handed_on)}' + chr(10) if handed_on else ''}"
         "required = true\n"
         "tool_timeout_sec = 120\n"
     )

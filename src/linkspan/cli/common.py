@@ -39,7 +39,7 @@ def exit_code(error: LinkspanError) -> int:
 
 def fail(error: LinkspanError, *, as_json: bool = False) -> int:
     """Tell an error and answer the exit code."""
-    if as_json and not isinstance(error, ConfigurationError):
+    if as_json:
         print_json(error.to_dict())
     else:
         click.echo(error.for_model(), err=True)
