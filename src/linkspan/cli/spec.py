@@ -12,9 +12,6 @@ import click
 from linkspan.cli.common import JSON_OPTION, near_config, print_json, print_table, settings_of
 from linkspan.errors import ConfigurationError
 
-SEEN_INSTRUCTIONS = 250
-"""How many characters of the instructions Codex shows its model before it searches."""
-
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
@@ -63,14 +60,18 @@ def schema() -> None:
 def tools(context: click.Context, full: bool, as_json: bool) -> None:
     """Show what Codex will see: the line it starts from, and each tool with its cost."""
     from linkspan import spec
+    from linkspan.spec.lint import SHOWN_INSTRUCTIONS
 
     catalog = spec.load([near_config(settings_of(context))], os.environ)
+    seen = catalog.instructions
+    if len(seen) > SHOWN_INSTRUCTIONS:
+        seen = seen[: SHOWN_INSTRUCTIONS - 3] + "..."
     rows = [_row(tool.definition(), tool.kind) for tool in catalog.tools]
     if as_json:
         print_json(
             {
                 "instructions": catalog.instructions,
-                "seen_at_start": catalog.instructions[:SEEN_INSTRUCTIONS],
+                "seen_at_start": seen,
                 "tools": [
                     {**row, "definition": tool.definition()}
                     for row, tool in zip(rows, catalog.tools, strict=True)
@@ -79,7 +80,7 @@ def tools(context: click.Context, full: bool, as_json: bool) -> None:
         )
         return
     click.echo("Codex's model reads this before it searches for a tool:\n")
-    click.echo(f"  {catalog.instructions[:SEEN_INSTRUCTIONS]}\n")
+    click.echo(f"  {seen}\n")
     if full:
         for tool in catalog.tools:
             click.echo(f"{tool.name}: {tool.description}")
