@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from linkspan import spec
 from linkspan.accounts.principal import Tenant
 from linkspan.app import build
-from linkspan.serving import Serving
+from linkspan.serving import ACCEPTED_AT_ONCE, Serving, listen, make_server
 from linkspan.settings import Settings
 from tests.fakes.asgi import AsgiTransport
 from tests.fakes.tracker import Tracker
@@ -150,3 +151,26 @@ async def test_a_method_that_is_not_taken_is_told_in_the_one_error_shape(client:
     answer = await client.http.post("/healthz")
     assert answer.status_code == 405
     assert set(answer.json()["error"]) == {"code", "message", "status", "retry_after", "request_id"}
+
+
+async def test_many_callers_at_once(client: Client) -> None:
+    """More than are accepted in one turn, on one port that is free again afterwards."""
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    server = make_server(client.serving, Settings(home=client.serving.app.settings.home, port=port))
+    serving = asyncio.create_task(server.serve([listener]))
+
+    async def ask() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1:%d\r\nconnection: close\r\n\r\n" % port)
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    answers = await asyncio.gather(*(ask() for _ in range(3 * ACCEPTED_AT_ONCE)))
+    server.should_exit = True
+    await serving
+    assert {answer.partition(b"\r\n")[0] for answer in answers} == {b"HTTP/1.1 200 OK"}
+    with pytest.raises(ConnectionRefusedError):
+        await ask()

@@ -38,10 +38,15 @@ from linkspan.web.health import health_routes
 from linkspan.web.oauth.place import Visit, issuer_of, may_sign_in, network_of
 from linkspan.web.oauth.routes import Parts, oauth_routes
 from linkspan.web.pages import static_files
+from linkspan.web.protocol import HttpProtocol
 
 log = logging.getLogger("linkspan")
 GRACE = 30
 """Seconds that calls in flight get to end when the process is stopped."""
+
+
+ACCEPTED_AT_ONCE = 16
+"""New connections that are taken in one turn of the event loop."""
 
 
 class Serving:
@@ -96,9 +101,7 @@ class Serving:
         def see(scope: Scope) -> Visit:
             headers = collect(scope["headers"])
             address = access.client_address(scope, headers)
-            return Visit(
-                access.refusal(headers, peer(scope)), access.base_url(scope, headers), network_of(address)
-            )
+            return Visit(access.base_url(scope, headers), network_of(address))
 
         return Parts(
             clients=app.clients,
@@ -220,6 +223,11 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._endpoint = endpoint
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. uvloop takes one new connection a turn from a descriptor, so each socket gets several."""
+        copies = [copy for each in sockets or () for copy in (each.dup() for _ in range(ACCEPTED_AT_ONCE))]
+        await super().startup(copies if sockets else None)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: no new connections, streams ended, calls in flight finished within the grace."""
         closing = asyncio.create_task(self._endpoint.aclose())
@@ -233,7 +241,7 @@ def make_server(serving: Serving, settings: Settings) -> Server:
         serving.asgi,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=HttpProtocol,
         ws="none",
         lifespan="off",
         access_log=False,
