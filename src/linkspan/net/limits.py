@@ -20,7 +20,7 @@ LONGEST = 86_400.0
 """Seconds that a wait is cut to: who is told to come back in a year asks again tomorrow."""
 
 _LONGEST_VALUE = 1_024
-"""Characters of a header that are read: no vendor needs as many, and nobody reads on for one that sends more."""
+"""Characters of a header that are read: no vendor needs as many, and more may be meant to hold us up."""
 _EPOCH = 1_000_000_000.0
 """From here on a number is a point in time (September 2001) and not a duration (32 years)."""
 _WAITS = ("retry-after", "x-retry-after", "retryafter", "x-ratelimit-retry-after")

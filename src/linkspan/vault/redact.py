@@ -25,7 +25,7 @@ _NAME = r"(?=[\w-]*?(?:authorization(?![\w-])|api[-_]?key|token|secret|password|
 _PATTERNS = (
     # lsk_KIND_ID_SECRET: the ID may be shown, it is in the audit log.
     (re.compile(r"\b(lsk_[a-z]++_[a-z0-9]++_)[A-Za-z0-9_-]++"), rf"\1{MASK}"),
-    # "name": "value", as in JSON and in the repr of a dict; a value without its end goes to the end of the line
+    # "name": "value", as in JSON and in the repr of a dict; one without an end goes to the end of the line
     (
         re.compile(
             rf"""(?i)(["']{_NAME}["']\s*+:\s*+[bu]?)(["'])(?:\\[\s\S]|(?!\2)[^\\\n])*+(?:\\\Z)?(\2?)"""
