@@ -108,6 +108,10 @@ class Consents:
             url=url,
         )
 
+    def is_answer(self, consent: Consent, answer: Mapping[str, str]) -> bool:
+        """Tell whether what a browser brought is the answer to this consent, be it a yes or a no."""
+        return is_state(consent.state, answer.get("state"))
+
     async def finish(
         self, consent: Consent, connector: Connector, answer: Mapping[str, str], verify: Verifier | None
     ) -> Account:
@@ -118,7 +122,7 @@ class Consents:
         answer to this one; and what `OAuthClient.redeem` and `Accounts.link` raise.
         """
         way = _browser_way(connector, consent.method)
-        if not is_state(consent.state, answer.get("state")):
+        if not self.is_answer(consent, answer):
             raise Forbidden("What came back is not the answer to this consent", hint=_AGAIN)
         if self._clock() > consent.expires:
             raise Forbidden("The consent took longer than ten minutes", hint=_AGAIN)

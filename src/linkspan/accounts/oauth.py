@@ -148,7 +148,11 @@ def _member(name: str) -> Callable[[Any], Any]:
 
 
 _PLAIN: Final = TokenAnswer(
-    *(_member(name) for name in ("access_token", "refresh_token", "expires_in", "scope", "error"))
+    access_token=_member("access_token"),
+    refresh_token=_member("refresh_token"),
+    expires=_member("expires_in"),
+    scope=_member("scope"),
+    error=_member("error"),
 )
 """RFC 6749 §5: how a GitHub App's code is answered; `OAuth.answer` is of its installation tokens."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,11 +19,12 @@ from linkspan.cli.common import (
     settings_of,
     time_text,
 )
+from linkspan.cli.loopback import PORT, listening, redirect_uri
 from linkspan.errors import InvalidArgument, NeedsReauth, NotFound
 from linkspan.vault.secret import Secret
 
 if TYPE_CHECKING:
-    from linkspan.accounts.accounts import Accounts
+    from linkspan.accounts.accounts import Accounts, Verifier
     from linkspan.accounts.principal import Tenant
     from linkspan.app import App
     from linkspan.spec.catalog import AuthMethod, Connector
@@ -49,6 +51,16 @@ def account() -> None:
 )
 @click.option("--subject", metavar="PERSON", help="Link it for one person instead of the whole tenant.")
 @click.option("--account", "account_id", metavar="ID", help="Link this account again.")
+@click.option("--browser", is_flag=True, help="Link by consent in a browser on this machine (OAuth).")
+@click.option(
+    "--callback-port",
+    type=int,
+    default=PORT,
+    metavar="PORT",
+    show_default=True,
+    help="Where the browser comes back to on this machine; the product must know it.",
+)
+@click.option("--sandbox", is_flag=True, default=None, help="Let the account only read.")
 @click.option("--no-verify", is_flag=True, help="Do not ask the product whether the credential is good.")
 @click.option("--allow-egress", metavar="LIST", help="Private networks or host:port that may be reached.")
 @JSON_OPTION
@@ -63,6 +75,9 @@ def link(
     secret_env: str | None,
     subject: str | None,
     account_id: str | None,
+    browser: bool,
+    callback_port: int,
+    sandbox: bool | None,
     no_verify: bool,
     allow_egress: str | None,
     as_json: bool,
@@ -79,21 +94,31 @@ def link(
         ) as app:
             name = await app.tenants.only(app.settings.tenant)
             chosen = connector_of(app, connector)
-            method = _method(chosen, auth)
-            secrets = _secrets(method, username, secret_env)
+            verifier = None if no_verify or chosen.verify is None else app.verifier
+            wanted = {**_missing_settings(chosen, given, account_id), **given}
             try:
-                linked = await app.accounts.link(
-                    name,
-                    chosen,
-                    method=method.type,
-                    settings={**_missing_settings(chosen, given, account_id), **given},
-                    secrets=secrets,
-                    subject=subject,
-                    account=account_id,
-                    verify=None if no_verify or chosen.verify is None else app.verifier,
-                )
+                if browser:
+                    linked = await _link_in_browser(
+                        app, name, chosen, auth, wanted, subject, account_id, sandbox, verifier, callback_port
+                    )
+                else:
+                    method = _method(chosen, auth)
+                    linked = await app.accounts.link(
+                        name,
+                        chosen,
+                        method=method.type,
+                        settings=wanted,
+                        secrets=_secrets(method, username, secret_env),
+                        subject=subject,
+                        account=account_id,
+                        verify=verifier,
+                        sandbox=sandbox,
+                    )
             except NeedsReauth as error:
-                where = f" (where to get one: {method.help_url})" if method.help_url else ""
+                urls = [
+                    way.help_url for way in chosen.auth if way.help_url and way.type == (auth or way.type)
+                ]
+                where = f" (where to get one: {urls[0]})" if urls else ""
                 error.hint = error.hint or f"Nothing was linked. Check the credential and try again{where}."
                 raise
         if as_json:
@@ -102,6 +127,12 @@ def link(
             whose = f", connected as {linked.identity_label}" if linked.identity_label else ""
             checked = "" if linked.verified else " (not verified)"
             click.echo(f"Linked {linked.id} at {chosen.title} for tenant {name}{whose}{checked}.")
+            if missing := set(_asked_scopes(chosen, linked)) - set(linked.scopes or ()):
+                click.echo(f"Not granted: {', '.join(sorted(missing))}", err=True)
+        if linked.state != "active":
+            again = f"linkspan account verify {linked.id} --tenant {name}"
+            click.echo(f"It is not usable yet ({linked.state}): {linked.last_error}. Then: {again}", err=True)
+            sys.exit(1)
 
     run(work, as_json=as_json)
 
@@ -133,14 +164,109 @@ def list_(context: click.Context, tenant: str | None, as_json: bool) -> None:
     run(work, as_json=as_json)
 
 
+async def _link_in_browser(
+    app: App,
+    tenant: Tenant,
+    connector: Connector,
+    auth: str | None,
+    settings: dict[str, str],
+    subject: str | None,
+    account_id: str | None,
+    sandbox: bool | None,
+    verifier: Verifier | None,
+    port: int,
+) -> Account:
+    """Open a consent, wait for the browser on a port of this machine, and link what it brings back."""
+    from linkspan.accounts.consent import LIFETIME, Consents
+
+    consents = Consents(app.accounts, clock=time.time, random=os.urandom)
+    if account_id is not None:
+        earlier = await _account(app.accounts, tenant, account_id)
+        kept = {name: value for name, value in earlier.settings.items() if name in connector.settings}
+        settings = {**kept, **settings}
+    consent = consents.begin(
+        tenant,
+        connector,
+        method=auth,
+        redirect_uri=redirect_uri(port),
+        settings=settings,
+        subject=subject,
+        account=account_id,
+        sandbox=sandbox,
+    )
+    done: list[Account] = []
+
+    async def take(answer: dict[str, str]) -> str | None:
+        if not consents.is_answer(consent, answer):
+            return None
+        linked = await consents.finish(consent, connector, answer, verifier)
+        done.append(linked)
+        whose = f" as {linked.identity_label}" if linked.identity_label else ""
+        if linked.state != "active":
+            return f"Linked{whose}, but it is not usable yet: {linked.last_error}."
+        return f"Connected{whose} at {connector.title}."
+
+    async with listening(port, take) as listener:
+        click.echo(f"Open this in a browser on this machine:\n{consent.url}", err=True)
+        if sys.stderr.isatty() and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            import webbrowser
+
+            webbrowser.open(consent.url)
+        try:
+            await listener.wait(LIFETIME)
+        except TimeoutError as error:
+            raise InvalidArgument("Nobody consented within ten minutes", hint="Begin again.") from error
+    return done[0]
+
+
+def _asked_scopes(connector: Connector, linked: Account) -> tuple[str, ...]:
+    way = connector.auth_method(linked.method)
+    return way.oauth.scopes if way is not None and way.oauth is not None else ()
+
+
 @account.command()
 @click.argument("account_id")
 @TENANT_OPTION
 @click.option("--allow-egress", metavar="LIST", help="Private networks or host:port that may be reached.")
 @JSON_OPTION
 @click.pass_context
-def verify(
+def refresh(
     context: click.Context, account_id: str, tenant: str | None, allow_egress: str | None, as_json: bool
+) -> None:
+    """Renew the access token of ACCOUNT_ID now."""
+
+    async def work() -> None:
+        async with opened(
+            settings_of(context, tenant=tenant, allow_egress=allow_egress), with_catalog=True
+        ) as app:
+            name = await app.tenants.only(app.settings.tenant)
+            found = await _account(app.accounts, name, account_id)
+            renewed = await app.accounts.refresh(name, account_id, connector_of(app, found.connector))
+        if as_json:
+            print_json(shown(renewed))
+        else:
+            until = f", good until {time_text(renewed.expires)}" if renewed.expires else ""
+            click.echo(f"Renewed the access token of {account_id}{until}.")
+
+    run(work, as_json=as_json)
+
+
+@account.command()
+@click.argument("account_id")
+@TENANT_OPTION
+@click.option(
+    "--setting", "settings", multiple=True, metavar="NAME=VALUE", help="Choose among what is found."
+)
+@click.option("--allow-egress", metavar="LIST", help="Private networks or host:port that may be reached.")
+@JSON_OPTION
+@click.pass_context
+def verify(
+    context: click.Context,
+    account_id: str,
+    tenant: str | None,
+    settings: tuple[str, ...],
+    allow_egress: str | None,
+    as_json: bool,
 ) -> None:
     """Ask the product whether the credential of ACCOUNT_ID is good, and note the answer."""
 
@@ -151,10 +277,12 @@ def verify(
             name = await app.tenants.only(app.settings.tenant)
             found = await _account(app.accounts, name, account_id)
             chosen = connector_of(app, found.connector)
-            if chosen.verify is None:
+            if chosen.verify is None and chosen.connected is None:
                 raise InvalidArgument(f"connector {chosen.name} declares no `verify` request in tools.yaml")
             try:
-                checked = await app.accounts.verify(name, account_id, chosen, app.verifier)
+                checked = await app.accounts.verify(
+                    name, account_id, chosen, app.verifier, settings=dict(_pair(word) for word in settings)
+                )
             except NeedsReauth as error:
                 again = f"linkspan account link {chosen.name} --tenant {name} --account {account_id}"
                 error.hint = error.hint or f"Link it again: {again}"
@@ -208,6 +336,10 @@ def shown(row: Account) -> dict[str, Any]:
         "updated": row.updated,
         "verified": row.verified,
         "last_error": row.last_error,
+        "last_forbidden": row.last_forbidden,
+        "scopes": list(row.scopes) if row.scopes is not None else None,
+        "expires": row.expires,
+        "sandbox": row.sandbox,
     }
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "codex-config": ("linkspan.cli.codex", "Print what to put into Codex's config.toml."),
     "call": ("linkspan.cli.call", "Call one operation, or show the request it would send."),
     "tenant": ("linkspan.cli.tenants", "Add, list and remove tenants."),
+    "connector": ("linkspan.cli.connectors", "Show what to register at a product before it can be linked."),
     "account": ("linkspan.cli.accounts", "Link, list, verify and unlink accounts of a tenant."),
     "person": ("linkspan.cli.people", "Invite, list and remove people, who sign in with a browser or Codex."),
     "backup": ("linkspan.cli.db", "Copy the database to a file while Linkspan serves."),

@@ -1,0 +1,102 @@
+"""Connectors: what an operator has to do at a product before anybody can link it."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from linkspan.cli.common import JSON_OPTION, print_json, settings_of
+from linkspan.cli.loopback import PORT, redirect_uri
+from linkspan.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from linkspan.spec.catalog import AuthMethod, Connector
+
+
+@click.group()
+def connector() -> None:
+    """Show what connectors need."""
+
+
+@connector.command()
+@click.argument("name")
+@click.option("--public-url", metavar="URL", help="What people call this server. [LINKSPAN_PUBLIC_URL]")
+@JSON_OPTION
+@click.pass_context
+def setup(context: click.Context, name: str, public_url: str | None, as_json: bool) -> None:
+    """Show what to register at the product of the connector NAME: where, which redirect URL, which scopes."""
+    from linkspan.app import load_catalog
+
+    settings = settings_of(context, public_url=public_url)
+    connectors = load_catalog(settings).connectors
+    if name not in connectors:
+        raise InvalidArgument(
+            f"tools.yaml has no connector {name!r}", hint=f"Known: {', '.join(connectors) or 'none'}."
+        )
+    base = settings.public_url or f"http://{settings.host}:{settings.port}"
+    shown = setup_of(connectors[name], f"{base}/oauth/callback", redirect_uri(PORT))
+    if as_json:
+        print_json(shown)
+        return
+    click.echo(f"{shown['title']} ({name})")
+    for way in shown["ways"]:
+        click.echo(f"\n{way['type']}{': ' + way['title'] if way['title'] else ''}")
+        for line in way["steps"]:
+            click.echo(textwrap.fill(line, 100, initial_indent="  - ", subsequent_indent="    "))
+
+
+def setup_of(connector: Connector, hosted: str, local: str) -> dict[str, Any]:
+    """Answer what has to be done for every way to connect; no secret is in it.
+
+    `hosted` and `local` are the redirect URLs of the link page and of the command line.
+    """
+    ways = []
+    for way in connector.auth:
+        oauth = way.oauth
+        in_browser = oauth is not None and oauth.client is not None and way.type != "client_credentials"
+        ways.append(
+            {
+                "type": way.type,
+                "title": way.title,
+                "per": way.per,
+                "register_url": oauth.register_url if oauth else None,
+                "redirect_urls": [hosted, local] if in_browser else [],
+                "scopes": list(oauth.scopes) if oauth else [],
+                "steps": _steps(connector, way, hosted, local),
+            }
+        )
+    return {"connector": connector.name, "title": connector.title, "ways": ways}
+
+
+def _steps(connector: Connector, way: AuthMethod, hosted: str, local: str) -> list[str]:
+    oauth = way.oauth
+    if way.service is not None:
+        return [f"Nothing to link: every tenant's calls carry the key of tools.yaml, and {_mark(way)}."]
+    if oauth is None:
+        where = f" People find theirs at {way.help_url}." if way.help_url else ""
+        return [f"Nothing to register.{where}", f"Link with: linkspan account link {connector.name}"]
+    if oauth.client is None:
+        asked = "client id" if oauth.client_auth == "none" else "client id and secret"
+        return [f"Nothing to register here: each tenant brings a {asked} of its own."]
+    where = f" at {oauth.register_url}" if oauth.register_url else f" at {connector.title}"
+    steps = [f"Register Linkspan{where}."]
+    if way.type != "client_credentials":
+        steps.append(f"Redirect URL for the link page: {hosted}")
+        steps.append(f"Redirect URL for the command line (--browser): {local}")
+    if oauth.scopes:
+        steps.append(f"Scopes: {oauth.scope_separator.join(oauth.scopes)}")
+    if way.type == "github_app":
+        steps.append("Let GitHub ask for the person's authorization during installation.")
+    steps.append("Put the client id and the secret into the environment, where tools.yaml reads them from.")
+    browser = "" if way.type == "client_credentials" else " --browser"
+    steps.append(f"Link with: linkspan account link {connector.name} --auth {way.type}{browser}")
+    return steps
+
+
+def _mark(way: AuthMethod) -> str:
+    mark = way.service.tenant if way.service else None
+    if mark is None:
+        return "nothing else"
+    return f"{'a signed token' if mark.key else 'the name'} of the tenant in the header {mark.header}"
