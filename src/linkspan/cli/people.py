@@ -91,8 +91,9 @@ def invite(
                 identity=(issuer, subject) if issuer and subject else None,
                 scopes=scopes or None,
             )
-            page = f"{_base(app)}/t/{where}/sign-in"
-        link = f"{page}#{invited.secret.reveal()}" if invited.secret else page
+            place = f"{_base(app)}/t/{where}"
+        secret = invited.secret
+        link = f"{place}/invitation#{secret.reveal()}" if secret else f"{place}/sign-in"
         if as_json:
             print_json({**_shown(invited.person, []), "link": link, "expires": invited.expires})
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from starlette.responses import JSONResponse
@@ -14,6 +15,8 @@ Refusal = Callable[[Scope], int]
 """Answers 0, or the HTTP status that refuses a request for its Host (421) or Origin (403)."""
 _OPEN = ("/healthz", "/readyz")
 """What load balancers ask by address; it tells nothing."""
+_FOR_ANY_ORIGIN = re.compile(r"(/t/[^/]+)?/\.well-known/.*|/t/[^/]+/oauth/(token|revoke|register)")
+"""What programs in a browser may ask wherever they come from: it takes no cookie (web/oauth/routes.py)."""
 _MISDIRECTED = NotFound("this server is not reached under that name", hint="Set LINKSPAN_PUBLIC_URL.")
 _FOREIGN = Forbidden("pages of another origin may not call this server", hint="Set LINKSPAN_PUBLIC_URL.")
 
@@ -39,7 +42,7 @@ class Front:
                 await self._metadata(scope, receive, send)
                 return
             status = 0 if path in _OPEN else self._refusal(scope)
-            if status:
+            if status == 421 or (status and not _FOR_ANY_ORIGIN.fullmatch(path)):
                 told = _MISDIRECTED if status == 421 else _FOREIGN
                 await JSONResponse(told.to_dict(), status_code=status)(scope, receive, send)
                 return

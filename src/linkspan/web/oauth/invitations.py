@@ -18,7 +18,7 @@ from linkspan.accounts.sessions import Sessions
 from linkspan.errors import Forbidden, RateLimited, Unauthenticated
 from linkspan.web.oauth.browser import Browser, Random
 from linkspan.web.oauth.forms import read_form
-from linkspan.web.oauth.login import Door, go_on, home_path
+from linkspan.web.oauth.login import Door, go_on
 from linkspan.web.oauth.place import Place
 from linkspan.web.oauth.throttle import Throttle
 from linkspan.web.pages import HEADERS, page
@@ -35,12 +35,20 @@ class InvitationLogin:
         self._throttle = throttle
 
     def routes(self, door: Door) -> Sequence[BaseRoute]:
-        """Answer where the form goes to."""
-        return [Route("/t/{tenant}/sign-in", door(self.accept), methods=["POST"])]
+        """Answer where an invitation link leads to, and where its form goes."""
+        return [
+            Route("/t/{tenant}/invitation", door(self.show), methods=["GET"]),
+            Route("/t/{tenant}/invitation", door(self.accept), methods=["POST"]),
+        ]
 
     def page(self, browser: Browser, place: Place, *, after: str, program: str | None) -> Response:
         """Answer the page with the field."""
         return self._page(browser, place, after, program)
+
+    async def show(self, request: Request, place: Place) -> Response:
+        """Answer the page with the field, for somebody who is signed in as well: he may be somebody else."""
+        browser = Browser(request, place, self._random)
+        return browser.keep(self._page(browser, place, "", None))
 
     async def accept(self, request: Request, place: Place) -> Response:
         """Sign in with what the field holds."""
@@ -71,7 +79,7 @@ class InvitationLogin:
         values = {
             "tenant": place.tenant,
             "program": program,
-            "action": home_path(place),
+            "action": f"{place.path}/invitation",
             "after": after,
             "seal": browser.seal("invitation", place.tenant, after),
             "fault": fault,

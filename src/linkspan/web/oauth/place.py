@@ -21,8 +21,6 @@ _TENANT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 class Visit:
     """What a request says about its way here."""
 
-    refusal: int
-    """0, or the status that its Host (421) or its Origin (403) is refused with."""
     base: str
     """The URL that this server is reached at, without a slash at the end."""
     address: str

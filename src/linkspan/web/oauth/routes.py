@@ -16,7 +16,7 @@ from linkspan.accounts.oauth_errors import OAuthRefused
 from linkspan.accounts.openid import OpenIdProvider
 from linkspan.accounts.principal import Tenant
 from linkspan.accounts.sessions import Sessions
-from linkspan.errors import Forbidden, LinkspanError, NotFound
+from linkspan.errors import LinkspanError, NotFound
 from linkspan.spec.catalog import Catalog
 from linkspan.web.oauth.authorize import Authorize
 from linkspan.web.oauth.browser import Random
@@ -37,12 +37,6 @@ CORS: Final = {
     "Access-Control-Allow-Headers": "Content-Type, MCP-Protocol-Version",
 }
 """Programs in a browser may read these answers; never with its cookies."""
-
-
-class Misdirected(Forbidden):
-    """A request for another host (RFC 9110 §15.5.20)."""
-
-    default_status = 421
 
 
 _NO_TENANT: Final = Tenant("-")
@@ -115,14 +109,9 @@ def oauth_routes(parts: Parts) -> list[BaseRoute]:
     ]
 
 
-def _place(see: See, request: Request, *, foreign: bool) -> Place:
-    """Answer where a request came to. `foreign`: pages of other origins may ask, too."""
+def _place(see: See, request: Request) -> Place:
+    """Answer where a request came to; its Host and its Origin have been looked at before."""
     visit = see(request.scope)
-    if visit.refusal == 421 or (visit.refusal and not foreign):
-        raise (Misdirected if visit.refusal == 421 else Forbidden)(
-            "This server is not known by that name, or that page may not call it",
-            hint="The operator names it with LINKSPAN_PUBLIC_URL.",
-        )
     if not may_sign_in(visit.base):
         raise NotFound(
             "Nobody signs in over plain HTTP",
@@ -137,7 +126,7 @@ def _place(see: See, request: Request, *, foreign: bool) -> Place:
 def _page_door(see: See, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            return await answer(request, _place(see, request, foreign=False))
+            return await answer(request, _place(see, request))
         except LinkspanError as error:
             values = {
                 "title": "That did not work",
@@ -156,7 +145,7 @@ def _program_door(see: See, answer: Answer) -> Callable[[Request], Awaitable[Res
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=CORS)
         try:
-            response = await answer(request, _place(see, request, foreign=True))
+            response = await answer(request, _place(see, request))
         except LinkspanError as error:
             response = _refused(error, tried="authorization" in request.headers)
         response.headers.update(CORS)
