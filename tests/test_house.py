@@ -70,6 +70,8 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "settings": "Origin checks, limits and the stateful mode are settings.",
     },
     "web": {
+        "store": "The management API shows rows, pages through them and writes to the audit log.",
+        "vault": "A credential that is sent to be linked is wrapped as soon as it is read.",
         "gateway": "REST is another door to the same calls.",
         "accounts": "Bearer tokens become principals.",
         "spec": "Routes follow from the catalog.",
@@ -143,8 +145,10 @@ REVEAL_A_SECRET: Final = {
     "linkspan.cli.webhooks": "The secret of a new webhook is shown, once.",
     "linkspan.cli.people": "The secret of an invitation is shown in its link, once.",
     "linkspan.cli.tokens": "A new token of ours is shown, once.",
+    "linkspan.web.api": "What was just made (tokens, a webhook's secret, invitations) is answered, once.",
     "linkspan.web.oauth": "What was issued (codes, tokens, cookies) goes back to who asked for it, once.",
     "linkspan.demo": "The demo prints the tokens that it made for its sample tenants.",
+    "linkspan.vault.transit": "The key service's token is sent to it.",
     "linkspan.accounts.oauth": "Codes and refresh tokens are sent to the token endpoint.",
 }
 """Which modules, and packages with all in them, may take the value out of a Secret, and why."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +31,9 @@ from linkspan.gateway.trail import Trails
 from linkspan.gateway.verify import Verifier
 from linkspan.net.client import Client
 from linkspan.net.egress import EgressGuard
-from linkspan.net.messages import Transport
+from linkspan.net.messages import Request, Transport
 from linkspan.net.transport import AiohttpTransport
+from linkspan.net.urls import origin_of
 from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
 from linkspan.store.audit import AuditWriter
@@ -42,6 +43,8 @@ from linkspan.store.engines import open_database, password_in
 from linkspan.store.migrations import migrate
 from linkspan.vault.redact import Redactor
 from linkspan.vault.seal import Vault
+from linkspan.vault.secret import Secret
+from linkspan.vault.transit import TransitKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,27 @@ def load_catalog(settings: Settings) -> Catalog:
 NO_CATALOG = Catalog("linkspan", "Linkspan", "", "", {}, {}, ())
 
 
+def key_service(settings: Settings, client: Client | None) -> TransitKey | None:
+    """Answer the key service of the settings; without a client it can be named and not asked."""
+    if settings.transit_url is None:
+        return None
+
+    async def post(url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        if client is None:
+            raise ConfigurationError("there is no client to reach it with")
+        reply = await client.send(
+            Request("POST", url, headers, body),
+            repeatable=True,
+            origins=(origin_of(url),),
+            sensitive_headers=("X-Vault-Token",),
+            timeout=10.0,
+            budget=5.0,
+        )
+        return reply.response.status, reply.response.body
+
+    return TransitKey(settings.transit_url, Secret(settings.transit_token or ""), post)
+
+
 async def build(
     settings: Settings,
     *,
@@ -116,19 +140,25 @@ async def build(
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.database is not None and redactor is not None:
         redactor.register(password_in(settings.database) or "")
+    wire = transport or AiohttpTransport(EgressGuard(settings.egress))
+    client = Client(wire, clock=clock)
     database = open_database(settings.database or settings.database_path)
     try:
         await migrate(database)
         await refuse_if_moved(database)
         vault = await unlock(
-            database, keys=settings.keys, keys_path=settings.keys_path, random=random, clock=clock
+            database,
+            keys=settings.keys,
+            keys_path=settings.keys_path,
+            random=random,
+            clock=clock,
+            service=key_service(settings, client),
         )
     except BaseException:
         await database.aclose()
+        await client.aclose()
         raise
     audit = AuditWriter(database)
-    wire = transport or AiohttpTransport(EgressGuard(settings.egress))
-    client = Client(wire, clock=clock)
     accounts = Accounts(database, vault, clock=clock, random=random, redactor=redactor, client=client)
     gateway = Gateway(
         catalog or NO_CATALOG,

@@ -78,6 +78,9 @@ class Settings:
     max_request_bytes: int = 1_048_576
     """How large one HTTP request to us may be."""
     sign_in: SignIn = SignIn()
+    transit_url: str | None = None
+    """A key of HashiCorp Vault's transit engine that wraps data keys instead of `keys`."""
+    transit_token: str | None = field(default=None, repr=False)
 
     @property
     def database_path(self) -> Path:
@@ -123,6 +126,8 @@ def read_settings(environ: Mapping[str, str] | None = None, /, **flags: object) 
             "LINKSPAN_MAX_RESULT_BYTES", text("max_result_bytes", "LINKSPAN_MAX_RESULT_BYTES"), 30_000
         ),
         sign_in=_sign_in(text, env.get("LINKSPAN_OIDC_CLIENT_SECRET") or None),
+        transit_url=_transit_url(env.get("LINKSPAN_TRANSIT_URL") or None),
+        transit_token=env.get("LINKSPAN_TRANSIT_TOKEN") or None,
     )
 
 
@@ -204,6 +209,15 @@ def _switch(text: str | None) -> bool:
     if word not in {"1", "true", "yes", "on", "0", "false", "no", "off"}:
         raise ConfigurationError(f"{text!r} is neither yes nor no")
     return word in {"1", "true", "yes", "on"}
+
+
+def _transit_url(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"https?://[^/@\s?#]+(/[\w.~-]+){2,}", text, re.ASCII):
+        raise ConfigurationError(
+            "LINKSPAN_TRANSIT_URL does not name a key of a transit engine",
+            hint="It has this form: https://vault.example:8200/v1/transit/KEY",
+        )
+    return text
 
 
 def _database(text: str | None) -> str | None:

@@ -132,13 +132,20 @@ async def _needed(settings: Settings, file: Path, rows: Mapping[str, int]) -> li
     """Answer the master keys that something in a database's file needs; None for a file of 0.1.0."""
     from linkspan.accounts.rotation import master_keys
     from linkspan.accounts.unlock import read_ring
+    from linkspan.app import key_service
     from linkspan.store.copies import Copy
 
     if "data_keys" not in rows:
         return None
     copy = Copy(file)
     try:
-        ring = await read_ring(copy, keys=settings.keys, keys_path=settings.keys_path, random=os.urandom)
+        ring = await read_ring(
+            copy,
+            keys=settings.keys,
+            keys_path=settings.keys_path,
+            random=os.urandom,
+            service=key_service(settings, None),
+        )
         there = ring.all
     except ConfigurationError:
         there = ()

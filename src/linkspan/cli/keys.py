@@ -80,10 +80,15 @@ async def rotation(settings: Settings) -> AsyncIterator[Rotation]:
 
     from linkspan.accounts.rotation import Rotation
     from linkspan.accounts.unlock import read_ring
+    from linkspan.app import key_service
 
     async with opened(settings) as app:
         ring = await read_ring(
-            app.database, keys=settings.keys, keys_path=settings.keys_path, random=os.urandom
+            app.database,
+            keys=settings.keys,
+            keys_path=settings.keys_path,
+            random=os.urandom,
+            service=key_service(settings, app.client),
         )
         keys_path = settings.keys_path if settings.keys is None else None
         yield Rotation(app.database, ring, keys_path=keys_path, clock=time.time, random=os.urandom)
