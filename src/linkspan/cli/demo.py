@@ -13,11 +13,14 @@ from linkspan.errors import ConfigurationError
 
 
 def _source() -> Path:
-    """Answer the folder that holds examples/desk and tools.yaml: a checkout, or what was installed."""
+    """Answer the folder that holds examples/desk and tools.yaml: a checkout, or what was installed.
+
+    Never the current directory: what stands there is run.
+    """
     import linkspan
 
     here = Path(linkspan.__file__).parent
-    for folder in (Path.cwd(), here.parents[1], here / "sample"):
+    for folder in (here.parents[1], here / "sample"):
         if (folder / "examples/desk/__main__.py").exists() and (folder / "tools.yaml").exists():
             return folder
     raise ConfigurationError("the sample desk is not here", hint="Run it in a checkout: scripts/demo")
