@@ -14,6 +14,7 @@ from linkspan.accounts.admins import Admins
 from linkspan.accounts.client_documents import ClientDocuments
 from linkspan.accounts.clients import Clients
 from linkspan.accounts.grants import Grants
+from linkspan.accounts.keeping import Keeper
 from linkspan.accounts.offboarding import Offboarding
 from linkspan.accounts.openid import OpenIdProvider
 from linkspan.accounts.outbox import Outbox
@@ -70,6 +71,8 @@ class App:
     admins: Admins
     webhooks: Webhooks
     outbox: Outbox
+    keeper: Keeper
+    """Looks after accounts that nobody uses, where it is run."""
     offboarding: Offboarding
 
     @property
@@ -160,6 +163,7 @@ async def build(
         raise
     audit = AuditWriter(database)
     accounts = Accounts(database, vault, clock=clock, random=random, redactor=redactor, client=client)
+    verifier = Verifier(client)
     gateway = Gateway(
         catalog or NO_CATALOG,
         accounts,
@@ -180,7 +184,7 @@ async def build(
         accounts=accounts,
         audit=audit,
         client=client,
-        verifier=Verifier(client),
+        verifier=verifier,
         gateway=gateway,
         vault=vault,
         people=People(database, clock=clock, random=random),
@@ -203,5 +207,6 @@ async def build(
         admins=Admins(database, clock=clock, random=random),
         webhooks=webhooks,
         outbox=Outbox(database, webhooks, client, clock=clock, random=random),
+        keeper=Keeper(database, accounts, verifier, lambda: gateway.catalog, clock=clock, random=random),
         offboarding=Offboarding(database, tenants, accounts, clock=clock, work=settings.home / "work"),
     )
