@@ -183,6 +183,7 @@ async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -
     server = make_server(serving, settings)
     watching = asyncio.create_task(serving.reloader.run())
     delivering = asyncio.create_task(app.outbox.run())
+    keeping = asyncio.create_task(app.keeper.run())
     try:
         await _announce(serving, settings)
         outlive_signals()
@@ -191,7 +192,8 @@ async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -
     finally:
         watching.cancel()
         delivering.cancel()
-        await asyncio.gather(delivering, return_exceptions=True)
+        keeping.cancel()
+        await asyncio.gather(delivering, keeping, return_exceptions=True)
         await app.aclose()
         listener.close()
 
