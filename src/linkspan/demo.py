@@ -26,13 +26,13 @@ from linkspan.errors import ConfigurationError, Conflict, LinkspanError
 from linkspan.reload import Reloader
 from linkspan.serving import (
     Serving,
-    configure_logging,
     listen,
     make_server,
     outlive_signals,
     uvicorn_runner,
 )
 from linkspan.settings import DEFAULT_PORT, Settings, parse_egress
+from linkspan.vault.logs import configure_logging
 from linkspan.vault.redact import Redactor
 from linkspan.web.pages import page, static_files
 

@@ -63,7 +63,8 @@ def test_the_bound_address_is_known() -> None:
 @pytest.mark.parametrize(
     ("origin", "answer"),
     [
-        ("http://localhost:3000", 0),
+        ("http://localhost:3000", 403),
+        ("http://127.0.0.1:8640", 403),
         ("https://mcp.example", 0),
         ("http://mcp.example", 403),
         ("https://evil.example", 403),
@@ -76,6 +77,16 @@ def test_an_origin_must_be_one_of_our_names(origin: str, answer: int) -> None:
     """Pages of other sites may not call, even where the Host is right."""
     access = Access(Settings(HOME, public_url="https://mcp.example"))
     assert status(access, host="mcp.example", origin=origin) == answer
+
+
+def test_pages_of_this_machine_may_call_a_server_without_a_public_url() -> None:
+    """An inspector's page runs on another port; with a public URL, only the very host asked counts."""
+    alone, public = Access(Settings(HOME)), Access(Settings(HOME, public_url="https://mcp.example"))
+    page, own = "http://localhost:6274", "http://localhost:8640"
+    assert status(alone, host="localhost:8640", origin=page) == 0
+    assert status(alone, host="localhost:8640", origin="http://evil.example") == 403
+    assert status(public, host="localhost:8640", origin=page) == 403
+    assert status(public, host="localhost:8640", origin=own) == 0
 
 
 def test_a_repeated_host_or_origin_is_refused() -> None:

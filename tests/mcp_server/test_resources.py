@@ -10,9 +10,7 @@ from linkspan.mcp_server.protocol import Fault
 from linkspan.mcp_server.resources import EntityUri, entity_uri, match, parse_entity_uri
 from tests.mcp_server.conftest import make_catalog
 
-IDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40).filter(
-    lambda text: not any(step in (".", "..") for step in text.replace("\\", "/").split("/"))
-)
+IDS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=40)
 
 
 @given(IDS, st.none() | IDS)
@@ -24,13 +22,6 @@ def test_every_id_survives_its_uri(id_: str, account: str | None) -> None:
 @pytest.mark.parametrize(
     "uri",
     [
-        "linkspan://ticket/..",
-        "linkspan://ticket/..%2Fadmin",
-        "linkspan://ticket/a%2F..%2F..%2Fb",
-        "linkspan://ticket/%2e%2e",
-        "linkspan://ticket/..%5Cadmin",
-        "linkspan://ticket/a%00b",
-        "linkspan://ticket/a%0d%0aHost:evil",
         "linkspan://ticket/",
         "linkspan://ticket/a?x=1",
         "linkspan://ticket/a#b",
@@ -39,8 +30,8 @@ def test_every_id_survives_its_uri(id_: str, account: str | None) -> None:
         "linkspan://ticket/acc/",
     ],
 )
-def test_a_part_that_could_do_harm_is_refused(uri: str) -> None:
-    """Dots that climb, control characters, queries and broken escapes never reach a request."""
+def test_a_part_that_is_no_encoded_text_is_refused(uri: str) -> None:
+    """Nothing, queries and broken escapes name no thing."""
     with pytest.raises(Fault) as refused:
         parse_entity_uri(uri)
     assert refused.value.code == -32602
@@ -71,7 +62,7 @@ def test_what_is_declared_nowhere_is_not_found(uri: str) -> None:
     assert match(make_catalog().resources, uri) is None
 
 
-def test_a_template_value_cannot_climb_either() -> None:
-    """The same rule as for ids."""
-    with pytest.raises(Fault):
-        match(make_catalog().resources, "acme://report/..%2Fsecret")
+def test_a_template_value_is_what_it_says_decoded() -> None:
+    """The same rule as for ids: what a request makes of it is the request's to judge."""
+    found = match(make_catalog().resources, "acme://report/..%2Fsecret")
+    assert found is not None and found[1] == {"day": "../secret"}

@@ -105,6 +105,26 @@ def test_long_text_blocks_are_cut() -> None:
     assert image == blocks[1]
 
 
+def test_embedded_resources_are_counted_too() -> None:
+    """A megabyte in a resource is as long to read as one in a text; data that cannot be cut is left out."""
+    uri = "acme://report/1"
+    long_text = {"type": "resource", "resource": {"uri": uri, "text": "word " * 200_000}}
+    blob = {"type": "resource", "resource": {"uri": uri, "blob": "QUJD" * 250_000}}
+    shown = tool_result(Blocks([long_text, blob, {"type": "text", "text": "Look."}]), LIMIT) + b"}"
+    assert len(shown) < LIMIT + 1000
+    first, second, third = from_json(shown)["content"]
+    assert "[shortened: " in first["resource"]["text"]
+    assert uri in second["text"] and "left out" in second["text"]
+    assert third == {"type": "text", "text": "Look."}
+
+
+def test_many_blocks_keep_to_the_size() -> None:
+    """However short each of them is."""
+    shown = tool_result(Blocks([{"type": "text", "text": "word " * 20}] * 2000), LIMIT) + b"}"
+    assert len(shown) < LIMIT + 1000
+    assert "more blocks" in from_json(shown)["content"][-1]["text"]
+
+
 @pytest.mark.parametrize(
     "error",
     [

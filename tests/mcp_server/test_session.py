@@ -135,12 +135,11 @@ async def test_cancelling_what_is_not_there_does_nothing(client: Client, params:
         (b"\xff\xfe", -32700),
         (b"[" * 5000, -32700),
         (b"[]", -32600),
-        (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', -32600),
+        (b'{"id":7,"method":"ping"}', -32600),
         (b"7", -32600),
         (b'{"id":1,"method":"ping"}', -32600),
         (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', -32600),
         (b'{"jsonrpc":"2.0","id":true,"method":"ping"}', -32600),
-        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}', -32600),
     ],
 )
 async def test_a_line_that_is_no_message_changes_nothing(client: Client, line: bytes, code: int) -> None:
@@ -149,6 +148,21 @@ async def test_a_line_that_is_no_message_changes_nothing(client: Client, line: b
     assert client.output.messages[0]["error"]["code"] == code
     assert client.output.messages[0]["id"] is None
     assert (await client.ask("ping"))["result"] == {}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"jsonrpc": "2.0", "id": 6, "method": 7},
+        {"jsonrpc": "2.0", "id": 6},
+        {"jsonrpc": "2.0", "id": 6, "method": "ping", "params": []},
+    ],
+)
+async def test_a_request_that_is_none_is_answered_by_its_id(client: Client, message: Any) -> None:
+    """Who waits for an answer to that id gets one."""
+    client.raw(message)
+    answer = client.output.messages[0]
+    assert (answer["id"], answer["error"]["code"]) == (6, -32600)
 
 
 async def test_unknown_methods_and_notifications(client: Client) -> None:

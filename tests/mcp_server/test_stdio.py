@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from linkspan.mcp_server.lines import Lines
+from linkspan.mcp_server.stdio import Porch
 from tests.servers.linkspan import PROGRAM, SECRET, Linkspan
 from tests.servers.serving import serving
 
@@ -227,6 +230,37 @@ def test_a_cancelled_call_is_owed_nothing(linkspan: Linkspan, desk: Desk) -> Non
     program.send("notifications/cancelled", {"requestId": 2})
     assert program.ask("tools/call", {"name": "list_tickets"}, 3)["id"] == 3
     assert program.end()[2] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"id":1,"method":"ping"}',
+        b'{"jsonrpc":"1.0","id":1,"method":"tools/list"}',
+        b'{"jsonrpc":"2.0","id":6,"method":7}',
+        b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":NaN}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"notifications/initialized"}',
+        json.dumps(
+            {
+                "jsonrpc": "2.0",
+                "id": 1,
+                "method": "tools/list",
+                "params": {"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}},
+            }
+        ).encode(),
+        b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]',
+    ],
+)
+def test_what_is_prepared_judges_nothing_by_itself(line: bytes) -> None:
+    """A message that is not right in every way is left to the loop, so that there is one judge."""
+    written: list[bytes] = []
+    lines = Lines(0)
+    answers = {"tools/list legacy": "{}", "tools/list modern": "{}"}
+    porch = Porch(answers, SimpleNamespace(write=written.append), lines)  # type: ignore[arg-type]
+    porch.take(line)
+    assert (written, lines.kept()) == ([], [line])
+    porch.take(b'{"jsonrpc":"2.0","id":2,"method":"ping"}')
+    assert json.loads(written[0]) == {"jsonrpc": "2.0", "id": 2, "result": {}}
 
 
 def test_lines_that_are_no_messages_do_not_end_it(linkspan: Linkspan) -> None:

@@ -1,7 +1,9 @@
 """Who may talk to the HTTP endpoint: Host and Origin, behind trusted proxies or not; and how a 401 is worded.
 
 A page in a browser may be made to call an address on its visitor's machine (DNS rebinding); it cannot lie
-about Host and Origin, so both must be names that this server is known by.
+about Host and Origin, so both must be names that this server is known by. Without a public URL the server is
+one of somebody's own machine, and pages of that machine (any loopback port) may call it; with one, only pages
+of that URL and of the very host that was asked.
 """
 
 from __future__ import annotations
@@ -27,15 +29,14 @@ class Access:
     def __init__(self, settings: Settings) -> None:
         self._proxies: tuple[Network, ...] = settings.trusted_proxies
         self._public = settings.public_url
-        self._hosts: set[str] = set()
+        self._public_hosts: set[str] = set()
         self._origins: set[str] = set()
         self._bound: set[str] = set()
         if settings.public_url:
             url = urlsplit(settings.public_url)
-            self._hosts |= _with_default_port(url.netloc.lower(), url.scheme)
-            self._origins |= {
-                f"{url.scheme}://{host}" for host in _with_default_port(url.netloc.lower(), url.scheme)
-            }
+            self._public_hosts = _with_default_port(url.netloc.lower(), url.scheme)
+            self._origins = {f"{url.scheme}://{host}" for host in self._public_hosts}
+        self._hosts = set(self._public_hosts)
         if settings.host not in _UNSPECIFIED:
             bare = f"[{settings.host}]" if ":" in settings.host.strip("[]") else settings.host
             self._bound = {bare.lower(), f"{bare.lower()}:{settings.port}"}
@@ -87,10 +88,15 @@ class Access:
         if origin is None:
             return 0
         stated = origin.strip(b" \t").decode("latin-1").lower()
+        scheme, _, name = stated.partition("://")
         if stated in self._origins:
             return 0
-        parts = stated.partition("://")
-        return 0 if parts[0] in ("http", "https") and _is_known(parts[2], self._bound) else 403
+        if scheme not in ("http", "https"):
+            return 403
+        if self._public:
+            here = host.strip(b" \t").decode("latin-1").lower()
+            return 0 if name == here and name not in self._public_hosts else 403
+        return 0 if _is_known(name, self._bound) else 403
 
     def _trusted(self, peer: str | None) -> bool:
         try:

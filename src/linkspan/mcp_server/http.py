@@ -16,23 +16,33 @@ import contextlib
 import importlib
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
 
 from linkspan.accounts.principal import Principal
 from linkspan.errors import LinkspanError, Unauthenticated
-from linkspan.mcp_server import protocol, sse
+from linkspan.mcp_server import batch, protocol, sse
 from linkspan.mcp_server.access import SCOPES, Access, challenge
 from linkspan.mcp_server.caller import Caller, client_name, meta_of
 from linkspan.mcp_server.calls import outline
 from linkspan.mcp_server.headers import VERSION, Headers, Mirror, check, check_mirrors, collect, mirrors
 from linkspan.mcp_server.hub import Hub, Subscription
+from linkspan.mcp_server.incoming import read_body, watched
 from linkspan.mcp_server.methods import Methods
 from linkspan.mcp_server.ports import Authenticate
 from linkspan.mcp_server.protocol import HEADER_MISMATCH, INVALID_REQUEST, META_VERSION, PARSE_ERROR, Fault
-from linkspan.mcp_server.replies import accepts_events, bearer, fault, refuse, refuse_name, reply
+from linkspan.mcp_server.replies import (
+    accepts_events,
+    bearer,
+    fault,
+    refuse,
+    refuse_name,
+    refuse_scopes,
+    refuse_token,
+    reply,
+)
 from linkspan.mcp_server.shorten import encode
 from linkspan.mcp_server.sse import EventStream, Receive, Send
 from linkspan.settings import Settings
@@ -42,10 +52,9 @@ if TYPE_CHECKING:
     from linkspan.mcp_server.sdk import SdkSessions
 
 log = logging.getLogger("linkspan.mcp")
-WATCH_AFTER: Final = 0.25
-"""Seconds after which a call is watched for a client that has gone: quicker ones are not worth a task."""
 _PATH: Final = re.compile(r"/t/([a-z0-9][a-z0-9-]{0,62})/mcp\Z")
 _LEGACY: Final = frozenset(version.encode() for version in protocol.LEGACY_VERSIONS)
+_ANSWERS: Final = frozenset(("result", "error"))
 _BODY_FAULT: Final = Fault(INVALID_REQUEST, "The body must be one JSON-RPC request or notification")
 
 
@@ -152,7 +161,7 @@ class McpEndpoint:
         if not (headers.text(b"content-type") or "").lower().startswith("application/json"):
             await refuse(send, 415, "invalid_argument", "Error: send Content-Type: application/json.")
             return
-        body = await self._body(headers, receive)
+        body = await read_body(headers, receive, self._max_body)
         if body is None:
             await refuse(send, 413, "too_large", f"Error: a request may have {self._max_body} bytes.")
             return
@@ -160,6 +169,9 @@ class McpEndpoint:
             message = from_json(body, allow_inf_nan=False)
         except ValueError:
             await reply(send, 400, fault(b"null", Fault(PARSE_ERROR, "Parse error: the body is not JSON")))
+            return
+        if type(message) is list:
+            await self._batch(message, headers, stated, principal, receive, send)
             return
         if type(message) is not dict or message.get("jsonrpc") != "2.0":
             await reply(send, 400, fault(b"null", _BODY_FAULT))
@@ -194,19 +206,58 @@ class McpEndpoint:
                 if self._methods.streams(params.get("name")) and accepts_events(headers):
                     await self._streamed(id_bytes, params, caller, receive, send)
                     return
-                result = await _watched(self._methods.call_tool(params, caller), receive)
+                result = await watched(self._methods.call_tool(params, caller), receive)
             elif method == "subscriptions/listen" and modern:
                 await self._listen(request_id, id_bytes, params, caller, receive, send)
                 return
             elif method in protocol.LIST_METHODS:
                 result = self._methods.ready(method, params, caller)
             else:
-                result = await _watched(self._methods.answer(method, params, caller), receive)
+                result = await watched(self._methods.answer(method, params, caller), receive)
         except Fault as cause:
             await reply(send, cause.status if modern else 200, fault(id_bytes, cause))
             return
         if result is not None:
             await reply(send, 200, protocol.response(id_bytes, result))
+
+    async def _batch(
+        self,
+        messages: list[Any],
+        headers: Headers,
+        stated: str | None,
+        principal: Principal,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        try:
+            batch.check(messages, stated or batch.VERSION)
+        except Fault as cause:
+            await reply(send, 400, fault(b"null", cause))
+            return
+        work = batch.answers(messages, lambda message: self._member(message, headers, principal))
+        found = await watched(work, receive)
+        if found is not None:
+            await reply(send, 200 if found else 202, found)
+
+    async def _member(self, message: Any, headers: Headers, principal: Principal) -> bytes | None:
+        """Answer one message of a batch; None for one that is owed no answer."""
+        if type(message) is not dict or message.get("jsonrpc") != "2.0":
+            return fault(b"null", _BODY_FAULT)
+        method, params, request_id = message.get("method"), message.get("params"), message.get("id")
+        notified = type(method) is str and "id" not in message
+        if notified or (method is None and message.keys() & _ANSWERS):
+            return None
+        if type(method) is not str or type(request_id) not in (int, str):
+            return fault(b"null", _BODY_FAULT)
+        id_bytes = encode(request_id)
+        if not (params is None or type(params) is dict):
+            return fault(id_bytes, _BODY_FAULT)
+        try:
+            batch.check_member(method, params)
+            caller = self._caller(method, params or {}, headers, False, principal)
+            return protocol.response(id_bytes, await self._methods.answer(method, params or {}, caller))
+        except Fault as cause:
+            return fault(id_bytes, cause)
 
     def _caller(
         self, method: str, params: Mapping[str, Any], headers: Headers, modern: bool, principal: Principal
@@ -304,23 +355,6 @@ class McpEndpoint:
         else:
             await reply(send, 202, b"")
 
-    async def _body(self, headers: Headers, receive: Receive) -> bytes | None:
-        declared = headers.values.get(b"content-length")
-        if declared is not None and declared.isdigit() and int(declared[:20]) > self._max_body:
-            return None
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body"):
-            return body if len(body) <= self._max_body else None
-        parts, size = [body], len(body)
-        while message.get("more_body"):
-            if size > self._max_body:
-                return None
-            message = await receive()
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-        return b"".join(parts) if size <= self._max_body else None
-
     def _surface_is_open(self, principal: Principal) -> bool:
         return bool(self._methods.surface(Caller(principal, "", False)).tools) or not (
             self._methods.gateway.catalog.tools
@@ -333,25 +367,11 @@ class McpEndpoint:
         self, scope: Any, headers: Headers, tenant: str, send: Send, *, sent: bool
     ) -> None:
         told = challenge(self._resource(scope, headers, tenant), error="invalid_token" if sent else None)
-        await refuse(
-            send,
-            401,
-            "unauthenticated",
-            "Error: a valid bearer token of this tenant is needed."
-            f" Make one: linkspan token create --tenant {tenant}",
-            (b"www-authenticate", told),
-        )
+        await refuse_token(send, tenant, told)
 
     async def _no_scope(self, scope: Any, headers: Headers, tenant: str, send: Send) -> None:
         told = challenge(self._resource(scope, headers, tenant), error="insufficient_scope")
-        await refuse(
-            send,
-            403,
-            "forbidden",
-            "Error: the scopes of this token allow none of the tools."
-            f" Make one that does: linkspan token create --tenant {tenant} --scope read",
-            (b"www-authenticate", told),
-        )
+        await refuse_scopes(send, tenant, told)
 
     async def metadata(self, scope: Any, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Answer `/.well-known/oauth-protected-resource/t/{tenant}/mcp`, whether the tenant exists or not."""
@@ -377,35 +397,3 @@ class McpEndpoint:
             if servers:
                 document["authorization_servers"] = servers
             await reply(send, 200, encode(document))
-
-
-async def _watched(work: Awaitable[bytes], receive: Receive) -> bytes | None:
-    """Answer what the work answers; None when the client went away and the work was cancelled for it.
-
-    The work runs in the request's own task; only after a while a second one looks whether the client is still
-    there.
-    """
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    watcher: list[asyncio.Task[None]] = []
-    left = False
-
-    async def watch() -> None:
-        nonlocal left
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        left = True
-        if task is not None:
-            task.cancel()
-
-    timer = loop.call_later(WATCH_AFTER, lambda: watcher.append(loop.create_task(watch())))
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if left and task is not None and task.uncancel() == 0:
-            return None
-        raise
-    finally:
-        timer.cancel()
-        for one in watcher:
-            one.cancel()

@@ -115,11 +115,11 @@ class Questions:
     ) -> bool:
         """Tell whether the answers belong to a question that was asked about this very call.
 
-        A client that brings no state is believed, as it is believed to have asked its person at all.
+        An answer without the sealed state answers nothing that was asked here: the person is asked.
         """
         state = params.get("requestState")
         if self._sealer is None or state is None:
-            return True
+            return self._sealer is None
         try:
             sealed = base64.b64decode(state, altchars=b"-_", validate=True)
             opened = self._sealer.open(_PURPOSE, caller.principal.tenant, tool.name, sealed)

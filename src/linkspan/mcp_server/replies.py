@@ -42,6 +42,30 @@ async def refuse_name(send: Send, status: int) -> None:
     await refuse(send, status, "forbidden", told)
 
 
+async def refuse_token(send: Send, tenant: str, told: bytes) -> None:
+    """Refuse a request without a token that is good; `told` is its `WWW-Authenticate`."""
+    await refuse(
+        send,
+        401,
+        "unauthenticated",
+        "Error: a valid bearer token of this tenant is needed."
+        f" Make one: linkspan token create --tenant {tenant}",
+        (b"www-authenticate", told),
+    )
+
+
+async def refuse_scopes(send: Send, tenant: str, told: bytes) -> None:
+    """Refuse a token that may use nothing at all; `told` is its `WWW-Authenticate`."""
+    await refuse(
+        send,
+        403,
+        "forbidden",
+        "Error: the scopes of this token allow none of the tools."
+        f" Make one that does: linkspan token create --tenant {tenant} --scope read",
+        (b"www-authenticate", told),
+    )
+
+
 def bearer(headers: Headers) -> str | None:
     """Answer the token of `Authorization: Bearer` (RFC 6750 §2.1); a repeated header is nobody's."""
     value = headers.values.get(b"authorization")

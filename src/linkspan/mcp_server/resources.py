@@ -1,8 +1,8 @@
 """Resource URIs: those that follow from entities, and those that tools.yaml declares.
 
 `linkspan://ticket/42` is the ticket with the id `42`; `linkspan://ticket/acc_1/42` the same of one account.
-An id is percent-encoded whole (RFC 6570 simple expansion does that), so a slash in it is `%2F`. Ids that
-would climb in a path (`..`) are refused here, long before a request is made of them.
+An id is percent-encoded whole (RFC 6570 simple expansion does that), so a slash in it is `%2F`. What it says
+decoded is the tool's argument, whatever it is: an id has one meaning, and the tool's own rules judge it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ SCHEME: Final = "linkspan://"
 MAX_URI: Final = 2048
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -42,8 +41,7 @@ def entity_uri(entity: str, id_: str, account: str | None = None) -> str:
 def parse_entity_uri(uri: str) -> EntityUri | None:
     """Answer what a `linkspan://` URI names, or None when it has not that form.
 
-    Raises `Fault` for a part that is not allowed in an id: nothing, dots that climb, control characters,
-    escapes that are none.
+    Raises `Fault` for a part that is no encoded text: nothing, a query, escapes that are none.
     """
     if not uri.startswith(SCHEME):
         return None
@@ -79,7 +77,6 @@ def _decoded(part: str) -> str:
         text = unquote(part, errors="strict")
     except UnicodeDecodeError:
         text = ""
-    climbs = any(step in {".", ".."} for step in re.split(r"[/\\]", text))
-    if not text or climbs or _CONTROL.search(text) or _BAD_ESCAPE.search(part) or "?" in part or "#" in part:
+    if not text or _BAD_ESCAPE.search(part) or "?" in part or "#" in part:
         raise Fault(INVALID_PARAMS, f"Unknown resource: {part[:100]!r} cannot be part of a resource's URI")
     return text

@@ -18,11 +18,15 @@ from pydantic_core import to_json
 from linkspan.errors import LinkspanError
 from linkspan.gateway.results import Blocks, DryRun, Item, Page
 from linkspan.mcp_server.shorten import cut_text, encode, shorten
+from linkspan.spec.catalog import Json
 
 Whereabouts = Callable[[Any], str]
 """Takes an item that is too long to show, answers how to get at all of it."""
 
 _MORE = "ask for less at a time"
+_AROUND = 40
+"""Bytes that a block has around its text."""
+_LONGEST_NAME = 200
 
 
 def tool_result(
@@ -60,17 +64,40 @@ def _both(data: bytes) -> bytes:
 
 
 def _blocks(answer: Blocks, limit: int) -> bytes:
-    blocks = answer.blocks
-    texts = [block for block in blocks if block.get("type") == "text"]
-    if sum(len(block["text"]) for block in texts) > limit // 4:
-        room = limit // max(1, len(texts))
-        blocks = [
-            {**block, "text": cut_text(block["text"], room, _MORE)}
-            if block.get("type") == "text" and len(encode(block["text"])) > room
-            else block
-            for block in blocks
-        ]
-    return b'{"content":' + encode(blocks)
+    sizes = [_size(block) for block in answer.blocks]
+    if sum(sizes) <= limit:
+        return b'{"content":' + encode(answer.blocks)
+    counted = sum(1 for size in sizes if size)
+    room = max(limit // counted - _AROUND, 0)
+    shown: list[Json] = []
+    used = 0
+    for number, block in enumerate(answer.blocks):
+        cut = _cut(block, room) if sizes[number] > room else block
+        used += _size(cut)
+        if used > limit:
+            left = f"[left out: {len(answer.blocks) - number} more blocks; {_MORE}]"
+            shown.append({"type": "text", "text": left})
+            break
+        shown.append(cut)
+    return b'{"content":' + encode(shown)
+
+
+def _size(block: Json) -> int:
+    """Answer how much a model reads of a block; pictures and sound are looked at, not read."""
+    return 0 if block.get("type") in ("image", "audio") else len(encode(block))
+
+
+def _cut(block: Json, room: int) -> Json:
+    """Answer a block that is about as large as there is room; data that is not text goes as a whole."""
+    if block.get("type") == "text":
+        return {**block, "text": cut_text(block["text"], room, _MORE)}
+    resource = block.get("resource")
+    if not isinstance(resource, dict):
+        return {"type": "text", "text": f"[left out: too large to show; {_MORE}]"}
+    if isinstance(resource.get("text"), str):
+        return {**block, "resource": {**resource, "text": cut_text(resource["text"], room, _MORE)}}
+    name = str(resource.get("uri"))[:_LONGEST_NAME]
+    return {"type": "text", "text": f"[left out: the data of {name}, {_size(block)} bytes]"}
 
 
 def _fitted(answer: Page | Item | DryRun, limit: int, where: Whereabouts) -> bytes:

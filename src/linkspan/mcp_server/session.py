@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from pydantic_core import from_json
 
 from linkspan.accounts.principal import Principal
 from linkspan.errors import LinkspanError
-from linkspan.mcp_server import protocol
+from linkspan.mcp_server import batch, protocol
 from linkspan.mcp_server.caller import Caller, client_name, meta_of
 from linkspan.mcp_server.calls import outline
 from linkspan.mcp_server.hub import UPDATED, Event, Hub, Subscription
@@ -28,6 +28,7 @@ from linkspan.spec.catalog import Json
 
 log = logging.getLogger("linkspan.stdio")
 _MAX_SUBSCRIPTIONS: Final = 200
+Write = Callable[[bytes], None]
 
 
 class Session:
@@ -43,6 +44,7 @@ class Session:
         self._hub = hub
         self._running: dict[int | str, asyncio.Task[None]] = {}
         self._asked: dict[str, asyncio.Future[Json]] = {}
+        self._batches: set[asyncio.Task[None]] = set()
         self._questions = 0
         self._uris: set[str] = set()
         self._streams: set[Subscription] = set()
@@ -55,22 +57,57 @@ class Session:
         except ValueError:
             self._fault(None, Fault(PARSE_ERROR, "Parse error: the line is not JSON"))
             return
-        if type(message) is not dict or message.get("jsonrpc") != "2.0":
-            self._fault(None, Fault(INVALID_REQUEST, "A line must be one JSON-RPC message"))
+        if type(message) is list:
+            self._take_batch(message)
+        else:
+            self._take(message, self._output.write)
+
+    def _take_batch(self, messages: list[Any]) -> None:
+        try:
+            batch.check(messages, self._handshake.version)
+        except Fault as fault:
+            self._fault(None, fault)
             return
+        found: list[bytes] = []
+        tasks = [self._take(message, found.append, batched=True) for message in messages]
+
+        async def answer() -> None:
+            await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
+            if found:
+                self._output.write(batch.joined(found))
+
+        waiting = asyncio.get_running_loop().create_task(answer())
+        self._batches.add(waiting)
+        waiting.add_done_callback(self._batches.discard)
+
+    def _take(self, message: Any, write: Write, *, batched: bool = False) -> asyncio.Task[None] | None:
+        """Take one message; answer the task that serves it when it is a request that is served."""
+        if type(message) is not dict or message.get("jsonrpc") != "2.0":
+            self._fault(None, Fault(INVALID_REQUEST, "A line must be one JSON-RPC message"), write)
+            return None
         method, request_id = message.get("method"), message.get("id")
         params = message.get("params")
-        if type(method) is not str:
+        if method is None and ("result" in message or "error" in message):
             self._answered(message)
-        elif "id" not in message:
+            return None
+        if type(method) is str and "id" not in message:
             self._notified(method, params if type(params) is dict else {})
-        elif type(request_id) not in (int, str) or not (params is None or type(params) is dict):
-            self._fault(None, Fault(INVALID_REQUEST, "A request needs an id, and params that are an object"))
-        else:
-            assert isinstance(request_id, int | str)  # noqa: S101
-            task = asyncio.get_running_loop().create_task(self._request(request_id, method, params or {}))
-            self._running[request_id] = task
-            task.add_done_callback(lambda done: self._ended(request_id, done))
+            return None
+        known = request_id if type(request_id) in (int, str) else None
+        if type(method) is not str or known is None or not (params is None or type(params) is dict):
+            told = "A request needs an id, a method, and params that are an object"
+            self._fault(known, Fault(INVALID_REQUEST, told), write)
+            return None
+        if batched:
+            try:
+                batch.check_member(method, params)
+            except Fault as fault:
+                self._fault(known, fault, write)
+                return None
+        task = asyncio.get_running_loop().create_task(self._request(known, method, params or {}, write))
+        self._running[known] = task
+        task.add_done_callback(lambda done: self._ended(known, done))
+        return task
 
     async def finish(self, timeout: float) -> None:
         """Let calls in flight end, for at most `timeout` seconds."""
@@ -84,23 +121,25 @@ class Session:
             await asyncio.wait(running, timeout=timeout)
         for task in self._running.values():
             task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.gather(*self._running.values(), *self._batches, return_exceptions=True)
 
     def _ended(self, request_id: int | str, done: asyncio.Task[None]) -> None:
         if self._running.get(request_id) is done:
             del self._running[request_id]
 
-    async def _request(self, request_id: int | str, method: str, params: Mapping[str, Any]) -> None:
+    async def _request(
+        self, request_id: int | str, method: str, params: Mapping[str, Any], write: Write
+    ) -> None:
         try:
             caller = self._caller(params)
             result = await self._result(request_id, method, params, caller)
         except Fault as fault:
-            self._fault(request_id, fault)
+            self._fault(request_id, fault, write)
         except Exception as cause:
             log.error("%s failed: %s", method, outline(cause))
-            self._fault(request_id, Fault(INTERNAL_ERROR, "Internal error"))
+            self._fault(request_id, Fault(INTERNAL_ERROR, "Internal error"), write)
         else:
-            self._output.write(protocol.response(encode(request_id), result))
+            write(protocol.response(encode(request_id), result))
 
     async def _result(
         self, request_id: int | str, method: str, params: Mapping[str, Any], caller: Caller
@@ -212,8 +251,8 @@ class Session:
             stop()
         return encode({"resultType": "complete", "_meta": {protocol.META_SUBSCRIPTION: request_id}})
 
-    def _fault(self, request_id: int | str | None, fault: Fault) -> None:
-        self._output.write(protocol.error_response(encode(request_id), encode(fault.to_dict())))
+    def _fault(self, request_id: int | str | None, fault: Fault, write: Write | None = None) -> None:
+        (write or self._output.write)(protocol.error_response(encode(request_id), encode(fault.to_dict())))
 
 
 def refuse(line: bytes | None, error: LinkspanError, output: Output) -> None:
@@ -222,11 +261,18 @@ def refuse(line: bytes | None, error: LinkspanError, output: Output) -> None:
         message = from_json(line or b"")
     except ValueError:
         return
+    if isinstance(message, list):
+        answers = [found for one in message[: batch.LONGEST] if (found := _refusal(one, error)) is not None]
+        if answers:
+            output.write(batch.joined(answers))
+    elif (answer := _refusal(message, error)) is not None:
+        output.write(answer)
+
+
+def _refusal(message: Any, error: LinkspanError) -> bytes | None:
     if not isinstance(message, dict) or "id" not in message or "method" not in message:
-        return
+        return None
     if message["method"] == "tools/call":
-        answer = protocol.response(encode(message["id"]), error_result(error, 10_000) + b"}")
-    else:
-        fault = Fault(INTERNAL_ERROR, error.for_model())
-        answer = protocol.error_response(encode(message["id"]), encode(fault.to_dict()))
-    output.write(answer)
+        return protocol.response(encode(message["id"]), error_result(error, 10_000) + b"}")
+    fault = Fault(INTERNAL_ERROR, error.for_model())
+    return protocol.error_response(encode(message["id"]), encode(fault.to_dict()))

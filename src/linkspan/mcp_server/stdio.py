@@ -99,7 +99,7 @@ class Porch:
             self._enough.set()
             return
         method = message.get("method")
-        if method == "notifications/initialized":
+        if method == "notifications/initialized" and "id" not in message:
             return
         answer = self._answer(method, message)
         if answer is None:
@@ -114,21 +114,22 @@ class Porch:
         request_id, params = message.get("id"), message.get("params", {})
         if type(request_id) not in (int, str) or not isinstance(params, dict) or not isinstance(method, str):
             return None
-        if method == "ping":
-            result: str | None = "{}"
+        given = params.get("_meta")
+        meta = given if isinstance(given, dict) else {}
+        if "cursor" in params:
+            result = None
+        elif protocol.META_VERSION in meta:
+            known = meta[protocol.META_VERSION] in protocol.MODERN_VERSIONS
+            stated = isinstance(meta.get(protocol.META_CAPABILITIES), dict)
+            result = self._kept(f"{method} modern") if known and stated else None
+        elif method == "ping":
+            result = "{}"
         elif method == "initialize":
             version = protocol.negotiate(params.get("protocolVersion"))
             self.handshake = Handshake.of(params, version)
             result = self._kept(f"initialize {version}")
-        elif "cursor" in params:
-            result = None
         else:
-            given = params.get("_meta")
-            meta = given if isinstance(given, dict) else {}
-            modern = protocol.META_VERSION in meta
-            if modern and meta[protocol.META_VERSION] not in protocol.MODERN_VERSIONS:
-                return None
-            result = self._kept(f"{method} {'modern' if modern else 'legacy'}")
+            result = self._kept(f"{method} legacy")
         if result is None:
             return None
         return protocol.response(json.dumps(request_id).encode(), result.encode())
@@ -158,11 +159,16 @@ def _compiled(settings: Settings) -> tuple[Catalog, prepared.Answers]:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
+    """Answer a message; None for what the loop has to judge."""
     try:
-        message = json.loads(line)
+        message = json.loads(line.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
-    return message if isinstance(message, dict) else None
+    return message if isinstance(message, dict) and message.get("jsonrpc") == "2.0" else None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _flags(argv: Sequence[str]) -> dict[str, object]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -83,7 +82,6 @@ def run(
 
     `catalog` is None when nothing was compiled yet, because what was prepared at an earlier start holds.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
     try:
         return asyncio.run(_serve(settings, compose, catalog, handshake, lines, output))
     except LinkspanError as error:

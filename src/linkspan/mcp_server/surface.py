@@ -59,10 +59,6 @@ class Surface:
         era = protocol.LATEST_MODERN if modern else protocol.LATEST_LEGACY
         return self._prepared(method, era, cursor, self._listing)
 
-    def shows_prompt(self, name: str) -> bool:
-        """Tell whether the prompt may be seen; prompts are the operator's own words, so always when there."""
-        return any(prompt.name == name for prompt in self.catalog.prompts)
-
     def resources(self) -> tuple[Resource, ...]:
         """Answer the declared resources that may be seen: those read from a product need `read`."""
         return tuple(

@@ -208,16 +208,23 @@ def _output_schema(declared: Sequence[Declared], kind: Kind) -> Json | None:
         return None
     is_list = declared[0].operation.is_list
     item = _item_schema(declared)
-    result: Json = {"type": "array", "items": item} if is_list else item
+    if is_list:
+        result: Json = {"type": "array", "items": item}
+    else:
+        # null: an empty answer (204), or an answer in which there is no such thing.
+        result = {**item, "type": ["object", "null"]} if item else item
     properties: dict[str, Json] = {"result": result}
     if is_list:
         properties["next_cursor"] = {"type": ["string", "null"]}
-        properties["truncated"] = {"type": "boolean"}
+    properties["truncated"] = {"type": "boolean"}
     if kind != "read":
         properties["dry_run"] = {"type": "boolean"}
         properties["request"] = {"type": "object"}
     # Nothing is required: clients check an error's structured content against the same schema.
-    properties["error"] = {"type": "object"}
+    properties["error"] = {
+        "type": "object",
+        "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+    }
     return {"type": "object", "properties": properties}
 
 
