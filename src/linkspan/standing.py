@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from linkspan.gateway.call import Gateway
 from linkspan.reload import Reloader
 from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
+from linkspan.vault.logs import configure_logging
+from linkspan.vault.redact import Redactor
 from linkspan.vault.seal import Vault
 
 
@@ -48,7 +51,9 @@ async def open_stdio(settings: Settings, catalog: Catalog, changed: Callable[[Ca
     The operating system says who may start a program, so the caller is the operator, with every scope.
     Raises `ConfigurationError`, among others for several tenants with none named.
     """
-    app = await build(settings, catalog=catalog)
+    redactor = Redactor()
+    configure_logging(redactor, logging.WARNING)
+    app = await build(settings, catalog=catalog, redactor=redactor)
     try:
         tenant = await app.tenants.only(settings.tenant)
     except BaseException:
