@@ -321,3 +321,19 @@ def test_every_answer_is_read_or_told(body: bytes, content_type: str, status: in
 def test_any_bytes_are_some_text(body: bytes, content_type: str) -> None:
     """Reading as text never fails."""
     assert isinstance(text_of(body, content_type), str)
+
+
+@pytest.mark.parametrize("start", ["<!---->" * 26, "<!-- a --> <?xml version='1.0'?>\n<!-- b -->"])
+def test_a_page_after_comments_is_a_page_and_other_text_is_not(start: str) -> None:
+    """However many comments there are, each is read once."""
+    with pytest.raises(UpstreamError, match="HTML"):
+        decode(Response(200, {"content-type": "text/html"}, f"{start}<p>".encode(), "https://desk.example/"))
+    plain = Response(200, {"content-type": "text/html"}, f"{start}x".encode(), "https://desk.example/")
+    assert decode(plain) == f"{start}x"
+
+
+def test_only_a_guard_at_the_start_is_taken_away() -> None:
+    """What looks like one further on belongs to the answer."""
+    text = b'{"a": "while(1);\x01"}'
+    answer = Response(200, {"content-type": "application/json"}, text, "https://desk.example/")
+    assert decode(answer) == {"a": "while(1);\x01"}

@@ -411,3 +411,8 @@ def test_values_never_harm(value: str | float, now: float) -> None:
     """The same for a value by itself."""
     wait = retry_after(value, now)
     assert wait is None or 0 <= wait <= LONGEST
+
+
+def test_only_the_first_kilobyte_of_a_header_is_read() -> None:
+    """No limit needs more; what is before counts."""
+    assert read_rate_limit({"x-ratelimit": "limit=7, " + "a" * 20_000 + "=1, remaining=3"}, 0) == RateLimit(7)

@@ -156,3 +156,49 @@ def test_a_known_value_never_passes(secret: str, before: str, after: str) -> Non
     redactor = Redactor()
     redactor.register(secret)
     assert secret not in redactor.mask(before + secret + after)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ('{"password": "abc\\', f'{{"password": "{MASK}'),
+        ('{"password": "abc def', f'{{"password": "{MASK}'),
+        ("'token': 'abc\nnext", f"'token': '{MASK}\nnext"),
+        ("tool --api-key=abc123", f"tool --api-key={MASK}"),
+        ("x-authorization: abc123", f"x-authorization: {MASK}"),
+        ("password=basic", f"password={MASK}"),
+    ],
+)
+def test_what_is_not_well_formed_is_masked_too(redactor: Redactor, text: str, masked: str) -> None:
+    """A value that somebody cut off, and names with something before them."""
+    assert redactor.mask(text) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("s3cr3t+value/ü", "s3"),
+        ("Bearer zyx.def-123", "zy"),
+        ("password=zyxter2", "zy"),
+        ("https://a:zyx@h/", "zy"),
+    ],
+)
+def test_a_long_text_is_cut_without_halving_a_secret(redactor: Redactor, text: str, begins: str) -> None:
+    """Wherever the cut falls, no beginning of the secret is left before it."""
+    for before in range(64 * 1024 - len(text) - 2, 64 * 1024 + 2):
+        masked = redactor.mask("a" * 100 + " " + "b" * (before - 102) + " " + text + " and more" * 10)
+        assert begins not in masked
+        assert masked.endswith(" … (cut)")
+
+
+def test_a_long_text_of_one_word_is_left_out(redactor: Redactor) -> None:
+    """Nobody knows what it is a half of."""
+    assert redactor.mask("a" * 100_000) == " … (cut)"
+
+
+def test_a_form_that_two_values_share_is_forgotten_with_the_second() -> None:
+    """A value that is what a URL makes of another one stays masked while either is known."""
+    redactor = Redactor(capacity=2)
+    for value in ("one value", "one%20value", "other-value"):
+        redactor.register(value)
+    assert redactor.mask("one value, one%20value") == f"one value, {MASK}"
