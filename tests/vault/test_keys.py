@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkspan.errors import ConfigurationError
-from linkspan.vault.keys import Key, load_keys, new_key, parse_keys
+from linkspan.vault.keys import Key, add_key, load_keys, new_key, parse_keys
 from tests.store.processes import run_together
 
 ONE, TWO = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
@@ -153,3 +153,54 @@ def test_new_keys_are_random() -> None:
     one, two = new_key(), new_key()
     assert one != two
     assert len(parse_keys(f"{one},{two}", "LINKSPAN_KEYS").all) == 2
+
+
+def test_a_key_is_added_in_front(tmp_path: Path) -> None:
+    """It seals from then on, those before it still open, and the file stays its owner's alone."""
+    path = tmp_path / "keys"
+    before = load_keys(None, path, may_create=True)
+    after = add_key(path)
+    assert after.all[1:] == before.all
+    assert add_key(path).all[1:] == after.all
+    assert path.read_text().startswith("# Seals the credentials")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_keys_that_several_processes_add_are_all_kept(tmp_path: Path) -> None:
+    """Four at once: no key that one of them may already have used is lost."""
+    path = tmp_path / "keys"
+    load_keys(None, path, may_create=True)
+    code = """
+from linkspan.vault.keys import add_key
+
+async def main(path, number):
+    return [add_key(path).first.id.hex() for _ in range(5)]
+"""
+    run_together(code, path, count=4)
+    assert len(load_keys(None, path, may_create=False).all) == 21
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_is_full_leaves_the_key_file_as_it_was(tmp_path: Path) -> None:
+    """A key that cannot be added is told, and none is lost."""
+    path = tmp_path / "keys"
+    load_keys(None, path, may_create=True)
+    before = path.read_bytes()
+    code = """
+import resource, signal
+from linkspan.errors import ConfigurationError
+from linkspan.vault.keys import add_key
+
+async def main(path, number):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+    try:
+        add_key(path)
+    except ConfigurationError as error:
+        return error.for_model()
+"""
+    (told,) = run_together(code, path, count=1)
+    assert "it is as it was" in told
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

@@ -2,8 +2,8 @@
 
 Two of its endpoints are used, `encrypt` and `decrypt`
 (developer.hashicorp.com/vault/api-docs/secret/transit), with `associated_data`, so the engine's key must be
-of an AEAD type: aes256-gcm96 (its default) or chacha20-poly1305. Changing the key is Vault's own affair (`vault write -f transit/keys/NAME/rotate`); what it
-wrapped before it goes on opening.
+of an AEAD type: aes256-gcm96 (its default) or chacha20-poly1305. Changing the key is Vault's own affair
+(`vault write -f transit/keys/NAME/rotate`); what it wrapped before goes on opening.
 """
 
 from __future__ import annotations
