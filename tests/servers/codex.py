@@ -116,20 +116,25 @@ class Codex:
         prompt: str = "Do what the script says.",
         cwd: Path,
         env: Mapping[str, str] | None = None,
+        config: Mapping[str, object] | None = None,
+        files: Mapping[str, str] | None = None,
         seconds: float = 60,
     ) -> CodexRun:
         """Run `codex exec --json` with the script's steps and these MCP servers.
 
-        `servers` are the `[mcp_servers.NAME]` tables of config.toml; `env` is added to a clean environment.
+        `servers` are the `[mcp_servers.NAME]` tables of config.toml, `config` is what else stands there, and
+        `files` are in its home besides; `env` is added to a clean environment.
         Raises `TimeoutError` after `seconds`, and ends Codex and the servers it started.
         """
         model = ScriptedModel(steps)
         with serving(model) as url:
-            home = self._new_home(url, mode.model, servers)
+            home = self._new_home(url, mode.model, servers, config or {})
+            for name, text in (files or {}).items():
+                (home / name).write_text(text)
             process = subprocess.Popen(
                 [*self.command, "exec", "--json", "--skip-git-repo-check", prompt],
                 cwd=cwd,
-                env={**_clean_environment(home), **(env or {})},
+                env={**clean_environment(home), **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -151,14 +156,16 @@ class Codex:
         assert words[:3] == ["codex", "mcp", "add"], line
         shutil.rmtree(self.home, ignore_errors=True)
         (self.home / "tmp").mkdir(parents=True)
-        environment = _clean_environment(self.home)
+        environment = clean_environment(self.home)
         subprocess.run([*self.command, *words[1:]], env=environment, check=True, capture_output=True)
         tables: dict[str, dict[str, Any]] = tomllib.loads((self.home / "config.toml").read_text())[
             "mcp_servers"
         ]
         return tables
 
-    def _new_home(self, url: str, model: str, servers: Mapping[str, Mapping[str, Any]]) -> Path:
+    def _new_home(
+        self, url: str, model: str, servers: Mapping[str, Mapping[str, Any]], more: Mapping[str, object]
+    ) -> Path:
         shutil.rmtree(self.home, ignore_errors=True)
         (self.home / "tmp").mkdir(parents=True)
         provider = {
@@ -177,6 +184,7 @@ class Codex:
             "analytics": {"enabled": False},
             "model_providers": {"scripted": provider},
             "mcp_servers": servers,
+            **more,
         }
         text = "".join(f"{key} = {_toml(value)}\n" for key, value in config.items())
         (self.home / "config.toml").write_text(text)
@@ -207,7 +215,8 @@ def python_command() -> tuple[str, ...]:
     return (str(package.bundled_codex_path()),)
 
 
-def _clean_environment(home: Path) -> dict[str, str]:
+def clean_environment(home: Path) -> dict[str, str]:
+    """What Codex is started with: none of ours but what a program needs."""
     keep = {name: os.environ[name] for name in ("PATH", "LANG", "TERM") if name in os.environ}
     return {
         **keep,
