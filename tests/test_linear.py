@@ -42,8 +42,8 @@ SEEDS: Final = (
     "a", "a-", "a.", "-", ".", "1", "1.", " ", "\n", "\t", "\\", '"', "'", "/", "//", ":", ",", "=", "%",
     "%41", "a=", "=a", "a ", "#", "# ", "{", "{{", "${", "$", "<", "<!---->", "<!--", "<?xml >", "</", "[",
     "(", "@", "a@", "a://", "://a:", "token", "token ", "token=", '"token":"\\', '"token" ', "lsk_a",
-    "lsk_a_", "bearer ", "line 1", "stack ", ".py:", "/.", "/%2e", "max-age=", "charset ", 'scope="', "=?base64?",
-    "1ms", "+00", "é", "\0",
+    "lsk_a_", "bearer ", "line 1", "stack ", ".py:", "/.", "/%2e", "max-age=", "charset ", 'scope="',
+    "=?base64?", "1ms", "+00", "é", "\0",
 )  # fmt: skip
 """What texts are made of that send a careless pattern back and forth."""
 
