@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Scope
 
+from linkspan.accounts.overview import Overview
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.app import App, build, config_path, load_catalog
 from linkspan.errors import ConfigurationError, Internal, InvalidArgument, LinkspanError, NotFound
@@ -34,9 +35,11 @@ from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
 from linkspan.vault.logs import configure_logging
 from linkspan.vault.redact import Redactor
+from linkspan.web.api.parts import Parts as ApiParts
+from linkspan.web.api.routes import api_routes
 from linkspan.web.asgi import Front
 from linkspan.web.health import health_routes
-from linkspan.web.oauth.place import Visit, issuer_of, may_sign_in, network_of
+from linkspan.web.oauth.place import See, Visit, issuer_of, may_sign_in, network_of
 from linkspan.web.oauth.routes import Parts, oauth_routes
 from linkspan.web.pages import static_files
 from linkspan.web.protocol import HttpProtocol
@@ -81,8 +84,15 @@ class Serving:
             hub=self.hub,
             authorization_servers=authorization_servers,
         )
+        sign_in = self._sign_in()
         rest = Starlette(
-            routes=[*health_routes(self.readiness), *oauth_routes(self._sign_in()), static_files(), *routes],
+            routes=[
+                *health_routes(self.readiness),
+                *oauth_routes(sign_in),
+                *api_routes(self._api(sign_in.see)),
+                static_files(),
+                *routes,
+            ],
             exception_handlers={HTTPException: _told, Exception: _fault},
         )
         access = Access(app.settings)
@@ -113,6 +123,28 @@ class Serving:
             clock=self._clock,
             random=self._random,
             see=see,
+        )
+
+    def _api(self, see: See) -> ApiParts:
+        app = self.app
+        return ApiParts(
+            admins=app.admins,
+            tenants=app.tenants,
+            people=app.people,
+            tokens=app.tokens,
+            accounts=app.accounts,
+            overview=Overview(app.database),
+            webhooks=app.webhooks,
+            outbox=app.outbox,
+            offboarding=app.offboarding,
+            audit=app.audit,
+            database=app.database,
+            verifier=app.verifier,
+            catalog=lambda: app.catalog,
+            sealer=app.vault,
+            clock=time.time,
+            see=see,
+            max_body=app.settings.max_request_bytes,
         )
 
     def replace_catalog(self, catalog: Catalog) -> None:

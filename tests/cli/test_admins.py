@@ -15,7 +15,7 @@ def test_a_key_is_printed_once(shell: Shell) -> None:
     (row,) = shell.data("admin", "list", "--json")
     assert row["subject"] == "anna"
     assert row["id"] == key.split("_")[2]
-    assert key.rpartition("_")[2] not in str(row)
+    assert key.split("_", 3)[3] not in str(row)
 
 
 def test_a_key_ends(shell: Shell) -> None:

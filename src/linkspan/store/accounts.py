@@ -110,7 +110,7 @@ async def replace(db: Database, account: Account, *, instead_of: str | None = No
         )
         if before is None or not rows:
             return None
-        after = _account(rows[0])
+        after = account_of(rows[0])
         outbox.record(tx, before, after, now=account.updated, relinked=True)
         if instead_of is not None:
             _delete(tx, account.tenant, instead_of, now=account.updated)
@@ -124,7 +124,7 @@ async def find(db: Database, tenant: str, account: str) -> Account | None:
     rows = await db.query(
         "SELECT * FROM accounts WHERE tenant = :tenant AND id = :id", {"tenant": tenant, "id": account}
     )
-    return _account(rows[0]) if rows else None
+    return account_of(rows[0]) if rows else None
 
 
 async def of_connector(db: Database, tenant: str, connector: str) -> list[Account]:
@@ -133,7 +133,7 @@ async def of_connector(db: Database, tenant: str, connector: str) -> list[Accoun
         "SELECT * FROM accounts WHERE tenant = :tenant AND connector = :connector ORDER BY created, id",
         {"tenant": tenant, "connector": connector},
     )
-    return [_account(row) for row in rows]
+    return [account_of(row) for row in rows]
 
 
 async def of_tenant(db: Database, tenant: str) -> list[Account]:
@@ -141,7 +141,7 @@ async def of_tenant(db: Database, tenant: str) -> list[Account]:
     rows = await db.query(
         "SELECT * FROM accounts WHERE tenant = :tenant ORDER BY connector, created, id", {"tenant": tenant}
     )
-    return [_account(row) for row in rows]
+    return [account_of(row) for row in rows]
 
 
 async def set_state(
@@ -229,7 +229,7 @@ async def take_lease(
                 "now": now,
             },
         )
-        return _account(rows[0]) if rows else None
+        return account_of(rows[0]) if rows else None
 
     return await db.transaction(work, quiet=True)
 
@@ -260,7 +260,7 @@ async def renew(db: Database, account: Account) -> Account | None:
             " WHERE tenant = :tenant AND id = :id AND version = :version RETURNING *",
             {name: parameters[name] for name in (*names, "tenant", "id", "version")},
         )
-        return _account(rows[0]) if rows else None
+        return account_of(rows[0]) if rows else None
 
     return await db.transaction(work)
 
@@ -300,7 +300,7 @@ def _delete(tx: Transaction, tenant: str, account: str, *, now: float) -> bool:
         {"tenant": tenant, "id": account},
     )
     if rows:
-        outbox.record(tx, _account(rows[0]), None, now=now)
+        outbox.record(tx, account_of(rows[0]), None, now=now)
     return bool(rows)
 
 
@@ -308,7 +308,7 @@ def _of(tx: Transaction, tenant: str, account: str) -> Account | None:
     rows = tx.query(
         "SELECT * FROM accounts WHERE tenant = :tenant AND id = :id", {"tenant": tenant, "id": account}
     )
-    return _account(rows[0]) if rows else None
+    return account_of(rows[0]) if rows else None
 
 
 def _parameters(account: Account) -> Parameters:
@@ -323,7 +323,8 @@ def _parameters(account: Account) -> Parameters:
     }
 
 
-def _account(row: Row) -> Account:
+def account_of(row: Row) -> Account:
+    """Answer an account from its row."""
     scopes, forbidden = row["scopes"], row["last_forbidden"]
     return Account(
         **{

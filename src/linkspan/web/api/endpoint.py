@@ -1,0 +1,208 @@
+"""One door of the management API: who comes in, what is read, and the one shape of every failure.
+
+The order is always the same: the admin key (401 for everything without one, so that nobody learns what there
+is), the method (405), how often (429), the query and the body with all their faults at once (400, 413, 415),
+and then the work. What changes something of a tenant leaves a row in its audit log before it is answered.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from linkspan.accounts.admins import Admin
+from linkspan.errors import Internal, InvalidArgument, LinkspanError, Unauthenticated
+from linkspan.store.audit import AuditRow
+from linkspan.web.api.parts import Parts
+from linkspan.web.api.reading import Model, NoQuery, Query, read_body, read_query
+
+log = logging.getLogger("linkspan.api")
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(slots=True)
+class Call:
+    """One request that came in by a door."""
+
+    parts: Parts
+    admin: Admin
+    request_id: str
+    base: str
+    """The URL that this server is reached at."""
+    path: Mapping[str, str]
+    query: Any
+    body: Any
+    tenant: str | None = None
+    """Whose audit log has it; and what it was about."""
+    entity: str = ""
+    entity_id: str | None = None
+    connector: str | None = None
+    account: str | None = None
+
+    def about(
+        self,
+        tenant: str | None,
+        entity: str,
+        entity_id: str | None = None,
+        *,
+        connector: str | None = None,
+        account: str | None = None,
+    ) -> None:
+        """Say what the request is about, for the audit log."""
+        self.tenant, self.entity, self.entity_id = tenant, entity, entity_id
+        self.connector, self.account = connector, account
+
+
+Handler = Callable[[Call], Awaitable[BaseModel]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method of one path, as it is served and as it is described."""
+
+    method: Method
+    path: str
+    name: str
+    """Its operationId, and what the audit log calls it."""
+    summary: str
+    handle: Handler
+    answer: type[BaseModel]
+    query: type[Query] = NoQuery
+    body: type[Model] | None = None
+    status: int = 200
+    fails: Sequence[int] = field(default=())
+    """Statuses that it may fail with beside those that every door has."""
+
+
+class Door:
+    """One path with its methods, as an ASGI application."""
+
+    def __init__(self, endpoints: Sequence[Endpoint], parts: Parts) -> None:
+        self._endpoints: dict[str, Endpoint] = {endpoint.method: endpoint for endpoint in endpoints}
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive)
+        stated = request.headers.get("x-request-id", "")
+        request_id = stated if _REQUEST_ID.fullmatch(stated) else uuid.uuid4().hex
+        headers: dict[str, str] = {}
+        try:
+            status, content = await self._answer(request, request_id)
+        except LinkspanError as error:
+            status, content, headers = told(error, request_id)
+        except _WrongMethod:
+            known = ", ".join(self._endpoints)
+            wrong = InvalidArgument(f"This address does not take {request.method}", hint=f"Use {known}.")
+            _, content, headers = told(wrong, request_id, status=405)
+            status, headers["Allow"] = 405, known
+        except Exception:
+            log.exception("request %s: %s %s failed", request_id, request.method, request.url.path)
+            fault = Internal("Something went wrong inside Linkspan", hint="Its log has it under request_id.")
+            status, content, headers = told(fault, request_id)
+        response = Response(content, status, media_type="application/json")
+        response.headers.update(
+            {
+                **headers,
+                "X-Request-Id": request_id,
+                "Cache-Control": "no-store",
+                "X-Content-Type-Options": "nosniff",
+            }
+        )
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request, request_id: str) -> tuple[int, bytes]:
+        parts = self._parts
+        visit = parts.see(request.scope)
+        admin = await self._enter(request, visit.address)
+        endpoint = self._endpoints.get(request.method)
+        if endpoint is None:
+            raise _WrongMethod
+        parts.calls.take(admin.token_id)
+        query = read_query(request, endpoint.query)
+        body = None if endpoint.body is None else await read_body(request, endpoint.body, parts.max_body)
+        call = Call(parts, admin, request_id, visit.base, request.path_params, query, body)
+        began = parts.clock()
+        outcome = "internal"
+        try:
+            answer = await endpoint.handle(call)
+            outcome = "ok"
+        except LinkspanError as error:
+            outcome = error.code
+            raise
+        finally:
+            if endpoint.method != "GET" and call.tenant is not None:
+                await parts.audit.write(_row(call, endpoint, outcome, began, parts.clock()))
+        return endpoint.status, to_json(answer.model_dump(mode="json", by_alias=True))
+
+    async def _enter(self, request: Request, address: str) -> Admin:
+        """Answer who shows the admin key; whoever fails often is told to wait, and learns nothing by it."""
+        kind, _, key = request.headers.get("authorization", "").partition(" ")
+        try:
+            return await self._parts.admins.authenticate_admin(
+                key.strip() if kind.lower() == "bearer" else ""
+            )
+        except Unauthenticated:
+            self._parts.failures.take(address)
+            raise
+
+
+class _WrongMethod(Exception):
+    """The path is there, the method is not."""
+
+
+def told(
+    error: LinkspanError, request_id: str, *, status: int | None = None
+) -> tuple[int, bytes, dict[str, str]]:
+    """Answer status, body and headers of a failure: our one shape, and Truto's keys beside it.
+
+    `error` is ours, an object, where Truto has a word there: one name cannot be both.
+    """
+    error.request_id = request_id
+    answered = status or error.status
+    body = error.to_dict()
+    if status is not None:
+        body["error"]["status"] = status
+    body |= {
+        "statusCode": answered,
+        "message": error.message,
+        "truto_is_remote_error": error.upstream_status is not None or error.code.startswith("upstream_"),
+    }
+    headers = {}
+    if answered == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="linkspan"'
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    return answered, to_json(body), headers
+
+
+def _row(call: Call, endpoint: Endpoint, outcome: str, began: float, ended: float) -> AuditRow:
+    return AuditRow(
+        tenant=call.tenant or "",
+        time=began,
+        principal_kind="operator",
+        principal_subject=call.admin.subject,
+        token_id=call.admin.token_id,
+        request_id=call.request_id,
+        via="api",
+        tool=endpoint.name,
+        entity=call.entity,
+        entity_id=call.entity_id,
+        connector=call.connector,
+        account=call.account,
+        upstream_status=None,
+        outcome=outcome,
+        duration_ms=round((ended - began) * 1000, 3),
+    )

@@ -1,0 +1,82 @@
+"""The audit log of a tenant."""
+
+from __future__ import annotations
+
+from linkspan.store import audit
+from linkspan.store.audit import AuditEntry, AuditFilter
+from linkspan.store.outbox import iso
+from linkspan.web.api import cursors
+from linkspan.web.api.accounts import seconds
+from linkspan.web.api.endpoint import Call, Endpoint
+from linkspan.web.api.models import LogEntry, LogListing, Page
+
+_JUST_AFTER = 1e-6
+"""`since` of the log takes in its own moment, which `[gt]` does not."""
+
+
+async def list_(call: Call) -> Page[LogEntry]:
+    """Answer rows of the audit log, newest first."""
+    asked: LogListing = call.query
+    place = cursors.opened(call, "log")
+    tenant = await call.parts.tenants.require(asked.tenant_id)
+    since = seconds(asked.created_after)
+    wanted = AuditFilter(
+        since=None if since is None else since + _JUST_AFTER,
+        until=seconds(asked.created_before),
+        principal_subject=asked.subject,
+        token_id=asked.token_id,
+        request_id=asked.request_id,
+        tool=asked.tool,
+        entity=asked.resource,
+        entity_id=asked.resource_id,
+        connector=asked.integration,
+        account=asked.integrated_account_id,
+        outcome=asked.outcome,
+    )
+    await call.parts.audit.flush()
+    found = await audit.find(
+        call.parts.database,
+        tenant,
+        wanted,
+        limit=asked.limit + 1,
+        before=None if place is None else place[0],
+    )
+    shown = found[: asked.limit]
+    more = len(found) > len(shown)
+    return Page[LogEntry](
+        result=[_shown(each) for each in shown],
+        next_cursor=cursors.seal(call, "log", [shown[-1].id]) if more else None,
+    )
+
+
+def _shown(entry: AuditEntry) -> LogEntry:
+    row = entry.row
+    return LogEntry(
+        id=str(entry.id),
+        tenant_id=row.tenant,
+        created_at=iso(row.time) or "",
+        principal=row.principal_kind,
+        subject=row.principal_subject,
+        token_id=row.token_id,
+        request_id=row.request_id,
+        via=row.via,
+        tool=row.tool,
+        resource=row.entity,
+        resource_id=row.entity_id,
+        integration=row.connector,
+        integrated_account_id=row.account,
+        upstream_status=row.upstream_status,
+        outcome=row.outcome,
+        duration_ms=row.duration_ms,
+        thread_id=row.thread_id,
+        turn_id=row.turn_id,
+        call_id=row.call_id,
+    )
+
+
+ENDPOINTS = (
+    Endpoint(
+        "GET", "/log", "list_log", "List what was done for a tenant, newest first", list_, Page[LogEntry],
+        query=LogListing, fails=(404,),
+    ),
+)  # fmt: skip

@@ -1,0 +1,115 @@
+"""The description of the management API (OpenAPI 3.1), made from its endpoints and their models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from linkspan import __version__
+from linkspan.web.api.endpoint import Endpoint
+from linkspan.web.api.models import Failure
+
+_ALWAYS: Final = (400, 401, 429)
+"""What every door may fail with: the request, the key, and too many of them."""
+_BODY: Final = (413, 415)
+_PLACEHOLDER: Final = re.compile(r"\{([a-z]+)\}")
+_INFO: Final = (
+    "Tenants, people, linked accounts, tokens, webhooks and the audit log of this Linkspan. Every request"
+    " carries an admin key: `linkspan admin create`. Errors are told in docs/errors.md."
+)
+
+
+def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """Answer the description, without the servers that only a request knows."""
+    read = {model for endpoint in endpoints if (model := endpoint.body) is not None}
+    written: set[type[BaseModel]] = {endpoint.answer for endpoint in endpoints} | {Failure}
+    ordered = sorted(
+        [(model, "validation") for model in read] + [(model, "serialization") for model in written],
+        key=lambda pair: (pair[0].__name__, pair[1]),
+    )
+    names, definitions = models_json_schema(
+        ordered,  # type: ignore[arg-type]
+        ref_template="#/components/schemas/{model}",
+    )
+    schemas = {(model, mode): schema for (model, mode), schema in names.items()}
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Linkspan", "version": __version__, "description": _INFO},
+        "security": [{"admin_key": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "admin_key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "lsk_admin_…, from `linkspan admin create`",
+                }
+            },
+            "schemas": definitions["$defs"],
+        },
+    }
+
+
+def _operation(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
+    fails = {*_ALWAYS, *endpoint.fails, *(_BODY if endpoint.body is not None else ())}
+    operation: dict[str, Any] = {
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "tags": [endpoint.path.split("/")[1]],
+        "parameters": [*_path_parameters(endpoint.path), *_query_parameters(endpoint)],
+        "responses": {
+            str(endpoint.status): _response(
+                HTTPStatus(endpoint.status).phrase, schemas[endpoint.answer, "serialization"]
+            ),
+            **{
+                str(status): _response(HTTPStatus(status).phrase, schemas[Failure, "serialization"])
+                for status in sorted(fails)
+            },
+        },
+    }
+    if endpoint.body is not None:
+        content = {"application/json": {"schema": schemas[endpoint.body, "validation"]}}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _response(phrase: str, schema: Any) -> dict[str, Any]:
+    return {
+        "description": phrase,
+        "headers": {"X-Request-Id": {"schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in _PLACEHOLDER.findall(path)
+    ]
+
+
+def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    schema = endpoint.query.model_json_schema(by_alias=True)
+    required = schema.get("required", [])
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": _plain(part)}
+        for name, part in schema.get("properties", {}).items()
+    ]
+
+
+def _plain(part: dict[str, Any]) -> dict[str, Any]:
+    """Answer a parameter's schema without `null`, which a URL cannot say: it leaves the parameter out."""
+    choices = [choice for choice in part.get("anyOf", []) if choice != {"type": "null"}]
+    if len(choices) == 1:
+        part = {**{name: value for name, value in part.items() if name != "anyOf"}, **choices[0]}
+    return {
+        name: value for name, value in part.items() if name != "title" and (name, value) != ("default", None)
+    }

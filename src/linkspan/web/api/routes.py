@@ -1,0 +1,40 @@
+"""The doors of the management API, as routes, and their description."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from linkspan.web.api import accounts, log, people, tenants, tokens, webhooks
+from linkspan.web.api.endpoint import Door, Endpoint
+from linkspan.web.api.openapi import describe
+from linkspan.web.api.parts import Parts
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *tenants.ENDPOINTS,
+    *people.ENDPOINTS,
+    *tokens.ENDPOINTS,
+    *accounts.ENDPOINTS,
+    *webhooks.ENDPOINTS,
+    *log.ENDPOINTS,
+)
+
+
+def api_routes(parts: Parts) -> list[Route]:
+    """Answer all routes. Whole words come before placeholders: `/webhook/test` is no webhook's id."""
+    by_path = sorted(ENDPOINTS, key=lambda endpoint: ("{" in endpoint.path, endpoint.path))
+    doors = [
+        Route(path, Door(list(endpoints), parts))
+        for path, endpoints in groupby(by_path, key=lambda endpoint: endpoint.path)
+    ]
+    described = describe(ENDPOINTS)
+
+    async def openapi(request: Request) -> Response:
+        servers = [{"url": parts.see(request.scope).base}]
+        return Response(to_json({**described, "servers": servers}), media_type="application/json")
+
+    return [Route("/openapi.json", openapi), *doors]
