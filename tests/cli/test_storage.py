@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from linkspan.vault.keys import new_key
 from tests.cli.conftest import Shell
 from tests.servers.postgres import Cluster
 
@@ -111,6 +112,10 @@ def test_a_move_to_postgresql_goes_on_there(shell: Shell, url: str) -> None:
     answer = shell.run("call", "ticket.list", "--tenant", "acme", LINKSPAN_DATABASE=url)
     assert answer.exit_code == 0, answer.output
     assert json.loads(answer.stdout)["result"]
-    again = shell.run("--database", url, "keys", "rotate", "--json")
+    told = shell.run("--database", url, "keys", "rotate")
+    assert told.exit_code == 2
+    assert "for every process" in told.output
+    old = (shell.home / "keys").read_text().splitlines()[-1]
+    again = shell.run("--database", url, "keys", "rotate", "--json", LINKSPAN_KEYS=f"{new_key()},{old}")
     assert json.loads(again.stdout)["values"] == 1
     assert shell.run("db", "move", "--to", url, LINKSPAN_DATABASE=url).exit_code == 2

@@ -68,7 +68,10 @@ class Rotated:
 
 
 class Rotation:
-    """Lists and changes the keys of one installation. `keys_path` is None where they come from elsewhere."""
+    """Lists and changes the keys of one installation.
+
+    `keys_path` is the key file, if a new key may be put there: None where others must be given it too.
+    """
 
     def __init__(
         self,
@@ -123,8 +126,9 @@ class Rotation:
         if self._keys_path is None:
             raise ConfigurationError(
                 f"{first.source} has no new key in front: {first.id} seals everything already",
-                hint="Make one with: openssl rand -base64 32. Set LINKSPAN_KEYS=NEW,OLD for every process,"
-                " restart them, and run this again.",
+                hint="Make one with: openssl rand -base64 32. Put it in front for every process"
+                " (LINKSPAN_KEYS=NEW,OLD and a restart, or a line above the old one in the key file), and run"
+                " this again.",
             )
         add_key(self._keys_path, random=self._random)
         self._ring.read_again()

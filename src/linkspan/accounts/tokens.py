@@ -154,6 +154,8 @@ class Tokens:
     async def _touch(self, token: Token, now: float) -> None:
         if now - self._touched.get(token.id, token.last_used or 0.0) < _TOUCH_EVERY:
             return
+        if len(self._touched) >= _MOST_CACHED:
+            self._touched.clear()
         self._touched[token.id] = now
         # A full disk must not lock callers out who only read.
         with contextlib.suppress(StoreFault):

@@ -49,7 +49,8 @@ def rotate(context: click.Context, as_json: bool) -> None:
     """Put a new master key in front, make new data keys and seal everything anew, while Linkspan serves.
 
     What was interrupted goes on when this is run again. The old master key stays in the key file: older
-    backups need it. Keys of LINKSPAN_KEYS are given by you, the new one in front; this says so.
+    backups need it. With LINKSPAN_KEYS or PostgreSQL you put the new key in front yourself, for every
+    process; this says so.
     """
 
     async def work() -> None:
@@ -90,5 +91,7 @@ async def rotation(settings: Settings) -> AsyncIterator[Rotation]:
             random=os.urandom,
             service=key_service(settings, app.client),
         )
-        keys_path = settings.keys_path if settings.keys is None else None
+        # A replica elsewhere has a key file of its own, and could not open what this one sealed.
+        is_alone = settings.keys is None and settings.database is None
+        keys_path = settings.keys_path if is_alone else None
         yield Rotation(app.database, ring, keys_path=keys_path, clock=time.time, random=os.urandom)
