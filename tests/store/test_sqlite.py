@@ -195,9 +195,9 @@ from linkspan.store.database import StoreFault, Transaction
 async def main(place, number):
     db = open_database(place)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, 4_000_000))
     try:
-        await db.execute({PUT!r}, {{"name": "b", "value": bytes(1_000_000)}})
+        await db.execute({PUT!r}, {{"name": "b", "value": bytes(8_000_000)}})
     except StoreFault as fault:
         answer = fault.message
     await db.execute({PUT!r}, {{"name": "a", "value": b"x"}})
