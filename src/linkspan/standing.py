@@ -55,7 +55,7 @@ async def open_stdio(settings: Settings, catalog: Catalog, changed: Callable[[Ca
     configure_logging(redactor, logging.WARNING)
     app = await build(settings, catalog=catalog, redactor=redactor)
     try:
-        tenant = await app.tenants.only(settings.tenant)
+        tenant = await app.tenants.only(settings.tenant, make=True)
     except BaseException:
         await app.aclose()
         raise
