@@ -10,7 +10,7 @@ from linkspan.mcp_server.protocol import Fault
 from linkspan.mcp_server.resources import EntityUri, entity_uri, match, parse_entity_uri
 from tests.mcp_server.conftest import make_catalog
 
-IDS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=40)
+IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 
 
 @given(IDS, st.none() | IDS)
