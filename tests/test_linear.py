@@ -62,8 +62,9 @@ def grows_with_length(work: Callable[[str], object], before: str, seed: str, aft
         text = before + seed * (length // len(seed)) + after
         return seconds(lambda: work(text))
 
-    if min(taken(64), taken(64)) > INSTANT or min(taken(size // 64) for _ in range(2)) > INSTANT:
-        return False  # What is longer would keep us for hours.
+    for part in (4096, 1024, 256, 64, 16):
+        if min(taken(max(64, size // part)) for _ in range(2)) > 2 * INSTANT:
+            return False  # What is longer would keep us for hours.
     whole = taken(size)
     quarter = 0.0
     for _ in range(TRIES):
