@@ -21,7 +21,7 @@ from linkspan.net import bodies, paging
 from linkspan.net.client import Client, LimitRule
 from linkspan.net.limits import RateLimit
 from linkspan.net.messages import Request, Response
-from linkspan.net.urls import is_below, origin_of
+from linkspan.net.urls import encoded, is_below, origin_of
 from linkspan.refusals import refusal
 from linkspan.spec.catalog import ABSENT, AuthMethod, Connector, Paging, RequestPlan, Scope
 from linkspan.vault.credential import Credential
@@ -45,6 +45,8 @@ class Outgoing:
     body: bytes | None
     shown_body: Any
     repeatable: bool
+    base: str
+    """What the URL must stay below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def build(
         ]
     if pairs:
         joint = "&" if "?" in url else "?"
-        url += joint + "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
+        url += joint + "&".join([f"{encoded(name)}={encoded(value)}" for name, value in pairs])
     headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
     for name, value in (*connector.headers, *plan.headers):
         _set_header(headers, name, value(scope))
@@ -135,7 +137,7 @@ def build(
             shown = paging.merge(shown, extra.body)
         content, media_type = bodies.encode(plan.body.encoding, shown)
         headers.setdefault("Content-Type", media_type)
-    return Outgoing(plan.method, url, headers, content, shown, plan.repeatable)
+    return Outgoing(plan.method, url, headers, content, shown, plan.repeatable, base)
 
 
 def _pairs(values: tuple[tuple[str, Any], ...], scope: Scope) -> list[tuple[str, str]]:
@@ -210,7 +212,7 @@ def _authorized(outgoing: Outgoing, method: AuthMethod, secret: Callable[[str], 
         _put(headers, mark.header, f"{mark.prefix}{secret('tenant')}")
     if parameter is not None:
         joint = "&" if "?" in url else "?"
-        url += f"{joint}{quote(parameter[0], safe='')}={quote(parameter[1], safe='[]')}"
+        url += f"{joint}{encoded(parameter[0])}={quote(parameter[1], safe='[]')}"
     return Request(outgoing.method, url, headers, outgoing.body)
 
 
@@ -231,7 +233,7 @@ def show(outgoing: Outgoing, method: AuthMethod | None, variables: Mapping[str, 
     def masked(value: Any) -> Any:
         if isinstance(value, str):
             for name, hidden in variables.items():
-                for form in (hidden, quote(hidden, safe="")):
+                for form in (hidden, encoded(hidden)):
                     if len(form) >= _SHORTEST_SECRET:
                         value = value.replace(form, f"[{name}]")
             return value
@@ -268,7 +270,7 @@ async def send(
     if plan.if_match:
         plan = await _with_etag(plan, scope, connector, credential, client, timeout)
     outgoing = build(plan, scope, connector, page=page, position=position)
-    _check_destination(outgoing.url, base_of(plan, connector, scope.settings), connector, credential)
+    _check_destination(outgoing, connector, credential)
     request = _authorized(outgoing, method, lambda name: credential.secrets[name].reveal())
     reply = await client.send(
         request,
@@ -292,7 +294,9 @@ def _without_secrets(response: Response, credential: Credential) -> Response:
     for secret in secrets:
         if len(secret) < _SHORTEST_SECRET:
             continue
-        for form in {secret.encode(), quote(secret, safe="").encode(), json.dumps(secret)[1:-1].encode()}:
+        written = encoded(secret)
+        forms = {secret, written, json.dumps(secret)[1:-1]} if written != secret else {secret}
+        for form in map(str.encode, forms):
             if form in body:
                 body = body.replace(form, MASK.encode())
         if any(secret in value for value in headers.values()):
@@ -302,7 +306,8 @@ def _without_secrets(response: Response, credential: Credential) -> Response:
     return Response(response.status, headers, body, response.url)
 
 
-def _check_destination(url: str, base: str, connector: Connector, credential: Credential) -> None:
+def _check_destination(outgoing: Outgoing, connector: Connector, credential: Credential) -> None:
+    url, base = outgoing.url, outgoing.base
     origin = origin_of(base)
     if origin not in credential.origins:
         raise errors.NeedsReauth(

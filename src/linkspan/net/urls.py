@@ -12,6 +12,14 @@ _KEPT = "%/:?#[]@!$&'()*+,;=~"
 _DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:/|\Z)", re.IGNORECASE)
 
 
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*\Z")
+
+
+def encoded(text: str) -> str:
+    """Percent-encode everything but unreserved characters (RFC 3986 §2.3)."""
+    return text if _UNRESERVED.match(text) else quote(text, safe="")
+
+
 def origin_of(url: str) -> str:
     """Answer `scheme://host:port` of a URL (RFC 6454 §4), the port always written, all in lower case.
 

@@ -25,6 +25,7 @@ Lookup = Callable[[Scope], Any]
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 _MUSTACHE: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]+\Z")
 _HEADER: Final = re.compile(r"[\x20-\x7e]*\Z")
 _HOST_LABELS: Final = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*\Z"
@@ -262,7 +263,7 @@ def encode_segment(name: str, value: Any) -> str:
     if _CONTROL.search(text):
         raise _refuse(name, "must not hold control characters or line breaks")
     try:
-        return quote(text, safe="")
+        return text if _UNRESERVED.match(text) else quote(text, safe="")
     except UnicodeEncodeError:
         raise _refuse(name, "is not valid Unicode") from None
 
