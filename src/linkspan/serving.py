@@ -71,7 +71,7 @@ class Serving:
         self.reloader: Reloader | None = None
         self.methods = Methods(
             app.gateway,
-            new_id=lambda: uuid.uuid4().hex,
+            new_id=lambda: random(16).hex(),
             clock=clock,
             max_result_bytes=app.settings.max_result_bytes,
             written=self.hub.updated,
