@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from linkspan.spec import converters
-from linkspan.spec.expressions import compile_getter, plain_keys
+from linkspan.spec.expressions import compile_getter, source_of
 from linkspan.spec.shapes import Step, compile_shape
 
 ANYTHING = st.recursive(
@@ -18,8 +19,29 @@ ANYTHING = st.recursive(
 )
 
 
+BACKTICK = "\\u0060"
+EXPRESSIONS = (
+    "a",
+    "a.b",
+    "a.b.a",
+    "@",
+    "a[0]",
+    "a || b",
+    "a.b || open",
+    "a && [{id: a.a, name: a.b}]",
+    "{x: @.a, y: a.{z: b, w: `1`}}",
+    "!a",
+    "!(a && b) || 'no'",
+    "[a, b.a, `null`, `true`]",
+    "a.[b, a.b]",
+    "(a || b).a",
+    "a == b",
+    "a[?b].a",
+)
+
+
 def step(name: str, expression: str, convert: Any = None, words: Any = None) -> Step:
-    return Step(name, plain_keys(expression), compile_getter(expression), convert, words)
+    return Step(name, source_of(expression), compile_getter(expression), convert, words)
 
 
 def same_id(fields: dict[str, Any]) -> str:
@@ -29,7 +51,7 @@ def same_id(fields: dict[str, Any]) -> str:
 @given(ANYTHING)
 def test_keys_are_followed_as_their_expression_says(item: Any) -> None:
     """Written out or called, a field's value is what its expression finds."""
-    for expression in ("a", "a.b", "a.b.a", "@", "a[0]", "a || b"):
+    for expression in EXPRESSIONS:
         shape = compile_shape([step("x", expression)], same_id, None)
         assert shape(item)["x"] == compile_getter(expression)(item)
 
@@ -75,10 +97,20 @@ def test_id_of_one_field() -> None:
     assert compile_shape(steps, same_id, "number")({"n": 7}) == {"id": "7", "number": 7}
 
 
-@given(st.text(min_size=1))
+@given(st.text(min_size=1, max_size=6))
 def test_keys_are_literals(key: str) -> None:
-    """No key, whatever stands in it, is more than a key."""
-    found = Step("x", (key, key), lambda _item: None, None)
-    shape = compile_shape([found], same_id, None)
+    """No key and no text, whatever stands in it, is more than that."""
+    quoted = json.dumps(key)
+    shape = compile_shape(
+        [step("x", f"{quoted}.{quoted} || `{quoted.replace('`', BACKTICK)}`")], same_id, None
+    )
     assert shape({key: {key: 1}})["x"] == 1
-    assert shape({key: 1})["x"] is None
+    assert shape({key: 1})["x"] == key
+
+
+def test_what_is_written_and_what_is_called() -> None:
+    """Selections are written into the function; indices, filters and functions are not."""
+    assert source_of("a && [{id: a.b}]") is not None
+    assert source_of("a[0]") is None
+    assert source_of("length(a)") is None
+    assert source_of("`{}`") is None

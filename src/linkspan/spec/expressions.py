@@ -19,6 +19,7 @@ import jmespath.visitor
 from linkspan.spec import converters
 from linkspan.spec.catalog import Getter, Predicate
 from linkspan.spec.closures import closure, is_false, path
+from linkspan.spec.written import written
 
 MAX_LENGTH: Final = 300
 MAX_DEPTH: Final = 20
@@ -106,11 +107,9 @@ def compile_getter(expression: str, *, roots: Collection[str] | None = None) -> 
     return _search(tree, text)
 
 
-def plain_keys(expression: str) -> tuple[str, ...] | None:
-    """Answer the keys that an expression follows from its root, if it does nothing else."""
-    steps = _plain_steps(expression.strip())
-    keys = tuple(step for step in steps or () if isinstance(step, str))
-    return keys if steps and len(keys) == len(steps) else None
+def source_of(expression: str) -> str | None:
+    """Answer an expression that `compile_getter` took as Python source; see `written`."""
+    return written(_parse(expression.strip()))
 
 
 def compile_predicate(expression: str, *, roots: Collection[str] | None = None) -> Predicate:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from linkspan.spec import converters, references, yaml
 from linkspan.spec.catalog import FieldInfo, Getter, Json
-from linkspan.spec.expressions import plain_keys
+from linkspan.spec.expressions import source_of
 from linkspan.spec.language import MODELS, Entity, ModelField, ModelFile, Source, SourceField, model_names
 from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.shapes import UNKNOWN, Step, compile_shape
@@ -59,8 +59,8 @@ class Mapped:
     spec: ModelField
     words: Words | None
     getter: Getter
-    keys: tuple[str, ...] | None
-    """The keys that the getter follows; None when it does more."""
+    source: str | None
+    """What the getter does, as Python."""
     convert: converters.Converter | None
 
 
@@ -140,7 +140,7 @@ def source_fields(
                 message = f"{name} is of type {declared.type}, which {spec.as_} does not make"
                 leaves.problems.add((*here, "as"), "conflict", message)
         if getter is not None:
-            mapped[name] = Mapped(name, declared, words, getter, plain_keys(spec.from_), convert)
+            mapped[name] = Mapped(name, declared, words, getter, source_of(spec.from_), convert)
     if not source.fields:
         return SourceFields({}, None, None)
     identity = _identity(source, mapped, leaves, path)
@@ -249,7 +249,7 @@ def _composite(parts: list[tuple[str | None, str, int]], names: list[str]) -> Id
 
 def _shape(mapped: Mapping[str, Mapped], identity: Identity) -> Callable[[Any], Json]:
     steps = [
-        Step(one.name, one.keys, one.getter, one.convert, one.words.reading if one.words else None)
+        Step(one.name, one.source, one.getter, one.convert, one.words.reading if one.words else None)
         for one in mapped.values()
     ]
     return compile_shape(steps, identity.make, identity.parts[0] if identity.pattern is None else None)

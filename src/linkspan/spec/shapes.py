@@ -1,8 +1,8 @@
 """What makes an entity's fields of a product's item: one function a source, written as Python and compiled.
 
 It runs for every item of every page, and most fields are a key looked up and a text kept as it is. Written
-out in one function that costs a third of what it costs as closures. Of tools.yaml only keys and the names of
-fields get into the source, as literals; converters, words and expressions come in by name.
+out in one function that costs a third of what it costs as closures. Of tools.yaml only keys, literals and the
+names of fields get into the source; converters, words and other expressions come in by name.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from linkspan.spec import converters
 from linkspan.spec.catalog import Getter, Json
+from linkspan.spec.written import NAMES
 
 UNKNOWN: Final = "unknown"
 
@@ -22,8 +23,8 @@ class Step:
     """One field: where its value is, what converts it, and an enum's words by the product's."""
 
     name: str
-    keys: tuple[str, ...] | None
-    """The keys that lead to the value; None when only `getter` can tell."""
+    source: str | None
+    """How to find the value, as `written` has it; None when only `getter` can tell."""
     getter: Getter
     convert: converters.Converter | None
     words: Mapping[str, str] | None = None
@@ -37,14 +38,14 @@ def compile_shape(
     `make_id` makes the id of the other fields; `id_is` names the field that is the id as it is, if one is.
     """
     known: dict[str, Any] = {
-        "str": str, "dict": dict, "nothing": {},
+        **NAMES, "str": str, "nothing": {},
         "string": converters.string, "as_unknown": _as_unknown, "make_id": make_id,
     }  # fmt: skip
     lines = ["def shape(item):", " look = item.get if item.__class__ is dict else nothing.get"]
     values, unmapped = {"id": "None"}, []
     for number, step in enumerate(steps):
         value = values[step.name] = f"value{number}"
-        lines += _look_up(step, number, known)
+        lines.append(_look_up(step, number, known))
         if step.words is None:
             lines += _converted(step, value, number, known)
             continue
@@ -66,16 +67,11 @@ def compile_shape(
     return shape
 
 
-def _look_up(step: Step, number: int, known: dict[str, Any]) -> list[str]:
-    value = f"value{number}"
-    if step.keys is None:
-        known[f"get{number}"] = step.getter
-        return [f" {value} = get{number}(item)"]
-    first, *others = step.keys
-    return [
-        f" {value} = look({first!r})",
-        *(f" {value} = {value}.get({key!r}) if {value}.__class__ is dict else None" for key in others),
-    ]
+def _look_up(step: Step, number: int, known: dict[str, Any]) -> str:
+    if step.source is not None:
+        return f" value{number} = {step.source}"
+    known[f"get{number}"] = step.getter
+    return f" value{number} = get{number}(item)"
 
 
 def _converted(step: Step, value: str, number: int, known: dict[str, Any]) -> list[str]:
