@@ -78,6 +78,10 @@ class Admins:
                 f"There is no admin key {token!r} that is not revoked yet", hint="See: linkspan admin list"
             )
 
+    def is_like_a_key(self, text: str) -> bool:
+        """Tell whether a text has the form of an admin key: only such a one is looked up and is a guess."""
+        return bool(read(text, "admin").id)
+
     async def authenticate_admin(self, text: str) -> Admin:
         """Answer who shows this key.
 

@@ -28,11 +28,14 @@ from linkspan.vault.seal import Vault
 from linkspan.vault.secret import Secret
 
 URL_PATTERN: Final = (
-    r"^https?://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
+    r"^https?://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
     r"(?::(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}))?"
     r"(?:[/?][!-\"$-~]*)?$"
 )
-"""An encoded http(s) URL: visible ASCII, no user and no fragment in it."""
+"""An encoded http(s) URL: visible ASCII, no user and no fragment in it.
+
+An IPv6 address has to have a name: no pattern tells which texts in brackets are one.
+"""
 LONGEST_URL: Final = 2000
 _URL: Final = re.compile(URL_PATTERN.removeprefix("^").removesuffix("$"), re.ASCII)
 _PURPOSE: Final = "webhook"

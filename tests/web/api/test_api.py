@@ -22,16 +22,16 @@ async def test_no_door_opens_without_an_admin_key(path: str, api: Api) -> None:
     for key in (None, made["token"], made["token"].replace("lsk_tenant", "lsk_admin"), "x", "lsk_admin_x"):
         for method in ("GET", "POST", "DELETE", "PATCH", "PUT", "OPTIONS"):
             answer = await api(method, path, key=key, headers={"X-Request-Id": "r"})
-            assert answer.status_code in (401, 429)
-            if answer.status_code == 401:
-                assert answer.headers["www-authenticate"].startswith("Bearer")
-                told.add(answer.text)
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+            told.add(answer.text)
     assert len(told) == 1
 
 
 async def test_guessing_is_slowed_down_and_a_good_key_is_not(api: Api) -> None:
     """An address that shows bad keys is told when to come back; the key of another behind it still opens."""
-    answers = [await api("GET", "/tenant", key="lsk_admin_x") for _ in range(25)]
+    guess = f"lsk_admin_{'a' * 12}_{'A' * 43}"
+    answers = [await api("GET", "/tenant", key=guess) for _ in range(25)]
     assert [answer.status_code for answer in answers].count(429) == 5
     assert int(answers[-1].headers["retry-after"]) >= 1
     assert (await api("GET", "/tenant")).status_code == 200

@@ -148,14 +148,14 @@ class Door:
         return endpoint.status, to_json(answer.model_dump(mode="json", by_alias=True))
 
     async def _enter(self, request: Request, address: str) -> Admin:
-        """Answer who shows the admin key; whoever fails often is told to wait, and learns nothing by it."""
-        kind, _, key = request.headers.get("authorization", "").partition(" ")
+        """Answer who shows the admin key; whoever guesses often is told to wait, and learns nothing by it."""
+        kind, _, text = request.headers.get("authorization", "").partition(" ")
+        key = text.strip() if kind.lower() == "bearer" else ""
         try:
-            return await self._parts.admins.authenticate_admin(
-                key.strip() if kind.lower() == "bearer" else ""
-            )
+            return await self._parts.admins.authenticate_admin(key)
         except Unauthenticated:
-            self._parts.failures.take(address)
+            if self._parts.admins.is_like_a_key(key):
+                self._parts.failures.take(address)
             raise
 
 

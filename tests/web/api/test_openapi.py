@@ -1,0 +1,117 @@
+"""The description at /openapi.json."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from linkspan.web.api.openapi import describe
+from linkspan.web.api.routes import ENDPOINTS
+from tests.web.api.conftest import BASE, Api
+
+DESCRIBED = describe(ENDPOINTS)
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every method of every path."""
+    for path, methods in DESCRIBED["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation
+
+
+def references(node: Any) -> Iterator[str]:
+    """Every `$ref` in it."""
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"]
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def validator(operation: dict[str, Any], status: int) -> jsonschema_rs.Validator:
+    """Checks an answer of that status."""
+    schema = operation["responses"][str(status)]["content"]["application/json"]["schema"]
+    return jsonschema_rs.validator_for({**schema, "components": DESCRIBED["components"]})
+
+
+def test_every_door_is_described_and_nothing_else() -> None:
+    """Each with a name of its own, what it does, and how it can fail."""
+    assert {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS} == {
+        (method, path) for method, path, _operation in operations()
+    }
+    names = [operation["operationId"] for _method, _path, operation in operations()]
+    assert len(set(names)) == len(names) == len(ENDPOINTS)
+    for _method, _path, operation in operations():
+        assert operation["summary"]
+        assert {"400", "401", "429"} <= set(operation["responses"])
+        assert ("requestBody" in operation) == ("415" in operation["responses"])
+
+
+def test_truto_s_paths_are_there() -> None:
+    """What somebody who comes from Truto looks for."""
+    assert {
+        ("GET", "/integrated-account"),
+        ("POST", "/integrated-account"),
+        ("GET", "/integrated-account/{id}"),
+        ("DELETE", "/integrated-account/{id}"),
+        ("POST", "/integrated-account/token"),
+        ("POST", "/integrated-account/refresh-credentials"),
+        ("GET", "/webhook"),
+        ("POST", "/webhook"),
+        ("POST", "/webhook/test"),
+        ("GET", "/log"),
+        ("POST", "/webhook-delivery/{id}/replay"),
+    } <= {(method, path) for method, path, _operation in operations()}
+
+
+def test_it_is_whole() -> None:
+    """OpenAPI 3.1: schemas are of JSON Schema 2020-12, references lead somewhere, paths name their words."""
+    assert DESCRIBED["openapi"] == "3.1.0"
+    assert DESCRIBED["security"] == [{"admin_key": []}]
+    schemas = DESCRIBED["components"]["schemas"]
+    for schema in schemas.values():
+        jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
+    for reference in references(DESCRIBED):
+        assert reference.removeprefix("#/components/schemas/") in schemas
+    for _method, path, operation in operations():
+        named = [each["name"] for each in operation["parameters"] if each["in"] == "path"]
+        assert named == re.findall(r"\{([a-z]+)\}", path)
+
+
+def test_no_field_of_an_answer_is_a_credential() -> None:
+    """But those that show what was just made, and are named for it."""
+    shown = {"CreatedToken.token", "CreatedWebhook.secret", "AccountToken.integrated_account_token"}
+    found = {
+        f"{name}.{field}"
+        for name, schema in DESCRIBED["components"]["schemas"].items()
+        if not name.startswith(("New", "Changed"))
+        for field in schema.get("properties", {})
+        if re.search(r"secret|password|sealed|hash|(?<!last_used_)token(?!_id)|credential", field)
+    }
+    assert found == shown
+
+
+@pytest.mark.parametrize("path", ["/tenant", "/integrated-account", "/webhook", "/webhook-delivery"])
+async def test_what_is_answered_is_what_is_described(path: str, api: Api) -> None:
+    """Lists with something in them, and failures."""
+    await api.data("POST", "/webhook", json={"target_url": "https://hooks.example/x"})
+    await api.link("acme")
+    operation = DESCRIBED["paths"][path]["get"]
+    listed = await api.data("GET", path)
+    assert listed["result"]
+    validator(operation, 200).validate(listed)
+    validator(operation, 400).validate((await api("GET", path, params={"limit": "0"})).json())
+    validator(operation, 401).validate((await api("GET", path, key=None)).json())
+
+
+async def test_it_is_served_to_everybody(api: Api) -> None:
+    """A description is no secret; it says where the server is."""
+    served = await api.data("GET", "/openapi.json", key=None)
+    assert served == {**DESCRIBED, "servers": [{"url": BASE}]}
