@@ -27,7 +27,7 @@ class Running:
 
     def cpu(self) -> float:
         """Seconds of user and system time of the process and its descendants so far."""
-        return sum(_cpu(pid) for pid in _tree(self.process.pid))
+        return sum(cpu_of(pid) for pid in _tree(self.process.pid))
 
     def memory(self) -> tuple[float, float]:
         """PSS and RSS in MB of the process and its descendants."""
@@ -106,7 +106,8 @@ def _tree(root: int) -> Iterator[int]:
         waiting += parents.get(pid, [])
 
 
-def _cpu(pid: int) -> float:
+def cpu_of(pid: int) -> float:
+    """Answer the seconds of user and system time of one process so far."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -89,9 +89,10 @@ class Report:
     def _waits(self) -> list[str]:
         if not self.waits:
             return []
-        rows = [["wait", "seconds", "bar"]]
+        rows = [["wait", "seconds", "of CPU", "bar"]]
         rows += [
-            [wait.what, f"{wait.seconds:.2f}", f"{wait.bar:g}" if wait.bar else "none"] for wait in self.waits
+            [wait.what, f"{wait.seconds:.2f}", f"{wait.cpu_seconds:.2f}", f"{wait.bar:g}" if wait.bar else ""]
+            for wait in self.waits
         ]
         return [_markdown(rows)]
 
