@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,11 +84,23 @@ class Intake:
         operation = tool.operations[credential.connector]
         if len(tool.operations) > 1:
             _refuse_unknown(operation, plain, catalog)
+        if operation.names_asker:
+            plain = _with_asker(plain, principal, credential)
         limit = given.get("limit")
         position = cursor.position if cursor else Position(None, paging.page_size(operation.paging, limit))
         return Request(
             principal, tool, operation, credential, plain, position, cursor.skip if cursor else 0, limit, info
         )
+
+
+def _with_asker(arguments: dict[str, Any], principal: Principal, credential: Credential) -> dict[str, Any]:
+    """Let a text that is written by the tenant's account say which person asked for it."""
+    body = arguments.get("body")
+    if principal.kind != "person" or credential.subject is not None or not isinstance(body, str):
+        return arguments
+    # Letters only: a name must neither format anything nor call anybody.
+    name = " ".join(re.sub(r"[^\w .-]|_", " ", principal.subject.partition("@")[0]).split())[:80]
+    return {**arguments, "body": f"{body.rstrip()}\n\nAsked for by {name}."} if name else arguments
 
 
 def _open_door(connectors: Sequence[Connector], account: str | None) -> Credential | None:

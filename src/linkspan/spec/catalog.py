@@ -311,6 +311,8 @@ class Operation:
     timeout: float | None = None
     steps: tuple[Step, ...] = ()
     """Requests made before `plan`, in this order."""
+    names_asker: bool = False
+    """The text `body` ends with who asked, where a person writes by an account that the tenant shares."""
 
     @property
     def key(self) -> str:

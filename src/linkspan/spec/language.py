@@ -507,6 +507,10 @@ class Operation(_Request):
     annotations: Annotations | None = None
     progress: Progress | None = None
     elicit: Elicit | None = None
+    names_asker: bool | None = Field(
+        None,
+        description="Whether `body` ends with who asked, where the tenant's account writes; `comment` does.",
+    )
 
 
 class Source(Words):

@@ -115,6 +115,7 @@ def compile_operation(
         elicit=elicit,
         timeout=seconds(form.timeout) if form.timeout else None,
         steps=steps,
+        names_asker=name == "comment" if form.names_asker is None else form.names_asker,
     )
 
 
