@@ -38,7 +38,7 @@ _GONE: Final = frozenset({"invalid_grant", "bad_refresh_token", "invalid_refresh
 _BAD_CLIENT: Final = frozenset({"invalid_client", "unauthorized_client", "incorrect_client_credentials"})
 _SENSITIVE: Final = ("code", "code_verifier", "refresh_token", "client_secret")
 _TOKEN = re.compile(r"[\x21-\x7e]+\Z")
-_CODE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,64}\Z")
+_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
 _JWT_LIFE: Final = 540
 _CLOCKS_DIFFER: Final = 60
 
