@@ -20,13 +20,14 @@ from linkspan.cli.common import (
     time_text,
 )
 from linkspan.cli.loopback import PORT, listening, redirect_uri
-from linkspan.errors import InvalidArgument, NeedsReauth, NotFound
+from linkspan.errors import ConfigurationError, InvalidArgument, NeedsReauth, NotFound
 from linkspan.vault.secret import Secret
 
 if TYPE_CHECKING:
     from linkspan.accounts.accounts import Accounts, Verifier
     from linkspan.accounts.principal import Tenant
     from linkspan.app import App
+    from linkspan.settings import Settings
     from linkspan.spec.catalog import AuthMethod, Connector
     from linkspan.store.accounts import Account
 
@@ -298,17 +299,33 @@ def verify(
 @account.command()
 @click.argument("account_id")
 @TENANT_OPTION
+@click.option("--allow-egress", metavar="LIST", help="Private networks or host:port that may be reached.")
 @click.pass_context
-def unlink(context: click.Context, account_id: str, tenant: str | None) -> None:
-    """Delete ACCOUNT_ID and its secrets."""
+def unlink(context: click.Context, account_id: str, tenant: str | None, allow_egress: str | None) -> None:
+    """Delete ACCOUNT_ID and its secrets; a grant is given back to the product where it takes it."""
+    settings = settings_of(context, tenant=tenant, allow_egress=allow_egress)
 
     async def work() -> None:
-        async with opened(settings_of(context, tenant=tenant)) as app:
+        async with opened(settings, with_catalog=_is_readable(settings)) as app:
             name = await app.tenants.only(app.settings.tenant)
-            await app.accounts.unlink(name, account_id)
-        click.echo(f"Unlinked {account_id} of tenant {name}; its secrets are deleted.")
+            found = await _account(app.accounts, name, account_id)
+            connector = app.catalog.connectors.get(found.connector)
+            revoked = await app.accounts.unlink(name, account_id, connector)
+        given = "; its grant was given back" if revoked else ""
+        click.echo(f"Unlinked {account_id} of tenant {name}; its secrets are deleted{given}.")
 
     run(work)
+
+
+def _is_readable(settings: Settings) -> bool:
+    """Tell whether there is a good tools.yaml: deleting does not need one."""
+    from linkspan.app import load_catalog
+
+    try:
+        load_catalog(settings)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def connector_of(app: App, name: str) -> Connector:

@@ -44,7 +44,15 @@ def setup(context: click.Context, name: str, public_url: str | None, as_json: bo
     for way in shown["ways"]:
         click.echo(f"\n{way['type']}{': ' + way['title'] if way['title'] else ''}")
         for line in way["steps"]:
-            click.echo(textwrap.fill(line, 100, initial_indent="  - ", subsequent_indent="    "))
+            filled = textwrap.fill(
+                line,
+                100,
+                initial_indent="  - ",
+                subsequent_indent="    ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            click.echo(filled)
 
 
 def setup_of(connector: Connector, hosted: str, local: str) -> dict[str, Any]:

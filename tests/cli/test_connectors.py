@@ -1,0 +1,68 @@
+"""`linkspan connector setup`: what an operator does at a product, once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Shell
+from tests.fakes.cloud import ENVIRONMENT
+
+FILE = Path(__file__).parents[1] / "fakes/authority.yaml"
+
+
+@pytest.fixture
+def cloud(shell: Shell) -> Shell:
+    """A home whose tools.yaml has every way to connect."""
+    openai = FILE.read_text().replace("connectors:\n", "connectors:\n  openai: {use: openai}\n")
+    (shell.home / "tools.yaml").write_text(openai)
+    return shell
+
+
+def test_where_which_url_and_which_scopes(cloud: Shell) -> None:
+    """The exact redirect URLs, of the link page and of the command line; and no secret."""
+    result = cloud.run(
+        "connector", "setup", "cloud", LINKSPAN_PUBLIC_URL="https://bridge.example", **ENVIRONMENT
+    )
+    assert result.exit_code == 0, result.output
+    assert "Redirect URL for the link page: https://bridge.example/oauth/callback" in result.output
+    assert "http://127.0.0.1:8641/oauth/callback" in result.output
+    assert "Scopes: read write" in result.output
+    assert "linkspan account link cloud --auth oauth2 --browser" in result.output
+    assert "canary" not in result.output
+    assert "PRIVATE" not in result.output
+
+
+def test_as_data(cloud: Shell) -> None:
+    """Every way, in the order of the file."""
+    result = cloud.run("connector", "setup", "cloud", "--json", **ENVIRONMENT)
+    shown: dict[str, Any] = json.loads(result.stdout)
+    assert [way["type"] for way in shown["ways"]] == [
+        "oauth2",
+        "client_credentials",
+        "github_app",
+        "bearer",
+    ]
+    assert shown["ways"][0]["redirect_urls"] == [
+        "http://127.0.0.1:8640/oauth/callback",
+        "http://127.0.0.1:8641/oauth/callback",
+    ]
+    assert shown["ways"][1]["redirect_urls"] == shown["ways"][3]["redirect_urls"] == []
+
+
+def test_keys_need_no_setup(cloud: Shell) -> None:
+    """The built-in connector says where people find theirs; one key for all says how tenants are told."""
+    result = cloud.run("connector", "setup", "openai", **ENVIRONMENT)
+    assert "https://platform.openai.com/api-keys" in result.output
+    result = cloud.run("connector", "setup", "own", **ENVIRONMENT)
+    assert "a signed token of the tenant in the header X-Tenant" in " ".join(result.output.split())
+
+
+def test_an_unknown_connector(cloud: Shell) -> None:
+    """Names those there are."""
+    result = cloud.run("connector", "setup", "clod", **ENVIRONMENT)
+    assert result.exit_code == 2
+    assert "cloud" in result.output
