@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode as decode
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from json import loads
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -14,7 +15,8 @@ from starlette.responses import JSONResponse
 from linkspan.accounts.consent import LIFETIME
 from linkspan.errors import Conflict, Forbidden, InvalidArgument, LinkspanError, NeedsReauth, UpstreamError
 from linkspan.store.database import Database
-from linkspan.vault.seal import Vault
+from linkspan.vault.seal import SealBroken, Vault
+from linkspan.vault.secret import Secret
 from tests.fakes.authority import Authority
 from tests.fakes.cloud import ACME, BO, FILE, REDIRECT, Cloud, Time, load
 
@@ -110,6 +112,20 @@ async def test_a_consent_ends(cloud: Cloud) -> None:
     await cloud.consents.finish(consent, cloud.connector(), brought, cloud.verifier)
     with pytest.raises(NeedsReauth):
         await cloud.consents.finish(consent, cloud.connector(), brought, cloud.verifier)
+
+
+async def test_a_consent_may_be_written_down(cloud: Cloud) -> None:
+    """Sealed for one record: it comes back as it was, and opens nowhere else."""
+    own = {"client_id": "own", "client_secret": "own-secret"}
+    consents = cloud.consents
+    consent = consents.begin(ACME, cloud.connector(), redirect_uri=REDIRECT, subject="bo", sandbox=True)
+    consent = replace(consent, secrets={name: Secret(value) for name, value in own.items()})
+    sealed = await consents.seal(consent, "session-1")
+    assert b"own-secret" not in sealed
+    assert await consents.open(ACME, "session-1", sealed) == consent
+    for tenant, record in ((ACME, "session-2"), ("bolt", "session-1")):
+        with pytest.raises(SealBroken):
+            await consents.open(tenant, record, sealed)
 
 
 async def test_linking_again_keeps_the_account(cloud: Cloud) -> None:

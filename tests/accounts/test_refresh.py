@@ -350,6 +350,15 @@ async def test_no_secret_is_in_what_people_see(cloud: Cloud, caplog: pytest.LogC
     assert "canary" not in "".join((*told, caplog.text, repr(await cloud.only()), repr(cloud.catalog)))
 
 
+async def test_what_was_seen_is_masked_in_logs(cloud: Cloud) -> None:
+    """Tokens old and new, and the client's secret."""
+    old = await cloud.token()
+    cloud.clock.now += 3600
+    seen = [old, await cloud.token(), *cloud.authority.grants, "client-secret-canary"]
+    assert len(seen) == 5
+    assert not any("canary" in cloud.redactor.mask(f"<{each}>") for each in seen)
+
+
 async def test_refreshing_by_hand(cloud: Cloud) -> None:
     """Renews at once, whatever the time; a key has nothing to renew."""
     old = await cloud.token()

@@ -65,13 +65,13 @@ class Accounts:
         self._clock = clock
         self._random = random
         self._client = client
-        self._safe = Safe(vault, redactor)
+        self.safe = Safe(vault, redactor)
         self.oauth = OAuthClient(client, clock=clock) if client is not None else None
         self._refresher = (
-            Refresher(db, self._safe, self.oauth, clock=clock, random=random) if self.oauth else None
+            Refresher(db, self.safe, self.oauth, clock=clock, random=random) if self.oauth else None
         )
-        self._opener = Opener(db, self._safe, self._refresher, clock=clock)
-        self._admission = Admission(db, self._safe, self._opener, client, clock=clock)
+        self._opener = Opener(db, self.safe, self._refresher, clock=clock)
+        self._admission = Admission(db, self.safe, self._opener, client, clock=clock)
         self._cache: dict[tuple[str, str | None, str | None, str | None, tuple[str, ...]], _Held] = {}
 
     async def aclose(self) -> None:
@@ -179,10 +179,11 @@ class Accounts:
         )
         kept = Kept(values, row.origins, linking.token_origins(connector, way, checked, values))
         if way.oauth is not None:
+            self.safe.register_client(way.oauth.client)
             tokens = tokens or await self._first_tokens(connector, way, row, kept)
-            row = await renewed_row(row, kept, tokens, self._safe, now)
-            kept = await self._safe.open(row)
-        self._safe.register(kept.secrets)
+            row = await renewed_row(row, kept, tokens, self.safe, now)
+            kept = await self.safe.open(row)
+        self.safe.register(kept.secrets)
         if (
             tokens is not None
             and way.type == "oauth2"
@@ -245,7 +246,7 @@ class Accounts:
         same_identity(found, identity)
         now = self._clock()
         current = await self._require(tenant, account, connector)
-        if not _has(await self._safe.open(current), tried):
+        if not _has(await self.safe.open(current), tried):
             return current
         verified = replace(
             current,
@@ -278,7 +279,7 @@ class Accounts:
         if way is None or way.oauth is None or self.oauth is None:
             return False
         try:
-            kept = await self._safe.open(account)
+            kept = await self.safe.open(account)
             provider = provider_of(connector, way, account.settings, kept.secrets)
             if not set(provider.origins()) <= set(kept.token_origins):
                 return False
@@ -315,7 +316,7 @@ class Accounts:
         found = await rows.find(self._db, tenant, credential.account)
         if found is None or found.renewed is None or self._refresher is None:
             return None
-        if _has(await self._safe.open(found), credential):
+        if _has(await self.safe.open(found), credential):
             found = await self._refresher.renew(found, connector)
         return (await self._opener.open(found, connector)).credential
 
@@ -325,7 +326,7 @@ class Accounts:
         Nothing changes when the account was linked again since the credential was opened.
         """
         found = await rows.find(self._db, tenant, credential.account)
-        if found is not None and _has(await self._safe.open(found), credential):
+        if found is not None and _has(await self.safe.open(found), credential):
             await self._opener.set_needs_reauth(found, reason)
 
     async def note_forbidden(

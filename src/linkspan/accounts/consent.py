@@ -108,6 +108,28 @@ class Consents:
             url=url,
         )
 
+    async def seal(self, consent: Consent, record: str) -> bytes:
+        """Seal a consent to be written down, for one record of its tenant."""
+        words = {name: getattr(consent, name) for name in _WORDS}
+        secrets = {f"own.{name}": secret for name, secret in consent.secrets.items()}
+        secrets["state"] = consent.state
+        if consent.verifier is not None:
+            secrets["verifier"] = consent.verifier
+        return await self._accounts.safe.seal_words(_PURPOSE, consent.tenant, record, words, secrets)
+
+    async def open(self, tenant: str, record: str, sealed: bytes) -> Consent:
+        """Open a consent that was written down. Raises `SealBroken`."""
+        words, secrets = await self._accounts.safe.open_words(_PURPOSE, tenant, record, sealed)
+        own = {
+            name.removeprefix("own."): secret for name, secret in secrets.items() if name.startswith("own.")
+        }
+        return Consent(
+            **{**words, "scopes": tuple(words["scopes"])},
+            secrets=own,
+            state=secrets["state"],
+            verifier=secrets.get("verifier"),
+        )
+
     def is_answer(self, consent: Consent, answer: Mapping[str, str]) -> bool:
         """Tell whether what a browser brought is the answer to this consent, be it a yes or a no."""
         return is_state(consent.state, answer.get("state"))
@@ -160,6 +182,11 @@ class Consents:
 
 
 _AGAIN = "Begin again."
+_PURPOSE = "consent"
+_WORDS = (
+    "tenant", "connector", "method", "settings", "subject", "account", "sandbox", "redirect_uri", "scopes",
+    "expires", "url",
+)  # fmt: skip
 
 
 def _browser_way(connector: Connector, method: str | None) -> AuthMethod:

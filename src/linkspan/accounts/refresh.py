@@ -188,6 +188,7 @@ class Refresher:
             raise NeedsReauth(
                 f"The account was linked by {leased.method}, which {connector.title} no longer offers"
             )
+        self._safe.register_client(way.oauth.client)
         now_at = token_origins(connector, way, leased.settings, kept.secrets)
         if not set(now_at) <= set(kept.token_origins):
             raise GrantGone(

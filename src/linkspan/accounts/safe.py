@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from linkspan.spec.grants import Client
 from linkspan.store.accounts import Account
 from linkspan.vault.redact import Redactor
 from linkspan.vault.seal import SealBroken, Vault
@@ -56,6 +58,29 @@ class Safe:
         secrets = {name: Secret(value) for name, value in payload["secrets"].items()}
         self.register(secrets)
         return Kept(secrets, account.origins, tuple(payload.get("token_origins", ())))
+
+    async def seal_words(
+        self, purpose: str, tenant: str, record: str, words: Mapping[str, Any], secrets: Mapping[str, Secret]
+    ) -> bytes:
+        """Seal something that waits, for one purpose and record of one tenant."""
+        self.register(secrets)
+        payload = {"words": words, "secrets": {name: secret.reveal() for name, secret in secrets.items()}}
+        return await self._vault.seal_stored(purpose, tenant, record, json.dumps(payload).encode())
+
+    async def open_words(
+        self, purpose: str, tenant: str, record: str, sealed: bytes
+    ) -> tuple[dict[str, Any], dict[str, Secret]]:
+        """Open what `seal_words` sealed for exactly this. Raises `SealBroken`."""
+        payload = json.loads(await self._vault.open_stored(purpose, tenant, record, sealed))
+        secrets = {name: Secret(value) for name, value in payload["secrets"].items()}
+        self.register(secrets)
+        return payload["words"], secrets
+
+    def register_client(self, client: Client | None) -> None:
+        """Let the log filter mask what a client proves itself with."""
+        if self._redactor is not None and client is not None:
+            for value in (client.secret, client.private_key):
+                self._redactor.register(value or "")
 
     def register(self, secrets: Mapping[str, Secret]) -> None:
         """Let the log filter mask these values."""
