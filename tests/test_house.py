@@ -28,7 +28,9 @@ MAY_BE_LONGER: Final = {
     "linkspan.spec.language": "The vocabulary of tools.yaml, one class after another: it is read as a whole.",
 }
 
-BELOW_APP: Final = ("refusals", "wire", "accounts", "gateway", "mcp_server", "web", "reload", "settings")
+BELOW_APP: Final = (
+    *("refusals", "wire", "accounts", "gateway", "codex", "runs", "mcp_server", "web", "reload", "settings"),
+)
 FOUNDATIONS: Final = ("spec", "net", "store", "vault", "text")
 EDGES: Final[dict[str, dict[str, str]]] = {
     "errors": {},
@@ -63,6 +65,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "vault": "Cursors are sealed, and an opened credential is handed to wire.",
     },
     "mcp_server": {
+        "runs": "Runs are started, read and cancelled by tools, and read as resources.",
         "gateway": "Every tool call is a call of the gateway.",
         "accounts": "Bearer tokens become principals.",
         "spec": "Tools, resources and prompts are read from the catalog.",
@@ -70,12 +73,31 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "settings": "Origin checks, limits and the stateful mode are settings.",
     },
     "web": {
+        "runs": "Runs are started, watched, approved and cancelled over REST.",
+        "codex": "The model proxy is a door of its own.",
         "store": "The management API shows rows, pages through them and writes to the audit log.",
         "vault": "A credential that is sent to be linked is wrapped as soon as it is read.",
         "gateway": "REST is another door to the same calls.",
         "accounts": "Bearer tokens become principals.",
         "spec": "Routes follow from the catalog.",
         "settings": "The public URL and the trusted proxies are settings.",
+    },
+    "codex": {
+        "accounts": "A run works for a tenant, with the tenant's own Codex account and forge account.",
+        "gateway": "Model calls are streams for a principal, with the tenant's credential.",
+        "net": "git and sandboxed commands go out through the egress proxy.",
+        "vault": "Run tokens and git's credential are secrets.",
+        "settings": "Where work is done, and what bounds it.",
+    },
+    "runs": {
+        "codex": "A run is work for an engine, in a place.",
+        "gateway": "Entities are read, and pull requests and comments written, as the gateway's calls.",
+        "accounts": "Who asked, whose account, and the outbox.",
+        "spec": "Recipes come from the catalog.",
+        "store": "A run, its events, approvals and artifacts are rows.",
+        "text": "What is said to customers is Markdown.",
+        "vault": "Transcripts are sealed.",
+        "settings": "How many at once, and for how long what is kept.",
     },
     "app": dict.fromkeys(FOUNDATIONS + BELOW_APP, "The composition root wires everything once."),
     "serving": dict.fromkeys(
@@ -87,6 +109,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "`linkspan stdio`: what is built behind the prepared answers.",
     ),
     "cli": {
+        "runs": "`run` and `recipe` act on runs; their types are named.",
         "app": "Commands act on a built application.",
         "serving": "`serve`, and the demo's own server.",
         "standing": "`stdio`, with options before it.",
@@ -121,6 +144,7 @@ LIBRARIES: Final[dict[str, set[str]]] = {
     "aiohttp": {"net", "linkspan.demo"},
     "yarl": {"net"},
     "click": {"cli"},
+    "dbos": {"runs"},
     "cryptography": {"vault"},
     "jmespath": {"spec"},
     "jwt": {"accounts"},

@@ -1,0 +1,113 @@
+"""The port between runs and git: where Codex works, what it changed, and how that gets out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from linkspan.accounts.principal import Tenant
+from linkspan.vault.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository, as the forge account that was linked for it knows it."""
+
+    id: str
+    """`owner/name`: readable through the tenant's forge account, never a URL from a ticket."""
+    clone_url: str
+    """https, on an origin that the account was sealed for."""
+    default_branch: str
+
+
+@dataclass(frozen=True, slots=True)
+class GitAccess:
+    """What git shows to one origin, and to no other. It never comes near the sandbox."""
+
+    origin: str
+    username: str
+    password: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A working tree for one run."""
+
+    run: str
+    path: Path
+    repository: Repository
+    base_branch: str
+    base_commit: str
+    house_rules: str | None = field(default=None, repr=False)
+    """AGENTS.md of the base commit, capped; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedFile:
+    """One file of a change."""
+
+    path: str
+    status: str
+    """added | modified | deleted | renamed"""
+    additions: int
+    deletions: int
+    previous_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is different from the base commit: by git's own account, files that commands made included."""
+
+    diff: str = field(repr=False)
+    files: tuple[ChangedFile, ...]
+    truncated: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Whose name a commit bears."""
+
+    name: str
+    email: str
+
+
+class Places(Protocol):
+    """Working trees for runs. Every method may be called again after a crash, and ends the same way."""
+
+    async def prepare(
+        self,
+        tenant: Tenant,
+        run: str,
+        repository: Repository,
+        access: GitAccess | None,
+        *,
+        base_branch: str | None = None,
+    ) -> Checkout:
+        """Answer the run's working tree at the head of the base branch, made if it is not there yet.
+
+        Raises `NotFound` (no such repository or branch), `Forbidden`, `TooLarge`, `UpstreamError`.
+        """
+        ...
+
+    async def change(self, checkout: Checkout) -> Change:
+        """Answer what the run has changed so far."""
+        ...
+
+    async def commit(self, checkout: Checkout, *, author: Author, message: str) -> str:
+        """Commit everything that changed on `codex/RUN` and answer its id; again: the same commit."""
+        ...
+
+    async def push(self, checkout: Checkout, access: GitAccess | None) -> str:
+        """Push the run's branch, once, and answer its name.
+
+        Raises `Conflict` when somebody else's commits are on it, `Forbidden`, `UpstreamError`.
+        """
+        ...
+
+    async def discard(self, tenant: Tenant, run: str) -> None:
+        """Remove everything of the run from the disk."""
+        ...
