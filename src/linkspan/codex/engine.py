@@ -1,6 +1,6 @@
 """The port between runs and the ways to drive Codex: what an engine is given, what it tells, how it ends.
 
-A run gives an engine a `Task` and is its `Host` while it works. The engine knows no store, no tenant's key and
+A run gives an engine a `Task` and is its `Host` meanwhile. The engine knows no store, no tenant's key and
 no ticket system: it reaches its model and its tools through two addresses of ours, each with a token of the
 run's own.
 """
@@ -27,7 +27,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Text from outside that Codex is given as data with the authority of a tool's answer, never as a prompt."""
+    """Text from outside that Codex is given as data, with a tool answer's authority, never as a prompt."""
 
     name: str
     """What it is, in plain words: `ticket HC-101`."""
@@ -124,7 +124,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What only a person may answer: a command, a change of files or more permissions than the sandbox has."""
+    """What only a person may answer: a command, a change of files, or more than the sandbox allows."""
 
     id: str
     kind: Literal["command", "file_change", "permissions"]
@@ -160,7 +160,7 @@ class Host(Protocol):
         ...
 
     async def began(self, thread: Thread) -> None:
-        """Keep, before anything else happens, which conversation this is: after a crash it is gone on with."""
+        """Keep, before anything else, which conversation this is: after a crash it is gone on with."""
         ...
 
     async def decide(self, question: Question) -> Decision:
