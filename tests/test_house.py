@@ -63,6 +63,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "net": "The client is handed through; page positions and rate limits are read.",
         "store": "Every call leaves an audit row, and repeated writes are recognised by a row.",
         "vault": "Cursors are sealed, and an opened credential is handed to wire.",
+        "settings": "How many calls there may be is a setting.",
     },
     "mcp_server": {
         "runs": "Runs are started, read and cancelled by tools, and read as resources.",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from linkspan.errors import ConfigurationError
-from linkspan.settings import parse_egress, read_settings
+from linkspan.settings import CallLimits, parse_egress, read_settings
 
 
 def test_flags_win_over_the_environment(tmp_path: Path) -> None:
@@ -42,6 +42,10 @@ def test_the_tools_yaml_is_never_that_of_the_current_directory(
         ("LINKSPAN_PORT", "99999", "65535"),
         ("LINKSPAN_PUBLIC_URL", "https://linkspan.example/base", "without a path"),
         ("LINKSPAN_STATEFUL", "perhaps", "perhaps"),
+        ("LINKSPAN_CALL_LIMITS", "tenant=6000,user=3", "'user=3'"),
+        ("LINKSPAN_CALL_LIMITS", "tenant=0", "'tenant=0'"),
+        ("LINKSPAN_CALL_LIMITS", "tool=many", "'tool=many'"),
+        ("LINKSPAN_CALL_LIMITS", "tool=3,tool=4", "'tool=4'"),
     ],
 )
 def test_a_bad_value_is_told_with_its_variable(variable: str, value: str, words: str) -> None:
@@ -55,6 +59,13 @@ def test_an_egress_list_survives_being_written_and_read(text: str) -> None:
     """What codex-config prints is what was meant."""
     allowance = parse_egress(text)
     assert parse_egress(str(allowance)) == allowance
+
+
+def test_limits_of_calls_are_read() -> None:
+    """What is not named is not limited."""
+    found = read_settings({"LINKSPAN_CALL_LIMITS": "tenant=6000, tool=60,listens=5"}).call_limits
+    assert found == CallLimits(tenant=6000, tool=60, listens=5)
+    assert read_settings({}).call_limits == CallLimits()
 
 
 def test_keys_are_not_shown() -> None:

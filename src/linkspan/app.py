@@ -27,6 +27,7 @@ from linkspan.accounts.webhooks import Webhooks
 from linkspan.errors import ConfigurationError
 from linkspan.gateway.call import Gateway
 from linkspan.gateway.cursor import Cursors
+from linkspan.gateway.govern import Governor
 from linkspan.gateway.once import Once
 from linkspan.gateway.trail import Trails
 from linkspan.gateway.verify import Verifier
@@ -171,6 +172,7 @@ async def build(
         cursors=Cursors(vault, clock),
         once=Once(database, vault, clock=clock, random=random),
         trails=Trails(audit),
+        governor=Governor(settings.call_limits, clock=clock),
         clock=clock,
     )
     sign_in = settings.sign_in

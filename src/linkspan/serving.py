@@ -67,7 +67,7 @@ class Serving:
         self.app = app
         self._clock = clock
         self._random = random
-        self.hub = Hub()
+        self.hub = Hub(max_per_tenant=app.settings.call_limits.listens)
         self.reloader: Reloader | None = None
         self.methods = Methods(
             app.gateway,

@@ -57,6 +57,19 @@ class SignIn:
 
 
 @dataclass(frozen=True, slots=True)
+class CallLimits:
+    """How many calls of tools a minute one process takes; None: as many as come."""
+
+    tenant: int | None = None
+    principal: int | None = None
+    """Of one person, service or run of a tenant."""
+    tool: int | None = None
+    """Of one tool by one principal."""
+    listens: int = 100
+    """How many subscriptions a tenant may have open at a time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything an operator can set. `config` is None when no file was named and none is at home."""
 
@@ -78,6 +91,7 @@ class Settings:
     max_request_bytes: int = 1_048_576
     """How large one HTTP request to us may be."""
     sign_in: SignIn = SignIn()
+    call_limits: CallLimits = CallLimits()
     transit_url: str | None = None
     """A key of HashiCorp Vault's transit engine that wraps data keys instead of `keys`."""
     transit_token: str | None = field(default=None, repr=False)
@@ -125,6 +139,7 @@ def read_settings(environ: Mapping[str, str] | None = None, /, **flags: object) 
         max_result_bytes=_number(
             "LINKSPAN_MAX_RESULT_BYTES", text("max_result_bytes", "LINKSPAN_MAX_RESULT_BYTES"), 30_000
         ),
+        call_limits=_call_limits(text("call_limits", "LINKSPAN_CALL_LIMITS") or ""),
         sign_in=_sign_in(text, env.get("LINKSPAN_OIDC_CLIENT_SECRET") or None),
         transit_url=_transit_url(env.get("LINKSPAN_TRANSIT_URL") or None),
         transit_token=env.get("LINKSPAN_TRANSIT_TOKEN") or None,
@@ -179,6 +194,20 @@ def parse_egress(text: str) -> EgressAllowance:
             )
         hosts.add((host.strip("[]").lower(), int(port)))
     return EgressAllowance(tuple(networks), frozenset(hosts))
+
+
+def _call_limits(text: str) -> CallLimits:
+    limits: dict[str, int] = {}
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        name, _, number = word.partition("=")
+        good = name in CallLimits.__slots__ and number.isascii() and number.isdigit()
+        if not good or not 0 < int(number) <= 10_000_000 or name in limits:
+            raise ConfigurationError(
+                f"LINKSPAN_CALL_LIMITS: {word!r} is none of tenant, principal, tool, listens with a number",
+                hint="It has this form: tenant=6000,principal=1200,tool=600,listens=100 (calls a minute).",
+            )
+        limits[name] = int(number)
+    return CallLimits(**limits)
 
 
 def _networks(variable: str, text: str | None) -> tuple[Network, ...]:

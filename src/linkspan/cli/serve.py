@@ -40,6 +40,11 @@ from linkspan.cli.common import settings_of
     metavar="LIST",
     help="Where programs that sign in may describe themselves; anywhere if empty. [LINKSPAN_CLIENT_HOSTS]",
 )
+@click.option(
+    "--call-limits",
+    metavar="LIST",
+    help="Calls a minute, such as tenant=6000,principal=1200,tool=600; none if empty. [LINKSPAN_CALL_LIMITS]",
+)
 @click.option("--oidc-issuer", metavar="URL", help="Who says who somebody is. [LINKSPAN_OIDC_ISSUER]")
 @click.option("--oidc-client-id", metavar="ID", help="What it calls us. [LINKSPAN_OIDC_CLIENT_ID]")
 @click.pass_context

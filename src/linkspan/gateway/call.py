@@ -14,6 +14,7 @@ from linkspan.gateway.advice import advise
 from linkspan.gateway.blocks import render_blocks
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.cursor import Cursor, Cursors
+from linkspan.gateway.govern import Governor
 from linkspan.gateway.intake import Intake, Request
 from linkspan.gateway.once import Once
 from linkspan.gateway.results import Blocks, DryRun, Item, Page
@@ -53,6 +54,7 @@ class Gateway:
         cursors: Cursors,
         once: Once,
         trails: Trails,
+        governor: Governor,
         clock: Callable[[], float],
     ) -> None:
         self._catalog = catalog
@@ -62,6 +64,7 @@ class Gateway:
         self._intake = Intake(accounts, cursors)
         self._once = once
         self._trails = trails
+        self._governor = governor
         self._clock = clock
 
     @property
@@ -121,6 +124,7 @@ class Gateway:
                 hint="Ask for a token with it: linkspan token create"
                 f" --tenant {principal.tenant} --scope {tool.key}",
             )
+        self._governor.take(principal, tool)
         given = self._intake.check(tool, arguments)
         request = await self._intake.settle(catalog, principal, tool, given, info)
         trail.settled(request.operation.connector, request.credential.account, request.arguments)

@@ -16,11 +16,11 @@ from linkspan.accounts.proving import Verifier
 from linkspan.accounts.tenants import Tenants
 from linkspan.accounts.tokens import Tokens
 from linkspan.accounts.webhooks import Webhooks
+from linkspan.gateway.throttle import Throttle
 from linkspan.spec.catalog import Catalog
 from linkspan.store.audit import AuditWriter
 from linkspan.store.database import Database
 from linkspan.web.oauth.place import See
-from linkspan.web.oauth.throttle import Throttle
 
 
 class Sealer(Protocol):

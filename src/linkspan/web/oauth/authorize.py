@@ -28,12 +28,12 @@ from linkspan.accounts.scopes import narrow
 from linkspan.accounts.sessions import Sessions, SignedIn
 from linkspan.accounts.tokens import check_scopes
 from linkspan.errors import Forbidden, InvalidArgument
+from linkspan.gateway.throttle import Throttle
 from linkspan.spec.catalog import Catalog
 from linkspan.web.oauth.browser import Browser, Random
 from linkspan.web.oauth.forms import Form, read_form, read_query
 from linkspan.web.oauth.login import Login, authorize_path, home_path, see_other
 from linkspan.web.oauth.place import Place
-from linkspan.web.oauth.throttle import Throttle
 from linkspan.web.oauth.words import in_words
 from linkspan.web.pages import HEADERS, page
 

@@ -16,11 +16,11 @@ from starlette.routing import BaseRoute, Route
 
 from linkspan.accounts.sessions import Sessions
 from linkspan.errors import Forbidden, RateLimited, Unauthenticated
+from linkspan.gateway.throttle import Throttle
 from linkspan.web.oauth.browser import Browser, Random
 from linkspan.web.oauth.forms import read_form
 from linkspan.web.oauth.login import Door, go_on
 from linkspan.web.oauth.place import Place
-from linkspan.web.oauth.throttle import Throttle
 from linkspan.web.pages import HEADERS, page
 
 _POLICY: Final = f"{HEADERS['Content-Security-Policy']}; script-src 'self'"

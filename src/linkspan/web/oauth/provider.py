@@ -23,11 +23,11 @@ from linkspan.accounts.openid import Attempt, OpenIdProvider
 from linkspan.accounts.principal import Tenant
 from linkspan.accounts.sessions import Sessions
 from linkspan.errors import Forbidden
+from linkspan.gateway.throttle import Throttle
 from linkspan.web.oauth.browser import Browser, Random, cookie_name, set_cookie
 from linkspan.web.oauth.forms import read_query
 from linkspan.web.oauth.login import Door, go_on, home_path, see_other
 from linkspan.web.oauth.place import Place, is_tenant
-from linkspan.web.oauth.throttle import Throttle
 from linkspan.web.pages import page
 
 CALLBACK: Final = "/sign-in/callback"

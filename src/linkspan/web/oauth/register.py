@@ -15,9 +15,9 @@ from starlette.responses import JSONResponse, Response
 from linkspan.accounts.clients import Clients
 from linkspan.accounts.oauth_errors import OAuthRefused
 from linkspan.errors import NotFound
+from linkspan.gateway.throttle import Throttle
 from linkspan.web.oauth.forms import read_body
 from linkspan.web.oauth.place import Place
-from linkspan.web.oauth.throttle import Throttle
 from linkspan.web.oauth.token import NO_STORE
 
 

@@ -17,6 +17,7 @@ from linkspan.accounts.openid import OpenIdProvider
 from linkspan.accounts.principal import Tenant
 from linkspan.accounts.sessions import Sessions
 from linkspan.errors import LinkspanError, NotFound
+from linkspan.gateway.throttle import Throttle
 from linkspan.spec.catalog import Catalog
 from linkspan.web.oauth.authorize import Authorize
 from linkspan.web.oauth.browser import Random
@@ -27,7 +28,6 @@ from linkspan.web.oauth.metadata import document
 from linkspan.web.oauth.place import Place, See, is_tenant, may_sign_in
 from linkspan.web.oauth.provider import ProviderLogin
 from linkspan.web.oauth.register import Register
-from linkspan.web.oauth.throttle import Throttle
 from linkspan.web.oauth.token import NO_STORE, TokenEndpoint
 from linkspan.web.pages import page
 

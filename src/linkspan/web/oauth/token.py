@@ -10,9 +10,9 @@ from starlette.responses import JSONResponse, Response
 
 from linkspan.accounts.grants import Grants, Issued
 from linkspan.accounts.oauth_errors import OAuthRefused
+from linkspan.gateway.throttle import Throttle
 from linkspan.web.oauth.forms import Form, read_form
 from linkspan.web.oauth.place import Place
-from linkspan.web.oauth.throttle import Throttle
 
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}

@@ -1,13 +1,9 @@
-"""How often somebody may try: a bucket for each address, filled at a rate, in this process only.
-
-Secrets here have 256 bits, so nobody guesses one; this keeps the store and the person at the other end from
-being flooded.
-"""
+"""How often somebody may try: a bucket for each, filled at a rate, in this process only."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final
 
 from linkspan.errors import RateLimited
@@ -22,10 +18,10 @@ class Throttle:
         self._rate = rate
         self._burst = float(burst)
         self._clock = clock
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._left: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
-    def take(self, who: str) -> None:
-        """Count one attempt. Raises `RateLimited` with the seconds until the next one may be made."""
+    def wait(self, who: Hashable) -> float:
+        """Count one attempt; answer 0, or the seconds until one may be made, and then it is not counted."""
         now = self._clock()
         left, since = self._left.pop(who, (self._burst, now))
         left = min(self._burst, left + max(0.0, now - since) * self._rate)
@@ -33,6 +29,14 @@ class Throttle:
         self._left[who] = (left - 1.0 if allowed else left, now)
         if len(self._left) > _MOST_KEPT:
             self._left.popitem(last=False)
-        if not allowed:
-            wait = (1.0 - left) / self._rate
+        return 0.0 if allowed else (1.0 - left) / self._rate
+
+    def take(self, who: Hashable) -> None:
+        """Count one attempt. Raises `RateLimited` with the seconds until the next one may be made.
+
+        Secrets here have 256 bits, so nobody guesses one; this keeps the store and the person at the other
+        end from being flooded.
+        """
+        wait = self.wait(who)
+        if wait:
             raise RateLimited("Too many attempts", hint=f"Try again in {wait:.0f} seconds.", retry_after=wait)

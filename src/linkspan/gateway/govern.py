@@ -1,0 +1,48 @@
+"""How many calls a tenant, one of its principals, and a principal of one tool may make.
+
+The products behind have limits of their own, which are heeded in any case (`net/limits.py`). These keep an
+agent that runs in circles from taking a product's budget from its colleagues, or this process from others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Final
+
+from linkspan.accounts.principal import Principal
+from linkspan.errors import RateLimited
+from linkspan.gateway.throttle import Throttle
+from linkspan.settings import CallLimits
+from linkspan.spec.catalog import Tool
+
+_MINUTE: Final = 60.0
+Who = Callable[[Principal, Tool], Hashable]
+_WHO: Final[tuple[tuple[str, str, Who], ...]] = (
+    (
+        "tool",
+        "calls of this tool by one principal",
+        lambda who, tool: (who.tenant, who.kind, who.subject, tool.name),
+    ),
+    ("principal", "calls by one principal", lambda who, _: (who.tenant, who.kind, who.subject)),
+    ("tenant", "calls by one tenant", lambda who, _: who.tenant),
+)
+"""Narrow to wide: what the narrow one refuses takes nothing from what is shared with others."""
+
+
+class Governor:
+    """Counts calls in this process. Without limits it counts nothing."""
+
+    def __init__(self, limits: CallLimits, *, clock: Callable[[], float]) -> None:
+        self._counted: list[tuple[Throttle, Who, str]] = []
+        for name, what, who in _WHO:
+            most: int | None = getattr(limits, name)
+            if most is not None:
+                throttle = Throttle(rate=most / _MINUTE, burst=most, clock=clock)
+                self._counted.append((throttle, who, f"{most} {what} a minute"))
+
+    def take(self, principal: Principal, tool: Tool) -> None:
+        """Count a call. Raises `RateLimited` with the seconds until it may be made."""
+        for throttle, who, most in self._counted:
+            wait = throttle.wait(who(principal, tool))
+            if wait:
+                raise RateLimited(f"too many calls: there may be {most}", retry_after=wait)
