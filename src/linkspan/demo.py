@@ -178,11 +178,11 @@ async def _first_call(base: str, tenant: str, token: str) -> dict[str, Any]:
         result = (await answer.json())["result"]
     if result.get("isError"):
         raise LinkspanError(result["content"][0]["text"].removeprefix("Error: "))
-    rows = [
-        f"  {item.get('key') or item['id']}  {item.get('status')!s:<12} {item.get('title')}"
+    tickets = [
+        {"key": item.get("key") or item["id"], "status": str(item.get("status")), "title": item.get("title")}
         for item in result["structuredContent"]["result"]
     ]
-    return {"tenant": tenant, "tool": "list_tickets", "arguments": json.dumps(arguments), "rows": rows}
+    return {"tenant": tenant, "tool": "list_tickets", "arguments": json.dumps(arguments), "tickets": tickets}
 
 
 def _page_values(
@@ -211,7 +211,7 @@ def _text(shown: Mapping[str, Any], base: str) -> str:
         "",
         f"A tool call over MCP, as tenant {call['tenant']}:",
         f"  {call['tool']} {call['arguments']}",
-        *call["rows"],
+        *(f"  {ticket['key']}  {ticket['status']:<12} {ticket['title']}" for ticket in call["tickets"]),
         "",
         "Give it to Codex (stdio, tenant acme):",
         "",

@@ -49,7 +49,11 @@ class Client:
         """Answer the redirect of a request. Raises `OAuthRefused`: nobody may be sent to another."""
         found = choose_redirect(self.redirect_uris, uri)
         if found is None:
-            raise OAuthRefused("invalid_request", f"The redirect_uri is none that {self.name} has registered")
+            raise OAuthRefused(
+                "invalid_request",
+                f"The redirect_uri is none that {self.name} has registered",
+                hint=f"Nothing was allowed. If you were just signing in with {self.name}, start again there.",
+            )
         return found
 
 

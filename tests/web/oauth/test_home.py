@@ -13,7 +13,8 @@ async def test_the_page_says_who_and_how_to_connect_codex(anna: Person) -> None:
     """With the two lines that do it."""
     page = await anna.browser.get(HOME)
     assert "<strong>anna</strong> of <strong>acme</strong>" in page.text
-    assert f"codex mcp add acme --url {anna.world.resource()}\ncodex mcp login acme" in page.text
+    assert f"<code>codex mcp add acme --url {anna.world.resource()}</code>" in page.text
+    assert "<code>codex mcp login acme</code>" in page.text
     assert "Nothing yet." in page.text
     assert page.headers["cache-control"] == "no-store"
 

@@ -1,0 +1,191 @@
+"""A real browser, and what every page is watched for while a test uses it.
+
+Chromium comes from the distribution (scripts/pins/debian.txt); Playwright drives it. Nothing but this machine
+can be reached: a request that leaves it is a fault of the page, and so is every warning or error that appears
+in the console, among them whatever a page's own Content-Security-Policy has blocked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Frame,
+    Page,
+    Request,
+    sync_playwright,
+)
+
+from tests.servers.node import ROOT, installed
+
+SCREENS: Final = ROOT / "artifacts" / "screens"
+WIDTHS: Final = (360, 1440)
+Scheme = Literal["light", "dark"]
+SCHEMES: Final[tuple[Scheme, ...]] = ("light", "dark")
+_HERE: Final = frozenset({"127.0.0.1", "localhost"})
+_ARGUMENTS: Final = (
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)
+_RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_AXE: Final = """async (rules) => {
+  const found = await axe.run(document, {
+    runOnly: rules, iframes: false, preload: false, resultTypes: ["violations"],
+  });
+  return found.violations.flatMap(({id, help, nodes}) =>
+    nodes.map((node) => `${id}: ${help}: ${node.html}\\n${node.failureSummary}`));
+}"""
+_WIDER: Final = """() => [...document.querySelectorAll("body *")]
+  .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
+  .map((element) => element.outerHTML.slice(0, 200))"""
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run Chromium until the block ends; raises `RuntimeError` when it is not installed."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        raise RuntimeError("Chromium is not installed; run scripts/test --all")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(_ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass
+class Watch:
+    """What the pages of one person's browser did that no page may do."""
+
+    faults: list[str] = field(default_factory=list)
+    expected: list[re.Pattern[str]] = field(default_factory=list)
+
+    def expect(self, pattern: str) -> None:
+        """Let something pass that is meant to happen, such as the browser's own line about an HTTP 403."""
+        self.expected.append(re.compile(pattern))
+
+    def check(self) -> None:
+        """Raise `AssertionError` with everything that was wrong."""
+        wrong = [fault for fault in self.faults if not any(known.search(fault) for known in self.expected)]
+        assert not wrong, "\n".join(wrong)
+
+    def on_console(self, message: ConsoleMessage) -> None:
+        """Keep warnings and errors."""
+        if message.type in {"warning", "error"}:
+            self.faults.append(f"console {message.type}: {message.text} ({message.location.get('url')})")
+
+    def on_error(self, error: Error) -> None:
+        """Keep exceptions that no script caught."""
+        self.faults.append(f"uncaught: {error.message}")
+
+    def on_request(self, request: Request) -> None:
+        """Keep requests that leave this machine."""
+        url = urlsplit(request.url)
+        if url.scheme in {"http", "https", "ws", "wss"} and url.hostname not in _HERE:
+            self.faults.append(f"external request: {request.url}")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a browser of their own: cookies, windows, and a watch over all of them."""
+
+    context: BrowserContext
+    watch: Watch
+
+    def open(self, url: str) -> Page:
+        """Open a page in a new window."""
+        page = self.context.new_page()
+        page.goto(url)
+        return page
+
+
+@contextlib.contextmanager
+def person(browser: Browser, *, watch: Watch | None = None, **options: Any) -> Iterator[Person]:
+    """Give somebody a fresh browser until the block ends; then what the watch saw is told.
+
+    `options` are those of Playwright's `new_context`.
+    """
+    watch = watch or Watch()
+    context = browser.new_context(viewport={"width": WIDTHS[1], "height": 900}, **options)
+    context.set_default_timeout(10_000)
+    context.on("console", watch.on_console)
+    context.on("request", watch.on_request)
+    context.on("weberror", lambda found: watch.on_error(found.error))
+    try:
+        yield Person(context, watch)
+        watch.check()
+    finally:
+        context.close()
+
+
+def look(page: Page, name: str) -> None:
+    """Look at a page as everybody may see it: dark and light, narrow and wide.
+
+    Each time it must have no violation of axe-core's rules, and nothing may stand out at its right. What was
+    seen is kept in artifacts/screens/NAME-SCHEME-WIDTH.png.
+    """
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    size = page.viewport_size
+    found = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            page.screenshot(path=SCREENS / f"{name}-{scheme}-{width}.png", full_page=True)
+            for frame in page.frames:
+                wrong = [*violations(frame), *frame.evaluate(_WIDER)]
+                found += [f"{name}, {scheme}, {width} px: {text}" for text in wrong]
+    page.emulate_media(color_scheme="light")
+    if size is not None:
+        page.set_viewport_size(size)
+    assert not found, "\n\n".join(found)
+
+
+def violations(frame: Frame) -> list[str]:
+    """Answer what axe-core finds in a document."""
+    if not frame.evaluate("'axe' in window"):
+        frame.evaluate(installed("axe-core/axe.min.js").read_text())
+    found: list[str] = frame.evaluate(_AXE, _RULES)
+    return found
+
+
+def focused(page: Page) -> str:
+    """Answer what has the keyboard's focus, as it is called: the name that assistive technology reads."""
+    text: str = page.evaluate(
+        """() => {
+          const element = document.activeElement;
+          const label = element.labels?.[0]?.textContent ?? element.getAttribute("aria-label");
+          return (label ?? element.textContent ?? "").trim().replace(/\\s+/g, " ");
+        }"""
+    )
+    return text
+
+
+def tab_to(page: Page, name: str, *, most: int = 30) -> None:
+    """Press Tab until something of that name has the focus, and is seen to have it.
+
+    Raises `AssertionError` with the names on the way when it is not reached.
+    """
+    way = [focused(page)]
+    while way[-1] != name:
+        assert len(way) <= most, f"no way with Tab to {name!r}: {way}"
+        page.keyboard.press("Tab")
+        way.append(focused(page))
+    outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none", f"{name!r} has the focus, and nothing shows it"
