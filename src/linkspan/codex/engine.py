@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from linkspan.accounts.principal import Tenant
 from linkspan.vault.secret import Secret
 
 Json = dict[str, Any]
@@ -72,6 +73,10 @@ class Task:
     """One piece of work for an engine."""
 
     run: str
+    tenant: Tenant
+    """Whose run it is; an engine that is told so works under a system user of the tenant's own."""
+    folder: Path
+    """The run's own directory, in which the engine keeps what is its own beside the checkout."""
     prompt: str = field(repr=False)
     """From the recipe and nothing else: no word of it comes from a SaaS."""
     model: Access
@@ -174,7 +179,11 @@ class Host(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the work failed. `code` is one of errors.py; the message is for people."""
+    """Why the work failed. `code` is one of errors.py; the message is for people.
+
+    `upstream_timeout` says that `Limits.seconds` are over, and nothing else; `too_large` that
+    `Limits.output_bytes` are.
+    """
 
     code: str
     message: str
