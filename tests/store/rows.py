@@ -11,6 +11,7 @@ from linkspan.store.calls import Call
 from linkspan.store.grants import Grant, RefreshToken
 from linkspan.store.oauth_clients import RegisteredClient
 from linkspan.store.people import Domain, Invitation, Person, Session
+from linkspan.store.runs import Run
 from linkspan.store.tokens import Token
 from linkspan.store.webhooks import Webhook
 
@@ -159,3 +160,24 @@ def pair(of: Grant, generation: int) -> tuple[Token, RefreshToken]:
         of.tenant, id=f"{of.tenant}{generation:08}", grant_id=of.id, audience=of.audience, expires=5.0
     )
     return access, RefreshToken(of.tenant, f"re{generation}", of.id, generation, bytes(32), 9.0)
+
+
+def run(tenant: str, **changes: Any) -> Run:
+    """Answer a run that was asked for by a person and is not begun."""
+    plain = Run(
+        tenant=tenant,
+        id="run_1",
+        source="api",
+        asker_kind="person",
+        asker="bo",
+        person="bo",
+        recipe="fix_ticket",
+        plan={"prompt": "Fix it."},
+        state="queued",
+        created=1.0,
+        updated=1.0,
+        entity="ticket",
+        entity_id="HC-101",
+        entity_title="The till does not add up",
+    )
+    return replace(plain, **changes)

@@ -4,10 +4,29 @@ from __future__ import annotations
 
 from functools import partial
 
-from linkspan.store import accounts, audit, calls, data_keys, grants, oauth_clients, people, tenants, webhooks
+from linkspan.store import (
+    accounts,
+    approvals,
+    artifacts,
+    audit,
+    calls,
+    data_keys,
+    grants,
+    oauth_clients,
+    people,
+    recipes,
+    run_events,
+    runs,
+    tenants,
+    usage,
+    webhooks,
+)
+from linkspan.store.approvals import Approval
+from linkspan.store.artifacts import Artifact
 from linkspan.store.data_keys import StoredKey
 from linkspan.store.database import Database
 from linkspan.store.people import Session
+from linkspan.store.recipes import RecipeSettings
 from tests.store.engines import Engine
 from tests.store.rows import (
     account,
@@ -19,6 +38,7 @@ from tests.store.rows import (
     invitation,
     pair,
     person,
+    run,
     session,
     webhook,
 )
@@ -47,6 +67,13 @@ async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engin
         await grants.redeem(db, name, "gr", judge=lambda _grant: "issue", pair=pair, now=1.0)
         await calls.begin(db, call(name), owner="o", now=1.0, lease=60.0)
         await writer.write(entry(name))
+        await runs.add(db, run(name))
+        await run_events.append(db, name, "run_1", [(1.0, "state", {})], epoch=None)
+        await run_events.say(db, name, "run_1", kind="steer", words="Go on.", who="person:bo", now=1.0)
+        await approvals.ask(db, Approval(name, "apr_1", "run_1", "publish", "Publish?", {}, 1.0, 2.0))
+        await artifacts.put(db, Artifact(name, "run_1", "diff", "text/x-diff", 1, 1.0, 1.0), epoch=None)
+        await recipes.keep(db, RecipeSettings(name, "fix_ticket", True, {}, "person", "bo", 1.0))
+        await usage.spend(db, name, "run_1", model="m", tokens={}, cost=None, now=1.0)
     gone = await tenants.remove(db, "acme")
     assert gone == dict.fromkeys(("tenants", *tenants.OWNED), 1)
     left = await _tenants_by_table(db, engine)

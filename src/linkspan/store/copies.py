@@ -22,6 +22,9 @@ MOVED: Final = "moved_to"
 _BATCH = 500
 _OWN: Final = ("migrations",)
 """What the target has of its own."""
+_TARGET_TABLES: Final = (
+    "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = current_schema()"
+)
 
 
 def back_up(source: Path, target: Path) -> Mapping[str, int]:
@@ -78,9 +81,11 @@ async def move(source: Path, target: Database) -> Mapping[str, int]:
     """
     with _locked(source) as connection:
         _refuse_moved(connection.execute("SELECT value FROM meta WHERE name = ?", (MOVED,)).fetchone())
-        tables = _tables(connection)
 
         def work(tx: Transaction) -> Mapping[str, int]:
+            # What only the file has is the journal of runs: it stays, and runs that go on begin a new one.
+            known = {row["name"] for row in tx.query(_TARGET_TABLES)}
+            tables = [table for table in _tables(connection) if table in known]
             for table in tables:
                 (row,) = tx.query(f"SELECT count(*) AS count FROM {table}")  # noqa: S608
                 if row["count"]:

@@ -2,8 +2,8 @@
 
 A migration that was released is never edited: a change is another entry at the end. What engines call
 differently stands in braces: `{blob}`, `{serial}` (a primary key that is counted up), `{text}` (sorted by
-code point everywhere). Every table but `meta` has a tenant; only an admin token and a webhook that hears of
-all have none there.
+code point everywhere). Every table but `meta` and `workers` has a tenant; only an
+admin token and a webhook that hears of all have none there.
 """
 
 from __future__ import annotations
@@ -255,6 +255,157 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
         "CREATE UNIQUE INDEX data_keys_that_seal ON data_keys (tenant) WHERE retired IS NULL",
+    ),
+    (
+        """
+        CREATE TABLE runs (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {text} NOT NULL,
+            source {text} NOT NULL,
+            asker_kind {text} NOT NULL,
+            asker {text} NOT NULL,
+            person {text},
+            recipe {text} NOT NULL,
+            plan {text} NOT NULL,
+            state {text} NOT NULL,
+            epoch integer NOT NULL,
+            worker {text},
+            entity {text},
+            entity_id {text},
+            entity_title {text},
+            account {text},
+            engine {text} NOT NULL,
+            model {text},
+            repository {text},
+            base_branch {text},
+            base_commit {text},
+            branch {text},
+            thread_id {text},
+            turns integer NOT NULL,
+            items integer NOT NULL,
+            events integer NOT NULL,
+            input_tokens integer NOT NULL,
+            cached_input_tokens integer NOT NULL,
+            output_tokens integer NOT NULL,
+            total_tokens integer NOT NULL,
+            cost double precision,
+            spent_seconds double precision NOT NULL,
+            pull_request {text},
+            summary {text},
+            error_code {text},
+            error_message {text},
+            versions {text} NOT NULL,
+            parent {text},
+            parent_how {text},
+            stop {text},
+            stopped_by {text},
+            created double precision NOT NULL,
+            updated double precision NOT NULL,
+            started double precision,
+            finished double precision,
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+        "CREATE INDEX runs_by_update ON runs (tenant, updated, id)",
+        "CREATE INDEX runs_by_entity ON runs (tenant, recipe, entity_id)",
+        "CREATE INDEX runs_that_go_on ON runs (state) WHERE finished IS NULL",
+        """
+        CREATE TABLE run_events (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            run {text} NOT NULL,
+            seq integer NOT NULL,
+            time double precision NOT NULL,
+            kind {text} NOT NULL,
+            data {text} NOT NULL,
+            PRIMARY KEY (tenant, run, seq)
+        )
+        """,
+        """
+        CREATE TABLE run_words (
+            id {serial},
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            run {text} NOT NULL,
+            kind {text} NOT NULL,
+            words {text} NOT NULL,
+            who {text} NOT NULL,
+            created double precision NOT NULL,
+            taken double precision
+        )
+        """,
+        "CREATE INDEX run_words_by_run ON run_words (tenant, run, id)",
+        """
+        CREATE TABLE approvals (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {text} NOT NULL,
+            run {text} NOT NULL,
+            kind {text} NOT NULL,
+            reason {text} NOT NULL,
+            data {text} NOT NULL,
+            created double precision NOT NULL,
+            deadline double precision NOT NULL,
+            decision {text},
+            decided_by_kind {text},
+            decided_by {text},
+            person {text},
+            note {text},
+            decided double precision,
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+        "CREATE INDEX approvals_by_run ON approvals (tenant, run)",
+        """
+        CREATE TABLE artifacts (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {text} NOT NULL,
+            run {text} NOT NULL,
+            name {text} NOT NULL,
+            media_type {text} NOT NULL,
+            size integer NOT NULL,
+            sealed {blob} NOT NULL,
+            created double precision NOT NULL,
+            updated double precision NOT NULL,
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+        "CREATE INDEX artifacts_by_run ON artifacts (tenant, run)",
+        """
+        CREATE TABLE recipe_settings (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            recipe {text} NOT NULL,
+            enabled integer NOT NULL,
+            settings {text} NOT NULL,
+            changed_by_kind {text} NOT NULL,
+            changed_by {text} NOT NULL,
+            changed double precision NOT NULL,
+            PRIMARY KEY (tenant, recipe)
+        )
+        """,
+        """
+        CREATE TABLE usage (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            run {text} NOT NULL,
+            recipe {text} NOT NULL,
+            model {text} NOT NULL,
+            calls integer NOT NULL,
+            input_tokens integer NOT NULL,
+            cached_input_tokens integer NOT NULL,
+            output_tokens integer NOT NULL,
+            total_tokens integer NOT NULL,
+            cost double precision,
+            created double precision NOT NULL,
+            updated double precision NOT NULL,
+            PRIMARY KEY (tenant, run, model)
+        )
+        """,
+        "CREATE INDEX usage_by_time ON usage (tenant, created)",
+        """
+        CREATE TABLE workers (
+            id {text} PRIMARY KEY,
+            started double precision NOT NULL,
+            seen double precision NOT NULL,
+            version {text} NOT NULL
+        )
+        """,
     ),
 )
 

@@ -27,6 +27,7 @@ class SealedColumn:
 SEALED: Final = (
     SealedColumn("accounts", "sealed", "credential", "id", ("id",)),
     SealedColumn("calls", "answer", "call", "call", ("caller", "call")),
+    SealedColumn("artifacts", "sealed", "artifact", "id", ("id",)),
     SealedColumn("webhooks", "sealed", "webhook", "id", ("id",)),
 )
 NOT_SEALED: Final = {

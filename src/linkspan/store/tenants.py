@@ -5,6 +5,13 @@ from __future__ import annotations
 from linkspan.store.database import Database, Transaction
 
 OWNED = (
+    "usage",
+    "recipe_settings",
+    "artifacts",
+    "approvals",
+    "run_words",
+    "run_events",
+    "runs",
     "outbox",
     "webhooks",
     "audit",

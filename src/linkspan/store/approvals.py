@@ -1,0 +1,133 @@
+"""What only a person may answer, and who answered it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from linkspan.store.database import Database, Row
+
+ApprovalKind = Literal["command", "file_change", "permissions", "publish"]
+Decision = Literal["approve", "decline", "cancel"]
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One question of a run. Without a decision by its deadline it is declined."""
+
+    tenant: str
+    id: str
+    run: str
+    kind: ApprovalKind
+    reason: str
+    data: Mapping[str, Any] = field(repr=False)
+    created: float
+    deadline: float
+    decision: Decision | None = None
+    decided_by_kind: str | None = None
+    decided_by: str | None = None
+    person: str | None = None
+    """For whom a service decided; the one who decided, where that is a person."""
+    note: str | None = None
+    decided: float | None = None
+
+    def is_open(self, now: float) -> bool:
+        """Whether somebody may still decide."""
+        return self.decision is None and now < self.deadline
+
+
+async def ask(db: Database, approval: Approval) -> Approval:
+    """Store a question, and answer it as it stands: asked again, it may be decided already."""
+    values = {**{name: getattr(approval, name) for name in _KEPT}, "data": json.dumps(dict(approval.data))}
+    await db.execute(
+        f"INSERT INTO approvals ({', '.join(_KEPT)}) VALUES ({', '.join(f':{name}' for name in _KEPT)})"  # noqa: S608
+        " ON CONFLICT (tenant, id) DO NOTHING",
+        values,
+        quiet=True,
+    )
+    return await find(db, approval.tenant, approval.id) or approval
+
+
+async def find(db: Database, tenant: str, approval: str) -> Approval | None:
+    """Answer a question of the tenant."""
+    rows = await db.query(
+        "SELECT * FROM approvals WHERE tenant = :tenant AND id = :id", {"tenant": tenant, "id": approval}
+    )
+    return _approval(rows[0]) if rows else None
+
+
+async def of_run(db: Database, tenant: str, run: str) -> list[Approval]:
+    """Answer what a run has asked, in order."""
+    rows = await db.query(
+        "SELECT * FROM approvals WHERE tenant = :tenant AND run = :run ORDER BY created, id",
+        {"tenant": tenant, "run": run},
+    )
+    return [_approval(row) for row in rows]
+
+
+async def decide(
+    db: Database,
+    tenant: str,
+    approval: str,
+    decision: Decision,
+    *,
+    kind: str,
+    who: str,
+    person: str | None,
+    note: str | None,
+    now: float,
+) -> Approval | None:
+    """Store the first decision that comes before the deadline; None when there was one, or it is too late."""
+    rows = await db.transaction(
+        lambda tx: tx.query(
+            "UPDATE approvals SET decision = :decision, decided_by_kind = :kind, decided_by = :who,"
+            " person = :person, note = :note, decided = :now"
+            " WHERE tenant = :tenant AND id = :id AND decision IS NULL AND deadline > :now RETURNING *",
+            {
+                "tenant": tenant,
+                "id": approval,
+                "decision": decision,
+                "kind": kind,
+                "who": who,
+                "person": person,
+                "note": note,
+                "now": now,
+            },
+        ),
+        quiet=True,
+    )
+    return _approval(rows[0]) if rows else None
+
+
+async def expire(db: Database, tenant: str, approval: str, now: float) -> Approval | None:
+    """Decline what nobody has decided by its deadline; None when it is decided, or not yet due."""
+    rows = await db.transaction(
+        lambda tx: tx.query(
+            "UPDATE approvals SET decision = 'decline', decided_by_kind = 'deadline', decided_by = 'nobody',"
+            " decided = :now WHERE tenant = :tenant AND id = :id AND decision IS NULL AND deadline <= :now"
+            " RETURNING *",
+            {"tenant": tenant, "id": approval, "now": now},
+        ),
+        quiet=True,
+    )
+    return _approval(rows[0]) if rows else None
+
+
+async def settle(db: Database, now: float) -> list[tuple[str, str]]:
+    """Answer tenant and run of every publication that is decided or overdue, while its run waits for it."""
+    rows = await db.query(
+        "SELECT a.tenant, a.run FROM approvals a JOIN runs r ON r.tenant = a.tenant AND r.id = a.run"
+        " WHERE r.finished IS NULL AND r.state = 'waiting_approval' AND a.kind = 'publish'"
+        " AND (a.decision IS NOT NULL OR a.deadline <= :now OR r.stop IS NOT NULL)",
+        {"now": now},
+    )
+    return [(row["tenant"], row["run"]) for row in rows]
+
+
+_KEPT = ("tenant", "id", "run", "kind", "reason", "data", "created", "deadline")
+
+
+def _approval(row: Row) -> Approval:
+    return Approval(**{**row, "data": json.loads(row["data"])})

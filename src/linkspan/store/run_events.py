@@ -1,0 +1,144 @@
+"""What happened in runs, in order, and what people said to them meanwhile.
+
+Events are numbered by the run's own row, in the transaction that stores them, so that there is no gap and no
+two have one number, whoever writes. They come in bursts and are stored in batches; one that is lost with the
+machine's power was only a report, so they are not durable by themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from linkspan.store.database import Database, Row, Transaction
+
+WordKind = Literal["steer", "interrupt"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """One thing that happened. `kind` is one of an engine's, or of ours."""
+
+    seq: int
+    time: float
+    kind: str
+    data: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What somebody said to a run."""
+
+    id: int
+    kind: WordKind
+    words: str = field(repr=False)
+    who: str
+
+
+async def append(
+    db: Database,
+    tenant: str,
+    run: str,
+    events: Sequence[tuple[float, str, Mapping[str, Any]]],
+    *,
+    epoch: int | None,
+    turns: int = 0,
+    items: int = 0,
+    durable: bool = False,
+) -> int | None:
+    """Store events (time, kind, data) and answer the number of the last one.
+
+    None when the run is not there, or somebody else took it since; `epoch` None is for what people and other
+    processes do to a run that they have not taken.
+    """
+    return await db.transaction(
+        lambda tx: add(tx, tenant, run, events, epoch=epoch, turns=turns, items=items),
+        durable=durable,
+        quiet=True,
+    )
+
+
+def add(
+    tx: Transaction,
+    tenant: str,
+    run: str,
+    events: Sequence[tuple[float, str, Mapping[str, Any]]],
+    *,
+    epoch: int | None,
+    turns: int = 0,
+    items: int = 0,
+) -> int | None:
+    """Store events inside a transaction; see `append`."""
+    fence = "" if epoch is None else " AND epoch = :epoch AND finished IS NULL"
+    values = {"tenant": tenant, "id": run, "count": len(events), "turns": turns, "items": items}
+    found = tx.query(
+        "UPDATE runs SET events = events + :count, turns = turns + :turns, items = items + :items,"  # noqa: S608
+        f" updated = :time WHERE tenant = :tenant AND id = :id{fence} RETURNING events",
+        {**values, "time": events[-1][0], **({} if epoch is None else {"epoch": epoch})},
+    )
+    if not found:
+        return None
+    last: int = found[0]["events"]
+    tx.execute_many(
+        "INSERT INTO run_events (tenant, run, seq, time, kind, data)"
+        " VALUES (:tenant, :run, :seq, :time, :kind, :data)",
+        [
+            {
+                "tenant": tenant,
+                "run": run,
+                "seq": last - len(events) + number,
+                "time": time,
+                "kind": kind,
+                "data": json.dumps(dict(data), separators=(",", ":"), default=str),
+            }
+            for number, (time, kind, data) in enumerate(events, start=1)
+        ],
+    )
+    return last
+
+
+async def after(db: Database, tenant: str, run: str, seq: int, *, limit: int = 500) -> list[RunEvent]:
+    """Answer the events of a run after that number, in order."""
+    rows = await db.query(
+        "SELECT seq, time, kind, data FROM run_events WHERE tenant = :tenant AND run = :run AND seq > :seq"
+        " ORDER BY seq LIMIT :limit",
+        {"tenant": tenant, "run": run, "seq": seq, "limit": limit},
+    )
+    return [_event(row) for row in rows]
+
+
+async def say(
+    db: Database, tenant: str, run: str, *, kind: WordKind, words: str, who: str, now: float
+) -> None:
+    """Leave words for whoever works the run."""
+    await db.execute(
+        "INSERT INTO run_words (tenant, run, kind, words, who, created)"
+        " VALUES (:tenant, :run, :kind, :words, :who, :now)",
+        {"tenant": tenant, "run": run, "kind": kind, "words": words, "who": who, "now": now},
+        quiet=True,
+    )
+
+
+async def hear(db: Database, tenant: str, run: str, *, now: float) -> list[Word]:
+    """Take the words that nobody has taken yet, in the order in which they were said."""
+    rows = await db.query(
+        "SELECT id FROM run_words WHERE tenant = :tenant AND run = :run AND taken IS NULL LIMIT 1",
+        {"tenant": tenant, "run": run},
+    )
+    if not rows:
+        return []
+    taken = await db.transaction(
+        lambda tx: tx.query(
+            "UPDATE run_words SET taken = :now WHERE tenant = :tenant AND run = :run AND taken IS NULL"
+            " RETURNING id, kind, words, who",
+            {"tenant": tenant, "run": run, "now": now},
+        ),
+        quiet=True,
+    )
+    return sorted((Word(**row) for row in taken), key=lambda word: word.id)
+
+
+def _event(row: Row) -> RunEvent:
+    return RunEvent(row["seq"], row["time"], row["kind"], json.loads(row["data"]))

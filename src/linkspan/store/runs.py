@@ -1,0 +1,294 @@
+"""Runs: what was asked, where it is, and how it ended.
+
+Whoever works a run has taken it, and with it the next `epoch` of its row; every write of theirs names the
+epoch that they took. A worker that was taken for dead and comes back finds another one there, and writes
+nothing. Nothing here is cached by anybody, so every write is quiet.
+
+`going_on` is asked by workers, for all tenants at once; every other query takes a tenant.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, get_args
+
+from linkspan.store import tenants
+from linkspan.store.database import Database, Row, Transaction
+
+State = Literal[
+    "queued",
+    "preparing",
+    "running",
+    "waiting_approval",
+    "publishing",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "timed_out",
+]
+STATES: Final[tuple[State, ...]] = get_args(State)
+FINISHED: Final[tuple[State, ...]] = ("succeeded", "failed", "cancelled", "timed_out")
+ParentHow = Literal["retry", "fork"]
+_JSON: Final = ("plan", "pull_request", "versions")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One piece of work for Codex. Times are epoch seconds."""
+
+    tenant: str
+    id: str
+    source: str
+    """The door it came through: api, mcp, cli, button, or `webhook:NAME`."""
+    asker_kind: str
+    asker: str
+    """Which principal asked."""
+    person: str | None
+    """For whom a service asked; the asker itself, where that is a person."""
+    recipe: str
+    plan: Mapping[str, Any] = field(repr=False)
+    """What was settled when it was asked for: the recipe, and the tenant's settings."""
+    state: State
+    created: float
+    updated: float
+    entity: str | None = None
+    entity_id: str | None = None
+    entity_title: str | None = None
+    account: str | None = None
+    """Where the entity is, if that had to be said."""
+    engine: str = "app_server"
+    model: str | None = None
+    repository: str | None = None
+    base_branch: str | None = None
+    base_commit: str | None = None
+    branch: str | None = None
+    thread_id: str | None = None
+    turns: int = 0
+    items: int = 0
+    events: int = 0
+    """How many events it has; the number of the last one."""
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    cost: float | None = None
+    """In the operator's currency; None without a price for its model."""
+    spent_seconds: float = 0.0
+    """Of its budget, in stays in the engine that are over."""
+    pull_request: Mapping[str, Any] | None = None
+    summary: str | None = field(default=None, repr=False)
+    error_code: str | None = None
+    error_message: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    parent: str | None = None
+    parent_how: ParentHow | None = None
+    stop: str | None = None
+    """`cancel` once somebody has asked that it ends."""
+    stopped_by: str | None = None
+    epoch: int = 0
+    worker: str | None = None
+    started: float | None = None
+    finished: float | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has ended."""
+        return self.state in FINISHED
+
+
+_COLUMNS: Final = tuple(each.name for each in fields(Run))
+_CHANGED: Final = frozenset(_COLUMNS) - {"tenant", "id", "epoch", "events", "created"}
+
+
+async def add(db: Database, run: Run) -> tuple[Run, bool] | None:
+    """Store a new run, and answer it and True; or the one with its id that is there, and False.
+
+    None when there is no such tenant.
+    """
+
+    def work(tx: Transaction) -> tuple[Run, bool] | None:
+        if not tenants.known(tx, run.tenant):
+            return None
+        added = tx.execute(
+            f"INSERT INTO runs ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{n}' for n in _COLUMNS)})"  # noqa: S608
+            " ON CONFLICT (tenant, id) DO NOTHING",
+            _written({name: getattr(run, name) for name in _COLUMNS}),
+        )
+        (row,) = tx.query("SELECT * FROM runs WHERE tenant = :tenant AND id = :id", _key(run.tenant, run.id))
+        return _run(row), added == 1
+
+    return await db.transaction(work, quiet=True)
+
+
+async def find(db: Database, tenant: str, run: str) -> Run | None:
+    """Answer a run of the tenant."""
+    rows = await db.query("SELECT * FROM runs WHERE tenant = :tenant AND id = :id", _key(tenant, run))
+    return _run(rows[0]) if rows else None
+
+
+async def listed(
+    db: Database,
+    tenant: str,
+    *,
+    states: Sequence[str] = (),
+    recipe: str | None = None,
+    entity: str | None = None,
+    entity_id: str | None = None,
+    asker: str | None = None,
+    updated_after: float | None = None,
+    after: tuple[float, str] | None = None,
+    before: tuple[float, str] | None = None,
+    limit: int = 100,
+) -> list[Run]:
+    """Answer runs that fit, the one that changed last first.
+
+    With `updated_after` or `after` (the change and the id of the last one that was seen) they come in the
+    order of their changes, oldest first, for whoever follows them; with `before`, those changed earlier.
+    """
+    given = {"recipe": recipe, "entity": entity, "entity_id": entity_id, "person": asker}
+    asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    clauses = ["tenant = :tenant", *(f"{name} = :{name}" for name in asked)]
+    if states:
+        clauses.append(f"state IN ({', '.join(f':state{index}' for index in range(len(states)))})")
+        asked |= {f"state{index}": state for index, state in enumerate(states)}
+    forwards = updated_after is not None or after is not None
+    if updated_after is not None:
+        clauses.append("updated > :updated_after")
+        asked["updated_after"] = updated_after
+    for place, sign in ((after, ">"), (before, "<")):
+        if place is not None:
+            clauses.append(f"(updated, id) {sign} (:place, :place_id)")
+            asked |= {"place": place[0], "place_id": place[1]}
+    order = "updated, id" if forwards else "updated DESC, id DESC"
+    rows = await db.query(
+        f"SELECT * FROM runs WHERE {' AND '.join(clauses)} ORDER BY {order} LIMIT :limit",  # noqa: S608
+        {**asked, "tenant": tenant, "limit": limit},
+    )
+    return [_run(row) for row in rows]
+
+
+async def going_on(db: Database) -> list[Run]:
+    """Answer every run that has not ended, of all tenants, oldest first."""
+    rows = await db.query("SELECT * FROM runs WHERE finished IS NULL ORDER BY created, id")
+    return [_run(row) for row in rows]
+
+
+async def active_for(db: Database, tenant: str, recipe: str, entity_id: str) -> Run | None:
+    """Answer the run of a recipe that goes on for a thing, if there is one."""
+    rows = await db.query(
+        "SELECT * FROM runs WHERE tenant = :tenant AND recipe = :recipe AND entity_id = :entity_id"
+        " AND finished IS NULL ORDER BY created LIMIT 1",
+        {"tenant": tenant, "recipe": recipe, "entity_id": entity_id},
+    )
+    return _run(rows[0]) if rows else None
+
+
+async def take(db: Database, tenant: str, run: str, *, worker: str, now: float) -> Run | None:
+    """Take a run that has not ended, whoever had it; answer it with its new epoch. None: it has ended."""
+    rows = await db.transaction(
+        lambda tx: tx.query(
+            "UPDATE runs SET epoch = epoch + 1, worker = :worker, updated = :now,"
+            " started = coalesce(started, :now)"
+            " WHERE tenant = :tenant AND id = :id AND finished IS NULL RETURNING *",
+            {**_key(tenant, run), "worker": worker, "now": now},
+        ),
+        quiet=True,
+    )
+    return _run(rows[0]) if rows else None
+
+
+async def change(db: Database, tenant: str, run: str, epoch: int, now: float, **columns: Any) -> Run | None:
+    """Change columns of a run for whoever took that epoch; None when somebody took it since, or it ended."""
+    unknown = columns.keys() - _CHANGED
+    if unknown:
+        raise ValueError(f"no columns of a run: {', '.join(unknown)}")
+    sets = "".join(f", {name} = :{name}" for name in columns)
+    rows = await db.transaction(
+        lambda tx: tx.query(
+            f"UPDATE runs SET updated = :now{sets} WHERE tenant = :tenant AND id = :id"  # noqa: S608
+            " AND epoch = :epoch AND finished IS NULL RETURNING *",
+            {**_written(columns), **_key(tenant, run), "epoch": epoch, "now": now},
+        ),
+        quiet=True,
+    )
+    return _run(rows[0]) if rows else None
+
+
+async def holds(db: Database, tenant: str, run: str, epoch: int) -> bool:
+    """Tell whether whoever took that epoch still has the run."""
+    rows = await db.query(
+        "SELECT 1 FROM runs WHERE tenant = :tenant AND id = :id AND epoch = :epoch AND finished IS NULL",
+        {**_key(tenant, run), "epoch": epoch},
+    )
+    return bool(rows)
+
+
+async def ask_to_stop(db: Database, tenant: str, run: str, *, who: str, now: float) -> Run | None:
+    """Note that a run is to end; one that nobody has taken yet ends at once. None: it has ended already."""
+
+    def work(tx: Transaction) -> list[Row]:
+        values = {**_key(tenant, run), "who": who, "now": now}
+        ended = tx.query(
+            "UPDATE runs SET state = 'cancelled', stop = 'cancel', stopped_by = :who, finished = :now,"
+            " updated = :now, epoch = epoch + 1, error_code = 'cancelled'"
+            " WHERE tenant = :tenant AND id = :id AND state = 'queued' AND epoch = 0 RETURNING *",
+            values,
+        )
+        return ended or tx.query(
+            "UPDATE runs SET stop = 'cancel', stopped_by = coalesce(stopped_by, :who), updated = :now"
+            " WHERE tenant = :tenant AND id = :id AND finished IS NULL RETURNING *",
+            values,
+        )
+
+    rows = await db.transaction(work, quiet=True)
+    return _run(rows[0]) if rows else None
+
+
+def count_usage(
+    tx: Transaction, tenant: str, run: str, tokens: Mapping[str, int], cost: float | None
+) -> Run | None:
+    """Add what a call of the model took, inside a transaction, and answer the run."""
+    rows = tx.query(
+        "UPDATE runs SET input_tokens = input_tokens + :input_tokens,"
+        " cached_input_tokens = cached_input_tokens + :cached_input_tokens,"
+        " output_tokens = output_tokens + :output_tokens, total_tokens = total_tokens + :total_tokens,"
+        " cost = CASE WHEN CAST(:cost AS double precision) IS NULL THEN cost"
+        " ELSE coalesce(cost, 0) + :cost END"
+        " WHERE tenant = :tenant AND id = :id RETURNING *",
+        {**_key(tenant, run), **tokens, "cost": cost},
+    )
+    return _run(rows[0]) if rows else None
+
+
+async def sweep(db: Database, *, finished_before: float) -> int:
+    """Delete runs that ended before a time, with all that was kept of them; usage stays. Answer how many."""
+
+    def work(tx: Transaction) -> int:
+        old = {"time": finished_before}
+        for table in ("run_events", "run_words", "approvals", "artifacts"):
+            tx.execute(
+                f"DELETE FROM {table} WHERE EXISTS (SELECT 1 FROM runs r WHERE r.tenant = {table}.tenant"  # noqa: S608
+                f" AND r.id = {table}.run AND r.finished < :time)",
+                old,
+            )
+        return tx.execute("DELETE FROM runs WHERE finished < :time", old)
+
+    return await db.transaction(work, quiet=True)
+
+
+def _key(tenant: str, run: str) -> dict[str, str]:
+    return {"tenant": tenant, "id": run}
+
+
+def _written(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: json.dumps(dict(value), separators=(",", ":")) if name in _JSON and value is not None else value
+        for name, value in values.items()
+    }
+
+
+def _run(row: Row) -> Run:
+    read = {name: json.loads(row[name]) if row[name] is not None else None for name in _JSON}
+    return Run(**{**row, **read})

@@ -1,0 +1,266 @@
+"""Runs in the store, on both engines."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from linkspan.store import approvals, artifacts, recipes, run_events, runs, tenants, usage, workers
+from linkspan.store.approvals import Approval
+from linkspan.store.artifacts import Artifact
+from linkspan.store.database import Database
+from linkspan.store.recipes import RecipeSettings
+from linkspan.store.runs import Run
+from tests.store.rows import run
+
+
+@pytest.fixture
+async def acme(db: Database) -> Database:
+    """A database with two tenants."""
+    await tenants.add(db, "acme", 1.0)
+    await tenants.add(db, "bolt", 1.0)
+    return db
+
+
+async def begun(db: Database, **changes: Any) -> Run:
+    """Answer a run that a worker has taken."""
+    await runs.add(db, run("acme", **changes))
+    taken = await runs.take(db, "acme", changes.get("id", "run_1"), worker="w1", now=2.0)
+    assert taken is not None
+    return taken
+
+
+async def test_a_run_is_stored_as_it_is(acme: Database) -> None:
+    """All columns come back, and there is no run without its tenant."""
+    one = run("acme", pull_request={"number": 7}, versions={"codex": "0.169.0"}, cost=0.5, summary="Done.")
+    assert await runs.add(acme, one) == (one, True)
+    assert await runs.find(acme, "acme", "run_1") == one
+    assert await runs.find(acme, "bolt", "run_1") is None
+    assert await runs.add(acme, run("ghost")) is None
+
+
+async def test_a_run_is_stored_once(acme: Database) -> None:
+    """Whoever comes later under its id is answered the first one, untouched."""
+    first = run("acme")
+    await runs.add(acme, first)
+    assert await runs.add(acme, replace(first, entity_id="HC-999", created=9.0)) == (first, False)
+
+
+async def test_two_that_start_one_run_at_once(acme: Database, other: Database) -> None:
+    """One of them made it."""
+    made = await asyncio.gather(*(runs.add(db, run("acme")) for db in (acme, other) for _ in range(4)))
+    assert [each is not None and each[1] for each in made].count(True) == 1
+
+
+async def test_who_took_a_run_last_has_it(acme: Database) -> None:
+    """What an earlier worker writes is not written: no column, no event, no artifact."""
+    zombie = await begun(acme)
+    owner = await runs.take(acme, "acme", "run_1", worker="w2", now=3.0)
+    assert owner is not None
+    assert (zombie.epoch, owner.epoch, owner.worker, owner.started) == (1, 2, "w2", 2.0)
+    assert await runs.change(acme, "acme", "run_1", zombie.epoch, 4.0, state="publishing") is None
+    assert not await runs.holds(acme, "acme", "run_1", zombie.epoch)
+    assert await run_events.append(acme, "acme", "run_1", [(4.0, "state", {})], epoch=zombie.epoch) is None
+    assert not await artifacts.put(acme, artifact(), epoch=zombie.epoch)
+    changed = await runs.change(acme, "acme", "run_1", owner.epoch, 5.0, state="running", thread_id="t")
+    assert changed == replace(owner, state="running", thread_id="t", updated=5.0)
+    assert await artifacts.find(acme, "acme", "run_1", "diff") is None
+
+
+async def test_a_run_that_ended_stays_so(acme: Database) -> None:
+    """Nobody takes it again, and its own worker writes nothing more."""
+    taken = await begun(acme)
+    ended = await runs.change(acme, "acme", "run_1", taken.epoch, 3.0, state="succeeded", finished=3.0)
+    assert ended is not None
+    assert ended.is_finished
+    assert await runs.take(acme, "acme", "run_1", worker="w2", now=4.0) is None
+    assert await runs.change(acme, "acme", "run_1", taken.epoch, 4.0, state="failed") is None
+    assert await runs.ask_to_stop(acme, "acme", "run_1", who="person:bo", now=4.0) is None
+    assert await runs.going_on(acme) == []
+
+
+async def test_a_column_that_is_not_there_is_a_mistake(acme: Database) -> None:
+    """And neither its beginning nor the count of its events is changed so."""
+    taken = await begun(acme)
+    for column in ("stat", "events", "created"):
+        with pytest.raises(ValueError, match=column):
+            await runs.change(acme, "acme", "run_1", taken.epoch, 3.0, **{column: "x"})
+
+
+async def test_a_run_that_nobody_took_ends_at_once(acme: Database) -> None:
+    """One that was taken is told; the first who asked is remembered."""
+    await runs.add(acme, run("acme"))
+    ended = await runs.ask_to_stop(acme, "acme", "run_1", who="person:bo", now=2.0)
+    assert ended is not None
+    assert (ended.state, ended.finished, ended.stopped_by) == ("cancelled", 2.0, "person:bo")
+    await begun(acme, id="run_2")
+    for who in ("person:bo", "person:al"):
+        told = await runs.ask_to_stop(acme, "acme", "run_2", who=who, now=3.0)
+        assert told is not None
+        assert (told.state, told.stop, told.stopped_by) == ("queued", "cancel", "person:bo")
+
+
+async def test_lists_find_what_is_asked(acme: Database) -> None:
+    """By state, recipe, thing and person; last changed first, or in order for whoever follows."""
+    await runs.add(acme, run("acme", id="run_1", updated=1.0, entity_id="HC-1"))
+    await runs.add(acme, run("acme", id="run_2", updated=2.0, person="al"))
+    await runs.add(
+        acme, run("acme", id="run_3", updated=3.0, recipe="review", state="succeeded", finished=3.0)
+    )
+    await runs.add(acme, run("bolt", id="run_4", updated=4.0))
+
+    async def ids(**asked: Any) -> list[str]:
+        return [each.id for each in await runs.listed(acme, "acme", **asked)]
+
+    assert await ids() == ["run_3", "run_2", "run_1"]
+    assert await ids(limit=1) == ["run_3"]
+    assert await ids(before=(3.0, "run_3"), limit=1) == ["run_2"]
+    assert await ids(updated_after=1.0) == ["run_2", "run_3"]
+    assert await ids(after=(2.0, "run_2")) == ["run_3"]
+    assert await ids(states=("queued", "running")) == ["run_2", "run_1"]
+    assert await ids(recipe="review") == ["run_3"]
+    assert await ids(entity="ticket", entity_id="HC-1") == ["run_1"]
+    assert await ids(asker="al") == ["run_2"]
+    assert [each.id for each in await runs.going_on(acme)] == ["run_1", "run_2", "run_4"]
+    found = await runs.active_for(acme, "acme", "fix_ticket", "HC-1")
+    assert found is not None
+    assert found.id == "run_1"
+    assert await runs.active_for(acme, "acme", "review", "HC-101") is None
+
+
+async def test_events_are_numbered_without_gaps(acme: Database, other: Database) -> None:
+    """Whoever writes, at once or not; counts are kept on the run."""
+    taken = await begun(acme)
+    batches = [
+        run_events.append(
+            db, "acme", "run_1", [(3.0, "message_delta", {"text": f"{n}"})] * 3, epoch=taken.epoch, items=1
+        )
+        for n, db in enumerate([acme, other] * 5)
+    ]
+    await asyncio.gather(*batches)
+    found = await run_events.after(acme, "acme", "run_1", 0)
+    assert [event.seq for event in found] == list(range(1, 31))
+    later = await run_events.after(acme, "acme", "run_1", 28)
+    assert [event.seq for event in later] == [29, 30]
+    assert later[0].data["text"] == later[1].data["text"]
+    kept = await runs.find(acme, "acme", "run_1")
+    assert kept is not None
+    assert (kept.events, kept.items) == (30, 10)
+    assert await run_events.append(acme, "acme", "run_9", [(3.0, "state", {})], epoch=None) is None
+    assert await run_events.after(acme, "bolt", "run_1", 0) == []
+
+
+async def test_words_are_heard_once(acme: Database) -> None:
+    """In order, by whoever listens."""
+    await begun(acme)
+    for words in ("first", "second"):
+        await run_events.say(acme, "acme", "run_1", kind="steer", words=words, who="person:bo", now=3.0)
+    heard = await run_events.hear(acme, "acme", "run_1", now=4.0)
+    assert [(word.words, word.who) for word in heard] == [("first", "person:bo"), ("second", "person:bo")]
+    assert await run_events.hear(acme, "acme", "run_1", now=4.0) == []
+
+
+async def test_the_first_decision_counts(acme: Database, other: Database) -> None:
+    """Of many at once, one; asked again, the question is answered with it."""
+    await begun(acme)
+    asked = await approvals.ask(acme, approval())
+    assert asked.is_open(3.0)
+
+    async def decide(db: Database, decision: Any) -> Approval | None:
+        return await approvals.decide(
+            db, "acme", "apr_1", decision, kind="person", who="bo", person="bo", note=None, now=4.0
+        )
+
+    answers = await asyncio.gather(decide(acme, "approve"), decide(other, "decline"))
+    (first,) = [answer for answer in answers if answer is not None]
+    assert await approvals.ask(acme, replace(approval(), deadline=99.0)) == first
+    assert await approvals.of_run(acme, "acme", "run_1") == [first]
+
+
+async def test_nobody_decides_after_the_deadline(acme: Database) -> None:
+    """It is declined then, by nobody."""
+    await begun(acme, state="waiting_approval")
+    await approvals.ask(acme, approval())
+    assert await approvals.settle(acme, 9.0) == []
+    assert await approvals.expire(acme, "acme", "apr_1", 9.0) is None
+    assert await approvals.settle(acme, 10.0) == [("acme", "run_1")]
+    late = await approvals.decide(
+        acme, "acme", "apr_1", "approve", kind="person", who="bo", person="bo", note=None, now=10.0
+    )
+    assert late is None
+    expired = await approvals.expire(acme, "acme", "apr_1", 10.0)
+    assert expired is not None
+    assert (expired.decision, expired.decided_by) == ("decline", "nobody")
+
+
+async def test_an_artifact_takes_the_place_of_the_one_before(acme: Database) -> None:
+    """Lists hold no bytes."""
+    taken = await begun(acme)
+    assert await artifacts.put(acme, artifact(), epoch=taken.epoch)
+    assert await artifacts.put(acme, artifact(sealed=b"newer", size=5, updated=9.0), epoch=taken.epoch)
+    found = await artifacts.find(acme, "acme", "run_1", "diff")
+    assert found is not None
+    assert (found.sealed, found.created, found.updated) == (b"newer", 3.0, 9.0)
+    assert await artifacts.of_run(acme, "acme", "run_1") == [replace(found, sealed=b"")]
+    assert await artifacts.find(acme, "bolt", "run_1", "diff") is None
+
+
+async def test_what_a_tenant_says_about_a_recipe(acme: Database) -> None:
+    """The last word counts, and there is none for a tenant that is not there."""
+    on = RecipeSettings("acme", "fix_ticket", True, {"repository": "acme/cafe"}, "person", "bo", 1.0)
+    assert await recipes.keep(acme, on)
+    assert await recipes.find(acme, "acme", "fix_ticket") == on
+    off = replace(on, enabled=False, changed=2.0)
+    assert await recipes.keep(acme, off)
+    assert await recipes.of_tenant(acme, "acme") == {"fix_ticket": off}
+    assert await recipes.of_tenant(acme, "bolt") == {}
+    assert not await recipes.keep(acme, replace(on, tenant="ghost"))
+
+
+async def test_usage_is_summed_and_stays(acme: Database) -> None:
+    """By run, by recipe and model, by time; it outlives the run's history."""
+    taken = await begun(acme)
+    tokens = {"input_tokens": 100, "cached_input_tokens": 60, "output_tokens": 10, "total_tokens": 110}
+    for model, cost in (("gpt-5.5", 0.25), ("gpt-5.5", 0.25), ("other", None)):
+        kept = await usage.spend(acme, "acme", "run_1", model=model, tokens=tokens, cost=cost, now=3.0)
+    assert kept is not None
+    assert (kept.total_tokens, kept.cached_input_tokens, kept.cost) == (330, 180, 0.5)
+    await runs.change(acme, "acme", "run_1", taken.epoch, 4.0, state="succeeded", finished=4.0)
+    await run_events.append(acme, "acme", "run_1", [(4.0, "state", {})], epoch=None)
+    assert await runs.sweep(acme, finished_before=4.0) == 0
+    assert await runs.sweep(acme, finished_before=5.0) == 1
+    assert await run_events.after(acme, "acme", "run_1", 0) == []
+    total = await usage.since(acme, "acme", 0.0)
+    assert (total.runs, total.calls, total.total_tokens, total.cost) == (1, 3, 330, 0.5)
+    parts = await usage.by_recipe_and_model(acme, "acme", 0.0)
+    assert [(part.model, part.calls, part.cost) for part in parts] == [
+        ("gpt-5.5", 2, 0.5),
+        ("other", 1, None),
+    ]
+    assert (await usage.since(acme, "acme", 3.5)).total_tokens == 0
+    assert (await usage.since(acme, "acme", 0.0, 3.0)).total_tokens == 0
+    assert await usage.spend(acme, "acme", "run_9", model="m", tokens=tokens, cost=None, now=3.0) is None
+
+
+async def test_workers_live_while_they_say_so(acme: Database) -> None:
+    """One that was not seen since is dead, and one that left is forgotten."""
+    await workers.beat(acme, "w1", version="1", now=1.0)
+    await workers.beat(acme, "w2", version="1", now=1.0)
+    await workers.beat(acme, "w2", version="1", now=5.0)
+    assert await workers.living(acme, seen_after=2.0) == {"w2"}
+    await workers.leave(acme, "w2")
+    assert await workers.forget(acme, seen_before=2.0) == 1
+    assert await workers.living(acme, seen_after=0.0) == set()
+
+
+def approval() -> Approval:
+    """Answer a question whether to publish, to be answered before 10."""
+    return Approval("acme", "apr_1", "run_1", "publish", "Publish 2 files?", {"files": 2}, 3.0, 10.0)
+
+
+def artifact(**changes: Any) -> Artifact:
+    """Answer a sealed diff."""
+    return replace(Artifact("acme", "run_1", "diff", "text/x-diff", 6, 3.0, 3.0, b"sealed"), **changes)
