@@ -42,6 +42,15 @@ async def test_values_come_back_as_they_were_given(db: Database) -> None:
     assert await tenants.everyone(db) == [("acme", 0.1 + 0.2)]
 
 
+async def test_a_parameter_may_stand_twice_and_in_any_order(db: Database) -> None:
+    """It is found by its name, wherever it stands."""
+    sql = "SELECT name FROM meta WHERE value = :value AND (name = :name OR name < :name AND name > :least)"
+    for name in ("a", "b", "c"):
+        await put(db, name)
+    rows = await db.query(sql + " ORDER BY name", {"least": "a", "name": "c", "value": b"x"})
+    assert [row["name"] for row in rows] == ["b", "c"]
+
+
 async def test_names_sort_by_code_point(db: Database) -> None:
     """The order is the same on every engine and in every locale."""
     for name in ("b", "a-b", "a", "ab", "B", "ä", "a_b", "0"):

@@ -12,12 +12,14 @@ is a look into shared memory, says that anybody committed anything since the las
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from linkspan.errors import ConfigurationError
 from linkspan.store.database import NOTHING, Parameters, Row, StoreFault, Transaction
@@ -29,6 +31,7 @@ T = TypeVar("T")
 SQLITE_TYPES = {"blob": "blob", "serial": "integer PRIMARY KEY AUTOINCREMENT", "text": "text"}
 _BUSY_TIMEOUT = 10.0
 _WAL_PAUSE = 0.02
+_NAMED = re.compile(r"'(?:[^']|'')*'|(?<!:):([a-z_][a-z0-9_]*)")
 _FREE_SPACE = "Free space on its disk, then try again."
 _FAULTS = {
     sqlite3.SQLITE_FULL: ("The disk of Linkspan's database is full; nothing was written", _FREE_SPACE),
@@ -175,14 +178,39 @@ class _SqliteTransaction:
         return _rows(self._db, sql, parameters)
 
     def execute(self, sql: str, parameters: Parameters = NOTHING) -> int:
-        return self._db.execute(sql, dict(parameters)).rowcount
+        return self._db.execute(*_in_order(sql, parameters)).rowcount
 
     def execute_many(self, sql: str, rows: Sequence[Parameters]) -> None:
-        self._db.conn.executemany(sql, rows)
+        numbered, names = _numbered(sql)
+        self._db.conn.executemany(numbered, [tuple([row[name] for name in names]) for row in rows])
+
+
+def _in_order(sql: str, parameters: Parameters) -> tuple[str, tuple[Any, ...]]:
+    numbered, names = _numbered(sql)
+    return numbered, tuple([parameters[name] for name in names])
+
+
+@lru_cache(maxsize=512)
+def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:
+    """Answer a statement with `?` for every `:name` outside a literal, and the names in their order.
+
+    SQLite finds the name of each parameter by looking through all names before it: with the 864 of a large
+    insert of audit rows that is four fifths of its time.
+    """
+    names: list[str] = []
+
+    def place(found: re.Match[str]) -> str:
+        name = found[1]
+        if name is None:
+            return found[0]
+        names.append(name)
+        return "?"
+
+    return _NAMED.sub(place, sql), tuple(names)
 
 
 def _rows(db: sqlite_utils.Database, sql: str, parameters: Parameters) -> list[Row]:
-    cursor = db.execute(sql, dict(parameters))
+    cursor = db.execute(*_in_order(sql, parameters))
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
