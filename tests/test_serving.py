@@ -146,6 +146,27 @@ async def test_no_page_is_given_under_another_hosts_name(client: Client) -> None
         assert answer.status_code == 403
 
 
+async def test_every_page_may_import_the_module_for_products(client: Client) -> None:
+    """From an address that stays, in less than 5 kB, as a script; a browser asks again after an hour."""
+    answer = await client.http.get("/static/linkspan.js", headers={"Origin": "https://product.example"})
+    assert answer.status_code == 200
+    assert len(answer.content) < 5_000
+    expected = {
+        "content-type": "text/javascript; charset=utf-8",
+        "access-control-allow-origin": "*",
+        "cross-origin-resource-policy": "cross-origin",
+        "cache-control": "public, max-age=3600",
+        "x-content-type-options": "nosniff",
+    }
+    assert expected.items() <= answer.headers.items()
+    again = await client.http.get("/static/linkspan.js", headers={"If-None-Match": answer.headers["etag"]})
+    assert again.status_code == 304
+    types = await client.http.get("/static/linkspan.d.ts", headers={"Origin": "https://product.example"})
+    assert types.headers["content-type"] == "text/plain; charset=utf-8"
+    ours = await client.http.get("/static/page.css")
+    assert "access-control-allow-origin" not in ours.headers
+
+
 async def test_a_method_that_is_not_taken_is_told_in_the_one_error_shape(client: Client) -> None:
     """Every error has code, message, status, retry_after and request_id."""
     answer = await client.http.post("/healthz")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -114,6 +115,13 @@ class Person:
         page.goto(url)
         return page
 
+    def wait_for_windows(self, number: int) -> None:
+        """Wait until that many windows are open."""
+        deadline = time.monotonic() + 10
+        while len(self.context.pages) != number:
+            assert time.monotonic() < deadline, [page.url for page in self.context.pages]
+            self.context.pages[0].evaluate("1")  # in which Playwright hears of it
+
 
 @contextlib.contextmanager
 def person(browser: Browser, *, watch: Watch | None = None, **options: Any) -> Iterator[Person]:
@@ -132,6 +140,17 @@ def person(browser: Browser, *, watch: Watch | None = None, **options: Any) -> I
         watch.check()
     finally:
         context.close()
+
+
+def until(where: Page | Frame, expression: str) -> Any:
+    """Wait until an expression is true in a document, and answer its value.
+
+    Playwright's own `wait_for_function` evaluates text in the page, which a strict page does not allow.
+    """
+    deadline = time.monotonic() + 10
+    while not (found := where.evaluate(expression)):
+        assert time.monotonic() < deadline, f"{expression} is {found} at {where.url}"
+    return found
 
 
 def look(page: Page, name: str) -> None:

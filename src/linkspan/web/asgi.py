@@ -15,7 +15,9 @@ Refusal = Callable[[Scope], int]
 """Answers 0, or the HTTP status that refuses a request for its Host (421) or Origin (403)."""
 _OPEN = ("/healthz", "/readyz")
 """What load balancers ask by address; it tells nothing."""
-_FOR_ANY_ORIGIN = re.compile(r"(/t/[^/]+)?/\.well-known/.*|/t/[^/]+/oauth/(token|revoke|register)")
+_FOR_ANY_ORIGIN = re.compile(
+    r"(/t/[^/]+)?/\.well-known/.*|/t/[^/]+/oauth/(token|revoke|register)|/static/linkspan\.(js|d\.ts)"
+)
 """What programs in a browser may ask wherever they come from: it takes no cookie (web/oauth/routes.py)."""
 _MISDIRECTED = NotFound("this server is not reached under that name", hint="Set LINKSPAN_PUBLIC_URL.")
 _FOREIGN = Forbidden("pages of another origin may not call this server", hint="Set LINKSPAN_PUBLIC_URL.")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 _HERE = Path(__file__).parent
 HEADERS = {
@@ -21,6 +23,16 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
+_FOR_EVERY_PAGE: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Cache-Control": "public, max-age=3600",
+}
+_STATIC: Final[Mapping[str, Mapping[str, str]]] = {
+    "linkspan.js": {**_FOR_EVERY_PAGE, "Content-Type": "text/javascript; charset=utf-8"},
+    "linkspan.d.ts": {**_FOR_EVERY_PAGE, "Content-Type": "text/plain; charset=utf-8"},
+}
+"""What products' pages import from here, under an address that stays; the rest is for our own pages."""
 
 
 @cache
@@ -49,6 +61,22 @@ def page(
     return HTMLResponse(text, status, headers={**HEADERS, **headers})
 
 
+class _Static(StaticFiles):
+    """Our files, with the headers that each of them needs."""
+
+    def file_response(
+        self,
+        full_path: str | os.PathLike[str],
+        stat_result: os.stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.update(_STATIC.get(Path(full_path).name, {}))
+        return response
+
+
 def static_files() -> Mount:
-    """Answer the route of the stylesheet."""
-    return Mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+    """Answer the route of stylesheets and scripts."""
+    return Mount("/static", _Static(directory=_HERE / "static"), name="static")
