@@ -52,6 +52,23 @@ entities:
             request: PATCH /tickets/{id}
             body: {state: $status, subject: $title}
 """
+RECIPE = """
+recipes:
+  fix_ticket:
+    title: Fix with Codex
+    entity: ticket
+    on: desk.ticket.assigned
+    when: "login == 'codex'"
+    settings:
+      repository: {type: repository, required: true}
+      style: {title: House rules}
+    prompt: |
+      Fix the ticket. Run the tests.
+
+        House rules: {{ settings.style }}
+    publish: {as: pull_request, title: "{{ ticket.title }}"}
+    write_back: {finished: {update: {status: in_progress}}}
+"""
 
 Check = Callable[..., list[str]]
 Load = Callable[..., Catalog]
@@ -61,6 +78,12 @@ Load = Callable[..., Catalog]
 def good() -> str:
     """A file without a mistake."""
     return GOOD
+
+
+@pytest.fixture
+def recipe() -> str:
+    """A good recipe, to stand behind the file."""
+    return RECIPE
 
 
 @pytest.fixture

@@ -17,15 +17,18 @@ ELSEWHERE = {"unreadable", "too_large"}
 """Codes that test_files.py and test_yaml.py bring about."""
 
 
-def test_the_good_file_is_good(good: str, check: Any) -> None:
+def test_the_good_file_is_good(good: str, recipe: str, check: Any) -> None:
     """What is spoilt below has no mistake by itself."""
     assert check(good) == []
+    assert check(good + recipe) == []
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_told(name: str, good: str, check: Any) -> None:
+def test_a_mistake_is_told(name: str, good: str, recipe: str, check: Any) -> None:
     """The one mistake, and nothing that merely follows from it."""
     mistake = MISTAKES[name]
+    if mistake.get("in") == "recipe":
+        good += recipe
     if mistake["replace"] == "all":
         spoilt = mistake["by"]
     else:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from linkspan.spec.grants import Connected, OAuth, Service
+from linkspan.spec.recipe import Recipe, RunsPolicy
 
 Kind = Literal["read", "write", "delete"]
 Getter = Callable[[Any], Any]
@@ -445,6 +446,8 @@ class Catalog:
     """The files it was read from, for hot reload."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What it took from the environment: the operator's, and never shown."""
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    runs: RunsPolicy = field(default_factory=RunsPolicy)
     _by_name: Mapping[str, Tool] = field(default_factory=dict, repr=False)
     _by_key: Mapping[str, Tool] = field(default_factory=dict, repr=False)
 

@@ -1,4 +1,4 @@
-"""The language to a `Catalog`: connectors, then entities with their sources, then operations, then tools."""
+"""The language to a `Catalog`: connectors, entities with their sources, operations, tools, then recipes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.lint import check_instructions, check_names, check_tool
 from linkspan.spec.operations import ANSWERS, Place, compile_operation
 from linkspan.spec.problems import Problems
+from linkspan.spec.recipe import policy
+from linkspan.spec.recipes import RecipeCompiler
 from linkspan.spec.tools import Declared, Noun, compile_tool
 from linkspan.spec.yaml import Node, Path
 
@@ -74,6 +76,8 @@ class _Compiler:
         prompts = tuple(
             compile_prompt(name, prompt, leaves, ("prompts", name)) for name, prompt in form.prompts.items()
         )
+        compiler = RecipeCompiler(entities, tools, self.connector_names, leaves)
+        recipes = {name: compiler.compile(name, recipe) for name, recipe in form.recipes.items()}
         return Catalog(
             name=form.name,
             title=leaves.text(("title",), form.title) or form.name,
@@ -85,6 +89,8 @@ class _Compiler:
             resources=resources,
             prompts=prompts,
             files=files,
+            recipes=MappingProxyType(recipes),
+            runs=policy(form.runs),
         )
 
     def _entity(self, name: str, form: language.Entity) -> Entity:

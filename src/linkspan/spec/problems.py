@@ -26,6 +26,7 @@ CODES: Final[Mapping[str, str]] = {
     "bad_reference": "A text that begins with `$` and is no reference; `$$` is a dollar.",
     "bad_request": "Not a method and a path, or a path that cannot be sent as it is.",
     "bad_schema": "A JSON Schema that cannot describe arguments or a form.",
+    "bad_template": "A text with `{{ }}` that names what it may not, or that cannot be read.",
     "bad_tool_name": "A tool's name is 1 to 64 of `a-z`, `0-9` and `_`.",
     "bad_uri": "A declared resource needs a URI of its own.",
     "bad_value": "A value of the right type that makes no sense there.",
@@ -55,6 +56,7 @@ CODES: Final[Mapping[str, str]] = {
     "unknown_entity": "No entity of this connector has this name.",
     "unknown_field": "The entity has no such field.",
     "unknown_key": "There is no such word at this place.",
+    "unknown_operation": "No entity has this operation.",
     "unknown_model": "There is no such built-in model.",
     "unknown_setting": "The connector has no such setting.",
     "unreadable": "The file cannot be read.",
@@ -93,22 +95,23 @@ class Problems:
         word: str | None = None,
         key: bool = False,
         offset: int = 0,
+        row: int = 0,
     ) -> None:
         """Tell one mistake at a path.
 
         `key` points at the key instead of the value; a path that does not exist points at the nearest key
-        above it. `offset` is how many characters into the text the mistake is. `words` are what would have
-        been right in place of `word`.
+        above it. `offset` is how many characters into the text the mistake is, in its line `row`. `words` are
+        what would have been right in place of `word`.
         """
         if self.is_suppressed(path):
             return
         suggestion = nearest(word, words) if word is not None and words is not None else None
-        file, line, column = self.place(path, key=key, offset=offset)
+        file, line, column = self.place(path, key=key, offset=offset, row=row)
         problem = Problem(file, line, column, show_path(path), code, message, suggestion)
         if problem not in self.found:
             self.found.append(problem)
 
-    def place(self, path: Path, *, key: bool = False, offset: int = 0) -> tuple[str, int, int]:
+    def place(self, path: Path, *, key: bool = False, offset: int = 0, row: int = 0) -> tuple[str, int, int]:
         """Answer file, line and column of what stands at a path."""
         node, depth = self.root.find(path)
         if depth < len(path) or key:
@@ -117,7 +120,10 @@ class Problems:
             if isinstance(last, str) and last in parent.keys:
                 return parent.keys[last]
             return node.file, node.line, node.column
-        if offset and node.offset is not None:
+        if row < len(node.rows):
+            line, column = node.rows[row]
+            return node.file, line, column + offset
+        if offset and node.offset is not None and not row:
             return node.file, node.line, node.offset + offset
         return node.file, node.line, node.column
 

@@ -48,6 +48,8 @@ class Node:
     """Where a text's first character stands on its line, if every character of it stands there as itself."""
     keys: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     children: dict[str, Node] | list[Node] | None = None
+    rows: tuple[tuple[int, int], ...] = ()
+    """Where each line of a literal block's text begins: line and column of the file."""
 
     def child(self, key: str | int) -> Node | None:
         """Answer the node under a key or an index, if there is one."""
@@ -136,8 +138,10 @@ class _Builder:
     def __init__(self, file: str, problem: Any) -> None:
         self.file = file
         self.problem = problem
+        self.lines: list[str] = []
 
     def build(self, text: str) -> Node:
+        self.lines = text.split("\n")
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         self.events = iter(yaml.parse(text, Loader=loader))
         next(self.events)
@@ -205,7 +209,16 @@ class _Builder:
         quotes = 0 if event.implicit[0] else 1
         literal = start.line == end.line and end.column - start.column - 2 * quotes == len(text)
         value = resolve(text) if event.implicit[0] else text
-        return Node(value, self.file, line, column, offset=column + quotes if literal else None)
+        rows = self.rows(text, line) if event.style == "|" else ()
+        return Node(value, self.file, line, column, offset=column + quotes if literal else None, rows=rows)
+
+    def rows(self, text: str, line: int) -> tuple[tuple[int, int], ...]:
+        """Answer where the lines of a literal block begin; `line` is the one of its `|`."""
+        written = self.lines[line : line + text.count("\n") + 1]
+        return tuple(
+            (line + number, len(raw) - len(row) + 1 if raw.endswith(row) else 1)
+            for number, (raw, row) in enumerate(zip(written, text.split("\n"), strict=False), start=1)
+        )
 
 
 def resolve(text: str) -> Any:

@@ -1,0 +1,237 @@
+"""What a recipe of tools.yaml becomes, and how runs are worked: plain data, nothing left to parse.
+
+A run keeps the recipe that it was started with as `plain`, and reads it from there again (`read`): editing
+tools.yaml changes what is started next, and nothing that goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from linkspan.spec.durations import seconds
+
+if TYPE_CHECKING:
+    from linkspan.spec import language
+
+Json = dict[str, Any]
+SettingType = Literal["text", "number", "choice", "repository", "branch", "people"]
+Approve = Literal["never", "before_publish", "each_command"]
+PublishAs = Literal["pull_request", "review", "patch", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeSetting:
+    """Something that a tenant is asked when it turns a recipe on."""
+
+    name: str
+    type: SettingType
+    title: str
+    description: str
+    required: bool
+    default: Any
+    choices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """What starts a recipe by itself."""
+
+    connector: str
+    entity: str
+    event: str
+    when: str | None
+    """JMESPath rooted at the entity."""
+
+    def __str__(self) -> str:
+        return f"{self.connector}.{self.entity}.{self.event}"
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """What is written into the entity; its texts are templates."""
+
+    comment: str | None
+    update: Mapping[str, Any]
+
+    def __bool__(self) -> bool:
+        return bool(self.comment or self.update)
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """What becomes of the change; title and body are templates."""
+
+    how: PublishAs
+    draft: bool
+    title: str | None
+    body: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A job for Codex."""
+
+    name: str
+    title: str
+    description: str
+    entity: str | None
+    trigger: Trigger | None
+    settings: Mapping[str, RecipeSetting]
+    context: tuple[str, ...]
+    engine: str
+    model: str | None
+    effort: str | None
+    tools: tuple[str, ...]
+    """Token scopes."""
+    network: tuple[str, ...]
+    seconds: float
+    tokens: int | None
+    money: float | None
+    prompt: str = field(repr=False)
+    """A template over settings, tenant.name and run.id."""
+    output: Json | None = field(repr=False)
+    approve: Approve
+    approve_within: float
+    publish: Publish
+    started: Back
+    finished: Back
+    failed: Back
+    plain: Json = field(repr=False)
+    """What it was made of."""
+
+    def setting_of(self, kind: SettingType) -> RecipeSetting | None:
+        """Answer the setting of a type of which there is at most one."""
+        return next((setting for setting in self.settings.values() if setting.type == kind), None)
+
+    @property
+    def asks_commands(self) -> bool:
+        """Whether a person is asked before what the sandbox would not let through."""
+        return self.approve == "each_command"
+
+    @property
+    def asks_before_publishing(self) -> bool:
+        """Whether a person is asked before anything leaves."""
+        return self.approve != "never" and self.publish.how in ("pull_request", "review")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a million tokens cost, in the operator's currency."""
+
+    input: float
+    cached_input: float
+    output: float
+
+    def of(self, input_tokens: int, cached_input_tokens: int, output_tokens: int) -> float:
+        """Answer what tokens cost; `input_tokens` includes the cached ones."""
+        fresh = max(input_tokens - cached_input_tokens, 0)
+        total = fresh * self.input + cached_input_tokens * self.cached_input + output_tokens * self.output
+        return total / 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunsPolicy:
+    """How runs are worked in this installation."""
+
+    at_once: int = 4
+    per_tenant: int = 2
+    keep: float = 90 * 86_400.0
+    tenant_tokens: int | None = None
+    tenant_money: float | None = None
+    every: float = 30 * 86_400.0
+    """Seconds that a tenant's budget looks back."""
+    prices: Mapping[str, Price] = field(default_factory=dict)
+
+
+def policy(form: language.Runs | None) -> RunsPolicy:
+    """Answer what `runs:` says."""
+    if form is None:
+        return RunsPolicy()
+    budget = form.budget
+    return RunsPolicy(
+        at_once=form.at_once,
+        per_tenant=form.per_tenant,
+        keep=seconds(form.keep),
+        tenant_tokens=budget.tokens if budget else None,
+        tenant_money=None if budget is None or budget.money is None else float(budget.money),
+        every=seconds(budget.every) if budget else RunsPolicy().every,
+        prices={
+            model: Price(
+                float(price.input),
+                float(price.input if price.cached_input is None else price.cached_input),
+                float(price.output),
+            )
+            for model, price in form.prices.items()
+        },
+    )
+
+
+def read(name: str, plain: Mapping[str, Any]) -> Recipe:
+    """Answer the recipe that `plain` was made of; it was checked when tools.yaml was read."""
+    from linkspan.spec import language
+
+    return settle(name, language.Recipe.model_validate(dict(plain)))
+
+
+def settle(name: str, form: language.Recipe) -> Recipe:
+    """Answer what a recipe's words mean, with all that they left out."""
+    from linkspan.spec import language
+
+    budget = form.budget or language.Budget.model_validate({})
+    publish = form.publish or language.Publish.model_validate({})
+    back = form.write_back or language.WriteBack.model_validate({})
+    return Recipe(
+        name=name,
+        title=form.title,
+        description=form.description,
+        entity=form.entity,
+        trigger=_trigger(form),
+        settings={
+            key: RecipeSetting(
+                key,
+                setting.type,
+                setting.title or key.replace("_", " ").capitalize(),
+                setting.description,
+                setting.required,
+                setting.default,
+                tuple(setting.choices),
+            )
+            for key, setting in form.settings.items()
+        },
+        context=tuple(form.context),
+        engine=form.engine,
+        model=form.model,
+        effort=form.effort,
+        tools=_tools(form),
+        network=tuple(form.network),
+        seconds=budget.minutes * 60.0,
+        tokens=budget.tokens,
+        money=None if budget.money is None else float(budget.money),
+        prompt=form.prompt,
+        output=form.output,
+        approve=form.approve,
+        approve_within=seconds(form.approve_within),
+        publish=Publish(publish.as_, publish.draft, publish.title, publish.body),
+        started=_back(back.started),
+        finished=_back(back.finished),
+        failed=_back(back.failed),
+        plain=form.model_dump(mode="json", by_alias=True, exclude_unset=True),
+    )
+
+
+def _trigger(form: language.Recipe) -> Trigger | None:
+    parts = (form.on or "").split(".")
+    return Trigger(parts[0], parts[1], parts[2], form.when) if len(parts) == 3 else None
+
+
+def _tools(form: language.Recipe) -> tuple[str, ...]:
+    if form.tools is not None:
+        return tuple(form.tools)
+    read = (f"{form.entity}.get",) if form.entity else ()
+    return (*read, *(f"{entity}.list" for entity in form.context))
+
+
+def _back(form: language.Back | None) -> Back:
+    return Back(form.comment, dict(form.update)) if form else Back(None, {})

@@ -1,0 +1,250 @@
+"""Compiles recipes: what they name is there, and what they say can be done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import jsonschema_rs
+
+from linkspan.spec import language
+from linkspan.spec.catalog import Entity, Tool
+from linkspan.spec.expressions import BadExpression, compile_predicate
+from linkspan.spec.leaves import NAME, Leaves
+from linkspan.spec.recipe import Recipe, settle
+from linkspan.spec.yaml import Path
+
+_SCOPE: Final = re.compile(r"[a-z][a-z0-9_]*\.(?:\*|[a-z][a-z0-9_]*)")
+_HOST: Final = re.compile(
+    r"(?:\*\.)?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*(?::[0-9]{1,5})?"
+)
+_TRIGGER: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\.[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+_SINGLE: Final = ("repository", "branch", "people")
+"""Settings that mean something to us, so that there is one of each at most."""
+_TAKEN: Final = ("settings", "tenant", "run", "pull_request")
+
+
+class RecipeCompiler:
+    """Compiles the recipes of one file; mistakes go to the problems."""
+
+    def __init__(
+        self, entities: Mapping[str, Entity], tools: Sequence[Tool], connectors: Sequence[str], leaves: Leaves
+    ) -> None:
+        self._entities = entities
+        self._tools = {tool.key: tool for tool in tools}
+        self._connectors = connectors
+        self._leaves = leaves
+        self._problems = leaves.problems
+
+    def compile(self, name: str, form: language.Recipe) -> Recipe:
+        """Compile one recipe."""
+        path: Path = ("recipes", name)
+        if not NAME.match(name):
+            message = f"the recipe {name!r} must be lower case letters, digits and _"
+            self._problems.add(path, "bad_name", message, key=True)
+        form = form.model_copy(
+            update={
+                "title": self._leaves.text((*path, "title"), form.title),
+                "description": self._leaves.text((*path, "description"), form.description),
+            }
+        )
+        self._check_entity(form, path)
+        self._check_trigger(form, path)
+        self._check_settings(form, path)
+        self._check_reach(form, path)
+        self._check_output(form, path)
+        self._check_texts(form, path)
+        self._check_publishing(form, path)
+        return settle(name, form)
+
+    def _operation(self, key: str, path: Path, what: str) -> Tool | None:
+        tool = self._tools.get(key)
+        if tool is None:
+            self._problems.add(
+                path, "unknown_operation", f"{what} needs {key}, and no entity has it",
+                words=list(self._tools), word=key,
+            )  # fmt: skip
+        return tool
+
+    def _check_entity(self, form: language.Recipe, path: Path) -> None:
+        if form.entity is None:
+            if form.context:
+                message = "context belongs to an entity, and the recipe has none"
+                self._problems.add((*path, "context"), "missing_key", message, key=True)
+            return
+        if form.entity not in self._entities:
+            message = f"there is no entity {form.entity!r}"
+            words = list(self._entities)
+            self._problems.add((*path, "entity"), "unknown_entity", message, words=words, word=form.entity)
+            return
+        if form.entity in _TAKEN:
+            message = f"an entity of a recipe cannot be called {form.entity}: texts mean something else by it"
+            self._problems.add((*path, "entity"), "bad_name", message)
+        self._operation(f"{form.entity}.get", (*path, "entity"), "a recipe on it")
+        for index, entity in enumerate(form.context):
+            here = (*path, "context", index)
+            tool = self._operation(f"{entity}.list", here, "context")
+            if tool is not None and form.entity not in tool.input_schema.get("properties", {}):
+                message = (
+                    f"{tool.name} takes no argument {form.entity!r}, so it cannot list what belongs to one"
+                )
+                self._problems.add(here, "bad_value", message)
+
+    def _check_trigger(self, form: language.Recipe, path: Path) -> None:
+        if form.on is None:
+            if form.when is not None:
+                self._problems.add(
+                    (*path, "when"), "missing_key", "when narrows `on`, which is not there", key=True
+                )
+            return
+        here = (*path, "on")
+        if not _TRIGGER.fullmatch(form.on):
+            message = "must be CONNECTOR.ENTITY.EVENT, such as desk.ticket.assigned"
+            self._problems.add(here, "bad_value", message)
+            return
+        connector, entity, _event = form.on.split(".")
+        if connector not in self._connectors:
+            message = f"there is no connector {connector!r}"
+            self._problems.add(here, "unknown_connector", message, words=self._connectors, word=connector)
+        elif form.entity is not None and entity != form.entity:
+            message = f"an event of {entity} does not start a recipe on {form.entity}"
+            self._problems.add(here, "conflict", message)
+        if form.when is not None:
+            try:
+                compile_predicate(form.when)
+            except BadExpression as error:
+                self._problems.add((*path, "when"), "bad_expression", error.message, offset=error.offset)
+
+    def _check_settings(self, form: language.Recipe, path: Path) -> None:
+        seen: dict[str, str] = {}
+        for name, setting in form.settings.items():
+            here = (*path, "settings", name)
+            if not NAME.match(name):
+                message = f"the setting {name!r} must be lower case letters, digits and _"
+                self._problems.add(here, "bad_name", message, key=True)
+            if setting.type in _SINGLE:
+                if setting.type in seen:
+                    message = f"{seen[setting.type]} is the {setting.type} already; there is one at most"
+                    self._problems.add(here, "conflict", message, key=True)
+                seen[setting.type] = name
+            if (setting.type == "choice") != bool(setting.choices):
+                message = "choices and type: choice belong together"
+                self._problems.add(here, "conflict", message, key=True)
+            elif setting.choices and setting.default is not None and setting.default not in setting.choices:
+                message = f"cannot be {setting.default!r}; it is one of {', '.join(setting.choices)}"
+                self._problems.add(
+                    (*here, "default"), "bad_enum", message, words=setting.choices, word=str(setting.default)
+                )
+
+    def _check_reach(self, form: language.Recipe, path: Path) -> None:
+        for index, scope in enumerate(form.tools or ()):
+            here = (*path, "tools", index)
+            if scope in ("read", "write"):
+                continue
+            if not _SCOPE.fullmatch(scope):
+                message = f"{scope!r} is no scope: read, write, ENTITY.OPERATION or ENTITY.*"
+                self._problems.add(here, "bad_value", message)
+            elif scope.endswith(".*"):
+                if scope[:-2] not in self._entities:
+                    message = f"there is no entity {scope[:-2]!r}"
+                    self._problems.add(
+                        here, "unknown_entity", message, words=list(self._entities), word=scope[:-2]
+                    )
+            else:
+                self._operation(scope, here, "this scope")
+        for index, host in enumerate(form.network):
+            if not _HOST.fullmatch(host):
+                message = f"{host!r} is no host: write packages.example, *.example or host.example:8080"
+                self._problems.add((*path, "network", index), "bad_value", message)
+
+    def _check_output(self, form: language.Recipe, path: Path) -> None:
+        if form.output is None:
+            return
+        if form.output.get("type") != "object":
+            self._problems.add((*path, "output"), "bad_schema", "the schema of an output has type: object")
+            return
+        try:
+            jsonschema_rs.meta.validate(form.output)
+        except jsonschema_rs.ValidationError as error:
+            place = (*path, "output", *error.instance_path)
+            self._problems.add(place, "bad_schema", f"no JSON Schema: {error.message}"[:200])
+
+    def _check_texts(self, form: language.Recipe, path: Path) -> None:
+        settings = dict.fromkeys(form.settings)
+        names: dict[str, Any] = {"settings": settings, "tenant": {"name": None}, "run": {"id": None}}
+        self._template((*path, "prompt"), form.prompt, names)
+        run = {"id": None, "url": None, "state": None, "summary": None, "person": None}
+        people: dict[str, Any] = {
+            "settings": settings,
+            "tenant": {"name": None},
+            "run": {**run, "error": {"code": None, "message": None}},
+            "pull_request": {"url": None, "number": None},
+        }
+        entity = self._entities.get(form.entity or "")
+        if entity is not None and form.entity not in _TAKEN:
+            people[entity.name] = {"id": None, **{each.name: None for each in entity.fields}}
+        publish = form.publish or language.Publish.model_validate({})
+        for word in ("title", "body"):
+            if (text := getattr(publish, word)) is not None:
+                self._template((*path, "publish", word), text, people)
+        for moment, back in _moments(form):
+            here = (*path, "write_back", moment)
+            if back.comment is not None:
+                place = (*here, "comment") if self._is_there((*here, "comment")) else here
+                self._template(place, back.comment, people)
+                if self._needs_entity(form, here):
+                    self._operation(f"{form.entity}.comment", place, "a comment")
+            if back.update and self._needs_entity(form, here):
+                self._check_update(form, back, (*here, "update"), people)
+
+    def _check_update(
+        self, form: language.Recipe, back: language.Back, path: Path, names: Mapping[str, Any]
+    ) -> None:
+        tool = self._operation(f"{form.entity}.update", path, "an update")
+        known = tool.input_schema.get("properties", {}) if tool else {}
+        for field, value in back.update.items():
+            here = (*path, field)
+            if tool is not None and (field not in known or field in ("id", "account", "dry_run")):
+                message = f"{tool.name} takes no {field!r}"
+                self._problems.add(here, "unknown_field", message, words=list(known), word=field, key=True)
+            elif isinstance(value, str) and "{" in value:
+                self._template(here, value, names)
+            elif (words := known.get(field, {}).get("enum")) and value not in words:
+                message = f"cannot be {value!r}; it is one of {', '.join(map(str, words))}"
+                self._problems.add(here, "bad_enum", message, words=map(str, words), word=str(value))
+
+    def _check_publishing(self, form: language.Recipe, path: Path) -> None:
+        publish = form.publish
+        if publish is None:
+            return
+        kinds = {setting.type for setting in form.settings.values()}
+        if publish.as_ != "nothing" and "repository" not in kinds:
+            message = f"publishing a {publish.as_} needs a setting of type repository"
+            self._problems.add((*path, "publish"), "missing_key", message, key=True)
+
+    def _needs_entity(self, form: language.Recipe, path: Path) -> bool:
+        if form.entity is None:
+            message = "there is nothing to write back to: the recipe has no entity"
+            self._problems.add(path, "missing_key", message, key=True)
+        return form.entity in self._entities
+
+    def _is_there(self, path: Path) -> bool:
+        return self._problems.root.find(path)[1] == len(path)
+
+    def _template(self, path: Path, text: str, names: Mapping[str, Any]) -> None:
+        from linkspan.spec import templates
+
+        try:
+            templates.check(text, names)
+        except templates.BadTemplateError as error:
+            self._problems.add(
+                path, "bad_template", error.message, offset=error.column, row=error.row,
+                word=error.word, words=error.words or None,
+            )  # fmt: skip
+
+
+def _moments(form: language.Recipe) -> list[tuple[str, language.Back]]:
+    back = form.write_back or language.WriteBack.model_validate({})
+    every = (("started", back.started), ("finished", back.finished), ("failed", back.failed))
+    return [(name, each) for name, each in every if each is not None]

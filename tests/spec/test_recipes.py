@@ -1,0 +1,97 @@
+"""Recipes: what their words mean, with all that they left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from linkspan.spec.recipe import Price, Recipe, RunsPolicy, read
+from linkspan.spec.templates import BadTemplateError, check, render
+
+
+def only(load: Any, text: str) -> Recipe:
+    """Answer the one recipe of a file."""
+    (recipe,) = load(text).recipes.values()
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def test_what_is_left_out(good: str, load: Any) -> None:
+    """A title and a prompt are enough: half an hour, nothing published, a person asked before."""
+    recipe = only(load, good + "recipes: {tidy: {title: Tidy up, prompt: Tidy up.}}")
+    assert (recipe.engine, recipe.seconds, recipe.tokens, recipe.approve_within) == (
+        "app_server",
+        1800,
+        None,
+        86400,
+    )
+    assert (recipe.publish.how, recipe.approve, recipe.tools) == ("nothing", "before_publish", ())
+    assert not recipe.asks_before_publishing
+    assert not recipe.started
+    assert recipe.trigger is None
+
+
+def test_what_is_said(good: str, recipe: str, load: Any) -> None:
+    """It reads the entity, asks before it publishes, and knows which setting is the repository."""
+    fix = only(load, good + recipe)
+    assert fix.tools == ("ticket.get",)
+    assert fix.asks_before_publishing
+    assert not fix.asks_commands
+    assert str(fix.trigger) == "desk.ticket.assigned"
+    repository = fix.setting_of("repository")
+    assert repository is not None
+    assert (repository.name, repository.title, repository.required) == ("repository", "Repository", True)
+    assert fix.setting_of("people") is None
+    assert fix.finished.update == {"status": "in_progress"}
+
+
+def test_a_run_reads_again_what_it_was_started_with(good: str, recipe: str, load: Any) -> None:
+    """The plain words are enough, and are what was written."""
+    fix = only(load, good + recipe)
+    assert read("fix_ticket", fix.plain) == fix
+    assert fix.plain["publish"] == {"as": "pull_request", "title": "{{ ticket.title }}"}
+
+
+def test_how_runs_are_worked(good: str, load: Any) -> None:
+    """Said or not."""
+    assert load(good).runs == RunsPolicy()
+    said = load(
+        good + "runs: {at_once: 9, budget: {tokens: 5000, every: 1d},"
+        " prices: {m: {input: 1, output: 10}, n: {input: 2, cached_input: 0, output: 3}}}"
+    ).runs
+    assert (said.at_once, said.per_tenant, said.tenant_tokens, said.every) == (9, 2, 5000, 86400)
+    assert said.prices == {"m": Price(1.0, 1.0, 10.0), "n": Price(2.0, 0.0, 3.0)}
+    assert said.prices["n"].of(1_500_000, 500_000, 1_000_000) == 5.0
+
+
+def test_a_text_is_filled_in() -> None:
+    """Lists are joined, what is missing is nothing, and a line that only decides leaves no line."""
+    text = "To {{ settings.people }}: {{ settings.none }}{{ run.id | upper }}\n"
+    text += "{% if settings.none %}\nno\n{% endif %}\n.\n"
+    values = {"settings": {"people": ["bo", "al"], "none": None}, "run": {"id": "r"}}
+    check(text, {"settings": {"people": None, "none": None}, "run": {"id": None}})
+    assert render(text, values) == "To bo, al: R\n.\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ settings.__class__ }}",
+        "{{ settings['x'] }}",
+        "{{ ''.__class__ }}",
+        "{% set a = 1 %}",
+        "{% include 'x' %}",
+        "{{ 9 ** 9 ** 9 }}",
+        "{{ settings.x * 99999999 }}",
+        "{{ cycler }}",
+        "{% macro a() %}{% endmacro %}",
+        "{% for a in settings.x %}{% endfor %}",
+        "{{ settings.x | map('upper') }}",
+        "{{ settings.x.format(1) }}",
+    ],
+)
+def test_nothing_else_may_stand_there(text: str) -> None:
+    """No way to code, loops or growth."""
+    with pytest.raises(BadTemplateError):
+        check(text, {"settings": {"x": None}})
