@@ -12,6 +12,7 @@ from tests.servers import codex as codex_cli
 from tests.servers.postgres import Cluster, cluster
 from tests.store.engines import ON_BOTH, Engine, Postgres, Sqlite
 
+pytest_plugins = ["tests.left_behind"]
 HOW = "run `scripts/test --all`, or pytest with --all where that has run before"
 NOT_RUN = pytest.StashKey[int]()
 

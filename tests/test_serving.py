@@ -15,6 +15,7 @@ from linkspan.accounts.principal import Tenant
 from linkspan.app import build
 from linkspan.serving import ACCEPTED_AT_ONCE, Serving, listen, make_server
 from linkspan.settings import Settings
+from tests.canary import Watched
 from tests.fakes.asgi import AsgiTransport
 from tests.fakes.tracker import Tracker
 
@@ -29,7 +30,9 @@ class Client:
         self.serving = serving
         self.tokens = tokens
         self.tracker = tracker
-        self.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=serving.asgi), base_url=BASE)
+        self.http = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app=Watched(serving.asgi)), base_url=BASE
+        )
 
     async def rpc(self, tenant: str, token: str | None, method: str, **params: Any) -> httpx2.Response:
         """Send one JSON-RPC request."""
@@ -59,7 +62,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
     for name in ("acme", "globex"):
         tenant = await app.tenants.add(name)
         connector = app.catalog.connectors["tracker"]
-        await app.accounts.link(tenant, connector, secrets={"token": f"token-{name}"}, verify=app.verifier)
+        await app.accounts.link(tenant, connector, secrets={"token": f"canary-{name}"}, verify=app.verifier)
         tokens[name] = (await app.tokens.create(tenant, subject="codex")).text.reveal()
     made = Client(Serving(app), tokens, tracker)
     yield made

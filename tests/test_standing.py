@@ -17,7 +17,7 @@ from linkspan.settings import Settings
 from linkspan.vault.redact import MASK
 
 TRACKER = Path(__file__).parent / "fakes/tracker.yaml"
-SECRET = "k4711veryprivate"
+SECRET = "k4711canaryprivate"
 
 
 class Failing:

@@ -116,12 +116,12 @@ async def test_a_consent_ends(cloud: Cloud) -> None:
 
 async def test_a_consent_may_be_written_down(cloud: Cloud) -> None:
     """Sealed for one record: it comes back as it was, and opens nowhere else."""
-    own = {"client_id": "own", "client_secret": "own-secret"}
+    own = {"client_id": "own", "client_secret": "own-canary"}
     consents = cloud.consents
     consent = consents.begin(ACME, cloud.connector(), redirect_uri=REDIRECT, subject="bo", sandbox=True)
     consent = replace(consent, secrets={name: Secret(value) for name, value in own.items()})
     sealed = await consents.seal(consent, "session-1")
-    assert b"own-secret" not in sealed
+    assert b"own-canary" not in sealed
     assert await consents.open(ACME, "session-1", sealed) == consent
     for tenant, record in ((ACME, "session-2"), ("bolt", "session-1")):
         with pytest.raises(SealBroken):

@@ -107,7 +107,7 @@ async def test_grants_are_given_back_and_everything_is_deleted(office: Office, d
     for name in (ACME, BOLT):
         await office.tokens.create(name, subject="ci")
         (office.work / name / "run_1").mkdir(parents=True)
-        (office.work / name / "run_1" / "diff").write_text("canary")
+        (office.work / name / "run_1" / "diff").write_text("what was changed")
         (office.work / name / "link").symlink_to(office.work / BOLT)
     await webhooks.insert(db, webhook(ACME))
     done = await office.offboarding.remove(ACME, office.connectors)

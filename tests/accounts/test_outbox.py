@@ -95,7 +95,7 @@ async def post(
 
 async def test_a_change_reaches_its_receiver_signed(post: Post) -> None:
     """Once, with Truto's keys, a signature that somebody else verifies, and no secret."""
-    await post.link(sealed=b"canary-sealed")
+    await post.link(sealed=b"sealed-already")
     assert await post.outbox.deliver_due() == 1
     assert await post.outbox.deliver_due() == 0
     ((headers, body),) = post.receiver.messages

@@ -298,7 +298,7 @@ async def test_other_tokens_are_got_again_when_they_end(cloud: Cloud, method: st
     await cloud.accounts.unlink(ACME, (await cloud.only()).id)
     secrets = {"installation_id": "42"} if method == "github_app" else {"client_id": "", "client_secret": ""}
     if method == "client_credentials":
-        secrets = {"client_id": "own", "client_secret": "own-secret"}
+        secrets = {"client_id": "own", "client_secret": "own-canary"}
     linked = await cloud.accounts.link(
         ACME, cloud.connector(), method=method, secrets=secrets, verify=cloud.verifier
     )
@@ -315,7 +315,7 @@ async def test_other_tokens_are_got_again_when_they_end(cloud: Cloud, method: st
 async def test_a_client_of_the_accounts_own_that_is_refused_needs_a_new_link(cloud: Cloud) -> None:
     """It is the account's, so it is the account that says so; what the file says is nobody's account's."""
     await cloud.accounts.unlink(ACME, (await cloud.only()).id)
-    own = {"client_id": "own", "client_secret": "own-secret"}
+    own = {"client_id": "own", "client_secret": "own-canary"}
     await cloud.accounts.link(ACME, cloud.connector(), method="client_credentials", secrets=own)
     cloud.clock.now += 3600
     cloud.authority.faults.append(JSONResponse({"error": "invalid_client"}, 401))

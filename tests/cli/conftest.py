@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from linkspan.cli.main import cli
+from tests.canary import nothing_in
 from tests.fakes.tracker import Tracker
 from tests.servers.serving import serving
 
@@ -36,7 +37,9 @@ class Shell:
             "LINKSPAN_KEYS": "",
             **env,
         }
-        return CliRunner().invoke(cli, list(words), input=stdin, env=environment)
+        result = CliRunner().invoke(cli, list(words), input=stdin, env=environment)
+        nothing_in(result.output, f"what linkspan {' '.join(words)} printed")
+        return result
 
     def data(self, *words: str, stdin: str | None = None) -> Any:
         """Run a command that succeeds, and answer the JSON that it prints."""
@@ -48,7 +51,7 @@ class Shell:
         """Link the tenant's account with its own token."""
         return self.data(
             "account", "link", "tracker", "--tenant", tenant, "--setting", f"site={self.url}", "--json",
-            stdin=f"token-{tenant}\n",
+            stdin=f"canary-{tenant}\n",
         )  # fmt: skip
 
 

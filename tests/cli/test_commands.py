@@ -103,15 +103,15 @@ def test_secrets_are_read_from_a_variable_and_never_shown(shell: Shell) -> None:
     """Neither the answer nor the database file nor the list holds the token."""
     shell.run("tenant", "add", "acme")
     words = ("account", "link", "tracker", "--setting", f"site={shell.url}", "--secret-env", "TRACKER_TOKEN")
-    result = shell.run(*words, TRACKER_TOKEN="token-acme")
+    result = shell.run(*words, TRACKER_TOKEN="canary-acme")
     assert result.exit_code == 0, result.output
     shown = (
         result.output + shell.run("account", "list").output + shell.run("account", "list", "--json").output
     )
-    assert "token-acme" not in shown
+    assert "canary-acme" not in shown
     for file in shell.home.iterdir():
         if file.name != "tools.yaml":
-            assert b"token-acme" not in file.read_bytes()
+            assert b"canary-acme" not in file.read_bytes()
 
 
 def test_there_is_no_way_to_give_a_secret_on_the_command_line(shell: Shell) -> None:
@@ -239,7 +239,7 @@ def test_an_account_can_be_verified_and_unlinked(shell: Shell) -> None:
     shell.tracker.tokens.clear()
     assert shell.run("account", "verify", account).exit_code == 3
     assert shell.data("account", "list", "--json")[0]["state"] == "needs_reauth"
-    shell.tracker.tokens["token-acme"] = "acme"
+    shell.tracker.tokens["canary-acme"] = "acme"
     assert shell.run("account", "verify", account).exit_code == 0
     assert shell.data("account", "list", "--json")[0]["state"] == "active"
     assert shell.run("account", "unlink", account).exit_code == 0

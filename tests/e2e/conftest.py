@@ -46,7 +46,7 @@ class Office:
 
     def settle(self, tenant: str, username: str, *, roles: str = "User,Developer") -> Person:
         """Add a user to the tracker, and a tenant that is linked with it."""
-        password = f"{username}-password"
+        password = f"{username}-canary"
         number = self.tracker.add_user(username, password, roles=roles)
         self.linkspan.add_tenant(tenant)
         who = {"username": username, "password": password}

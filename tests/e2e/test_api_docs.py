@@ -36,7 +36,7 @@ def test_every_example_works(tmp_path: Path) -> None:
         linkspan.serve(log=tmp_path / "linkspan.log") as url,
     ):
         script = "set -euo pipefail\n" + "\n".join(BLOCKS).replace(SERVED, f"LINKSPAN={url}")
-        own = {"SITE": site, "DESK_TOKEN": "token-acme", "RECEIVER": f"{hook}/x"}
+        own = {"SITE": site, "DESK_TOKEN": "canary-acme", "RECEIVER": f"{hook}/x"}
         path = f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             ["bash", "-c", script],
@@ -51,7 +51,7 @@ def test_every_example_works(tmp_path: Path) -> None:
     assert receiver.events[0] == "test"
     proof = json.loads(done.stdout[done.stdout.rindex('{"id":"acme"') :])
     assert proof["deleted"]["tenants"] == 1
-    assert "token-acme" not in done.stdout
+    assert "canary-acme" not in done.stdout
 
 
 def test_every_door_is_written_down() -> None:

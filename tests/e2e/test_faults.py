@@ -196,9 +196,9 @@ def test_the_real_trackers_own_limit(tmp_path: Path) -> None:
     """Roundup's 429 names its time in Retry-After; the command line and its exit code say so too."""
     linkspan = Linkspan(tmp_path / "home", EXAMPLE)
     with tracker(tmp_path / "tracker", api_calls_per_hour=3) as strict:
-        strict.add_user("erin", "erin-password")
+        strict.add_user("erin", "erin-canary")
         linkspan.add_tenant("acme")
-        linkspan.link("acme", "roundup", username="erin", password="erin-password", origin=strict.origin)
+        linkspan.link("acme", "roundup", username="erin", password="erin-canary", origin=strict.origin)
         for _ in range(3):
             linkspan.run("call", "ticket.list", "--tenant", "acme", exit_code=None)
         error = linkspan.call("ticket.list", "acme", exit_code=4)["error"]

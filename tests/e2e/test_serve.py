@@ -32,7 +32,7 @@ class Site:
         self.linkspan = Linkspan(folder / "home", self.config)
         self.linkspan.add_tenant("acme")
         words = ("account", "link", "tracker", "--setting", f"site={url}", "--secret-env", "TOKEN")
-        self.linkspan.run(*words, env={"TOKEN": "token-acme"})
+        self.linkspan.run(*words, env={"TOKEN": "canary-acme"})
         self.token = self.linkspan.create_token("acme")[1]
         self.log = folder / "serve.log"
 
@@ -140,7 +140,7 @@ def test_nothing_secret_is_logged(site: Site) -> None:
         site.tracker.tokens.clear()
         endpoint.call("list_tickets")
     log = site.log.read_text()
-    assert "token-acme" not in log
+    assert "canary-acme" not in log
     assert site.token not in log
     assert site.token.split("_", 3)[3] not in log
 

@@ -106,7 +106,7 @@ class Authority:
         if (fault := await self._fault(self.faults)) is not None:
             return fault
         client = form.get("basic") or f"{form.get('client_id')}:{form.get('client_secret', '')}"
-        if unquote_plus(client) not in {f"{CLIENT}:{CLIENT_SECRET}", "public:", "own:own-secret"}:
+        if unquote_plus(client) not in {f"{CLIENT}:{CLIENT_SECRET}", "public:", "own:own-canary"}:
             return JSONResponse({"error": "invalid_client"}, 401)
         kind = form["grant_type"]
         if kind == "authorization_code":

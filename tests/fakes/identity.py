@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 ISSUER = "https://id.example"
-CLIENT_ID, CLIENT_SECRET = "linkspan", "a secret/with+signs"
+CLIENT_ID, CLIENT_SECRET = "linkspan", "a canary/with+signs"
 
 
 class IdentityProvider:
@@ -132,6 +132,6 @@ class IdentityProvider:
             return form.get("client_id") == CLIENT_ID and "authorization" not in request.headers
         if "client_secret" in form:
             return (form["client_id"], form["client_secret"]) == (CLIENT_ID, self.secret)
-        encoded = "a%20secret%2Fwith%2Bsigns"  # RFC 6749 §2.3.1
+        encoded = "a%20canary%2Fwith%2Bsigns"  # RFC 6749 §2.3.1
         pair = base64.b64encode(f"{CLIENT_ID}:{encoded}".encode()).decode()
         return request.headers.get("authorization") == f"Basic {pair}"

@@ -16,7 +16,7 @@ from starlette.routing import Route
 class Tracker:
     """Two organisations, `acme` and `globex`, with a token each; tickets 1 to 7 in every one."""
 
-    tokens: dict[str, str] = field(default_factory=lambda: {"token-acme": "acme", "token-globex": "globex"})
+    tokens: dict[str, str] = field(default_factory=lambda: {"canary-acme": "acme", "canary-globex": "globex"})
     tickets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     comments: list[tuple[str, str, Any]] = field(default_factory=list)
     faults: list[Response | float] = field(default_factory=list)

@@ -76,7 +76,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         await app.accounts.link(
             tenant,
             app.catalog.connectors["tracker"],
-            secrets={"token": f"token-{name}"},
+            secrets={"token": f"canary-{name}"},
             verify=app.verifier,
         )
     transport.sent.clear()

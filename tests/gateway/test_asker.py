@@ -31,7 +31,7 @@ async def test_a_shared_account_names_the_person(bench: Bench) -> None:
 async def test_a_persons_own_account_names_nobody_else(bench: Bench) -> None:
     """The product shows whose it is."""
     connector = bench.app.catalog.connectors["tracker"]
-    await bench.app.accounts.link(ACME, connector, secrets={"token": "token-acme"}, subject="anna")
+    await bench.app.accounts.link(ACME, connector, secrets={"token": "canary-acme"}, subject="anna")
     assert await said(bench, "person", "anna") == "Done."
     assert await said(bench, "person", "bo") == "Done.\n\nAsked for by bo."
 

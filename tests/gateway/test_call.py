@@ -215,7 +215,7 @@ async def test_a_write_that_may_have_been_done_is_not_done_again(bench: Bench) -
 
 async def test_a_refused_credential_stops_the_account(bench: Bench) -> None:
     """Nothing more is sent with a credential that the product refused: trackers lock users out for less."""
-    bench.tracker.tokens.pop("token-acme")
+    bench.tracker.tokens.pop("canary-acme")
     for _ in range(2):
         with pytest.raises(errors.NeedsReauth) as told:
             await bench.call("list_tickets")
@@ -309,7 +309,7 @@ async def test_every_call_leaves_one_audit_row_without_values(bench: Bench) -> N
     (write,) = [row for row in rows if row.tool == "comment_on_ticket"]
     assert (write.thread_id, write.turn_id, write.call_id) == ("thread-1", "turn-1", "call-9")
     assert "private" not in repr(rows)
-    assert "token-acme" not in repr(rows)
+    assert "canary-acme" not in repr(rows)
     assert await bench.audit("globex") == []
 
 
@@ -343,15 +343,15 @@ async def test_a_fault_of_ours_shows_nothing_of_its_cause(
 
 async def test_a_product_that_sends_the_credential_back_shows_it_to_nobody(bench: Bench) -> None:
     """Neither the model, nor the audit, nor the account's last error, nor a successful answer."""
-    echo = {"message": "your Authorization was Bearer token-acme"}
+    echo = {"message": "your Authorization was Bearer canary-acme"}
     for status in (400, 403, 500):
         bench.tracker.faults = [JSONResponse(echo, status)] * 3
         with pytest.raises(errors.LinkspanError) as told:
             await bench.call("get_ticket", id="1")
-        assert "token-acme" not in str(told.value.to_dict())
+        assert "canary-acme" not in str(told.value.to_dict())
         bench.tracker.faults = []
-    assert "token-acme" not in repr(await bench.account("acme"))
-    bench.tracker.tickets["acme"][0]["subject"] = "it is token-acme"
+    assert "canary-acme" not in repr(await bench.account("acme"))
+    bench.tracker.tickets["acme"][0]["subject"] = "it is canary-acme"
     answer = await bench.call("get_ticket", id="1")
     assert isinstance(answer, Item)
     assert answer.result["title"] == "it is [credential]"
@@ -361,12 +361,12 @@ async def test_what_the_operator_keeps_in_the_environment_is_not_shown(bench: Be
     """A dry run names the variable instead of its value."""
     path = tmp_path / "tools.yaml"
     path.write_text(FILE.read_text().replace("    timeout: 1s", '    headers: {X-App-Key: "${APP_KEY}"}'))
-    bench.app.gateway.replace_catalog(spec.load([path], {"APP_KEY": "operator-secret"}))
+    bench.app.gateway.replace_catalog(spec.load([path], {"APP_KEY": "operator-canary"}))
     answer = await bench.call("comment_on_ticket", id="3", body="hi", dry_run=True)
     assert isinstance(answer, DryRun)
     assert answer.request["headers"]["X-App-Key"] == "[APP_KEY]"
     await bench.call("comment_on_ticket", id="3", body="hi")
-    assert bench.transport.sent[-1].headers["X-App-Key"] == "operator-secret"
+    assert bench.transport.sent[-1].headers["X-App-Key"] == "operator-canary"
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ async def office(tmp_path: Path, limits: CallLimits) -> AsyncIterator[Office]:
     for name, subjects in {"acme": ("codex", "other"), "globex": ("codex",)}.items():
         tenant = await app.tenants.add(name)
         connector = app.catalog.connectors["tracker"]
-        await app.accounts.link(tenant, connector, secrets={"token": f"token-{name}"}, verify=app.verifier)
+        await app.accounts.link(tenant, connector, secrets={"token": f"canary-{name}"}, verify=app.verifier)
         for subject in subjects:
             made = await app.tokens.create(tenant, subject=subject)
             tokens[f"{name}/{subject}"] = made.text.reveal()

@@ -17,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from tests import canary
 from tests.servers import node
 from tests.servers.scripted_model import (
     Item,
@@ -154,6 +155,7 @@ class Codex:
         """Run a `codex mcp add …` line as a person would; answers the `[mcp_servers.…]` tables it wrote."""
         words = shlex.split(line)
         assert words[:3] == ["codex", "mcp", "add"], line
+        canary.gone(self.home, canary.WORDS)
         shutil.rmtree(self.home, ignore_errors=True)
         (self.home / "tmp").mkdir(parents=True)
         environment = clean_environment(self.home)
@@ -166,6 +168,7 @@ class Codex:
     def _new_home(
         self, url: str, model: str, servers: Mapping[str, Mapping[str, Any]], more: Mapping[str, object]
     ) -> Path:
+        canary.gone(self.home, canary.WORDS)
         shutil.rmtree(self.home, ignore_errors=True)
         (self.home / "tmp").mkdir(parents=True)
         provider = {
@@ -197,6 +200,7 @@ def codex_with(command: tuple[str, ...]) -> Iterator[Codex]:
     home = node.ROOT / ".work" / f"codex-{uuid.uuid4().hex[:12]}"
     try:
         yield Codex(command, home)
+        canary.gone(home, canary.WORDS)  # our tokens are its own to keep
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

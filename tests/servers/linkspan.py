@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import httpx2
 
+from tests.canary import nothing_in
 from tests.servers.serving import LOOPBACK, free_port, running
 
 PROGRAM: Final = Path(sys.executable).with_name("linkspan")
@@ -60,8 +61,9 @@ class Linkspan:
             timeout=60,
             check=False,
         )
+        said = f"{done.stdout}{done.stderr}"
+        nothing_in(said, f"what linkspan {' '.join(words)} printed")
         if exit_code is not None:
-            said = f"{done.stdout}{done.stderr}"
             assert done.returncode == exit_code, f"linkspan {' '.join(words)}: {done.returncode}\n{said}"
         return done.stdout or done.stderr
 
@@ -127,7 +129,9 @@ class Endpoint:
             "MCP-Protocol-Version": "2025-06-18",
             "Authorization": f"Bearer {self.token}",
         }
-        return httpx2.post(self.url, json=message, headers=headers, timeout=30)
+        answer = httpx2.post(self.url, json=message, headers=headers, timeout=30)
+        nothing_in(answer.content, f"the answer to {method}")
+        return answer
 
     def call(self, tool: str, **arguments: Any) -> Any:
         """Call a tool and answer its structured content, be it a result or an error."""

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import psycopg
 
+from tests import canary
 from tests.servers.serving import running
 
 USER: Final = "linkspan"
@@ -101,6 +102,7 @@ def prepared() -> Iterator[Cluster]:
         words = [f"-c{name}={value}" for name, value in SETTINGS.items()]
         words += [f"-cunix_socket_directories={folder}"]
         yield Cluster(folder, (*as_user, str(_program("postgres")), "-D", str(data), *words))
+        canary.gone(folder)
     finally:
         shutil.rmtree(folder)
 

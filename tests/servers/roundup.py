@@ -17,7 +17,7 @@ from tests.servers.serving import LOOPBACK, accepts, free_port, running
 
 PROGRAMS: Final = ROOT / ".tools" / "roundup" / "bin"
 NAME: Final = "support"
-ADMIN_PASSWORD: Final = "admin-password"
+ADMIN_PASSWORD: Final = "admin-canary"
 
 
 @dataclass(frozen=True)

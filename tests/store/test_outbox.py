@@ -148,7 +148,7 @@ async def test_nothing_is_kept_when_nobody_hears(db: Database) -> None:
 
 async def test_no_secret_and_no_sealed_value_is_in_a_payload(heard: Database) -> None:
     """Not even sealed."""
-    await accounts.insert(heard, account("acme", sealed=b"canary-sealed"))
+    await accounts.insert(heard, account("acme", sealed=b"sealed-already"))
     assert all("sealed" not in row.payload for row in await outbox.listed(heard))
 
 

@@ -20,7 +20,7 @@ from tests.servers.postgres import Cluster, prepared
 from tests.store.engines import Engine, Postgres, on_postgres
 
 PUT = "INSERT INTO meta (name, value) VALUES (:name, :value)"
-SECRET = "s3cret+pass word"
+SECRET = "canary+pass word"
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from linkspan import spec
 from linkspan.app import App, build
 from linkspan.serving import Serving
 from linkspan.settings import Settings
+from tests.canary import Watched
 from tests.fakes.asgi import AsgiTransport
 from tests.fakes.tracker import Tracker
 from tests.store.engines import Engine, Postgres
@@ -50,7 +51,7 @@ class Api:
         body = {
             "tenant_id": tenant,
             "integration": "tracker",
-            "secrets": {"token": f"token-{tenant}"},
+            "secrets": {"token": f"canary-{tenant}"},
             **more,
         }
         return await self.data("POST", "/integrated-account", json=body)
@@ -87,7 +88,7 @@ async def api(tmp_path: Path, engine: Engine) -> AsyncIterator[Api]:
     for name in ("acme", "globex"):
         await app.tenants.add(name)
     key = (await app.admins.create("anna")).text.reveal()
-    transport = httpx2.ASGITransport(app=Serving(app).asgi)
+    transport = httpx2.ASGITransport(app=Watched(Serving(app).asgi))
     async with httpx2.AsyncClient(transport=transport, base_url=BASE) as http:
         yield Api(app, http, key, tracker)
     await app.aclose()

@@ -312,12 +312,12 @@ async def test_a_fault_of_ours_tells_nothing_but_its_id(api: Api, monkeypatch: p
     """The log has the rest."""
 
     async def broken() -> None:
-        raise RuntimeError("canary")
+        raise RuntimeError("our insides")
 
     monkeypatch.setattr(api.app.tenants, "list", broken)
     answer = await api("GET", "/tenant")
     assert answer.status_code == 500
-    assert "canary" not in answer.text
+    assert "insides" not in answer.text
     assert answer.json()["error"]["request_id"] == answer.headers["x-request-id"]
 
 

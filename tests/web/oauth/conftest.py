@@ -24,6 +24,7 @@ from linkspan.accounts.principal import Tenant
 from linkspan.app import App, build
 from linkspan.serving import Serving
 from linkspan.settings import Provider, Settings, SignIn
+from tests.canary import Watched
 from tests.fakes.asgi import AsgiTransport
 from tests.fakes.identity import CLIENT_ID, CLIENT_SECRET, ISSUER, IdentityProvider
 from tests.fakes.tracker import Tracker
@@ -64,7 +65,7 @@ class World:
 
     def client(self, *, address: str = "203.0.113.7") -> httpx2.AsyncClient:
         """Somebody on the network: a browser keeps cookies, a program has none to keep."""
-        transport = httpx2.ASGITransport(app=self.serving.asgi, client=(address, 4711))
+        transport = httpx2.ASGITransport(app=Watched(self.serving.asgi), client=(address, 4711))
         return httpx2.AsyncClient(transport=transport, base_url=self.base)
 
     async def invitation(self, name: str = "anna", tenant: Tenant = ACME, **more: Any) -> str:
@@ -222,7 +223,7 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     for name in (ACME, BOLT):
         tenant = await app.tenants.add(name)
         connector = app.catalog.connectors["tracker"]
-        await app.accounts.link(tenant, connector, secrets={"token": f"token-{name}"})
+        await app.accounts.link(tenant, connector, secrets={"token": f"canary-{name}"})
     documents[APP] = {
         "client_id": APP,
         "client_name": "An App",
