@@ -174,6 +174,7 @@ REVEAL_A_SECRET: Final = {
     "linkspan.web.oauth": "What was issued (codes, tokens, cookies) goes back to who asked for it, once.",
     "linkspan.demo": "The demo prints the tokens that it made for its sample tenants.",
     "linkspan.vault.transit": "The key service's token is sent to it.",
+    "linkspan.codex.git.program": "git's credential is written into the pipe that our own git reads it from.",
     "linkspan.accounts.oauth": "Codes and refresh tokens are sent to the token endpoint.",
 }
 """Which modules, and packages with all in them, may take the value out of a Secret, and why."""

@@ -42,6 +42,8 @@ def test_the_tools_yaml_is_never_that_of_the_current_directory(
         ("LINKSPAN_PORT", "99999", "65535"),
         ("LINKSPAN_PUBLIC_URL", "https://linkspan.example/base", "without a path"),
         ("LINKSPAN_STATEFUL", "perhaps", "perhaps"),
+        ("LINKSPAN_MAX_CHECKOUT_BYTES", "1GB", "LINKSPAN_MAX_CHECKOUT_BYTES"),
+        ("LINKSPAN_MAX_CHECKOUT_FILES", "-1", "LINKSPAN_MAX_CHECKOUT_FILES"),
         ("LINKSPAN_CALL_LIMITS", "tenant=6000,user=3", "'user=3'"),
         ("LINKSPAN_CALL_LIMITS", "tenant=0", "'tenant=0'"),
         ("LINKSPAN_CALL_LIMITS", "tool=many", "'tool=many'"),

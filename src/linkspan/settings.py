@@ -90,6 +90,11 @@ class Settings:
     """How large one MCP tool result may be; whole items are dropped beyond it."""
     max_request_bytes: int = 1_048_576
     """How large one HTTP request to us may be."""
+    max_checkout_bytes: int = 1_000_000_000
+    """How much of files a repository may have that a run works on."""
+    max_checkout_files: int = 100_000
+    ca_file: Path | None = None
+    """A bundle of authorities that git trusts instead of the system's: what `SSL_CERT_FILE` names."""
     sign_in: SignIn = SignIn()
     call_limits: CallLimits = CallLimits()
     transit_url: str | None = None
@@ -140,6 +145,13 @@ def read_settings(environ: Mapping[str, str] | None = None, /, **flags: object) 
             "LINKSPAN_MAX_RESULT_BYTES", text("max_result_bytes", "LINKSPAN_MAX_RESULT_BYTES"), 30_000
         ),
         call_limits=_call_limits(text("call_limits", "LINKSPAN_CALL_LIMITS") or ""),
+        max_checkout_bytes=_number(
+            "LINKSPAN_MAX_CHECKOUT_BYTES", env.get("LINKSPAN_MAX_CHECKOUT_BYTES") or None, 1_000_000_000
+        ),
+        max_checkout_files=_number(
+            "LINKSPAN_MAX_CHECKOUT_FILES", env.get("LINKSPAN_MAX_CHECKOUT_FILES") or None, 100_000
+        ),
+        ca_file=Path(env["SSL_CERT_FILE"]).absolute() if env.get("SSL_CERT_FILE") else None,
         sign_in=_sign_in(text, env.get("LINKSPAN_OIDC_CLIENT_SECRET") or None),
         transit_url=_transit_url(env.get("LINKSPAN_TRANSIT_URL") or None),
         transit_token=env.get("LINKSPAN_TRANSIT_TOKEN") or None,

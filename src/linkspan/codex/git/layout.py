@@ -1,0 +1,140 @@
+"""Where things of runs are on the disk: `work/TENANT/{mirrors,runs/RUN/{checkout,git,home,out}}`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from linkspan.accounts.principal import Tenant
+from linkspan.codex.places import Checkout, Repository
+from linkspan.errors import InvalidArgument
+
+_TENANT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+_RUN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is remembered of a run's place, written when it is whole."""
+
+    repository: Repository
+    base_branch: str
+    base_commit: str
+    made: int
+    """Seconds since 1970: the time that its commits bear, so that a repeated one is the same."""
+    house_rules: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlace:
+    """The directory of one run."""
+
+    path: Path
+
+    @property
+    def checkout(self) -> Path:
+        """The working tree, with a `.git` in it that is for Codex alone."""
+        return self.path / "checkout"
+
+    @property
+    def git(self) -> Path:
+        """Our own repository of that working tree; the sandbox cannot write it."""
+        return self.path / "git"
+
+    @property
+    def note(self) -> Path:
+        """Where its `Note` is."""
+        return self.path / "place.json"
+
+    def read(self) -> Note | None:
+        """Answer its note; None for a place that is not whole."""
+        try:
+            kept: dict[str, Any] = json.loads(self.note.read_bytes())
+            return Note(**{**kept, "repository": Repository(**kept["repository"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def write(self, note: Note) -> None:
+        """Keep its note: from now on the place is whole."""
+        new = self.note.with_suffix(".new")
+        with new.open("w") as file:
+            json.dump(asdict(note), file)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self.note)
+
+    def as_checkout(self, run: str, note: Note) -> Checkout:
+        """Answer it as a run sees it."""
+        return Checkout(
+            run, self.checkout, note.repository, note.base_branch, note.base_commit, note.house_rules
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The directories below `$LINKSPAN_HOME/work`."""
+
+    root: Path
+
+    def run(self, tenant: Tenant, run: str) -> RunPlace:
+        """Answer a run's place, which need not be there. Raises `InvalidArgument` for what is no name."""
+        if not _RUN.fullmatch(run):
+            raise InvalidArgument("that is not the id of a run")
+        return RunPlace(self._tenant(tenant) / "runs" / run)
+
+    def mirror(self, tenant: Tenant, clone_url: str) -> Path:
+        """Answer the mirror of a repository; its lock stands beside it."""
+        digest = hashlib.sha256(clone_url.encode()).hexdigest()[:24]
+        return self._tenant(tenant) / "mirrors" / f"{digest}.git"
+
+    def _tenant(self, tenant: Tenant) -> Path:
+        if not _TENANT.fullmatch(tenant):
+            raise InvalidArgument("that is not a tenant's name")
+        return self.root / tenant
+
+
+def make(path: Path) -> None:
+    """Make a directory that nobody else may look into, and so those above it that are missing."""
+    for each in (*reversed(path.parents), path):
+        if not each.exists():
+            each.mkdir(mode=0o700, exist_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a tree whatever it holds; links are removed, never followed. Nothing there is fine."""
+
+    def again(function: Callable[..., Any], name: str, _: object) -> None:
+        # A directory that a command made unreadable or unwritable for us.
+        with contextlib.suppress(OSError):
+            Path(name).parent.chmod(stat.S_IRWXU)
+            if not Path(name).is_symlink():
+                Path(name).chmod(stat.S_IRWXU)
+        if Path(name).is_dir() and not Path(name).is_symlink():
+            shutil.rmtree(name)
+        else:
+            function(name)
+
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path, onerror=again)
+
+
+def place_of(checkout: Checkout) -> tuple[RunPlace, Note]:
+    """Answer where a checkout is. Raises `InvalidArgument` for one that was discarded."""
+    place = RunPlace(checkout.path.parent)
+    note = place.read()
+    if note is None or place.checkout != checkout.path:
+        raise InvalidArgument(
+            f"the working tree of {checkout.run} is not here any more", hint="Start the run again."
+        )
+    return place, replace(note, base_commit=checkout.base_commit)

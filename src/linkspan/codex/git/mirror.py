@@ -1,0 +1,121 @@
+"""A shallow mirror for each repository and tenant: what many runs need is fetched once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from linkspan.codex.git.layout import make, remove
+from linkspan.codex.git.program import At, Git, GitFailed, Remote
+from linkspan.errors import TooLarge
+from linkspan.net.egress_proxy import megabytes
+
+_POLL: Final = 0.05
+_FROM_THE_FORGE: Final = ("remote", "unable to access", "Authentication", "could not read", "not found")
+"""What stands in a failure that a new mirror would not mend."""
+
+
+class Mirror:
+    """One mirror. Everything is done under a lock that other processes respect too."""
+
+    def __init__(
+        self,
+        git: Git,
+        path: Path,
+        *,
+        max_bytes: int,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._git = git
+        self.path = path
+        self._max_bytes = max_bytes
+        self._sleep = sleep
+
+    @contextlib.asynccontextmanager
+    async def locked(self) -> AsyncIterator[None]:
+        """Have it alone. The lock goes with the process that holds it, however that ends."""
+        make(self.path.parent)
+        lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                await self._sleep(_POLL)
+            yield
+        finally:
+            os.close(lock)
+
+    async def fetch(self, remote: Remote, branch: str) -> str:
+        """Bring the head of a branch here and answer its commit; to be called under the lock.
+
+        A mirror that has grown too large by what nobody needs any more is made anew. Raises `GitFailed` and
+        `TooLarge`.
+        """
+        if (self.path / "HEAD").exists():
+            await asyncio.to_thread(_clear_locks, self.path)
+            try:
+                commit = await self._fetch(remote, branch)
+            except GitFailed as error:
+                if any(word in error.words for word in _FROM_THE_FORGE):
+                    raise
+            else:
+                if await asyncio.to_thread(size_of, self.path) <= self._max_bytes:
+                    return commit
+        await asyncio.to_thread(remove, self.path)
+        make(self.path)
+        await self._git.run("init", "--quiet", "--bare", "--template=", at=At(self.path))
+        commit = await self._fetch(remote, branch)
+        size = await asyncio.to_thread(size_of, self.path)
+        if size > self._max_bytes:
+            await asyncio.to_thread(remove, self.path)
+            raise TooLarge(f"The newest commit alone has {megabytes(size)}")
+        return commit
+
+    def ref(self, branch: str) -> str:
+        """Answer the name that a branch has here: one that no other branch can stand in the way of."""
+        return f"refs/linkspan/{hashlib.sha256(branch.encode()).hexdigest()}"
+
+    async def _fetch(self, remote: Remote, branch: str) -> str:
+        ref = self.ref(branch)
+        await self._git.run(
+            "fetch",
+            "--quiet",
+            "--depth=1",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--force",
+            "--end-of-options",
+            remote.url,
+            f"+refs/heads/{branch}:{ref}",
+            at=At(self.path),
+            remote=remote,
+        )
+        return (await self._git.run("rev-parse", "--verify", ref, at=At(self.path))).decode().strip()
+
+
+def _clear_locks(path: Path) -> None:
+    """Take away what a git that was killed has left: nobody else is here, since we hold the lock."""
+    for place in ("*.lock", "refs/**/*.lock", "objects/pack/tmp_*", "objects/tmp_*"):
+        for left in path.glob(place):
+            left.unlink(missing_ok=True)
+
+
+def size_of(path: Path) -> int:
+    """Answer how many bytes the files below a directory have; links are not followed."""
+    total = 0
+    waiting = [path]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                else:
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total

@@ -1,0 +1,222 @@
+"""`Places` by git: prepare a checkout, say what changed, commit, push once, clean up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from linkspan.accounts.principal import Tenant
+from linkspan.codex.git.change import change_of, commit_of
+from linkspan.codex.git.layout import Layout, Note, RunPlace, make, place_of, remove
+from linkspan.codex.git.mirror import Mirror
+from linkspan.codex.git.program import At, Git, GitFailed, Remote
+from linkspan.codex.git.refusals import refusal, somebody_elses
+from linkspan.codex.git.tree import REMEDY, Bounds, entries_of, house_rules, put
+from linkspan.codex.places import Author, Change, Checkout, GitAccess, Repository
+from linkspan.errors import EgressRefused, InvalidArgument, TooLarge
+from linkspan.net.egress_proxy import EgressProxy
+from linkspan.net.urls import is_below, origin_of
+
+_OVERHEAD: Final = 10_000_000
+"""Bytes of an exchange beside the files themselves."""
+
+
+def branch_of(run: str) -> str:
+    """Answer the name of a run's branch."""
+    return f"codex/{run}"
+
+
+class GitPlaces:
+    """Working trees below one directory."""
+
+    def __init__(
+        self,
+        work: Path,
+        proxy: EgressProxy,
+        *,
+        clock: Callable[[], float],
+        git: Git | None = None,
+        bounds: Bounds | None = None,
+    ) -> None:
+        """`work` is `$LINKSPAN_HOME/work`; several processes may share it."""
+        self._layout = Layout(work)
+        self._proxy = proxy
+        self._clock = clock
+        self._git = git or Git()
+        self._bounds = bounds or Bounds()
+
+    async def prepare(
+        self,
+        tenant: Tenant,
+        run: str,
+        repository: Repository,
+        access: GitAccess | None,
+        *,
+        base_branch: str | None = None,
+    ) -> Checkout:
+        """Answer the run's working tree at the head of the base branch, made if it is not there yet."""
+        place = self._layout.run(tenant, run)
+        note = place.read()
+        if note is not None and place.checkout.is_dir():
+            return place.as_checkout(run, note)
+        branch = base_branch or repository.default_branch
+        await self._check_branch(branch)
+        await asyncio.to_thread(_start_over, place)
+        mirror = Mirror(
+            self._git,
+            self._layout.mirror(tenant, repository.clone_url),
+            max_bytes=self._bounds.checkout_bytes,
+        )
+        async with mirror.locked():
+            async with self._reach(repository, access, doing="read", branch=branch) as remote:
+                commit = await mirror.fetch(remote, branch)
+                entries = await entries_of(self._git, mirror.path, commit, repository.id, self._bounds)
+            await self._take_over(mirror, place, branch)
+        with self._explained(repository, doing="checked out", branch=branch):
+            await put(self._git, place, commit, entries, branch_of(run))
+        rules = await house_rules(self._git, place.git, entries, self._bounds)
+        note = Note(repository, branch, commit, int(self._clock()), rules)
+        await asyncio.to_thread(place.write, note)
+        return place.as_checkout(run, note)
+
+    async def change(self, checkout: Checkout) -> Change:
+        """Answer what the run has changed so far."""
+        place, note = place_of(checkout)
+        return await change_of(self._git, place, note, self._bounds)
+
+    async def commit(self, checkout: Checkout, *, author: Author, message: str) -> str:
+        """Commit everything that changed on `codex/RUN` and answer its id; again: the same commit."""
+        place, note = place_of(checkout)
+        return await commit_of(
+            self._git,
+            place,
+            note,
+            self._bounds,
+            author=author,
+            message=message,
+            branch=branch_of(checkout.run),
+        )
+
+    async def push(self, checkout: Checkout, access: GitAccess | None) -> str:
+        """Push the run's branch, once, and answer its name."""
+        place, _ = place_of(checkout)
+        branch, repository = branch_of(checkout.run), checkout.repository
+        ref = f"refs/heads/{branch}"
+        try:
+            told = await self._git.run("rev-parse", "--verify", "--quiet", ref, at=At(place.git))
+        except GitFailed as error:
+            raise InvalidArgument("Nothing was committed yet, so there is nothing to push") from error
+        commit = told.decode().strip()
+        async with self._reach(repository, access, doing="pushed", branch=branch) as remote:
+            there = await self._at_forge(place, remote, ref)
+            if there == commit:
+                return branch
+            if there is not None:
+                raise somebody_elses(repository.id, branch)
+            try:
+                await self._git.run(
+                    *("push", "--quiet", "--no-verify", f"--force-with-lease={ref}:"),
+                    *("--end-of-options", remote.url, f"{commit}:{ref}"),
+                    at=At(place.git),
+                    remote=remote,
+                )
+            except GitFailed:
+                # Another worker may have pushed the same commit meanwhile, or only the answer was lost.
+                if await self._at_forge(place, remote, ref) != commit:
+                    raise
+        return branch
+
+    async def discard(self, tenant: Tenant, run: str) -> None:
+        """Remove everything of the run from the disk."""
+        await asyncio.to_thread(remove, self._layout.run(tenant, run).path)
+
+    async def _at_forge(self, place: RunPlace, remote: Remote, ref: str) -> str | None:
+        """Answer the commit that a ref has at the forge, or None."""
+        told = await self._git.run(
+            *("ls-remote", "--refs", "--end-of-options", remote.url, ref), at=At(place.git), remote=remote
+        )
+        lines = (line.split("\t") for line in told.decode(errors="replace").splitlines())
+        return next((line[0] for line in lines if line[1:] == [ref]), None)
+
+    async def _take_over(self, mirror: Mirror, place: RunPlace, branch: str) -> None:
+        """Make the run's own repository of the mirror's: it needs no mirror and no other run any more."""
+        await self._git.run("init", "--quiet", "--bare", "--template=", at=At(place.git))
+        await self._git.run(
+            *("fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head"),
+            *(mirror.path.as_uri(), f"+{mirror.ref(branch)}:refs/linkspan/base"),
+            at=At(place.git),
+            read_from=mirror.path,
+        )
+
+    async def _check_branch(self, branch: str) -> None:
+        try:
+            await self._git.run("check-ref-format", f"refs/heads/{branch}", at=At(Path("/")))
+        except (GitFailed, ValueError) as error:
+            raise InvalidArgument(
+                "The base branch has a name that no branch can have",
+                hint="Look at the base branch in the recipe's settings.",
+            ) from error
+
+    @contextlib.asynccontextmanager
+    async def _reach(
+        self, repository: Repository, access: GitAccess | None, *, doing: str, branch: str
+    ) -> AsyncIterator[Remote]:
+        """Let git reach the repository's forge, and nothing else, meanwhile."""
+        host, port = _place_of(repository, access)
+        permit = await self._proxy.admit(
+            [(host, port)],
+            max_bytes=self._bounds.checkout_bytes + _OVERHEAD,
+            remedy="git reaches only the forge that the account was linked for.",
+        )
+        try:
+            with self._explained(repository, doing=doing, branch=branch):
+                yield Remote(repository.clone_url, access, permit.url)
+        except Exception as error:
+            if isinstance(permit.refusal, TooLarge):
+                said = permit.refusal.message
+                raise TooLarge(
+                    f"{repository.id} is larger than a run may fetch: {said[0].lower()}{said[1:]}",
+                    hint=REMEDY,
+                ) from error
+            if isinstance(permit.refusal, EgressRefused):
+                raise permit.refusal from error
+            raise
+        finally:
+            await self._proxy.revoke(permit)
+
+    @contextlib.contextmanager
+    def _explained(self, repository: Repository, *, doing: str, branch: str) -> Iterator[None]:
+        try:
+            yield
+        except GitFailed as error:
+            raise refusal(error, repository.id, doing=doing, branch=branch) from error
+
+
+def _place_of(repository: Repository, access: GitAccess | None) -> tuple[str, int]:
+    """Answer host and port of the forge. Raises `InvalidArgument` for a URL that git is not sent to."""
+    url = repository.clone_url
+    try:
+        origin = origin_of(url)
+        good = not any(mark in url for mark in "?#\\ \t\r\n\0") and (
+            access is None or is_below(url, origin_of(access.origin) + "/")
+        )
+    except ValueError:
+        good = False
+    if not good:
+        raise InvalidArgument(
+            f"The repository {repository.id} has an address that git is not sent to",
+            hint="It must be https:// and on the origin that the forge account was linked for.",
+        )
+    host, _, port = origin.partition("://")[2].rpartition(":")
+    return host, int(port)
+
+
+def _start_over(place: RunPlace) -> None:
+    """Make room: what is there was left by somebody who did not come to the end."""
+    place.note.unlink(missing_ok=True)
+    for path in (place.checkout, place.git):
+        remove(path)
+    make(place.git)
