@@ -13,8 +13,11 @@ from linkspan.accounts.accounts import Accounts
 from linkspan.accounts.admins import Admins
 from linkspan.accounts.client_documents import ClientDocuments
 from linkspan.accounts.clients import Clients
+from linkspan.accounts.consent import Consents
 from linkspan.accounts.grants import Grants
 from linkspan.accounts.keeping import Keeper
+from linkspan.accounts.link_attempts import LinkAttempts
+from linkspan.accounts.link_sessions import LinkSessions
 from linkspan.accounts.offboarding import Offboarding
 from linkspan.accounts.openid import OpenIdProvider
 from linkspan.accounts.outbox import Outbox
@@ -75,6 +78,8 @@ class App:
     keeper: Keeper
     """Looks after accounts that nobody uses, where it is run."""
     offboarding: Offboarding
+    link_sessions: LinkSessions
+    link_attempts: LinkAttempts
 
     @property
     def catalog(self) -> Catalog:
@@ -178,6 +183,7 @@ async def build(
     sign_in = settings.sign_in
     webhooks = Webhooks(database, vault, clock=clock, random=random)
     tenants = Tenants(database, clock=clock)
+    link_sessions = LinkSessions(database, clock=clock, random=random, catalog=lambda: gateway.catalog)
     return App(
         settings=settings,
         database=database,
@@ -211,4 +217,14 @@ async def build(
         outbox=Outbox(database, webhooks, client, clock=clock, random=random),
         keeper=Keeper(database, accounts, verifier, lambda: gateway.catalog, clock=clock, random=random),
         offboarding=Offboarding(database, tenants, accounts, clock=clock, work=settings.home / "work"),
+        link_sessions=link_sessions,
+        link_attempts=LinkAttempts(
+            database,
+            accounts,
+            Consents(accounts, clock=clock, random=random),
+            link_sessions,
+            verifier,
+            clock=clock,
+            random=random,
+        ),
     )

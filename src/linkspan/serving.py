@@ -39,6 +39,8 @@ from linkspan.web.api.parts import Parts as ApiParts
 from linkspan.web.api.routes import api_routes
 from linkspan.web.asgi import Front
 from linkspan.web.health import health_routes
+from linkspan.web.link.routes import link_routes
+from linkspan.web.link.sessions import Parts as LinkParts
 from linkspan.web.oauth.place import See, Visit, issuer_of, may_sign_in, network_of
 from linkspan.web.oauth.routes import Parts, oauth_routes
 from linkspan.web.pages import static_files
@@ -90,6 +92,7 @@ class Serving:
                 *health_routes(self.readiness),
                 *oauth_routes(sign_in),
                 *api_routes(self._api(sign_in.see)),
+                *link_routes(self._linking(sign_in.see)),
                 static_files(),
                 *routes,
             ],
@@ -134,6 +137,7 @@ class Serving:
             tokens=app.tokens,
             accounts=app.accounts,
             overview=Overview(app.database),
+            link_sessions=app.link_sessions,
             webhooks=app.webhooks,
             outbox=app.outbox,
             offboarding=app.offboarding,
@@ -145,6 +149,18 @@ class Serving:
             clock=time.time,
             see=see,
             max_body=app.settings.max_request_bytes,
+        )
+
+    def _linking(self, see: See) -> LinkParts:
+        app = self.app
+        return LinkParts(
+            sessions=app.link_sessions,
+            attempts=app.link_attempts,
+            audit=app.audit,
+            catalog=lambda: app.catalog,
+            clock=self._clock,
+            random=self._random,
+            see=see,
         )
 
     def replace_catalog(self, catalog: Catalog) -> None:

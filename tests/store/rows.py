@@ -9,6 +9,7 @@ from linkspan.store.accounts import Account
 from linkspan.store.audit import AuditRow
 from linkspan.store.calls import Call
 from linkspan.store.grants import Grant, RefreshToken
+from linkspan.store.link_sessions import LinkConsent, LinkSession
 from linkspan.store.oauth_clients import RegisteredClient
 from linkspan.store.people import Domain, Invitation, Person, Session
 from linkspan.store.runs import Run
@@ -133,6 +134,43 @@ def grant(tenant: str, **changes: Any) -> Grant:
         code_hash=bytes(32),
         code_expires=2.0,
         created=1.0,
+        expires=9.0,
+    )
+    return replace(plain, **changes)
+
+
+def link_session(tenant: str, **changes: Any) -> LinkSession:
+    """Answer what a link token of that person is good for, not opened yet."""
+    plain = LinkSession(
+        tenant=tenant,
+        id=f"ls_{tenant}",
+        hash=bytes(32),
+        subject="bo",
+        connectors=("desk",),
+        scopes=("read",),
+        origins=("https://app.example",),
+        redirect_uri="https://app.example/done",
+        settings={"site": "acme"},
+        account=None,
+        keep_settings=True,
+        allow_identity_change=False,
+        sandbox=True,
+        created=1.0,
+        expires=9.0,
+    )
+    return replace(plain, **changes)
+
+
+def link_consent(tenant: str, **changes: Any) -> LinkConsent:
+    """Answer a window of that session that has not set out."""
+    plain = LinkConsent(
+        tenant=tenant,
+        id="lc",
+        session=f"ls_{tenant}",
+        state=tenant.encode().ljust(32),
+        ticket=tenant.encode().ljust(32),
+        browser=None,
+        sealed=b"sealed",
         expires=9.0,
     )
     return replace(plain, **changes)

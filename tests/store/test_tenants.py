@@ -12,6 +12,7 @@ from linkspan.store import (
     calls,
     data_keys,
     grants,
+    link_sessions,
     oauth_clients,
     people,
     recipes,
@@ -36,6 +37,8 @@ from tests.store.rows import (
     entry,
     grant,
     invitation,
+    link_consent,
+    link_session,
     pair,
     person,
     run,
@@ -65,6 +68,8 @@ async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engin
         await oauth_clients.insert(db, client(name), most=1)
         await grants.insert(db, grant(name))
         await grants.redeem(db, name, "gr", judge=lambda _grant: "issue", pair=pair, now=1.0)
+        await link_sessions.insert(db, link_session(name))
+        await link_sessions.send(db, link_consent(name))
         await calls.begin(db, call(name), owner="o", now=1.0, lease=60.0)
         await writer.write(entry(name))
         await runs.add(db, run(name))

@@ -136,11 +136,14 @@ class Accounts:
         verify: Verifier | None = None,
         sandbox: bool | None = None,
         tokens: Tokens | None = None,
+        keep_settings: bool = True,
+        allow_identity_change: bool = False,
     ) -> Account:
         """Link an account: check what was given, prove it with `verify`, seal it together with its origins.
 
         `subject` makes it one person's own, `sandbox` one that only reads. `account` links an existing
-        account again, which must be the same identity; one that is found to be of the same identity, owner
+        account again, which must be the same identity unless `allow_identity_change`, and which keeps the
+        settings that are not given where `keep_settings`; one that is found to be of the same identity, owner
         and origins is linked again too. Raises `InvalidArgument`, `NotFound`, `Conflict`, and what `verify`
         raises.
 
@@ -153,7 +156,7 @@ class Accounts:
         earlier = await self._require(tenant, account, connector) if account is not None else None
         way = linking.choose_method(connector, method or (earlier.method if earlier else None))
         given = dict(settings or {})
-        before = earlier.settings if earlier else {}
+        before = earlier.settings if earlier and keep_settings else {}
         known = {name: value for name, value in before.items() if name in connector.settings}
         checked = linking.check_settings(connector, {**known, **given}, is_complete=False)
         values = linking.check_secrets(connector, way, secrets or {})
@@ -191,7 +194,9 @@ class Accounts:
             and not await rows.insert(self._db, row)
         ):
             raise no_tenant(tenant)
-        return await self._admission.settle(row, kept, connector, way, earlier, verify, given)
+        return await self._admission.settle(
+            row, kept, connector, way, earlier, verify, given, allow_identity_change=allow_identity_change
+        )
 
     async def _first_tokens(self, connector: Connector, way: AuthMethod, row: Account, kept: Kept) -> Tokens:
         if self.oauth is None or way.type == "oauth2":

@@ -41,6 +41,8 @@ class Admission:
         earlier: Account | None,
         verify: Verifier | None,
         given: Mapping[str, str],
+        *,
+        allow_identity_change: bool,
     ) -> Account:
         """Prove what was linked, and store what became of it."""
         is_stored = way.type == "oauth2" and earlier is None
@@ -56,7 +58,8 @@ class Admission:
         identity, credential = proven.identity, proven.credential
         twin = None
         if earlier is not None and identity is not None:
-            same_identity(earlier, identity)
+            if not allow_identity_change:
+                same_identity(earlier, identity)
         elif earlier is None and identity is not None:
             twin = await self._twin(row, identity, credential.origins)
         target = earlier or twin

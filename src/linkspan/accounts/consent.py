@@ -14,12 +14,13 @@ from typing import Final
 
 from linkspan.accounts import linking
 from linkspan.accounts.accounts import Accounts
-from linkspan.accounts.oauth import Tokens, authorize_url, is_state, new_verifier, provider_of
+from linkspan.accounts.oauth import Provider, Tokens, authorize_url, is_state, new_verifier, provider_of
 from linkspan.accounts.principal import Tenant
 from linkspan.accounts.proving import Verifier, short
-from linkspan.errors import ConfigurationError, Forbidden, InvalidArgument, UpstreamError
+from linkspan.errors import ConfigurationError, Forbidden, InvalidArgument, LinkspanError, UpstreamError
 from linkspan.spec.catalog import AuthMethod, Connector
 from linkspan.store.accounts import Account
+from linkspan.store.database import OutcomeUnknown, StoreFault
 from linkspan.vault.keys import Random
 from linkspan.vault.secret import Secret
 
@@ -48,6 +49,9 @@ class Consent:
     expires: float
     url: str = field(repr=False)
     """Where the browser goes."""
+    keep_settings: bool = True
+    """Linked again, the account keeps the settings that are not given."""
+    allow_identity_change: bool = False
 
 
 class Consents:
@@ -71,6 +75,8 @@ class Consents:
         account: str | None = None,
         sandbox: bool | None = None,
         scopes: tuple[str, ...] | None = None,
+        keep_settings: bool = True,
+        allow_identity_change: bool = False,
     ) -> Consent:
         """Ask for a consent. `scopes` are asked instead of those that tools.yaml says.
 
@@ -106,6 +112,8 @@ class Consents:
             verifier=verifier,
             expires=self._clock() + LIFETIME,
             url=url,
+            keep_settings=keep_settings,
+            allow_identity_change=allow_identity_change,
         )
 
     async def seal(self, consent: Consent, record: str) -> bytes:
@@ -141,7 +149,8 @@ class Consents:
 
         `answer` is the query of the redirect. The account's state may say that something after the consent
         failed (`Accounts.link`). Raises `Forbidden` when consent was denied, came too late, or is not the
-        answer to this one; and what `OAuthClient.redeem` and `Accounts.link` raise.
+        answer to this one; and what `OAuthClient.redeem` and `Accounts.link` raise. A grant that cannot be
+        stored (the disk is full) is given back.
         """
         way = _browser_way(connector, consent.method)
         if not self.is_answer(consent, answer):
@@ -167,25 +176,52 @@ class Consents:
                 raise Forbidden(f"Who came back from {connector.title} may not use that installation")
         elif tokens.scopes is None:
             granted = replace(tokens, scopes=consent.scopes)
-        return await self._accounts.link(
-            Tenant(consent.tenant),
-            connector,
-            method=consent.method,
-            settings=consent.settings,
-            secrets=secrets,
-            subject=consent.subject,
-            account=consent.account,
-            verify=verify,
-            sandbox=consent.sandbox,
-            tokens=granted,
-        )
+        try:
+            return await self._accounts.link(
+                Tenant(consent.tenant),
+                connector,
+                method=consent.method,
+                settings=consent.settings,
+                secrets=secrets,
+                subject=consent.subject,
+                account=consent.account,
+                verify=verify,
+                sandbox=consent.sandbox,
+                tokens=granted,
+                keep_settings=consent.keep_settings,
+                allow_identity_change=consent.allow_identity_change,
+            )
+        except OutcomeUnknown:
+            raise
+        except StoreFault as fault:
+            given = await self._give_back(consent, provider, tokens)
+            fault.hint = f"{_GIVEN_BACK if given else _LEFT_THERE} {fault.hint or ''}".rstrip()
+            raise
+
+    async def _give_back(self, consent: Consent, provider: Provider, tokens: Tokens) -> bool:
+        """Give a grant back that could not be stored; tell whether the product took it.
+
+        Some products end everything that the same person has granted us, so where the tenant has another
+        account there, the grant is left alone.
+        """
+        oauth = self._accounts.oauth
+        try:
+            if oauth is None or await self._accounts.list(Tenant(consent.tenant), consent.connector):
+                return False
+            if tokens.refresh_token is not None:
+                return await oauth.revoke(provider, tokens.refresh_token, "refresh_token")
+            return await oauth.revoke(provider, tokens.access_token, "access_token")
+        except LinkspanError:
+            return False
 
 
 _AGAIN = "Begin again."
+_GIVEN_BACK = "The grant was given back; consent again once it can be stored."
+_LEFT_THERE = "The consent is to be given again once it can be stored."
 _PURPOSE = "consent"
 _WORDS = (
     "tenant", "connector", "method", "settings", "subject", "account", "sandbox", "redirect_uri", "scopes",
-    "expires", "url",
+    "expires", "url", "keep_settings", "allow_identity_change",
 )  # fmt: skip
 
 

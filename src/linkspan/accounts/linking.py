@@ -51,7 +51,7 @@ def check_settings(
                 faults.append(_fault(f"settings.{name}", f"missing: {setting.title}"))
             continue
         try:
-            answer[name] = _setting(setting, value)
+            answer[name] = check_setting(setting, value)
         except InvalidArgument as error:
             faults.append(_fault(f"settings.{name}", error.message))
     _raise(faults, connector)
@@ -126,7 +126,8 @@ def current_origins(connector: Connector, settings: Mapping[str, str]) -> tuple[
         return None
 
 
-def _setting(setting: Setting, value: str) -> str:
+def check_setting(setting: Setting, value: str) -> str:
+    """Answer a setting's value as it is stored. Raises `InvalidArgument`."""
     if _CONTROL.search(value):
         raise InvalidArgument("holds a control character")
     if setting.pattern is not None and not setting.pattern.fullmatch(value):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from linkspan import wire
 from linkspan.accounts import linking
@@ -16,6 +16,7 @@ from linkspan.spec.grants import Connected
 from linkspan.store.accounts import Account, State
 from linkspan.vault.credential import Credential
 
+IDENTITY_CHANGED: Final = "identity_changed"
 _LONGEST_TEXT = 200
 _MOST_SHOWN = 20
 
@@ -122,10 +123,15 @@ async def look_up(
 def same_identity(account: Account, identity: Identity) -> None:
     """Raise `Conflict` when an account would become somebody else's."""
     if None not in (account.identity_id, identity.id) and account.identity_id != short(identity.id):
+        given = short(identity.label or identity.id)
         raise Conflict(
-            f"Account {shown(account)} is another identity than the one that was given now"
-            f" ({short(identity.label or identity.id)})",
+            f"Account {shown(account)} is another identity than the one that was given now ({given})",
             hint="Link it as an account of its own, without naming this one.",
+            details={
+                "reason": IDENTITY_CHANGED,
+                "linked": account.identity_label or account.identity_id,
+                "given": given,
+            },
         )
 
 

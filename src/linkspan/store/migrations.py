@@ -407,6 +407,48 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        """
+        CREATE TABLE link_sessions (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {text} NOT NULL,
+            hash {blob} NOT NULL,
+            subject {text},
+            connectors {text} NOT NULL,
+            scopes {text},
+            origins {text} NOT NULL,
+            redirect_uri {text},
+            settings {text} NOT NULL,
+            account {text},
+            keep_settings integer NOT NULL,
+            allow_identity_change integer NOT NULL,
+            sandbox integer,
+            created double precision NOT NULL,
+            expires double precision NOT NULL,
+            browser {blob},
+            busy double precision,
+            linked {text},
+            failure {text},
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+        "CREATE UNIQUE INDEX link_sessions_by_id ON link_sessions (id)",
+        """
+        CREATE TABLE link_consents (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {text} NOT NULL,
+            session {text} NOT NULL,
+            state {blob} NOT NULL,
+            ticket {blob},
+            browser {blob},
+            sealed {blob} NOT NULL,
+            expires double precision NOT NULL,
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+        "CREATE UNIQUE INDEX link_consents_by_state ON link_consents (state)",
+        "CREATE UNIQUE INDEX link_consents_by_ticket ON link_consents (ticket)",
+    ),
 )
 
 

@@ -29,6 +29,7 @@ SEALED: Final = (
     SealedColumn("calls", "answer", "call", "call", ("caller", "call")),
     SealedColumn("artifacts", "sealed", "artifact", "id", ("id",)),
     SealedColumn("webhooks", "sealed", "webhook", "id", ("id",)),
+    SealedColumn("link_consents", "sealed", "consent", "id", ("id",)),
 )
 NOT_SEALED: Final = {
     ("meta", "value"): "Wrapped keys of the installation, and plain values.",
@@ -39,6 +40,11 @@ NOT_SEALED: Final = {
     ("browser_sessions", "hash"): "Digests.",
     ("grants", "code_hash"): "Digests.",
     ("refresh_tokens", "hash"): "Digests.",
+    ("link_sessions", "hash"): "Digests.",
+    ("link_sessions", "browser"): "Digests.",
+    ("link_consents", "state"): "Digests.",
+    ("link_consents", "ticket"): "Digests.",
+    ("link_consents", "browser"): "Digests.",
 }
 """The other columns of bytes, and why they are not sealed."""
 

@@ -24,6 +24,8 @@ OWNED = (
     "people_domains",
     "people",
     "tokens",
+    "link_consents",
+    "link_sessions",
     "accounts",
     "data_keys",
 )

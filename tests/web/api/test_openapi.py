@@ -63,6 +63,7 @@ def test_truto_s_paths_are_there() -> None:
         ("DELETE", "/integrated-account/{id}"),
         ("POST", "/integrated-account/token"),
         ("POST", "/integrated-account/refresh-credentials"),
+        ("POST", "/link-token"),
         ("GET", "/webhook"),
         ("POST", "/webhook"),
         ("POST", "/webhook/test"),
@@ -87,7 +88,12 @@ def test_it_is_whole() -> None:
 
 def test_no_field_of_an_answer_is_a_credential() -> None:
     """But those that show what was just made, and are named for it."""
-    shown = {"CreatedToken.token", "CreatedWebhook.secret", "AccountToken.integrated_account_token"}
+    shown = {
+        "CreatedToken.token",
+        "CreatedWebhook.secret",
+        "CreatedLinkToken.link_token",
+        "AccountToken.integrated_account_token",
+    }
     found = {
         f"{name}.{field}"
         for name, schema in DESCRIBED["components"]["schemas"].items()

@@ -17,7 +17,7 @@ from linkspan.store.outbox import DeliveryState, Event
 from linkspan.web.api.reading import Model, Query
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """Answer 60 for 60.0, which JSON Schema counts among the integers (2020-12, §4.2.2)."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -45,9 +45,9 @@ TenantId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", examples=[
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Line = Annotated[str, Field(pattern=r"^[!-~À-ɏ]([ -~À-ɏ]{0,98}[!-~À-ɏ])?$", description="One line of text.")]
 Scope = Annotated[str, Field(pattern=r"^(read|write|[a-z][a-z0-9_]*\.(\*|[a-z][a-z0-9_]*))$")]
-_NAMED: Final = Field(json_schema_extra={"additionalProperties": False})
+NAMED: Final = Field(json_schema_extra={"additionalProperties": False})
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=100)]
-Duration = Annotated[int, Field(ge=1, le=31_536_000, description="Seconds."), BeforeValidator(_whole)]
+Duration = Annotated[int, Field(ge=1, le=31_536_000, description="Seconds."), BeforeValidator(whole)]
 Limit = Annotated[int, Field(ge=1, le=100)]
 Cursor = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_-]{1,600}$", description="`next_cursor` of the page before.")
@@ -217,8 +217,8 @@ class NewAccount(Model):
     tenant_id: TenantId
     integration: Name
     authentication_method: Name | None = None
-    settings: Annotated[dict[Name, Annotated[str, Field(max_length=2000)]], Field(max_length=50), _NAMED] = {}
-    secrets: Annotated[dict[Name, SecretStr], Field(max_length=10), _NAMED] = {}
+    settings: Annotated[dict[Name, Annotated[str, Field(max_length=2000)]], Field(max_length=50), NAMED] = {}
+    secrets: Annotated[dict[Name, SecretStr], Field(max_length=10), NAMED] = {}
     subject: Line | None = None
     integrated_account_id: Name | None = None
     is_sandbox: bool | None = None

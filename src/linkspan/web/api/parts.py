@@ -8,6 +8,7 @@ from typing import Protocol
 
 from linkspan.accounts.accounts import Accounts
 from linkspan.accounts.admins import Admins
+from linkspan.accounts.link_sessions import LinkSessions
 from linkspan.accounts.offboarding import Offboarding
 from linkspan.accounts.outbox import Outbox
 from linkspan.accounts.overview import Overview
@@ -45,6 +46,7 @@ class Parts:
     tokens: Tokens
     accounts: Accounts
     overview: Overview
+    link_sessions: LinkSessions
     webhooks: Webhooks
     outbox: Outbox
     offboarding: Offboarding

@@ -62,7 +62,7 @@ def read_query(request: Request, model: type[Query]) -> Query:
     return _validated(model, dict(pairs), "The query does not fit", twice)
 
 
-async def read_body(request: Request, model: type[Model], most: int) -> Model:
+async def read_body(request: Request, model: type[ModelT], most: int) -> ModelT:
     """Answer the body, JSON of at most that many bytes. Raises `InvalidArgument` and `TooLarge`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from linkspan.web.api import accounts, log, people, tenants, tokens, webhooks
+from linkspan.web.api import accounts, links, log, people, tenants, tokens, webhooks
 from linkspan.web.api.endpoint import Door, Endpoint
 from linkspan.web.api.openapi import describe
 from linkspan.web.api.parts import Parts
@@ -19,6 +19,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *people.ENDPOINTS,
     *tokens.ENDPOINTS,
     *accounts.ENDPOINTS,
+    *links.ENDPOINTS,
     *webhooks.ENDPOINTS,
     *log.ENDPOINTS,
 )
