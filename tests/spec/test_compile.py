@@ -194,6 +194,7 @@ def test_an_item_becomes_fields_in_their_order(good: str, load: Any) -> None:
         ("id", "7"),
         ("title", "5"),
         ("status", "todo"),
+        ("status_raw", "again"),
     ]
 
 

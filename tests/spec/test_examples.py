@@ -82,6 +82,7 @@ def test_roundup_items_become_tickets() -> None:
         "id": "4",
         "title": "Printer on fire",
         "status": "in_progress",
+        "status_raw": "open",
         "priority": None,
         "assignee": "alice",
         "reporter": {"id": "1", "name": "admin"},

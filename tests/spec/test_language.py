@@ -145,9 +145,11 @@ def test_the_words_of_a_ticket() -> None:
     """The same in every tracker, spelt as everywhere here."""
     ticket = read_model("ticket")
     assert ticket.fields["status"].enum == [
+        "backlog",
         "todo",
         "in_progress",
         "in_review",
+        "blocked",
         "done",
         "cancelled",
         "unknown",

@@ -187,7 +187,8 @@ class Gateway:
             return Blocks(render_blocks(operation.blocks, scope), account)
         if answer is None:
             return Item(None, account)
-        return Item(_thing(operation, answer), account, answer.rate_limit)
+        wants_remote = operation.offers_remote and request.arguments.get("remote_data") is True
+        return Item(_thing(operation, answer, wants_remote=wants_remote), account, answer.rate_limit)
 
     async def _write(self, catalog: Catalog, request: Request, trail: Trail) -> Page | Item | Blocks:
         try:
@@ -285,6 +286,8 @@ class Gateway:
         shown = whole if request.limit is None else whole[: request.limit]
         shape, account = operation.shape, request.credential.account
         items = [shape(item) for item in shown] if shape else shown
+        if operation.offers_remote and request.arguments.get("remote_data"):
+            items = [{**item, "remote_data": raw} for item, raw in zip(items, shown, strict=True)]
 
         def cursor(at: Position, skipped: int) -> str:
             here = Cursor(account, at, skipped, request.arguments)
@@ -331,7 +334,7 @@ def _says_null(body: Any, depth: int = 0) -> bool:
     return any(part is None or _says_null(part, depth + 1) for part in body.values())
 
 
-def _thing(operation: Operation, answer: Answer) -> Any:
+def _thing(operation: Operation, answer: Answer, *, wants_remote: bool) -> Any:
     """Answer the one thing of an answer. A read that finds nothing in an answer is no success."""
     body = answer.body
     if operation.item is None and operation.shape is None:
@@ -343,7 +346,10 @@ def _thing(operation: Operation, answer: Answer) -> Any:
         if operation.kind == "read":
             raise _unlike(operation, answer, operation.entity)
         return None
-    return operation.shape(thing) if operation.shape else thing
+    if operation.shape is None:
+        return thing
+    shown = operation.shape(thing)
+    return {**shown, "remote_data": thing} if wants_remote else shown
 
 
 def _unlike(operation: Operation, answer: Answer, expected: str) -> errors.UpstreamError:

@@ -19,6 +19,8 @@ from linkspan.spec.references import Lookup
 from linkspan.spec.yaml import Path
 
 RESERVED: Final = ("id", "cursor", "limit", "account", "dry_run")
+REMOTE: Final = "remote_data"
+"""The argument, where a source offers it, and the field of an item that it brings."""
 _LEAVE_OTHERS_UNUSED: Final = (
     "undeclared_argument", "undeclared_placeholder", "bad_request", "bad_reference", "missing_key",
     "bad_expression",
@@ -63,7 +65,9 @@ class Arguments:
         is_open: bool,
         leaves: Leaves,
         path: Path,
+        offers_remote: bool = False,
     ) -> None:
+        self.offers_remote = offers_remote
         self.entity = entity
         self.kind: Kind = kind
         self.operation = operation
@@ -91,7 +95,7 @@ class Arguments:
 
     def _declare(self, name: str, param: language.Param, path: Path) -> None:
         problems = self.leaves.problems
-        if name in RESERVED:
+        if name in RESERVED or (name == REMOTE and self.offers_remote):
             message = f"{name!r} is reserved: it means the same in every tool, and is there by itself"
             problems.add(path, "reserved_argument", message, key=True)
             return
@@ -290,6 +294,9 @@ class Arguments:
         order = ["id", *self.declared, *self.used]
         shown = {name: self.used[name] for name in dict.fromkeys(order) if name in self.used}
         schema: Json = {"type": "object", "properties": {name: arg.schema for name, arg in shown.items()}}
+        if self.offers_remote:
+            described = "Also show each item as the product answered it."
+            schema["properties"][REMOTE] = {"type": "boolean", "description": described}
         if required := [name for name, arg in shown.items() if arg.required and arg.default is None]:
             schema["required"] = required
         schema["additionalProperties"] = False

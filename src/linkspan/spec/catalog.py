@@ -315,6 +315,9 @@ class Operation:
     names_asker: bool = False
     """The text `body` ends with who asked, where a person writes by an account that the tenant shares."""
 
+    offers_remote: bool = False
+    """Whether the argument `remote_data` brings the item as the product answered it."""
+
     @property
     def key(self) -> str:
         """`ENTITY.OPERATION`, the word that token scopes use."""

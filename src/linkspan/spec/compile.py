@@ -123,7 +123,7 @@ class _Compiler:
             found = source_fields(source, fields, self.leaves, here, is_open=is_open)
             mapped |= set(found.mapped)
             self.places.setdefault(connector_name, {})[name] = Place(
-                name, plural, connector, fields, found, is_open
+                name, plural, connector, fields, found, is_open, source.remote_data
             )
         title = self.leaves.text((*path, "title"), form.title) or noun.one.capitalize()
         shown = [field_info(key, spec) for key, spec in fields.items() if key in mapped]

@@ -6,8 +6,8 @@ import json
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, Final
 
 Converter = Callable[[Any], Any]
@@ -17,6 +17,11 @@ _MOMENT = re.compile(
     r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})[T ._](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s*"
     r"(Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?\Z"
 )
+_BASIC_DATE = re.compile(r"((?:19|20)\d{2})(0[1-9]|1[0-2])([0-3]\d)\Z")
+_BASIC_MOMENT = re.compile(
+    r"(\d{4})(\d{2})(\d{2})[T ](\d{2})(\d{2})(\d{2})?(?:[.,](\d{1,9}))?(Z|z|[+-]\d{2}(?::?\d{2})?)?\Z"
+)
+_DOT_NET = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/\Z")
 _LONGEST_DATE = 200
 """Characters that a date may have: a longer text is none, and is not searched for one."""
 _AS_SHOWN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")
@@ -88,57 +93,123 @@ def sequence(value: Any) -> Any:
     return [] if value is None else value if isinstance(value, list) else [value]
 
 
-def iso8601(value: Any) -> Any:
+def iso8601(value: Any, zone: tzinfo | None = None) -> Any:
     """A moment as `2026-11-22T12:42:19Z`, a day as `2026-11-22`; what is no date stays as it came.
 
-    Understands ISO 8601 with and without offset (none means UTC), the same with `.`, `_` or a space before
-    the time (Roundup: `2026-11-22.12:42:19`), RFC 5322 dates, and epoch seconds or milliseconds.
+    Understands ISO 8601, extended and basic, with and without offset (none means `zone`, or UTC), the same
+    with `.`, `_` or a space before the time (Roundup: `2026-11-22.12:42:19`), RFC 5322 and `ctime` dates,
+    .NET's `/Date(1763815339000)/`, and epoch seconds, milliseconds, microseconds and nanoseconds.
     """
     if value.__class__ is str:
-        return value if _AS_SHOWN.match(value) else _date_from_text(value)
+        return value if _AS_SHOWN.match(value) else _date_from_text(value, zone)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _date_from_number(float(value)) or value
     return value if value is None else string(value)
 
 
-def _date_from_text(value: str) -> str:
+def _date_from_text(value: str, zone: tzinfo | None) -> str:
     if len(value) > _LONGEST_DATE:
         return value
     written = value.strip()
     try:
-        if found := _MOMENT.match(written):
-            year, month, day, hour, minute, second, fraction, zone = found.groups()
-            moment = datetime(
-                int(year), int(month), int(day), int(hour), int(minute), int(second or 0),
-                int((fraction or "0")[:6].ljust(6, "0")), _zone(zone),
-            )  # fmt: skip
-            return _show(moment)
-        if found := _DATE.match(written):
+        if found := _DATE.match(written) or _BASIC_DATE.match(written):
             return datetime(*(int(part) for part in found.groups()), tzinfo=UTC).strftime("%Y-%m-%d")  # type: ignore[arg-type,misc]
         if _NUMBER.match(written) and len(written) >= 9:
             return _date_from_number(float(written)) or value
-        moment = parsedate_to_datetime(written)
-        return _show(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        if found := _DOT_NET.match(written):
+            return _date_from_number(float(found[1]) / 1000) or value
+        return shown(_moment_from_text(written, zone))
     except (ValueError, TypeError, IndexError, OverflowError):
         return value
 
 
-def _date_from_number(seconds: float) -> str | None:
+def _moment_from_text(written: str, zone: tzinfo | None) -> datetime:
+    if found := _MOMENT.match(written) or _BASIC_MOMENT.match(written):
+        year, month, day, hour, minute, second, fraction, offset = found.groups()
+        return datetime(
+            int(year), int(month), int(day), int(hour), int(minute), int(second or 0),
+            int((fraction or "0")[:6].ljust(6, "0")), _zone(offset, zone),
+        )  # fmt: skip
+    moment = parsedate_to_datetime(written)
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone or UTC)
+
+
+def moment(value: Any) -> datetime | None:
+    """The moment that a date of any of these shapes means; None for what is no date."""
+    read = iso8601(value)
+    if not isinstance(read, str):
+        return None
     try:
-        return _show(datetime.fromtimestamp(seconds / 1000 if abs(seconds) > 1e11 else seconds, UTC))
+        found = datetime.fromisoformat(read)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def epoch(value: Any) -> Any:
+    """A date as seconds since 1970; what is no date stays as it came."""
+    found = moment(value)
+    return value if found is None else int(found.timestamp())
+
+
+def epoch_ms(value: Any) -> Any:
+    """A date as milliseconds since 1970; what is no date stays as it came."""
+    found = moment(value)
+    return value if found is None else int(found.timestamp() * 1000)
+
+
+def day(value: Any) -> Any:
+    """A date as `2026-11-22`; what is no date stays as it came."""
+    found = moment(value)
+    return value if found is None else found.strftime("%Y-%m-%d")
+
+
+def rfc5322(value: Any) -> Any:
+    """A date as `Sun, 22 Nov 2026 12:42:19 +0000`; what is no date stays as it came."""
+    found = moment(value)
+    return value if found is None else format_datetime(found.astimezone(UTC))
+
+
+def lower(value: Any) -> Any:
+    """A text, or each of several, in small letters."""
+    return [lower(part) for part in value] if isinstance(value, list) else _cased(value, str.lower)
+
+
+def upper(value: Any) -> Any:
+    """A text, or each of several, in capitals."""
+    return [upper(part) for part in value] if isinstance(value, list) else _cased(value, str.upper)
+
+
+def _cased(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _cased(part, change) for name, part in value.items()}
+    return change(value) if isinstance(value, str) else value
+
+
+_UNITS: Final = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6))
+"""What a number of so many digits counts: seconds, milliseconds, microseconds; beyond, nanoseconds."""
+
+
+def _date_from_number(seconds: float) -> str | None:
+    unit = next((unit for longest, unit in _UNITS if abs(seconds) <= longest), 1e9)
+    try:
+        return shown(datetime.fromtimestamp(seconds / unit, UTC))
     except (ValueError, OverflowError, OSError):
         return None
 
 
-def _zone(written: str | None) -> timezone:
-    if written is None or written.upper() in {"Z", "UTC", "GMT"}:
+def _zone(written: str | None, zone: tzinfo | None = None) -> tzinfo:
+    if written is None:
+        return zone or UTC
+    if written.upper() in {"Z", "UTC", "GMT"}:
         return UTC
     digits = written[1:].replace(":", "")
     offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0))
     return timezone(-offset if written[0] == "-" else offset)
 
 
-def _show(moment: datetime) -> str:
+def shown(moment: datetime) -> str:
+    """A moment as every date of ours is written: ISO 8601 in UTC."""
     utc = moment.astimezone(UTC)
     fraction = f".{utc.microsecond:06d}".rstrip("0") if utc.microsecond else ""
     return f"{utc:%Y-%m-%dT%H:%M:%S}{fraction}Z" if utc.year >= 1000 else utc.isoformat()
@@ -211,5 +282,15 @@ READING: Final[dict[str, Converter]] = {
     "text": text,
     "markdown": text,
     "iso8601": iso8601,
+    "lower": lower,
+    "upper": upper,
 }
-"""By the words of `as:`. A format that needs more than this module comes in through `compile_catalog`."""
+"""By the words of a field's `as:`."""
+SENDING: Final[dict[str, Converter]] = {
+    **READING,
+    "epoch": epoch,
+    "epoch_ms": epoch_ms,
+    "day": day,
+    "rfc5322": rfc5322,
+}
+"""By the words of a reference's `as:`."""

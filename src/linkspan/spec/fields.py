@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Final
 
-from linkspan.spec import converters, references, yaml
+from linkspan.spec import converters, mapping, references, yaml
 from linkspan.spec.catalog import FieldInfo, Getter, Json
 from linkspan.spec.expressions import source_of
 from linkspan.spec.language import MODELS, Entity, ModelField, ModelFile, Source, SourceField, model_names
@@ -28,8 +28,12 @@ _MADE_BY: Final[dict[str, tuple[str, ...]]] = {
     "markdown": ("string", "markdown"),
     "integer": ("integer", "number"),
     "iso8601": ("datetime", "date", "string"),
+    "lower": ("string", "array"),
+    "upper": ("string", "array"),
 }
 """Which types of field a conversion makes."""
+_UNTYPED: Final = ModelField.model_validate({"type": "object"})
+"""What is in the `map` of another field: nothing says its type."""
 _JSON_TYPES: Final = {"markdown": "string", "datetime": "string", "date": "string"}
 
 
@@ -62,6 +66,8 @@ class Mapped:
     source: str | None
     """What the getter does, as Python."""
     convert: converters.Converter | None
+    again: int = 0
+    """How many levels down the getter's things are mapped as the thing that they are in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +136,9 @@ def source_fields(
                 message = f"the entity has no field {name!r}; add it to the entity's fields"
                 leaves.problems.add(here, "unknown_field", message, words=fields, word=name, key=True)
             continue
-        at = (*here, "from") if _is_spelled_out(leaves, here) else here
-        getter = leaves.getter(at, spec.from_)
-        words = _words(name, declared, spec, leaves, here)
-        convert = _CONVERTERS.get(declared.type) or converters.conforming(field_schema(declared))
-        if spec.as_ is not None:
-            convert = converters.READING[spec.as_]
-            if declared.type not in _MADE_BY[spec.as_]:
-                message = f"{name} is of type {declared.type}, which {spec.as_} does not make"
-                leaves.problems.add((*here, "as"), "conflict", message)
-        if getter is not None:
-            mapped[name] = Mapped(name, declared, words, getter, source_of(spec.from_), convert)
+        one = _mapped(name, declared, spec, leaves, here)
+        if one is not None:
+            mapped[name] = one
     if not source.fields:
         return SourceFields({}, None, None)
     identity = _identity(source, mapped, leaves, path)
@@ -150,13 +148,144 @@ def source_fields(
     )  # fmt: skip
 
 
+def _mapped(
+    name: str, declared: ModelField | None, spec: SourceField, leaves: Leaves, here: Path
+) -> Mapped | None:
+    """Compile one field; `declared` is None in the `map` of another, where nothing says its type."""
+    at = (*here, "from") if _is_spelled_out(leaves, here) else here
+    _check_words(spec, leaves, here)
+    expression = spec.from_ if spec.from_ is not None else spec.each
+    if expression is None:
+        return None
+    getter = leaves.getter(at if spec.each is None else (*here, "each"), expression)
+    words = _words(name, declared, spec, leaves, here)
+    convert = _convert(name, declared, spec, leaves, here)
+    is_list = spec.each is not None and spec.from_ is None
+    if is_list and declared is not None and declared.type != "array":
+        message = f"{name} is of type {declared.type}; each makes a list, so it has to be an array"
+        leaves.problems.add((*here, "each"), "conflict", message)
+    pattern = mapping.check_match(spec.match, leaves, (*here, "match")) if spec.match is not None else None
+    if pattern is not None and declared is not None:
+        _check_groups(name, declared, pattern, leaves, here)
+    if getter is None:
+        return None
+    source = source_of(expression) if spec.each is None and pattern is None else None
+    if pattern is not None:
+        single = declared is not None and declared.type != "array"
+        change = converters.READING[spec.as_ or "string"]
+        getter = mapping.matches(getter, pattern, change, single=single)
+    shown = declared if declared is not None else _UNTYPED
+    if spec.map == "self":
+        return Mapped(name, shown, words, getter, None, convert, again=spec.depth or 0)
+    if spec.map is not None:
+        inner = _inner(spec.map, leaves, (*here, "map"))
+        getter = mapping.each(getter, _shape(inner, None) if inner else None)
+    return Mapped(name, shown, words, getter, source, convert)
+
+
+def _inner(forms: Mapping[str, SourceField], leaves: Leaves, path: Path) -> dict[str, Mapped]:
+    made: dict[str, Mapped] = {}
+    for name, spec in forms.items():
+        if not NAME.match(name):
+            message = f"the field {name!r} must be lower case letters, digits and _"
+            leaves.problems.add((*path, name), "bad_name", message, key=True)
+        elif (one := _mapped(name, None, spec, leaves, (*path, name))) is not None:
+            made[name] = one
+    return made
+
+
+def _check_words(spec: SourceField, leaves: Leaves, path: Path) -> None:
+    """Tell words that are missing, or that exclude each other."""
+    add = leaves.problems.add
+    if spec.from_ is not None and spec.each is not None:
+        add((*path, "each"), "conflict", "a field has either from or each", key=True)
+    elif spec.from_ is None and spec.each is None:
+        add(path, "missing_key", "the word 'from' is missing: where the field is in the item", key=True)
+    if spec.each is not None and spec.map is None:
+        add(path, "missing_key", "the word 'map' is missing: what each makes of every thing", key=True)
+    if spec.each is None and spec.map is not None:
+        add((*path, "map"), "conflict", "map belongs to each: where the list of things is", key=True)
+    if spec.map == "self" and spec.depth is None:
+        message = "the word 'depth' is missing: how many levels map: self goes down"
+        add(path, "missing_key", message, key=True)
+    if spec.map != "self" and spec.depth is not None:
+        add((*path, "depth"), "conflict", "depth belongs to map: self", key=True)
+    if spec.map == {}:
+        add((*path, "map"), "bad_value", "must not be empty")
+    if spec.each is not None:
+        for key, word in (("as_", "as"), ("format", "format"), ("date", "date"), ("match", "match")):
+            if getattr(spec, key) is not None:
+                message = f"each makes a list of mappings; {word} belongs to a field in map"
+                add((*path, word), "conflict", message, key=True)
+
+
+def _convert(
+    name: str, declared: ModelField | None, spec: SourceField, leaves: Leaves, path: Path
+) -> converters.Converter | None:
+    """Answer what converts a field's value, by its words or its type."""
+    convert: converters.Converter | None = None
+    if declared is not None:
+        convert = _CONVERTERS.get(declared.type) or converters.conforming(field_schema(declared))
+    made = {"as": spec.as_, "format": spec.format, "date": spec.date or spec.zone}
+    given = [word for word, value in made.items() if value is not None]
+    for word in given[1:]:
+        message = f"a value is converted once; {given[0]} is here too"
+        at = word if word != "date" or spec.date is not None else "zone"
+        leaves.problems.add((*path, at), "conflict", message, key=True)
+    if spec.as_ is not None:
+        convert = _both(converters.READING[spec.as_], convert if spec.as_ in {"lower", "upper"} else None)
+    elif spec.format is not None:
+        convert = mapping.from_markup(spec.format)
+    elif spec.date is not None or spec.zone is not None:
+        good = spec.date is None or mapping.check_date(spec.date, leaves, (*path, "date"))
+        if spec.zone is not None:
+            good = mapping.check_zone(spec.zone, leaves, (*path, "zone")) and good
+        convert = mapping.date_reader(spec.date, spec.zone) if good else convert
+    for word in given if declared is not None else ():
+        what = {"as": spec.as_ or "", "format": "markdown", "date": "iso8601"}[word]
+        if declared is not None and declared.type not in _MADE_BY[what]:
+            at = word if word != "date" or spec.date is not None else "zone"
+            shown = what if word == "as" else at
+            message = f"{name} is of type {declared.type}, which {shown} does not make"
+            leaves.problems.add((*path, at), "conflict", message)
+    return convert
+
+
+def _both(first: converters.Converter, then: converters.Converter | None) -> converters.Converter:
+    return first if then is None else lambda value: then(first(value))
+
+
+def _check_groups(
+    name: str, declared: ModelField, pattern: re.Pattern[str], leaves: Leaves, path: Path
+) -> None:
+    """Tell a pattern whose findings are not what the field holds."""
+    if declared.type not in {"array", "string"}:
+        message = f"{name} is of type {declared.type}; match makes an array or a string"
+        leaves.problems.add((*path, "match"), "conflict", message)
+        return
+    holds_objects = declared.type == "array" and (declared.items or {}).get("type") == "object"
+    if holds_objects and not pattern.groupindex:
+        message = f"{name} holds objects: name what is found, such as (?P<key>[A-Z]+-[0-9]+)"
+        leaves.problems.add((*path, "match"), "bad_pattern", message)
+    elif not holds_objects and pattern.groupindex:
+        message = f"{name} holds texts: a named group makes objects; write (?:…)"
+        leaves.problems.add((*path, "match"), "bad_pattern", message)
+
+
 def _is_spelled_out(leaves: Leaves, path: Path) -> bool:
     node, depth = leaves.problems.root.find(path)
     return depth == len(path) and isinstance(node.children, dict)
 
 
-def _words(name: str, declared: ModelField, spec: SourceField, leaves: Leaves, path: Path) -> Words | None:
-    if not declared.enum:
+def _words(
+    name: str, declared: ModelField | None, spec: SourceField, leaves: Leaves, path: Path
+) -> Words | None:
+    if declared is None and spec.values:
+        if spec.write:
+            message = "what is in a map is read only, so it takes no write"
+            leaves.problems.add((*path, "write"), "not_an_enum", message, key=True)
+        return Words(dict(spec.values), {}, {})
+    if declared is None or not declared.enum:
         for key in ("values", "write"):
             if getattr(spec, key):
                 leaves.problems.add(
@@ -247,11 +376,21 @@ def _composite(parts: list[tuple[str | None, str, int]], names: list[str]) -> Id
     return Identity(tuple(names), pattern, make)
 
 
-def _shape(mapped: Mapping[str, Mapped], identity: Identity) -> Callable[[Any], Json]:
-    steps = [
-        Step(one.name, one.source, one.getter, one.convert, one.words.reading if one.words else None)
-        for one in mapped.values()
-    ]
+def _shape(
+    mapped: Mapping[str, Mapped], identity: Identity | None, level: int | None = None
+) -> Callable[[Any], Json]:
+    """Write the shape. One that holds itself is written once a level, so that its depth needs no counting."""
+    steps = []
+    for one in mapped.values():
+        getter = one.getter
+        if one.again:
+            left = one.again if level is None else min(one.again, level)
+            getter = mapping.each(getter, _shape(mapped, identity, left - 1) if left > 0 else None)
+        steps.append(
+            Step(one.name, one.source, getter, one.convert, one.words.reading if one.words else None)
+        )
+    if identity is None:
+        return compile_shape(steps, None, None)
     return compile_shape(steps, identity.make, identity.parts[0] if identity.pattern is None else None)
 
 

@@ -7,7 +7,7 @@ import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import Tag, ValidationError
 from pydantic.fields import FieldInfo
 
 from linkspan.spec.language import Words
@@ -176,7 +176,10 @@ def _words(model: Any, loc: tuple[str | int, ...]) -> list[str]:
 
 
 def _below(annotation: Any, step: str | int) -> Any:
-    annotation = _bare(annotation)
+    return _tagged(annotation, step) or _plainly_below(_bare(annotation), step)
+
+
+def _plainly_below(annotation: Any, step: str | int) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, Words):
         for name, info in annotation.model_fields.items():
             if (info.alias or name) == step:
@@ -195,6 +198,19 @@ def _below(annotation: Any, step: str | int) -> Any:
         for argument in arguments:
             if (below := _below(argument, step)) is not None:
                 return below
+    return None
+
+
+def _tagged(annotation: Any, step: str | int) -> Any:
+    """Answer the alternative that pydantic names by this step, which is not in the file."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    for argument in get_args(annotation) if get_origin(annotation) in {Union, types.UnionType} else ():
+        tags = get_args(argument)[1:] if get_origin(argument) is Annotated else ()
+        if any(isinstance(tag, Tag) and tag.tag == step for tag in tags):
+            return argument
+        if get_origin(argument) is Annotated and (found := _tagged(argument, step)) is not None:
+            return found
     return None
 
 

@@ -10,7 +10,15 @@ from __future__ import annotations
 from pathlib import Path as FilePath
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetJsonSchemaHandler,
+    Tag,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -363,7 +371,8 @@ class Connector(Words):
 FieldType = Literal[
     "string", "markdown", "integer", "number", "boolean", "datetime", "date", "array", "object"
 ]
-Conversion = Literal["string", "integer", "text", "markdown", "iso8601"]
+Conversion = Literal["string", "integer", "text", "markdown", "iso8601", "lower", "upper"]
+Format = Literal["html", "adf", "wiki", "mrkdwn"]
 
 
 class ModelField(Words):
@@ -378,12 +387,33 @@ class ModelField(Words):
     required: bool = Field(False, description="Whether making one needs it.")
 
 
+def _kind_of_map(value: Any) -> str:
+    return "self" if isinstance(value, str) else "fields"
+
+
 class SourceField(Words):
     """Where a field comes from in an item of the product's answer."""
 
     shorthand = "from"
-    from_: Expression = Field(alias="from", description="JMESPath rooted at the item.")
+    from_: Expression | None = Field(None, alias="from", description="JMESPath rooted at the item.")
+    each: Expression | None = Field(None, description="A list in the item, of which `map` makes another.")
+    map: (
+        Annotated[
+            Annotated[Literal["self"], Tag("self")]
+            | Annotated[dict[str, SourceField], Tag("fields"), Field(json_schema_extra=_NAMES)],
+            Discriminator(_kind_of_map),
+        ]
+        | None
+    ) = Field(None, description="Fields of each thing in the list; `self`: the same as of the thing around.")
+    depth: int | None = Field(None, ge=1, le=20, description="How many levels `map: self` goes down.")
     as_: Conversion | None = Field(None, alias="as")
+    format: Format | None = Field(None, description="The markup that the product writes the text in.")
+    date: str | None = Field(None, description="How it writes a date that is none of the usual: %d.%m.%Y.")
+    zone: str | None = Field(None, description="The time zone of dates without one, such as Europe/Berlin.")
+    match: str | None = Field(
+        None,
+        description="A regular expression: what it finds in the texts, each once. Named groups: members.",
+    )
     values: dict[str, str] = Field({}, description="The product's word to the model's, many to one.")
     write: dict[str, Scalar] = Field({}, description="The model's word to the one that is sent for it.")
 
@@ -519,6 +549,9 @@ class Source(Words):
     identity: str = Field("{id}", description="Made of fields: `{id}`, or `{owner}/{repo}#{number}`.")
     id_pattern: str | None = Field(None, description="A regular expression that every id matches as a whole.")
     fields: dict[str, SourceField] = Field({}, json_schema_extra=_NAMES)
+    remote_data: bool = Field(
+        False, description="Reads take `remote_data`: the item as it came, beside ours."
+    )
     operations: dict[str, Operation] = Field({}, json_schema_extra=_NAMES)
 
 
@@ -732,6 +765,8 @@ def json_schema() -> dict[str, Any]:
     connector = schema["$defs"]["Connector"]
     connector["properties"]["use"]["enum"] = connector_names()
     connector["anyOf"] = [{"required": ["use"]}, {"required": connector.pop("required")}]
+    written_out = schema["$defs"]["SourceField"]["anyOf"][1]
+    written_out["anyOf"] = [{"required": ["from"]}, {"required": ["each", "map"]}]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tools.yaml of Linkspan",

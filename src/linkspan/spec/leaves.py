@@ -6,17 +6,18 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
-from linkspan.spec import converters, references
+from linkspan.spec import converters, mapping, references
 from linkspan.spec.catalog import ABSENT, Getter, Predicate, Template, Value
 from linkspan.spec.expressions import ANSWER, BadExpression, compile_getter, compile_predicate
 from linkspan.spec.problems import Problems
 from linkspan.spec.references import Lookup
 from linkspan.spec.yaml import Path
+from linkspan.text import formats
 
 _VARIABLE = re.compile(r"(?<!\$)((?:\$\$)*)\$\{([^}]*)\}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_-]*)*)\Z")
-_REFERENCE_WORDS = ("$", "as", "join", "list")
+_REFERENCE_WORDS = ("$", "as", "format", "date", "join", "list")
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 
@@ -156,14 +157,7 @@ class Leaves:
         look_up = self._reference((*path, "$"), f"${name.removeprefix('$')}", names)
         if look_up is None:
             return references.constant(ABSENT)
-        convert: Callable[[Any], Any] | None = None
-        if "as" in tree:
-            convert = converters.READING.get(tree["as"]) if isinstance(tree["as"], str) else None
-            if convert is None:
-                self.problems.add(
-                    (*path, "as"), "bad_enum", f"cannot be {tree['as']!r}; it is one of "
-                    + ", ".join(converters.READING), words=converters.READING, word=str(tree["as"]),
-                )  # fmt: skip
+        convert = self._conversion(path, tree)
         join, as_list = tree.get("join"), tree.get("list", False)
         if join is not None and not isinstance(join, str):
             self.problems.add((*path, "join"), "wrong_type", "must be text, such as ','")
@@ -171,6 +165,28 @@ class Leaves:
         if not isinstance(as_list, bool):
             self.problems.add((*path, "list"), "wrong_type", "must be true or false")
         return references.converted(look_up, _finisher(convert, join, as_list is True))
+
+    def _conversion(self, path: Path, tree: dict[str, Any]) -> Callable[[Any], Any] | None:
+        """Answer what the words `as`, `format` and `date` of a reference make of its value."""
+        given = [key for key in ("as", "format", "date") if key in tree]
+        for key in given[1:]:
+            message = f"a value is converted once; {given[0]} is here too"
+            self.problems.add((*path, key), "conflict", message, key=True)
+        if not given:
+            return None
+        key, word = given[0], tree[given[0]]
+        if key == "date":
+            if not isinstance(word, str):
+                self.problems.add((*path, key), "wrong_type", "must be text, such as '%d.%m.%Y'")
+            elif mapping.check_date(word, self, (*path, key)):
+                return mapping.date_writer(word)
+            return None
+        known = converters.SENDING if key == "as" else formats.WRITING
+        if not isinstance(word, str) or word not in known:
+            message = f"cannot be {word!r}; it is one of {', '.join(known)}"
+            self.problems.add((*path, key), "bad_enum", message, words=known, word=str(word))
+            return None
+        return known[word]
 
     # Templates: paths, base URLs, headers, texts
 

@@ -50,6 +50,8 @@ class Place:
     source: SourceFields
     is_open: bool
     """Whether the entity's fields are in doubt, so that no name can be called undeclared."""
+    remote_data: bool = False
+    """Whether its reads show items as they came, when they are asked to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ def compile_operation(
     requested = _requests(form, leaves, path)
     kind = _kind(name, form, [one.line[0] for one in requested], leaves, path)
     returned, only_id = _returned(form, place, others, leaves, path)
+    shape = _shape(form, (returned or place).source, leaves, path, only_id=only_id)
+    offers_remote = place.remote_data and kind == "read" and shape is not None and not only_id
     arguments = Arguments(
         entity=place.entity,
         kind=kind,
@@ -86,6 +90,7 @@ def compile_operation(
         is_open=place.is_open or (returned is not None and returned.is_open),
         leaves=leaves,
         path=path,
+        offers_remote=offers_remote,
     )
     steps = tuple(_step(one, kind, arguments, leaves) for one in requested[:-1])
     plan = _plan(requested[-1], kind, arguments, leaves) if requested else None
@@ -107,7 +112,7 @@ def compile_operation(
         plan=plan,
         items=items,
         item=item,
-        shape=_shape(form, (returned or place).source, leaves, path, only_id=only_id),
+        shape=shape,
         returns=returned.entity if returned else None,
         paging=paging,
         blocks=blocks,
@@ -116,6 +121,7 @@ def compile_operation(
         timeout=seconds(form.timeout) if form.timeout else None,
         steps=steps,
         names_asker=name == "comment" if form.names_asker is None else form.names_asker,
+        offers_remote=offers_remote,
     )
 
 

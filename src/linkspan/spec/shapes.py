@@ -31,18 +31,20 @@ class Step:
 
 
 def compile_shape(
-    steps: Sequence[Step], make_id: Callable[[Json], str | None], id_is: str | None
+    steps: Sequence[Step], make_id: Callable[[Json], str | None] | None, id_is: str | None
 ) -> Callable[[Any], Json]:
     """Answer the function from an item, whatever it is, to fields; `id` is always there, and first.
 
     `make_id` makes the id of the other fields; `id_is` names the field that is the id as it is, if one is.
+    Without both it is the shape of a thing in an item, which has no id of ours.
     """
     known: dict[str, Any] = {
         **NAMES, "str": str, "nothing": {},
         "string": converters.string, "as_unknown": _as_unknown, "make_id": make_id,
     }  # fmt: skip
     lines = ["def shape(item):", " look = item.get if item.__class__ is dict else nothing.get"]
-    values, unmapped = {"id": "None"}, []
+    values: dict[str, str] = {"id": "None"} if make_id is not None else {}
+    unmapped: list[str] = []
     for number, step in enumerate(steps):
         value = values[step.name] = f"value{number}"
         lines.append(_look_up(step, number, known))
@@ -54,12 +56,15 @@ def compile_shape(
         unmapped.append(
             f" if {word} is None and {value} is not None: made = as_unknown(made, {step.name!r}, {value})"
         )
+        if several := _many_to_one(step.words):
+            known[f"several{number}"] = several
+            unmapped.append(f" if {value} in several{number}: made[{step.name + '_raw'!r}] = {value}")
     if id_is is not None:
         is_text = any(step.name == id_is and step.convert is converters.string for step in steps)
         values["id"] = values[id_is] if is_text else f"string({values[id_is]})"
     shown = ", ".join(f"{name!r}: {value}" for name, value in values.items())
     lines += [f" made = {{{shown}}}", *unmapped]
-    if id_is is None:
+    if make_id is not None and id_is is None:
         lines.append(" made['id'] = make_id(made)")
     lines.append(" return made")
     exec(compile("\n".join(lines), "<shape>", "exec"), known)  # noqa: S102
@@ -92,6 +97,12 @@ def _as_word(
         f" if {value}.__class__ is not str: {value} = {null} if {value} is None else string({value})",
         f" {word} = words{number}.get({value})",
     ]
+
+
+def _many_to_one(words: Mapping[str, str]) -> frozenset[str]:
+    """Answer the product's words that share the model's with others: what they were is told beside it."""
+    made = list(words.values())
+    return frozenset(vendor for vendor, word in words.items() if made.count(word) > 1 and word != UNKNOWN)
 
 
 def _as_unknown(made: Json, name: str, raw: Any) -> Json:

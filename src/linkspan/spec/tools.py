@@ -247,6 +247,8 @@ def _item_schema(declared: Sequence[Declared]) -> Json:
             properties.setdefault(name, shown)
             if mapped.words is not None:
                 properties.setdefault(f"{name}_raw", {"type": "string"})
+    if any(one.operation.offers_remote for one in declared):
+        properties["remote_data"] = {}
     return {"type": "object", "properties": properties, "required": ["id"]}
 
 
