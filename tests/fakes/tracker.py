@@ -16,7 +16,11 @@ from starlette.routing import Route
 class Tracker:
     """Two organisations, `acme` and `globex`, with a token each; tickets 1 to 7 in every one."""
 
-    tokens: dict[str, str] = field(default_factory=lambda: {"canary-acme": "acme", "canary-globex": "globex"})
+    tokens: dict[str, str] = field(
+        default_factory=lambda: {
+            f"{word}-{tenant}": tenant for word in ("canary", "token") for tenant in ("acme", "globex")
+        }
+    )
     tickets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     comments: list[tuple[str, str, Any]] = field(default_factory=list)
     faults: list[Response | float] = field(default_factory=list)

@@ -86,6 +86,25 @@ def test_it_is_whole() -> None:
         assert named == re.findall(r"\{([a-z]+)\}", path)
 
 
+def test_what_was_made_is_linked_with_what_can_be_done_with_it() -> None:
+    """Whoever reads the description finds the way from a thing to its doors, and what to put there."""
+    named = {operation["operationId"]: operation for _method, _path, operation in operations()}
+    linked: dict[str, Any] = {}
+    for operation in named.values():
+        for answer in operation["responses"].values():
+            linked |= answer.get("links", {})
+    assert {name for name in named if re.match(r"(get|remove|revoke|delete|verify|change)_", name)} == set(
+        linked
+    )
+    for link in linked.values():
+        taken = {each["name"] for each in named[link["operationId"]]["parameters"]}
+        assert set(link["parameters"]) <= taken
+    assert linked["revoke_token"]["parameters"] == {
+        "id": "$response.body#/id",
+        "tenant_id": "$response.body#/tenant_id",
+    }
+
+
 def test_no_field_of_an_answer_is_a_credential() -> None:
     """But those that show what was just made, and are named for it."""
     shown = {

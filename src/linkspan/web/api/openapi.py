@@ -39,7 +39,10 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     schemas = {(model, mode): schema for (model, mode), schema in names.items()}
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schemas)
+        operation = _operation(endpoint, schemas)
+        if links := _links(endpoint, endpoints):
+            operation["responses"][str(endpoint.status)]["links"] = links
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Linkspan", "version": __version__, "description": _INFO},
@@ -79,6 +82,23 @@ def _operation(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
         content = {"application/json": {"schema": schemas[endpoint.body, "validation"]}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _links(made: Endpoint, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """Answer what can be done with a thing that was just made: everything whose path goes on with its name.
+
+    Parameters that the thing has a field for are taken from there.
+    """
+    links: dict[str, Any] = {}
+    for endpoint in endpoints:
+        names = _PLACEHOLDER.findall(endpoint.path)
+        goes_on = len(names) == 1 and endpoint.path.startswith(f"{made.path}/{{{names[0]}}}")
+        if made.method != "POST" or not goes_on or names[0] not in made.answer.model_fields:
+            continue
+        names += [name for name in endpoint.query.model_fields if name in made.answer.model_fields]
+        parameters = {name: f"$response.body#/{name}" for name in names}
+        links[endpoint.name] = {"operationId": endpoint.name, "parameters": parameters}
+    return links
 
 
 def _response(phrase: str, schema: Any) -> dict[str, Any]:
