@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -159,7 +160,18 @@ def test_a_dry_run_prints_the_request_and_sends_nothing(shell: Shell) -> None:
     assert shown["request"]["url"] == f"{shell.url}/api/tickets/1/comments"
     assert shown["request"]["headers"]["Authorization"] == "Bearer [credential]"
     assert shell.tracker.comments == []
-    assert shell.run("call", "ticket.get", "--arg", "id=1", "--dry-run").exit_code == 2
+
+
+def test_a_dry_run_of_a_list_shows_its_first_page(shell: Shell) -> None:
+    """Who writes a tools.yaml sees what a read would ask, page size and filter included; nothing is asked."""
+    shell.run("tenant", "add", "acme")
+    shell.link("acme")
+    shell.tracker.faults = [too_many("9")]
+    words = ("call", "ticket.list", "--arg", "status=todo", "--arg", "limit=2", "--dry-run")
+    request = shell.data(*words)["request"]
+    assert (request["method"], request["body"]) == ("GET", None)
+    assert set(urlsplit(request["url"]).query.split("&")) == {"state=open", "limit=2"}
+    assert len(shell.tracker.faults) == 1
 
 
 def test_the_tenant_may_be_left_out_while_there_is_only_one(shell: Shell) -> None:

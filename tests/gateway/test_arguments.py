@@ -48,6 +48,24 @@ def test_a_cursor_alone_goes_on() -> None:
         check({})
 
 
+def test_a_word_that_is_none_is_answered_with_all_words() -> None:
+    """And with the nearest: a model that is told of two and `3 other candidates` guesses."""
+    words = ["todo", "in_progress", "in_review", "done", "cancelled"]
+    check = ArgumentCheck({"properties": {"status": {"type": "string", "enum": words}}})
+    with pytest.raises(InvalidArgument) as caught:
+        check({"status": "canceled"})
+    assert all(word in caught.value.message for word in words)
+    assert "did you mean cancelled?" in caught.value.message
+
+
+def test_words_that_are_too_many_are_not_all_told() -> None:
+    """An error is shorter than a list."""
+    check = ArgumentCheck({"properties": {"country": {"enum": [f"country-{n}" for n in range(200)]}}})
+    with pytest.raises(InvalidArgument) as caught:
+        check({"country": 3})
+    assert len(caught.value.message) < 400
+
+
 def test_every_fault_is_named() -> None:
     """One answer is enough to mend a call."""
     with pytest.raises(InvalidArgument) as caught:

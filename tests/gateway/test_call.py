@@ -313,6 +313,13 @@ async def test_every_call_leaves_one_audit_row_without_values(bench: Bench) -> N
     assert await bench.audit("globex") == []
 
 
+async def test_the_audit_row_of_a_creation_names_what_was_created(bench: Bench) -> None:
+    """Its id is known after the call only; a repetition is about the same thing."""
+    for _ in range(2):
+        await bench.call("create_ticket", title="x", call_id="call-1")
+    assert [row.entity_id for row in await bench.audit("acme", tool="create_ticket")] == ["8", "8"]
+
+
 async def test_cancelling_a_call_abandons_the_request(bench: Bench) -> None:
     """Nobody waits for an answer that nobody wants, and the audit says that it was cancelled."""
     bench.tracker.faults = [30.0]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="An argument, read as its schema says; NAME:=JSON is taken as JSON. May be repeated.",
 )
-@click.option("--dry-run", is_flag=True, help="Show the exact request of a write, and do not send it.")
+@click.option("--dry-run", is_flag=True, help="Show the exact request, and do not send it.")
 @click.option("--subject", metavar="PERSON", help="Call as this person, whose own account is preferred.")
 @click.option("--allow-egress", metavar="LIST", help="Private networks or host:port that may be reached.")
 @JSON_OPTION
@@ -57,13 +57,9 @@ def call(
             name = await app.tenants.only(app.settings.tenant)
             tool = _tool(app.catalog, operation)
             given = dict(_argument(tool, word) for word in arguments)
-            if dry_run:
-                if tool.kind == "read":
-                    raise InvalidArgument(f"{tool.key} only reads: --dry-run is for writes")
-                given["dry_run"] = True
             kind, who = ("person", subject) if subject else ("operator", "cli")
             principal = Principal(name, kind, who or "cli")  # type: ignore[arg-type]
-            info = CallInfo(request_id=secrets.token_hex(8), via="cli")
+            info = CallInfo(request_id=secrets.token_hex(8), via="cli", only_show=dry_run)
             result = await app.gateway.call(principal, tool, given, info=info)
             return result.to_dict()
 

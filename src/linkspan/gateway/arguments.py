@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from linkspan import errors
 
 _NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?\Z")
 _SHOWN_FAULTS = 12
+_SHOWN_WORDS = 600
+"""Characters that the words of an enum may take."""
 
 
 class ArgumentCheck:
@@ -65,6 +68,8 @@ class ArgumentCheck:
             path = f"{path}.{unknown[0]}" if len(unknown) == 1 else path
             message = "unknown argument" if len(unknown) == 1 else f"unknown arguments {', '.join(unknown)}"
             message += self._nearest(unknown[0]) if not error.instance_path else ""
+        elif name == "enum":
+            message = _outside(error.instance, error.kind.as_dict()["options"], message)
         return {"path": path.lstrip("."), "message": message}
 
     def _nearest(self, word: str) -> str:
@@ -73,6 +78,16 @@ class ArgumentCheck:
             return f" (did you mean {near[0]}?)"
         known = ", ".join(self._properties)
         return f" (known: {known})" if self._properties else " (it takes none)"
+
+
+def _outside(value: Any, words: list[Any], message: str) -> str:
+    """Say what the words are, all of them unless they are many, and which is nearest."""
+    told = ", ".join(json.dumps(word, ensure_ascii=False) for word in words)
+    if len(told) > _SHOWN_WORDS:
+        return message
+    near = difflib.get_close_matches(value, words, n=1) if isinstance(value, str) else []
+    shown = f"{value[:100]!r} is" if isinstance(value, str) else "it is"
+    return f"{shown} not one of {told}" + (f" (did you mean {near[0]}?)" if near else "")
 
 
 def refusal(faults: list[dict[str, str]]) -> errors.InvalidArgument:

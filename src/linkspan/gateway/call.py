@@ -27,6 +27,7 @@ from linkspan.spec.catalog import (
     Catalog,
     Connector,
     Operation,
+    Paging,
     RequestPlan,
     Scope,
     Step,
@@ -89,6 +90,8 @@ class Gateway:
         trail = Trail(principal, tool, info, self._clock(), next(iter(tool.operations)))
         try:
             result = await self._call(catalog, principal, tool, arguments, info, trail)
+            if isinstance(result, Item):
+                trail.ended(result.result)
         except errors.LinkspanError as error:
             trail.failed(error)
             error.request_id = info.request_id
@@ -128,7 +131,7 @@ class Gateway:
         given = self._intake.check(tool, arguments)
         request = await self._intake.settle(catalog, principal, tool, given, info)
         trail.settled(request.operation.connector, request.credential.account, request.arguments)
-        if given.get("dry_run") and tool.kind != "read":
+        if info.only_show or (given.get("dry_run") and tool.kind != "read"):
             trail.outcome = "dry_run"
             return self._dry_run(catalog, request)
         if tool.kind != "read" and request.credential.sandbox:
@@ -158,7 +161,10 @@ class Gateway:
                 if step.name:
                     found[step.name] = LATER
         scope = wire.scope_of(request.arguments, request.credential, found)
-        shown = _shown(operation.plan, scope, connector, method, catalog.variables)
+        page = operation.paging if operation.items else None
+        shown = _shown(
+            operation.plan, scope, connector, method, catalog.variables, page=page, position=request.position
+        )
         return DryRun({"before": before, **shown} if before else shown, request.credential.account)
 
     async def _do(self, catalog: Catalog, request: Request, trail: Trail) -> Page | Item | Blocks:
@@ -310,8 +316,12 @@ def _shown(
     connector: Connector,
     method: AuthMethod,
     variables: Mapping[str, str],
+    *,
+    page: Paging | None = None,
+    position: Position | None = None,
 ) -> dict[str, Any]:
-    shown = wire.show(wire.build(plan, scope, connector), method, variables)
+    outgoing = wire.build(plan, scope, connector, page=page, position=position)
+    shown = wire.show(outgoing, method, variables)
     if plan.if_match:
         shown["headers"]["If-Match"] = "[ETag, read first]"
     return shown

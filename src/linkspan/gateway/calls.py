@@ -23,3 +23,5 @@ class CallInfo:
     call_id: str | None = None
     elicit: Elicitor | None = None
     progress: ProgressTeller | None = None
+    only_show: bool = False
+    """Show the request and send nothing. Of reads, too, whose tools have no `dry_run` to ask it with."""

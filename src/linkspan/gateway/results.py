@@ -44,7 +44,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """The exact request that a write would send; the credential is masked."""
+    """The exact request that a call would send; the credential is masked."""
 
     request: dict[str, Any]
     account: str

@@ -40,7 +40,16 @@ class Trail:
         self.connector, self.account = connector, account
         thing = arguments.get("id")
         if isinstance(thing, str):
-            self.entity_id = thing[:200].encode(errors="replace").decode()
+            self._is_about(thing)
+
+    def ended(self, thing: Any) -> None:
+        """Note which thing was created: before the call it had no id."""
+        made = thing.get("id") if self.tool.key.endswith(".create") and isinstance(thing, Mapping) else None
+        if self.entity_id is None and isinstance(made, str | int):
+            self._is_about(str(made))
+
+    def _is_about(self, thing: str) -> None:
+        self.entity_id = thing[:200].encode(errors="replace").decode()
 
     def failed(self, error: errors.LinkspanError) -> None:
         """Note how the call failed."""
