@@ -5,13 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import EXAMPLE, PATIENCE, FrailOffice, Person
-from tests.servers.codex import Arguments, Codex, CodexRun, ToolMode, call_tool, codex_with, npm_command
+from tests.servers.codex import (
+    Arguments,
+    Codex,
+    CodexRun,
+    ToolMode,
+    call_tool,
+    codex_with,
+    npm_command,
+    python_command,
+)
 from tests.servers.faults import Fault, FaultyProxy
 from tests.servers.linkspan import Linkspan
 from tests.servers.roundup import tracker
@@ -26,27 +36,61 @@ NEXT_STEP = re.compile(r"`?linkspan \w+|\b[a-z]+_(on_)?tickets?\b|\bin \d+ (seco
 Call = Callable[..., CodexRun]
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a model comes to Linkspan: which Codex, how that shows tools, by which door."""
+
+    binary: str
+    mode: ToolMode
+    door: str
+
+    def __str__(self) -> str:
+        return f"{self.binary}-{self.mode}-{self.door}"
+
+
+BINARIES = {"npm": npm_command, "python": python_command}
+OVER_HTTP = [Way(binary, mode, "http") for binary in BINARIES for mode in ToolMode]
+OVER_STDIO = [Way("npm", mode, "stdio") for mode in ToolMode]
+"""What the model is told over stdio is the same but for the door, so one binary is enough."""
+over_http = pytest.mark.parametrize("way", OVER_HTTP, ids=str, indirect=True)
+
+
+@pytest.fixture(params=[*OVER_HTTP, *OVER_STDIO], ids=str)
+def way(request: pytest.FixtureRequest) -> Way:
+    """Every way in."""
+    chosen: Way = request.param
+    return chosen
+
+
 @pytest.fixture
-def codex() -> Iterator[Codex]:
-    """One binary is enough here: what the model is told is ours."""
-    with codex_with(npm_command()) as made:
+def mode(way: Way) -> ToolMode:
+    """The way's."""
+    return way.mode
+
+
+@pytest.fixture
+def codex(way: Way) -> Iterator[Codex]:
+    """The way's."""
+    with codex_with(BINARIES[way.binary]()) as made:
         yield made
 
 
 @pytest.fixture
-def call(codex: Codex, mode: ToolMode, frail_office: FrailOffice, initech: Person, tmp_path: Path) -> Call:
-    """Let Codex call a tool for the tenant behind the proxy, or another; over stdio without a `url`."""
+def call(
+    codex: Codex, way: Way, mode: ToolMode, frail_office: FrailOffice, initech: Person, tmp_path: Path
+) -> Call:
+    """Let Codex call a tool for the tenant behind the proxy, or another; `url` is another server."""
 
     def call(
         tool: str,
         arguments: Arguments | Callable[[ModelRequest], Arguments],
         *,
         person: Person = initech,
-        url: str | None = frail_office.url,
+        url: str = frail_office.url,
         after: Sequence[Step] = (),
         **config: Any,
     ) -> CodexRun:
-        door = ["--url", url] if url else []
+        door = ["--url", url] if way.door == "http" else []
         tables = frail_office.linkspan.codex_config("--tenant", person.tenant, *door)
         servers = {name: {**table, **config} for name, table in tables.items()}
         steps = [*after, *call_tool(mode, "linkspan", tool, arguments)]
@@ -110,10 +154,10 @@ def test_a_failed_write_is_not_done_again(call: Call, proxy: FaultyProxy, frail_
 
 
 def test_a_wrong_credential_is_used_once(
-    call: Call, proxy: FaultyProxy, frail_office: FrailOffice, mode: ToolMode
+    call: Call, proxy: FaultyProxy, frail_office: FrailOffice, way: Way
 ) -> None:
     """A password that changed locks nobody out: one attempt, then a command to link again."""
-    person = frail_office.settle(f"moved-{mode}", f"dave-{mode}")
+    person = frail_office.settle(f"moved-{way}", f"dave-{way}")
     frail_office.tracker.change_password(person.number, "another")
     proxy.mend()
     error = told(call("get_ticket", {"id": "1"}, person=person), "needs_reauth")
@@ -141,10 +185,12 @@ def test_a_slow_product(call: Call, proxy: FaultyProxy) -> None:
     assert proxy.aborted.wait(5)
 
 
-@pytest.mark.parametrize("door", ["stdio", "http"])
-def test_a_call_that_codex_gives_up(
-    door: str, call: Call, mode: ToolMode, proxy: FaultyProxy, frail_office: FrailOffice
-) -> None:
+GIVING_UP = [way for way in (*OVER_HTTP, *OVER_STDIO) if way.binary == "npm"]
+"""0.163 of the Python extra says nothing when it gives up, and keeps its request open (docs/codex.md)."""
+
+
+@pytest.mark.parametrize("way", GIVING_UP, ids=str, indirect=True)
+def test_a_call_that_codex_gives_up(call: Call, mode: ToolMode, proxy: FaultyProxy) -> None:
     """The request to the product ends with it, and is not sent again."""
 
     def hold(_seen: ModelRequest) -> Arguments:
@@ -152,15 +198,15 @@ def test_a_call_that_codex_gives_up(
         proxy.fail(Fault(hold=True), times=20)
         return {"id": "1"}
 
-    url = frail_office.url if door == "http" else None
     first = call_tool(mode, "linkspan", "list_tickets", {}) * 3  # a server just started needs longer
-    call("get_ticket", hold, url=url, after=first, tool_timeout_sec=2)
+    call("get_ticket", hold, after=first, tool_timeout_sec=2)
     assert proxy.aborted.wait(5)
     assert proxy.held_for is not None
     assert proxy.held_for < PATIENCE - 0.5
     assert len(proxy.received) == 1
 
 
+@over_http
 def test_a_token_that_is_revoked_in_mid_session(call: Call, frail_office: FrailOffice) -> None:
     """It is refused from the next call on, with 401 as RFC 6750 wants; the words are then Codex's own."""
     token_id, token = frail_office.linkspan.create_token("initech")
@@ -176,6 +222,7 @@ def test_a_token_that_is_revoked_in_mid_session(call: Call, frail_office: FrailO
     assert frail_office.endpoint(person).post("tools/list").status_code == 401
 
 
+@over_http
 def test_a_server_that_is_restarted_in_mid_session(call: Call, frail_office: FrailOffice) -> None:
     """Codex does not notice."""
     number = frail_office.tracker.create_bug("Restart")
@@ -206,9 +253,9 @@ def test_the_real_trackers_own_limit(tmp_path: Path) -> None:
     assert error["retry_after"] > 20
 
 
-def test_a_product_that_is_not_linked_yet(call: Call, frail_office: FrailOffice, mode: ToolMode) -> None:
+def test_a_product_that_is_not_linked_yet(call: Call, frail_office: FrailOffice, way: Way) -> None:
     """The tools are there all the same, and say how to link it."""
-    tenant = f"new-{mode}"
+    tenant = f"new-{way}"
     frail_office.linkspan.add_tenant(tenant)
     token_id, token = frail_office.linkspan.create_token(tenant)
     nobody = Person(tenant, "", "", "", "", token_id, token)
