@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -221,8 +222,6 @@ def test_a_token_is_shown_once(shell: Shell) -> None:
 
 def test_codex_config_has_absolute_paths_home_and_required(shell: Shell) -> None:
     """Codex hands stdio servers little more than HOME and PATH."""
-    import tomllib
-
     shown = shell.run("codex-config", "--tenant", "acme").output
     part = shown[shown.index("[mcp_servers.linkspan]") : shown.index("or run this instead")]
     server = tomllib.loads(part)["mcp_servers"]["linkspan"]
@@ -235,6 +234,10 @@ def test_codex_config_has_absolute_paths_home_and_required(shell: Shell) -> None
     assert 'url = "http://127.0.0.1:8640/t/acme/mcp"' in http
     assert 'bearer_token_env_var = "LINKSPAN_TOKEN"' in http
     assert shell.run("codex-config", "--http").exit_code == 2
+    for words in (("--tenant", "acme"), ("--tenant", "acme", "--http")):
+        data = shell.data("codex-config", *words, "--json")
+        assert tomllib.loads(data["config"])["mcp_servers"].keys() == {data["name"]}
+        assert data["command"] in shell.run("codex-config", *words).output
 
 
 def test_the_home_and_its_files_are_private(shell: Shell) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from linkspan.cli.common import TENANT_OPTION, settings_of
+from linkspan.cli.common import JSON_OPTION, TENANT_OPTION, print_json, settings_of
 from linkspan.settings import Settings
 
 NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
@@ -66,9 +66,16 @@ def http_config(url: str, name: str, variable: str) -> tuple[str, str]:
 @click.option("--url", metavar="URL", help="Where `linkspan serve` is reached. [LINKSPAN_PUBLIC_URL]")
 @click.option("--token-env", default="LINKSPAN_TOKEN", show_default=True, help="The variable with the token.")
 @TENANT_OPTION
+@JSON_OPTION
 @click.pass_context
 def codex_config(
-    context: click.Context, name: str, http: bool, url: str | None, token_env: str, tenant: str | None
+    context: click.Context,
+    name: str,
+    http: bool,
+    url: str | None,
+    token_env: str,
+    tenant: str | None,
+    as_json: bool,
 ) -> None:
     """Print a part for Codex's config.toml, and the `codex mcp add` line that does the same.
 
@@ -87,6 +94,9 @@ def codex_config(
     else:
         part, line = stdio_config(settings, name, settings.tenant)
         before = ""
+    if as_json:
+        print_json({"name": name, "config": part, "command": line})
+        return
     if before:
         click.echo(before)
     click.echo("Paste this into ~/.codex/config.toml:\n")
