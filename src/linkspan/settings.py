@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ DEFAULT_HOST = "127.0.0.1"
 LONGEST_ACCESS = 900.0
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _DURATION = re.compile(r"([0-9]{1,6})([smhd])")
+_PLACES = {"{tenant}", "{run}", "{folder}"}
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -70,6 +72,20 @@ class CallLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class CodexSettings:
+    """How Codex is run on this machine (docs/runs.md)."""
+
+    binary: str | None = None
+    """The codex program; None: the one that the extra `linkspan[codex]` brings."""
+    readable: tuple[Path, ...] = ()
+    """Folders with toolchains that commands of a run may read; their `bin` is on the PATH."""
+    run_as: str | None = None
+    """The system user that a run works under, such as `linkspan-{tenant}`; needs root."""
+    wrap: tuple[str, ...] = ()
+    """Words before the command, for a container per run; `{tenant}`, `{run}` and `{folder}` are filled in."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything an operator can set. `config` is None when no file was named and none is at home."""
 
@@ -97,6 +113,7 @@ class Settings:
     """A bundle of authorities that git trusts instead of the system's: what `SSL_CERT_FILE` names."""
     sign_in: SignIn = SignIn()
     call_limits: CallLimits = CallLimits()
+    codex: CodexSettings = CodexSettings()
     transit_url: str | None = None
     """A key of HashiCorp Vault's transit engine that wraps data keys instead of `keys`."""
     transit_token: str | None = field(default=None, repr=False)
@@ -153,6 +170,7 @@ def read_settings(environ: Mapping[str, str] | None = None, /, **flags: object) 
         ),
         ca_file=Path(env["SSL_CERT_FILE"]).absolute() if env.get("SSL_CERT_FILE") else None,
         sign_in=_sign_in(text, env.get("LINKSPAN_OIDC_CLIENT_SECRET") or None),
+        codex=_codex(text),
         transit_url=_transit_url(env.get("LINKSPAN_TRANSIT_URL") or None),
         transit_token=env.get("LINKSPAN_TRANSIT_TOKEN") or None,
     )
@@ -188,6 +206,29 @@ def _sign_in(text: Callable[[str, str], str | None], secret: str | None) -> Sign
         client_hosts=frozenset(host.strip().lower() for host in hosts if host.strip()),
         provider=Provider(issuer, client, secret) if issuer and client else None,
     )
+
+
+def _codex(text: Callable[[str, str], str | None]) -> CodexSettings:
+    readable = [
+        Path(word.strip())
+        for word in (text("codex_readable", "LINKSPAN_CODEX_READABLE") or "").split(",")
+        if word.strip()
+    ]
+    for folder in readable:
+        if not folder.is_absolute() or folder == Path("/"):
+            raise ConfigurationError(
+                f"LINKSPAN_CODEX_READABLE: {str(folder)!r} is not an absolute path of a folder below /"
+            )
+    run_as = text("codex_run_as", "LINKSPAN_CODEX_RUN_AS")
+    wrap = text("codex_wrap", "LINKSPAN_CODEX_WRAP")
+    for name, value in (("LINKSPAN_CODEX_RUN_AS", run_as), ("LINKSPAN_CODEX_WRAP", wrap)):
+        if value is not None and set(re.findall(r"\{[^{}]*\}|[{}]", value)) - _PLACES:
+            raise ConfigurationError(f"{name}: only {{tenant}}, {{run}} and {{folder}} are filled in")
+    try:
+        prefix = shlex.split(wrap or "")
+    except ValueError as error:
+        raise ConfigurationError(f"LINKSPAN_CODEX_WRAP: {error}") from error
+    return CodexSettings(text("codex", "LINKSPAN_CODEX"), tuple(readable), run_as, tuple(prefix))
 
 
 def parse_egress(text: str) -> EgressAllowance:

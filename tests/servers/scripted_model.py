@@ -7,11 +7,12 @@ turn takes the next step, any other request (titles, reviews) gets a bland answe
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,8 +55,41 @@ class ModelRequest:
         return tuple(_structured(output) for output in self.outputs)
 
 
-Step = Sequence[Item] | Callable[[ModelRequest], Sequence[Item]]
-"""The items of one answer, or a function that makes them from what the model sees."""
+@dataclass(frozen=True)
+class Answer:
+    """An answer that is more than its items."""
+
+    items: Sequence[Item]
+    input_tokens: int = 1
+    cached_tokens: int = 0
+    output_tokens: int = 1
+    until: Callable[[], bool] | None = None
+    """Until it answers true nothing comes after the answer's first words, or its first event."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An answer that is none: an HTTP status with an error."""
+
+    status: int
+    message: str = "no"
+    kind: str = "invalid_request_error"
+    code: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A stream that ends in a failure instead of an answer."""
+
+    code: str
+    message: str
+
+
+Whole = Sequence[Item] | Answer | Refusal | Failed
+Step = Whole | Callable[[ModelRequest], Whole]
+"""The items of one answer, or more of it, or a function that makes it from what the model sees."""
 
 
 def message(text: str) -> Item:
@@ -80,6 +114,22 @@ def execute(javascript: str) -> Item:
     return {"type": "custom_tool_call", "namespace": "functions", "name": "exec", "input": javascript}
 
 
+def shell(model: str, command: str) -> Item:
+    """The model runs a shell command, in the way of models of that name."""
+    if model.startswith("gpt-6"):
+        return execute(f"text(await tools.exec_command({json.dumps({'cmd': command})}));")
+    return function_call("exec_command", {"cmd": command})
+
+
+def patch(model: str, text: str) -> Item:
+    """The model changes files with a patch in the format of Codex's `apply_patch`."""
+    if model.startswith("gpt-6"):
+        return execute(f"text(await tools.apply_patch({json.dumps(text)}));")
+    if model.startswith("gpt-5"):
+        return {"type": "custom_tool_call", "name": "apply_patch", "input": text}
+    return shell(model, f"apply_patch <<'END_OF_PATCH'\n{text}\nEND_OF_PATCH")
+
+
 class ScriptedModel:
     """An ASGI application; `steps` are used up by main turns, then every turn is answered with `done`."""
 
@@ -88,6 +138,8 @@ class ScriptedModel:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._requests: list[ModelRequest] = []
+        self.aborted = threading.Event()
+        """Set when somebody hung up in the middle of an answer."""
 
     @property
     def requests(self) -> tuple[ModelRequest, ...]:
@@ -122,21 +174,60 @@ class ScriptedModel:
             if seen.kind == "turn":
                 step = self._steps.pop(0) if self._steps else [message("done")]
             number = next(self._numbers)
-        items = step(seen) if callable(step) else step
-        return StreamingResponse(_events(number, seen.model, items), media_type="text/event-stream")
+        whole = step(seen) if callable(step) else step
+        if isinstance(whole, Refusal):
+            error = {"message": whole.message, "type": whole.kind, "param": None, "code": whole.code}
+            return JSONResponse({"error": error}, whole.status, headers=dict(whole.headers))
+        if isinstance(whole, Failed):
+            events = iter(_failure(number, whole))
+            return StreamingResponse(events, media_type="text/event-stream")
+        answer = whole if isinstance(whole, Answer) else Answer(whole)
+        return StreamingResponse(
+            self._stream(number, seen.model, answer),
+            media_type="text/event-stream",
+            headers=dict(answer.headers),
+        )
+
+    async def _stream(self, number: int, model: str, answer: Answer) -> AsyncIterator[str]:
+        try:
+            for event, is_delta in _events(number, model, answer):
+                yield event
+                while is_delta and answer.until is not None and not answer.until():  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+        except asyncio.CancelledError:
+            self.aborted.set()
+            raise
 
 
-def _events(number: int, model: str, items: Sequence[Item]) -> Iterator[str]:
-    """The events of one answer, numbered as the API numbers them."""
+def _failure(number: int, failed: Failed) -> list[str]:
+    answer = {"id": f"resp_{number}", "object": "response"}
+    error = {"code": failed.code, "message": failed.message}
+    return [
+        _event("response.created", 0, response={**answer, "status": "in_progress"}),
+        _event("response.failed", 1, response={**answer, "status": "failed", "error": error}),
+    ]
+
+
+def _event(kind: str, number: int, **members: Any) -> str:
+    data = {"type": kind, "sequence_number": number, **members}
+    return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+
+
+def _events(number: int, model: str, whole: Answer) -> Iterator[tuple[str, bool]]:
+    """The events of one answer, numbered as the API numbers them, and whether each is one of its words.
+
+    An answer without a message is held up by its gate at its first event.
+    """
     count = itertools.count()
+    speaks = any(item["type"] == "message" for item in whole.items)
 
-    def event(kind: str, **members: Any) -> str:
-        data = {"type": kind, "sequence_number": next(count), **members}
-        return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+    def event(kind: str, **members: Any) -> tuple[str, bool]:
+        first = "response.output_text.delta" if speaks else "response.created"
+        return _event(kind, next(count), **members), kind == first
 
     answer: dict[str, Any] = {"id": f"resp_{number}", "object": "response", "model": model, "output": []}
     yield event("response.created", response={**answer, "status": "in_progress"})
-    for index, plain in enumerate(items):
+    for index, plain in enumerate(whole.items):
         item = {**plain, "id": f"item_{number}_{index}", "status": "completed"}
         if item["type"] != "message":
             item["call_id"] = f"call_{number}_{index}"
@@ -152,11 +243,11 @@ def _events(number: int, model: str, items: Sequence[Item]) -> Iterator[str]:
         yield event("response.output_item.done", output_index=index, item=item)
         answer["output"].append(item)
     usage = {
-        "input_tokens": 1,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": 1,
+        "input_tokens": whole.input_tokens,
+        "input_tokens_details": {"cached_tokens": whole.cached_tokens},
+        "output_tokens": whole.output_tokens,
         "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": 2,
+        "total_tokens": whole.input_tokens + whole.output_tokens,
     }
     yield event("response.completed", response={**answer, "status": "completed", "usage": usage})
 
