@@ -183,6 +183,7 @@ REVEAL_A_SECRET: Final = {
     "linkspan.demo": "The demo prints the tokens that it made for its sample tenants.",
     "linkspan.vault.transit": "The key service's token is sent to it.",
     "linkspan.codex.git.program": "git's credential is written into the pipe that our own git reads it from.",
+    "linkspan.codex.app_server.home": "The run's tokens are handed to its own Codex, with the thread.",
     "linkspan.accounts.oauth": "Codes and refresh tokens are sent to the token endpoint.",
 }
 """Which modules, and packages with all in them, may take the value out of a Secret, and why."""

@@ -48,6 +48,8 @@ class Watcher:
     answers: Callable[[Question], Decision] = lambda question: "decline"
     answered: asyncio.Event | None = None
     """Questions wait for it, where it is given."""
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there is a question."""
     said: asyncio.Queue[Steer | Interrupt] = field(default_factory=asyncio.Queue)
     on: Callable[[Event], None] = lambda event: None
 
@@ -63,6 +65,7 @@ class Watcher:
     async def decide(self, question: Question) -> Decision:
         """Answer as a person would."""
         self.questions.append(question)
+        self.asked.set()
         if self.answered is not None:
             await self.answered.wait()
         return self.answers(question)

@@ -38,7 +38,7 @@ _SECRET: Final = (
     "/etc/ssh",
     "/etc/ssl/private",
 )
-_OFF: Final = ("apps", "goals", "hooks", "memories", "multi_agent", "plugins", "skill_search")
+_OFF: Final = ("apps", "goals", "hooks", "memories", "plugins", "skill_search")
 """Features that a run has no use for, by the names of `codex features list`; unknown ones are ignored."""
 
 
@@ -136,6 +136,7 @@ def _config(
         "analytics": {"enabled": False},
         "feedback": {"enabled": False},
         "history": {"persistence": "none"},
+        "agents": {"enabled": False},
         "features": dict.fromkeys(_OFF, False),
         "shell_environment_policy": {"inherit": "none", "set": dict(shell)},
         "permissions": {_PROFILE: {"filesystem": files}},

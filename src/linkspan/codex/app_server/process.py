@@ -147,9 +147,7 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _pids() -> Iterator[int]:
+def _pids() -> list[int]:
     if not _PROC.is_dir():
-        return
-    for entry in os.scandir(_PROC):
-        if entry.name.isdigit():
-            yield int(entry.name)
+        return []
+    return [int(name) for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208
