@@ -96,7 +96,7 @@ async def test_commands_see_nothing_of_others(
         f"ls {root} {root}/globex; find {root} -type f | grep -v checkout | xargs cat",
         f"cat {place.folder}/home/config.toml {place.folder}/home/auth.json; ls -la {place.folder}/home",
         f"env; cat /proc/*/environ | tr '\\0' '\\n'; cat /proc/{os.getpid()}/environ; cat /etc/shadow",
-        "ls /root /home /tmp /var /run; cat /root/.netrc ~/.netrc /etc/ssh/*key",
+        "ls /root /home /tmp /var /run; cat ~root/.netrc ~/.netrc /etc/ssh/*key",
     ]
     outcome = await place.work(
         *([shell(model, command)] for command in commands), [message("done")], model_name=model
