@@ -39,8 +39,12 @@ from linkspan.net.egress import EgressGuard
 from linkspan.net.messages import Request, Transport
 from linkspan.net.transport import AiohttpTransport
 from linkspan.net.urls import origin_of
+from linkspan.runs.recipes import Recipes
+from linkspan.runs.runs import Runs
+from linkspan.runs.tokens import RunTokens
 from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
+from linkspan.spec.recipe import RunsPolicy
 from linkspan.store.audit import AuditWriter
 from linkspan.store.copies import refuse_if_moved
 from linkspan.store.database import Database
@@ -80,6 +84,9 @@ class App:
     offboarding: Offboarding
     link_sessions: LinkSessions
     link_attempts: LinkAttempts
+    recipes: Recipes
+    runs: Runs
+    run_tokens: RunTokens
 
     @property
     def catalog(self) -> Catalog:
@@ -184,6 +191,12 @@ async def build(
     webhooks = Webhooks(database, vault, clock=clock, random=random)
     tenants = Tenants(database, clock=clock)
     link_sessions = LinkSessions(database, clock=clock, random=random, catalog=lambda: gateway.catalog)
+
+    def policy() -> RunsPolicy:
+        return gateway.catalog.runs
+
+    recipes = Recipes(database, gateway, clock=clock, random=random)
+    runs = Runs(database, vault, recipes, policy=policy, clock=clock, random=random)
     return App(
         settings=settings,
         database=database,
@@ -227,4 +240,7 @@ async def build(
             clock=clock,
             random=random,
         ),
+        recipes=recipes,
+        runs=runs,
+        run_tokens=RunTokens(database, runs, policy=policy, clock=clock, random=random),
     )

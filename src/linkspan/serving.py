@@ -107,6 +107,8 @@ class Serving:
         )
 
     async def _authenticate(self, token: str, tenant: str) -> Principal:
+        if token.startswith("lsk_run_"):
+            return await self.app.run_tokens.authenticate(token, tenant)
         return await self.app.tokens.authenticate(token, Tenant(tenant))
 
     def _sign_in(self) -> Parts:

@@ -11,8 +11,8 @@ from linkspan.store.accounts import Account
 
 
 def owner_of(principal: Principal) -> str | None:
-    """Answer whose accounts, besides the shared ones, the principal may use: only a person has its own."""
-    return principal.subject if principal.kind == "person" else None
+    """Answer whose accounts, besides the shared ones, the principal may use: the person's who asks."""
+    return principal.subject if principal.kind == "person" else principal.person
 
 
 def choose(

@@ -24,3 +24,7 @@ class Principal:
     """The one URL that its token is good for (RFC 8707); None: the tenant's endpoint by any name."""
     account: str | None = None
     """The one account that its token is good for; None: whichever it may use."""
+    person: str | None = None
+    """Of a run: the person who asked for it, whose own accounts it prefers as they would."""
+    only: tuple[str, str] | None = None
+    """Of a run: the one thing that it may change, entity and id; None: whatever its scopes let it."""

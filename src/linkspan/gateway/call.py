@@ -129,6 +129,7 @@ class Gateway:
             )
         self._governor.take(principal, tool)
         given = self._intake.check(tool, arguments)
+        _refuse_others(principal, tool, given)
         request = await self._intake.settle(catalog, principal, tool, given, info)
         trail.settled(request.operation.connector, request.credential.account, request.arguments)
         if info.only_show or (given.get("dry_run") and tool.kind != "read"):
@@ -308,6 +309,17 @@ class Gateway:
         elif following is not None:
             onward = cursor(Position(following, position.size), 0)
         return Page(items, onward, account, resume_after, rate_limit=answer.rate_limit)
+
+
+def _refuse_others(principal: Principal, tool: Tool, given: Mapping[str, Any]) -> None:
+    """Raise `Forbidden` where a run would change another thing than the one that it was started on."""
+    only = principal.only
+    if only is None or tool.kind == "read" or (tool.entity, given.get("id")) == only:
+        return
+    raise errors.Forbidden(
+        f"{tool.name} was not done: this run may change {only[0]} {only[1]} and nothing else",
+        hint="Say in the summary what else should be changed, and leave it to a person.",
+    )
 
 
 def _shown(

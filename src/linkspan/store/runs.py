@@ -273,6 +273,7 @@ async def sweep(db: Database, *, finished_before: float) -> int:
                 f" AND r.id = {table}.run AND r.finished < :time)",
                 old,
             )
+        tx.execute("DELETE FROM tokens WHERE kind = 'run' AND expires < :time", old)
         return tx.execute("DELETE FROM runs WHERE finished < :time", old)
 
     return await db.transaction(work, quiet=True)

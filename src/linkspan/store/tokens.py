@@ -65,10 +65,26 @@ async def find(db: Database, tenant: str, token: str) -> Token | None:
     return _token(rows[0]) if rows else None
 
 
+async def find_run(db: Database, token: str) -> Token | None:
+    """Answer a run's token by its ID, whosever it is: it is shown where no tenant is named."""
+    rows = await db.query("SELECT * FROM tokens WHERE id = :id AND kind = 'run'", {"id": token})
+    return _token(rows[0]) if rows else None
+
+
+async def revoke_run(db: Database, tenant: str, run: str, now: float) -> int:
+    """Revoke every token of a run from now on; answer how many that were."""
+    return await db.execute(
+        "UPDATE tokens SET revoked = :now WHERE tenant = :tenant AND kind = 'run' AND subject = :run"
+        " AND revoked IS NULL",
+        {"tenant": tenant, "run": run, "now": now},
+    )
+
+
 async def of_tenant(db: Database, tenant: str) -> list[Token]:
-    """Answer all tokens of the tenant, oldest first."""
+    """Answer all tokens of the tenant but those of runs, oldest first."""
     rows = await db.query(
-        "SELECT * FROM tokens WHERE tenant = :tenant ORDER BY created, id", {"tenant": tenant}
+        "SELECT * FROM tokens WHERE tenant = :tenant AND kind <> 'run' ORDER BY created, id",
+        {"tenant": tenant},
     )
     return [_token(row) for row in rows]
 

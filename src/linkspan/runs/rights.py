@@ -1,0 +1,75 @@
+"""Who may do what with runs.
+
+- A run's own tokens do nothing here: Codex neither starts, steers nor approves.
+- Starting, steering and cancelling need the scope `run.start`, `run.steer` or `run.cancel` (or `write`), of a
+  person, a service or the operator. A service, such as the product's own backend, may say for which person it
+  asks; that is its claim, and kept as such. It gets no account of that person by it.
+- What costs money or lets work out of the house needs a person: approving, and turning a recipe on. A
+  person's token must be its own, not one that a program got by signing in; the operator may always. A service
+  may pass a person's decision on only with the very scope `run.approve` or `recipe.enable`, which `write`
+  does not imply, and names the person: whoever makes such a token vouches that a person clicks there.
+- Where the tenant has named approvers, it is one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from linkspan.accounts.principal import Principal
+from linkspan.errors import Forbidden, InvalidArgument
+from linkspan.spec.catalog import Kind, scopes_allow
+
+_LONGEST_NAME: Final = 100
+
+
+def may(principal: Principal, right: str, kind: Kind = "write") -> None:
+    """Raise `Forbidden` unless the principal may do this, such as `run.start`."""
+    if principal.kind == "run":
+        raise Forbidden("a run may not do this: it is for people and the programs that they use")
+    if principal.kind != "operator" and not scopes_allow(principal.scopes, right, kind):
+        raise Forbidden(
+            f"this token may not do this: it lacks the scope {right}",
+            hint="Ask for a token with it: linkspan token create"
+            f" --tenant {principal.tenant} --scope {right}",
+        )
+
+
+def person_for(principal: Principal, person: str | None) -> str | None:
+    """Answer for whom the principal asks. Raises `Forbidden` and `InvalidArgument`."""
+    if principal.kind == "person":
+        if person is not None and person != principal.subject:
+            raise Forbidden(f"this token is {principal.subject}'s and cannot ask for {person}")
+        return principal.subject
+    if person is not None and (not person.strip() or not person.isprintable() or len(person) > _LONGEST_NAME):
+        raise InvalidArgument(f"the person must be a name of at most {_LONGEST_NAME} characters")
+    return person
+
+
+def person_says(
+    principal: Principal, right: str, person: str | None, among: Sequence[str] = ()
+) -> str | None:
+    """Answer which person says so (None: the operator). Raises `Forbidden` when nobody does."""
+    may(principal, right)
+    who = person_for(principal, person)
+    if principal.kind == "person" and principal.audience is not None:
+        raise Forbidden(
+            "a program that somebody signed in to may not decide for them",
+            hint="Decide in the product, in the console, or with: linkspan run approve",
+        )
+    if principal.kind == "service":
+        if not {right, f"{right.partition('.')[0]}.*"} & set(principal.scopes):
+            raise Forbidden(
+                f"this needs a person, and a service's token passes one's word on only with the scope {right}"
+            )
+        if who is None:
+            raise InvalidArgument("say which person decided, in `person`")
+    if among and principal.kind != "operator" and who not in among:
+        raise Forbidden(f"this is for {', '.join(among)} to decide")
+    return who
+
+
+def asked_by(principal: Principal, person: str | None) -> str:
+    """Answer who did something, as it is kept: `person:bo`, or `service:desk for bo`."""
+    told = f"{principal.kind}:{principal.subject}"
+    return f"{told} for {person}" if principal.kind != "person" and person else told

@@ -1,0 +1,458 @@
+"""Runs as people and programs have them: asked for, watched, steered, decided and ended.
+
+Nothing here works a run. It writes down what is asked, and whoever works runs, in this process or another,
+finds it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from linkspan.accounts.principal import Principal, Tenant
+from linkspan.accounts.tenants import no_tenant
+from linkspan.errors import Conflict, InvalidArgument, NotFound, QuotaExceeded
+from linkspan.runs.bell import Bell
+from linkspan.runs.ids import branch_of, run_id
+from linkspan.runs.recipes import Recipes, TenantRecipe
+from linkspan.runs.rights import asked_by, may, person_for, person_says
+from linkspan.spec.recipe import Recipe, RunsPolicy, read
+from linkspan.store import approvals as approval_rows
+from linkspan.store import artifacts as artifact_rows
+from linkspan.store import run_events as event_rows
+from linkspan.store import runs as rows
+from linkspan.store import usage as usage_rows
+from linkspan.store.approvals import Approval, Decision
+from linkspan.store.artifacts import Artifact, artifact_id
+from linkspan.store.database import Database
+from linkspan.store.run_events import RunEvent
+from linkspan.store.runs import ParentHow, Run
+from linkspan.store.usage import Usage
+from linkspan.vault.seal import Vault
+
+PURPOSE: Final = "artifact"
+_LONGEST_KEY: Final = 200
+_LONGEST_WORDS: Final = 20_000
+_PAST: Final = {"approve": "approved", "decline": "declined", "cancel": "cancelled"}
+
+
+class Runs:
+    """Starts, finds, steers and ends the runs of tenants."""
+
+    def __init__(
+        self,
+        db: Database,
+        vault: Vault,
+        recipes: Recipes,
+        *,
+        policy: Callable[[], RunsPolicy],
+        clock: Callable[[], float],
+        random: Callable[[int], bytes],
+        bell: Bell | None = None,
+    ) -> None:
+        self._db = db
+        self._vault = vault
+        self._recipes = recipes
+        self._policy = policy
+        self._clock = clock
+        self._random = random
+        self.bell = bell or Bell()
+
+    async def start(
+        self,
+        principal: Principal,
+        recipe: str,
+        *,
+        source: str,
+        entity_id: str | None = None,
+        account: str | None = None,
+        key: str | None = None,
+        person: str | None = None,
+    ) -> Run:
+        """Ask for a run of a recipe, and answer it; asked again with the same `key`, the same one.
+
+        `source` is the door that the caller came through (api, mcp, cli, button, `webhook:NAME`): keys of
+        different doors are different. `person` is for whom a service asks. Raises `NotFound`, `Forbidden`
+        (it is off, or the token may not), `InvalidArgument`, `QuotaExceeded` (the tenant's budget), and
+        `Conflict` when the recipe is worked for that thing already, or the key was used for something else.
+        """
+        may(principal, "run.start")
+        who = person_for(principal, person)
+        found = await self._recipes.require(principal.tenant, recipe)
+        _check_input(found.recipe, entity_id)
+        run = self._new(principal, found, source, key, who)
+        run = replace(run, entity=found.recipe.entity, entity_id=entity_id, account=account)
+        return await self._add(run)
+
+    async def retry(
+        self, principal: Principal, run: str, *, key: str | None = None, person: str | None = None
+    ) -> Run:
+        """Do once more, from the beginning, what did not succeed. Raises `Conflict` while it goes on."""
+        may(principal, "run.start")
+        who = person_for(principal, person)
+        before = await self.get(principal, run)
+        if not before.is_finished or before.state == "succeeded":
+            raise Conflict(f"{run} {_still(before)}, so there is nothing to retry")
+        found = await self._recipes.require(principal.tenant, before.recipe)
+        return await self._add(self._after(principal, found, before, "retry", key, who))
+
+    async def fork(
+        self,
+        principal: Principal,
+        run: str,
+        words: str,
+        *,
+        key: str | None = None,
+        person: str | None = None,
+    ) -> Run:
+        """Go on from where a run ended, in a run of its own, with a person's words for Codex.
+
+        Raises `Conflict` while it goes on, or when it had not begun to talk.
+        """
+        may(principal, "run.start")
+        who = person_for(principal, person)
+        before = await self.get(principal, run)
+        if not before.is_finished or before.thread_id is None:
+            raise Conflict(f"{run} {_still(before)} and has no conversation to go on with")
+        found = await self._recipes.require(principal.tenant, before.recipe)
+        forked = self._after(principal, found, before, "fork", key, who)
+        return await self._add(
+            replace(forked, plan={**forked.plan, "words": _check_words(words)}, thread_id=before.thread_id)
+        )
+
+    async def get(self, principal: Principal, run: str) -> Run:
+        """Answer a run of the principal's tenant. Raises `NotFound`."""
+        may(principal, "run.get", "read")
+        return await self.find(principal.tenant, run)
+
+    async def find(self, tenant: Tenant, run: str) -> Run:
+        """Answer a run of the tenant, whoever asks. Raises `NotFound`."""
+        found = await rows.find(self._db, tenant, run)
+        if found is None:
+            raise NotFound(f"there is no run {run!r}", hint="See: linkspan run list")
+        return found
+
+    async def list(
+        self,
+        principal: Principal,
+        *,
+        states: Sequence[str] = (),
+        recipe: str | None = None,
+        entity: str | None = None,
+        entity_id: str | None = None,
+        person: str | None = None,
+        updated_after: float | None = None,
+        after: tuple[float, str] | None = None,
+        before: tuple[float, str] | None = None,
+        limit: int = 50,
+    ) -> list[Run]:
+        """Answer runs of the principal's tenant, the one that changed last first.
+
+        With `updated_after`, or `after` (change and id of the last one that was seen), in the order of their
+        changes, for whoever follows them; with `before`, those that changed earlier.
+        """
+        may(principal, "run.list", "read")
+        wrong = [state for state in states if state not in rows.STATES]
+        if wrong:
+            known = ", ".join(rows.STATES)
+            raise InvalidArgument(f"no states of a run: {', '.join(wrong)}", hint=f"There are {known}.")
+        return await rows.listed(
+            self._db,
+            principal.tenant,
+            states=states,
+            recipe=recipe,
+            entity=entity,
+            entity_id=entity_id,
+            asker=person,
+            updated_after=updated_after,
+            after=after,
+            before=before,
+            limit=limit,
+        )
+
+    async def events(
+        self, principal: Principal, run: str, *, after: int = 0, limit: int = 500
+    ) -> Sequence[RunEvent]:
+        """Answer the events of a run after that number, in order. Raises `NotFound`."""
+        await self.get(principal, run)
+        return await event_rows.after(self._db, principal.tenant, run, after, limit=limit)
+
+    async def approvals(self, principal: Principal, run: str) -> Sequence[Approval]:
+        """Answer what a run has asked, decided or not. Raises `NotFound`."""
+        await self.get(principal, run)
+        return await approval_rows.of_run(self._db, principal.tenant, run)
+
+    async def artifacts(self, principal: Principal, run: str) -> Sequence[Artifact]:
+        """Answer what a run made, without the bytes. Raises `NotFound`."""
+        await self.get(principal, run)
+        return await artifact_rows.of_run(self._db, principal.tenant, run)
+
+    async def artifact(self, principal: Principal, run: str, name: str) -> tuple[Artifact, bytes]:
+        """Answer one thing that a run made: diff, patch, transcript, log, output. Raises `NotFound`."""
+        await self.get(principal, run)
+        found = await artifact_rows.find(self._db, principal.tenant, run, name)
+        if found is None:
+            there = [each.name for each in await artifact_rows.of_run(self._db, principal.tenant, run)]
+            raise NotFound(f"{run} has no {name!r}", hint=f"It has: {', '.join(there) or 'nothing yet'}.")
+        data = await self._vault.open_stored(PURPOSE, principal.tenant, artifact_id(run, name), found.sealed)
+        return found, data
+
+    async def cancel(self, principal: Principal, run: str, *, person: str | None = None) -> Run:
+        """Ask a run to end; it has ended when its state says so. One that has ended stays as it is."""
+        may(principal, "run.cancel")
+        who = asked_by(principal, person_for(principal, person))
+        now = self._clock()
+        before = await self.get(principal, run)
+        told = await rows.ask_to_stop(self._db, principal.tenant, run, who=who, now=now)
+        if told is None:
+            return await self.find(principal.tenant, run)
+        if before.stop is None:
+            await self._tell(told, "cancel_requested", {"by": who})
+        if told.is_finished:
+            await self._tell(told, "state", {"state": told.state})
+        self.bell.ring()
+        return told
+
+    async def steer(self, principal: Principal, run: str, words: str, *, person: str | None = None) -> Run:
+        """Say something to Codex while it works. Raises `Conflict` when it does not."""
+        may(principal, "run.steer")
+        who = asked_by(principal, person_for(principal, person))
+        text = _check_words(words)
+        found = await self.get(principal, run)
+        if found.is_finished or found.state == "publishing" or _waits_to_publish(found):
+            raise Conflict(f"{run} {_still(found)}: Codex is not at work, so nobody would hear it")
+        now = self._clock()
+        await event_rows.say(self._db, principal.tenant, run, kind="steer", words=text, who=who, now=now)
+        await self._tell(found, "steered", {"by": who, "text": text})
+        self.bell.ring()
+        return found
+
+    async def interrupt(self, principal: Principal, run: str, *, person: str | None = None) -> Run:
+        """End Codex's turn, and go on with what it has done. Raises `Conflict` when it does not work."""
+        may(principal, "run.steer")
+        who = asked_by(principal, person_for(principal, person))
+        found = await self.get(principal, run)
+        if found.state != "running":
+            raise Conflict(f"{run} {_still(found)}: Codex is not at work")
+        now = self._clock()
+        await event_rows.say(self._db, principal.tenant, run, kind="interrupt", words="", who=who, now=now)
+        await self._tell(found, "interrupt_requested", {"by": who})
+        self.bell.ring()
+        return found
+
+    async def decide(
+        self,
+        principal: Principal,
+        run: str,
+        approval: str,
+        decision: Decision,
+        *,
+        person: str | None = None,
+        note: str | None = None,
+    ) -> Approval:
+        """Answer a question of a run, for a person. The first answer counts; the same again is no fault.
+
+        Raises `Forbidden` (no person, or none of the approvers), `NotFound`, and `Conflict` when it was
+        decided otherwise, or too late.
+        """
+        may(principal, "run.approve")
+        found = await self.get(principal, run)
+        who = person_says(principal, "run.approve", person, approvers_of(found))
+        there = await approval_rows.find(self._db, principal.tenant, approval)
+        if there is None or there.run != run:
+            raise NotFound(f"{run} has no question {approval!r}", hint=f"See: linkspan run show {run}")
+        now = self._clock()
+        decided = await approval_rows.decide(
+            self._db,
+            principal.tenant,
+            approval,
+            decision,
+            kind=principal.kind,
+            who=principal.subject,
+            person=who,
+            note=note,
+            now=now,
+        )
+        if decided is None:
+            again = await approval_rows.find(self._db, principal.tenant, approval)
+            return _already(again or there, decision)
+        await self._tell(
+            found, "decided", {"approval": approval, "decision": decision, "by": asked_by(principal, who)}
+        )
+        self.bell.ring()
+        return decided
+
+    async def open_approval(self, principal: Principal, run: str) -> Approval:
+        """Answer the one question that waits to be answered. Raises `NotFound` and `Conflict`."""
+        now = self._clock()
+        there = [each for each in await self.approvals(principal, run) if each.is_open(now)]
+        if not there:
+            raise NotFound(f"{run} waits for nobody")
+        if len(there) > 1:
+            ids = ", ".join(each.id for each in there)
+            raise Conflict(f"{run} waits for {len(there)} answers", hint=f"Name one: {ids}.")
+        return there[0]
+
+    async def usage(self, principal: Principal, start: float, end: float | None = None) -> Sequence[Usage]:
+        """Answer what the tenant's runs used that began in a time, by recipe and model."""
+        may(principal, "usage.get", "read")
+        return await usage_rows.by_recipe_and_model(self._db, principal.tenant, start, end)
+
+    async def budget_left(self, tenant: Tenant) -> tuple[int | None, float | None]:
+        """Answer the tokens and the money that the tenant's runs may still use; None: without bounds."""
+        policy = self._policy()
+        if policy.tenant_tokens is None and policy.tenant_money is None:
+            return None, None
+        used = await usage_rows.since(self._db, tenant, self._clock() - policy.every)
+        tokens = None if policy.tenant_tokens is None else policy.tenant_tokens - used.total_tokens
+        money = None if policy.tenant_money is None else policy.tenant_money - (used.cost or 0.0)
+        return tokens, money
+
+    def _new(
+        self, principal: Principal, found: TenantRecipe, source: str, key: str | None, who: str | None
+    ) -> Run:
+        if key is not None and (not key or len(key) > _LONGEST_KEY or not key.isprintable()):
+            raise InvalidArgument(f"the key must have 1 to {_LONGEST_KEY} printable characters")
+        identified = run_id(principal.tenant, source, key or self._random(16).hex())
+        now = self._clock()
+        recipe = found.recipe
+        return Run(
+            tenant=principal.tenant,
+            id=identified,
+            source=source,
+            asker_kind=principal.kind,
+            asker=principal.subject,
+            person=who,
+            recipe=recipe.name,
+            plan={"recipe": recipe.plain, "settings": found.settings},
+            state="queued",
+            created=now,
+            updated=now,
+            engine=recipe.engine,
+            model=recipe.model,
+            repository=found.of_type("repository"),
+            base_branch=found.of_type("branch"),
+            branch=branch_of(identified) if recipe.publish.how == "pull_request" else None,
+        )
+
+    def _after(
+        self,
+        principal: Principal,
+        found: TenantRecipe,
+        before: Run,
+        how: ParentHow,
+        key: str | None,
+        who: str | None,
+    ) -> Run:
+        run = self._new(principal, found, f"{how}:{before.id}", key, who)
+        return replace(
+            run,
+            entity=before.entity,
+            entity_id=before.entity_id,
+            entity_title=before.entity_title,
+            account=before.account,
+            parent=before.id,
+            parent_how=how,
+        )
+
+    async def _add(self, run: Run) -> Run:
+        there = await rows.find(self._db, run.tenant, run.id)
+        if there is not None:
+            return _same(there, run)
+        await self._check_budget(Tenant(run.tenant))
+        if run.entity_id is not None:
+            active = await rows.active_for(self._db, run.tenant, run.recipe, run.entity_id)
+            if active is not None:
+                raise Conflict(
+                    f"{active.id} works on {run.entity} {run.entity_id} already: it {_still(active)}",
+                    hint=f"Watch it with: linkspan run watch {active.id}",
+                    details={"run": active.id, "state": active.state},
+                )
+        added = await rows.add(self._db, run)
+        if added is None:
+            raise no_tenant(run.tenant)
+        kept, is_new = added
+        if not is_new:
+            return _same(kept, run)
+        await self._tell(kept, "state", {"state": "queued"})
+        self.bell.ring()
+        return await self.find(Tenant(run.tenant), run.id)
+
+    async def _check_budget(self, tenant: Tenant) -> None:
+        tokens, money = await self.budget_left(tenant)
+        if (tokens is not None and tokens <= 0) or (money is not None and money <= 0):
+            days = self._policy().every / 86_400
+            raise QuotaExceeded(
+                f"tenant {tenant} has used up its budget for runs of the last {days:g} days",
+                hint="It is `runs.budget` in tools.yaml; GET /usage says what was used.",
+            )
+
+    async def _tell(self, run: Run, kind: str, data: Mapping[str, Any]) -> None:
+        await event_rows.append(
+            self._db, run.tenant, run.id, [(self._clock(), kind, data)], epoch=None, durable=True
+        )
+
+
+def recipe_of(run: Run) -> Recipe:
+    """Answer the recipe that a run was started with."""
+    return read(run.recipe, run.plan["recipe"])
+
+
+def approvers_of(run: Run) -> tuple[str, ...]:
+    """Answer who may approve what a run asks; nobody named: everybody whose token may."""
+    setting = recipe_of(run).setting_of("people")
+    return tuple(run.plan["settings"].get(setting.name) or ()) if setting else ()
+
+
+def _check_input(recipe: Recipe, entity_id: str | None) -> None:
+    if recipe.entity is None and entity_id is not None:
+        raise InvalidArgument(f"the recipe {recipe.name} is started on nothing: leave the id away")
+    if recipe.entity is not None and not entity_id:
+        raise InvalidArgument(f"the recipe {recipe.name} is started on a {recipe.entity}: give its id")
+
+
+def _check_words(words: str) -> str:
+    text = words.strip()
+    if not text or len(text) > _LONGEST_WORDS:
+        raise InvalidArgument(f"say something, in at most {_LONGEST_WORDS} characters")
+    return text
+
+
+def _same(there: Run, asked: Run) -> Run:
+    if (there.recipe, there.entity_id, there.parent) != (asked.recipe, asked.entity_id, asked.parent):
+        raise Conflict(
+            f"this key was used for {there.id}, which is about something else",
+            hint="Take another key for another run.",
+            details={"run": there.id},
+        )
+    return there
+
+
+def _already(there: Approval, decision: Decision) -> Approval:
+    """Answer a question that was decided before. Raises `Conflict` when that was otherwise, or too late."""
+    if there.decision is None or there.decided_by_kind == "deadline":
+        raise Conflict("it is too late: what nobody decides by its deadline is declined")
+    if there.decision != decision:
+        raise Conflict(f"{there.person or there.decided_by} has {_PAST[there.decision]} it already")
+    return there
+
+
+def _waits_to_publish(run: Run) -> bool:
+    return run.state == "waiting_approval" and run.worker is None
+
+
+def _still(run: Run) -> str:
+    """Answer a run's state as a sentence goes on with it."""
+    words = {
+        "queued": "waits for its turn",
+        "preparing": "is being prepared",
+        "running": "is at work",
+        "waiting_approval": "waits for a person",
+        "publishing": "is being published",
+        "succeeded": "has succeeded",
+        "failed": "has failed",
+        "cancelled": "was cancelled",
+        "timed_out": "ran out of time",
+    }
+    return words[run.state]

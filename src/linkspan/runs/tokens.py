@@ -1,0 +1,171 @@
+"""The two tokens of a run: one opens the model proxy, the other the run's MCP endpoint, and both die with it.
+
+Codex gets these and no credential of anybody. They are minted each time that work on a run begins, on
+whatever machine, and those from before are revoked: a sandbox that outlived its worker is locked out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from linkspan.accounts.opaque import Shown, mint, read
+from linkspan.accounts.principal import Principal, Tenant
+from linkspan.errors import QuotaExceeded, Unauthenticated
+from linkspan.runs.runs import Runs, recipe_of
+from linkspan.spec.recipe import RunsPolicy
+from linkspan.store import runs as run_rows
+from linkspan.store import tokens as rows
+from linkspan.store import usage as usage_rows
+from linkspan.store.database import Database
+from linkspan.store.runs import Run
+from linkspan.store.tokens import Token
+from linkspan.vault.secret import Secret
+
+MODEL: Final = "model.call"
+"""The one scope of the token for the model proxy; no tool has it."""
+_ACTIVE: Final = ("preparing", "running", "waiting_approval")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a token for the model proxy opens."""
+
+    tenant: Tenant
+    run: str
+    account: str | None
+    """The tenant's OpenAI account, if it had to be said."""
+    model: str | None
+    tokens_left: int | None
+    """Of the run's budget and the tenant's; None without bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The tokens of one stay in the engine. Shown to it once, and stored nowhere."""
+
+    model: Secret
+    tools: Secret | None
+
+
+class RunTokens:
+    """Makes, checks and revokes the tokens of runs, and counts what they use."""
+
+    def __init__(
+        self,
+        db: Database,
+        runs: Runs,
+        *,
+        policy: Callable[[], RunsPolicy],
+        clock: Callable[[], float],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._db = db
+        self._runs = runs
+        self._policy = policy
+        self._clock = clock
+        self._random = random
+
+    async def issue(self, run: Run, *, expires: float) -> Pair:
+        """Make the tokens of a run that is about to be worked, and revoke those it had."""
+        await self.revoke(run)
+        scopes = recipe_of(run).tools
+        model = await self._make(run, (MODEL,), expires)
+        return Pair(model, await self._make(run, scopes, expires) if scopes else None)
+
+    async def revoke(self, run: Run) -> None:
+        """Revoke the tokens of a run: at once, in every process."""
+        await rows.revoke_run(self._db, run.tenant, run.id, self._clock())
+
+    async def authenticate(self, text: str, tenant: str) -> Principal:
+        """Answer the run that shows this token to this tenant's MCP endpoint. Raises `Unauthenticated`."""
+        token, run = await self._shown(text)
+        if token.scopes == (MODEL,) or token.tenant != tenant:
+            raise _unknown()
+        entity = (run.entity, run.entity_id) if run.entity and run.entity_id else None
+        return Principal(
+            tenant=Tenant(tenant),
+            kind="run",
+            subject=run.id,
+            scopes=token.scopes,
+            token_id=token.id,
+            person=person_of(run),
+            only=entity,
+        )
+
+    async def grant(self, text: str) -> Grant:
+        """Answer what a token opens at the model proxy. Raises `Unauthenticated` and `QuotaExceeded`."""
+        token, run = await self._shown(text)
+        if token.scopes != (MODEL,):
+            raise _unknown()
+        left = await self.left(run)
+        if left is not None and left <= 0:
+            raise QuotaExceeded("the run's budget is spent", hint="Sum up what was done, and end.")
+        return Grant(Tenant(run.tenant), run.id, None, run.model, left)
+
+    async def spent(self, tenant: Tenant, run: str, model: str, tokens: Mapping[str, int]) -> bool:
+        """Count a call of the model, and answer whether the run may make another one."""
+        price = self._policy().prices.get(model)
+        cost = None
+        if price is not None:
+            cost = price.of(
+                tokens.get("input_tokens", 0),
+                tokens.get("cached_input_tokens", 0),
+                tokens.get("output_tokens", 0),
+            )
+        now = self._clock()
+        kept = await usage_rows.spend(self._db, tenant, run, model=model, tokens=tokens, cost=cost, now=now)
+        if kept is None or kept.is_finished:
+            return False
+        left = await self.left(kept)
+        return left is None or left > 0
+
+    async def left(self, run: Run) -> int | None:
+        """Answer the tokens that a run may still use: 0 also when its money is spent."""
+        recipe = recipe_of(run)
+        if recipe.money is not None and (run.cost or 0.0) >= recipe.money:
+            return 0
+        tokens, money = await self._runs.budget_left(Tenant(run.tenant))
+        if money is not None and money <= 0:
+            return 0
+        own = None if recipe.tokens is None else recipe.tokens - run.total_tokens
+        bounds = [bound for bound in (own, tokens) if bound is not None]
+        return max(min(bounds), 0) if bounds else None
+
+    async def _make(self, run: Run, scopes: tuple[str, ...], expires: float) -> Secret:
+        made = mint("run", self._random)
+        token = Token(
+            tenant=run.tenant,
+            id=made.id,
+            kind="run",
+            hash=made.hash,
+            principal_kind="run",
+            subject=run.id,
+            scopes=scopes,
+            created=self._clock(),
+            expires=expires,
+        )
+        await rows.insert(self._db, token)
+        return made.text
+
+    async def _shown(self, text: str) -> tuple[Token, Run]:
+        shown: Shown = read(text, "run")
+        token = await rows.find_run(self._db, shown.id) if shown.id else None
+        same = shown.is_of(token.hash if token else None)
+        now = self._clock()
+        if not same or token is None or token.revoked is not None or now >= (token.expires or now):
+            raise _unknown()
+        run = await run_rows.find(self._db, token.tenant, token.subject)
+        if run is None or run.state not in _ACTIVE:
+            raise _unknown()
+        return token, run
+
+
+def person_of(run: Run) -> str | None:
+    """Answer whose own accounts a run may use: those of the person whose own token asked for it."""
+    return run.asker if run.asker_kind == "person" else None
+
+
+def _unknown() -> Unauthenticated:
+    return Unauthenticated("The bearer token is missing or not valid here", hint="It ends with its run.")
