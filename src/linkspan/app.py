@@ -39,6 +39,7 @@ from linkspan.net.egress import EgressGuard
 from linkspan.net.messages import Request, Transport
 from linkspan.net.transport import AiohttpTransport
 from linkspan.net.urls import origin_of
+from linkspan.runs.kept import Kept
 from linkspan.runs.recipes import Recipes
 from linkspan.runs.runs import Runs
 from linkspan.runs.tokens import RunTokens
@@ -86,6 +87,8 @@ class App:
     link_attempts: LinkAttempts
     recipes: Recipes
     runs: Runs
+    kept: Kept
+    """What runs made."""
     run_tokens: RunTokens
 
     @property
@@ -196,7 +199,8 @@ async def build(
         return gateway.catalog.runs
 
     recipes = Recipes(database, gateway, clock=clock, random=random)
-    runs = Runs(database, vault, recipes, policy=policy, clock=clock, random=random)
+    kept = Kept(database, vault, clock=clock)
+    runs = Runs(database, kept, recipes, policy=policy, clock=clock, random=random)
     return App(
         settings=settings,
         database=database,
@@ -242,5 +246,6 @@ async def build(
         ),
         recipes=recipes,
         runs=runs,
+        kept=kept,
         run_tokens=RunTokens(database, runs, policy=policy, clock=clock, random=random),
     )

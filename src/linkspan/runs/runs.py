@@ -15,23 +15,21 @@ from linkspan.accounts.tenants import no_tenant
 from linkspan.errors import Conflict, InvalidArgument, NotFound, QuotaExceeded
 from linkspan.runs.bell import Bell
 from linkspan.runs.ids import branch_of, run_id
+from linkspan.runs.kept import Kept
 from linkspan.runs.recipes import Recipes, TenantRecipe
 from linkspan.runs.rights import asked_by, may, person_for, person_says
 from linkspan.spec.recipe import Recipe, RunsPolicy, read
 from linkspan.store import approvals as approval_rows
-from linkspan.store import artifacts as artifact_rows
 from linkspan.store import run_events as event_rows
 from linkspan.store import runs as rows
 from linkspan.store import usage as usage_rows
 from linkspan.store.approvals import Approval, Decision
-from linkspan.store.artifacts import Artifact, artifact_id
+from linkspan.store.artifacts import Artifact
 from linkspan.store.database import Database
 from linkspan.store.run_events import RunEvent
 from linkspan.store.runs import ParentHow, Run
 from linkspan.store.usage import Usage
-from linkspan.vault.seal import Vault
 
-PURPOSE: Final = "artifact"
 _LONGEST_KEY: Final = 200
 _LONGEST_WORDS: Final = 20_000
 _PAST: Final = {"approve": "approved", "decline": "declined", "cancel": "cancelled"}
@@ -43,7 +41,7 @@ class Runs:
     def __init__(
         self,
         db: Database,
-        vault: Vault,
+        kept: Kept,
         recipes: Recipes,
         *,
         policy: Callable[[], RunsPolicy],
@@ -52,7 +50,7 @@ class Runs:
         bell: Bell | None = None,
     ) -> None:
         self._db = db
-        self._vault = vault
+        self._kept = kept
         self._recipes = recipes
         self._policy = policy
         self._clock = clock
@@ -186,17 +184,12 @@ class Runs:
     async def artifacts(self, principal: Principal, run: str) -> Sequence[Artifact]:
         """Answer what a run made, without the bytes. Raises `NotFound`."""
         await self.get(principal, run)
-        return await artifact_rows.of_run(self._db, principal.tenant, run)
+        return await self._kept.of_run(principal.tenant, run)
 
     async def artifact(self, principal: Principal, run: str, name: str) -> tuple[Artifact, bytes]:
         """Answer one thing that a run made: diff, patch, transcript, log, output. Raises `NotFound`."""
         await self.get(principal, run)
-        found = await artifact_rows.find(self._db, principal.tenant, run, name)
-        if found is None:
-            there = [each.name for each in await artifact_rows.of_run(self._db, principal.tenant, run)]
-            raise NotFound(f"{run} has no {name!r}", hint=f"It has: {', '.join(there) or 'nothing yet'}.")
-        data = await self._vault.open_stored(PURPOSE, principal.tenant, artifact_id(run, name), found.sealed)
-        return found, data
+        return await self._kept.take(principal.tenant, run, name)
 
     async def cancel(self, principal: Principal, run: str, *, person: str | None = None) -> Run:
         """Ask a run to end; it has ended when its state says so. One that has ended stays as it is."""
