@@ -9,8 +9,8 @@ import pytest
 
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.errors import Conflict, Forbidden, InvalidArgument, NotFound, QuotaExceeded
+from linkspan.runs.about import approvers_of, recipe_of
 from linkspan.runs.ids import approval_id, run_id
-from linkspan.runs.runs import approvers_of, recipe_of
 from linkspan.runs.shown import shown_approval, shown_event, shown_run
 from linkspan.store import approvals, run_events
 from linkspan.store import runs as rows

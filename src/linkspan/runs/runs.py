@@ -13,12 +13,13 @@ from typing import Any, Final
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.accounts.tenants import no_tenant
 from linkspan.errors import Conflict, InvalidArgument, NotFound, QuotaExceeded
+from linkspan.runs.about import approvers_of, still, waits_to_publish
 from linkspan.runs.bell import Bell
 from linkspan.runs.ids import branch_of, run_id
 from linkspan.runs.kept import Kept
 from linkspan.runs.recipes import Recipes, TenantRecipe
 from linkspan.runs.rights import asked_by, may, person_for, person_says
-from linkspan.spec.recipe import Recipe, RunsPolicy, read
+from linkspan.spec.recipe import Recipe, RunsPolicy
 from linkspan.store import approvals as approval_rows
 from linkspan.store import run_events as event_rows
 from linkspan.store import runs as rows
@@ -91,7 +92,7 @@ class Runs:
         who = person_for(principal, person)
         before = await self.get(principal, run)
         if not before.is_finished or before.state == "succeeded":
-            raise Conflict(f"{run} {_still(before)}, so there is nothing to retry")
+            raise Conflict(f"{run} {still(before)}, so there is nothing to retry")
         found = await self._recipes.require(principal.tenant, before.recipe)
         return await self._add(self._after(principal, found, before, "retry", key, who))
 
@@ -112,7 +113,7 @@ class Runs:
         who = person_for(principal, person)
         before = await self.get(principal, run)
         if not before.is_finished or before.thread_id is None:
-            raise Conflict(f"{run} {_still(before)} and has no conversation to go on with")
+            raise Conflict(f"{run} {still(before)} and has no conversation to go on with")
         found = await self._recipes.require(principal.tenant, before.recipe)
         forked = self._after(principal, found, before, "fork", key, who)
         return await self._add(
@@ -213,8 +214,8 @@ class Runs:
         who = asked_by(principal, person_for(principal, person))
         text = _check_words(words)
         found = await self.get(principal, run)
-        if found.is_finished or found.state == "publishing" or _waits_to_publish(found):
-            raise Conflict(f"{run} {_still(found)}: Codex is not at work, so nobody would hear it")
+        if found.is_finished or found.state == "publishing" or waits_to_publish(found):
+            raise Conflict(f"{run} {still(found)}: Codex is not at work, so nobody would hear it")
         now = self._clock()
         await event_rows.say(self._db, principal.tenant, run, kind="steer", words=text, who=who, now=now)
         await self._tell(found, "steered", {"by": who, "text": text})
@@ -227,7 +228,7 @@ class Runs:
         who = asked_by(principal, person_for(principal, person))
         found = await self.get(principal, run)
         if found.state != "running":
-            raise Conflict(f"{run} {_still(found)}: Codex is not at work")
+            raise Conflict(f"{run} {still(found)}: Codex is not at work")
         now = self._clock()
         await event_rows.say(self._db, principal.tenant, run, kind="interrupt", words="", who=who, now=now)
         await self._tell(found, "interrupt_requested", {"by": who})
@@ -358,7 +359,7 @@ class Runs:
             active = await rows.active_for(self._db, run.tenant, run.recipe, run.entity_id)
             if active is not None:
                 raise Conflict(
-                    f"{active.id} works on {run.entity} {run.entity_id} already: it {_still(active)}",
+                    f"{active.id} works on {run.entity} {run.entity_id} already: it {still(active)}",
                     hint=f"Watch it with: linkspan run watch {active.id}",
                     details={"run": active.id, "state": active.state},
                 )
@@ -385,17 +386,6 @@ class Runs:
         await event_rows.append(
             self._db, run.tenant, run.id, [(self._clock(), kind, data)], epoch=None, durable=True
         )
-
-
-def recipe_of(run: Run) -> Recipe:
-    """Answer the recipe that a run was started with."""
-    return read(run.recipe, run.plan["recipe"])
-
-
-def approvers_of(run: Run) -> tuple[str, ...]:
-    """Answer who may approve what a run asks; nobody named: everybody whose token may."""
-    setting = recipe_of(run).setting_of("people")
-    return tuple(run.plan["settings"].get(setting.name) or ()) if setting else ()
 
 
 def _check_input(recipe: Recipe, entity_id: str | None) -> None:
@@ -429,23 +419,3 @@ def _already(there: Approval, decision: Decision) -> Approval:
     if there.decision != decision:
         raise Conflict(f"{there.person or there.decided_by} has {_PAST[there.decision]} it already")
     return there
-
-
-def _waits_to_publish(run: Run) -> bool:
-    return run.state == "waiting_approval" and run.worker is None
-
-
-def _still(run: Run) -> str:
-    """Answer a run's state as a sentence goes on with it."""
-    words = {
-        "queued": "waits for its turn",
-        "preparing": "is being prepared",
-        "running": "is at work",
-        "waiting_approval": "waits for a person",
-        "publishing": "is being published",
-        "succeeded": "has succeeded",
-        "failed": "has failed",
-        "cancelled": "was cancelled",
-        "timed_out": "ran out of time",
-    }
-    return words[run.state]

@@ -13,7 +13,8 @@ from typing import Final
 from linkspan.accounts.opaque import Shown, mint, read
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.errors import QuotaExceeded, Unauthenticated
-from linkspan.runs.runs import Runs, recipe_of
+from linkspan.runs.about import recipe_of
+from linkspan.runs.runs import Runs
 from linkspan.spec.recipe import RunsPolicy
 from linkspan.store import runs as run_rows
 from linkspan.store import tokens as rows

@@ -1,0 +1,38 @@
+"""What a run says of itself."""
+
+from __future__ import annotations
+
+from linkspan.spec.recipe import Recipe, read
+from linkspan.store.runs import Run
+
+
+def recipe_of(run: Run) -> Recipe:
+    """Answer the recipe that a run was started with."""
+    return read(run.recipe, run.plan["recipe"])
+
+
+def approvers_of(run: Run) -> tuple[str, ...]:
+    """Answer who may approve what a run asks; nobody named: everybody whose token may."""
+    setting = recipe_of(run).setting_of("people")
+    return tuple(run.plan["settings"].get(setting.name) or ()) if setting else ()
+
+
+def waits_to_publish(run: Run) -> bool:
+    """Tell whether it waits for a person with nobody at work: before it publishes."""
+    return run.state == "waiting_approval" and run.worker is None
+
+
+def still(run: Run) -> str:
+    """Answer a run's state as a sentence goes on with it."""
+    words = {
+        "queued": "waits for its turn",
+        "preparing": "is being prepared",
+        "running": "is at work",
+        "waiting_approval": "waits for a person",
+        "publishing": "is being published",
+        "succeeded": "has succeeded",
+        "failed": "has failed",
+        "cancelled": "was cancelled",
+        "timed_out": "ran out of time",
+    }
+    return words[run.state]
