@@ -81,6 +81,20 @@ class LinkAttempts:
         self._verifier = verifier
         self._clock = clock
         self._random = random
+        self._unnoted: dict[str, LinkSession] = {}
+        """Sessions as they ended while that could not be written."""
+
+    async def noted(self, session: LinkSession) -> LinkSession:
+        """Answer a session as it ended, and write it now if that was not possible before."""
+        ended = self._unnoted.get(session.id)
+        if ended is None:
+            return session
+        try:
+            await rows.end(self._db, ended, linked=ended.linked, failure=ended.failure)
+        except StoreFault:
+            return ended
+        self._unnoted.pop(session.id, None)
+        return ended
 
     def connector(self, session: LinkSession, name: str) -> Connector:
         """Answer a connector that the session may link. Raises `NotFound`."""
@@ -205,6 +219,7 @@ class LinkAttempts:
     async def _attempt(
         self, session: LinkSession, connector: Connector, work: Callable[[], Awaitable[Account]]
     ) -> Outcome:
+        session = await self.noted(session)
         self._check_open(session)
         now = self._clock()
         if not await rows.begin(self._db, session, now=now, until=now + _LEASE):
@@ -233,16 +248,13 @@ class LinkAttempts:
         if failure is not None:
             failure = {**failure, "integration": outcome.connector}
         linked = account.id if account is not None else None
+        ended = replace(session, busy=None, linked=linked or session.linked, failure=failure)
         try:
             await rows.end(self._db, session, linked=linked, failure=failure)
         except StoreFault as fault:
-            # What was linked is linked; the lease lets others try once it is over.
             log.error("link session %s cannot be noted as it ended: %s", session.id, fault.message)
-        return replace(
-            outcome,
-            session=replace(session, busy=None, linked=linked or session.linked, failure=failure),
-            failure=failure,
-        )
+            self._unnoted[session.id] = ended
+        return replace(outcome, session=ended, failure=failure)
 
     async def _settings(self, session: LinkSession, asked: Asked) -> dict[str, str]:
         """Answer the settings: those that the token came with win, then what was entered, then what was."""

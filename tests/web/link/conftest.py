@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ import pytest
 
 from linkspan.accounts.principal import Tenant
 from linkspan.app import App, build
+from linkspan.net.messages import Request, Response
 from linkspan.serving import Serving
 from linkspan.settings import Settings
 from linkspan.store.accounts import Account
@@ -28,6 +29,19 @@ BASE: Final = "https://linkspan.example"
 SITE: Final = "https://app.acme.example"
 ACME, BOLT = Tenant("acme"), Tenant("bolt")
 FILE: Final = Path(__file__).with_name("products.yaml")
+
+
+class Outside(AsgiTransport):
+    """The products; `then` is done whenever one of them has answered."""
+
+    then: Callable[[Request], Awaitable[None]] | None = None
+
+    async def exchange(self, request: Request, *, timeout: float, max_bytes: int) -> Response:
+        """Send one request."""
+        answer = await super().exchange(request, timeout=timeout, max_bytes=max_bytes)
+        if self.then is not None:
+            await self.then(request)
+        return answer
 
 
 @dataclass
@@ -66,7 +80,7 @@ class Browser:
 
     async def link(self, integration: str = "tracker", **more: Any) -> httpx2.Response:
         """Link by a credential."""
-        secrets = {"token": more.pop("token", "bos-key")}
+        secrets = {"token": more.pop("token", "bos-canary-key")}
         return await self.ask("account", {"integration": integration, "secrets": secrets, **more})
 
     async def depart(self, integration: str = "cloud", **more: Any) -> str:
@@ -91,7 +105,7 @@ class Place:
     engine: Engine
     clock: Time
     authority: Authority
-    outside: AsgiTransport
+    outside: Outside
     base: str = BASE
     browsers: list[httpx2.AsyncClient] = field(default_factory=list)
 
@@ -116,7 +130,7 @@ class Place:
 
     def know_keys(self) -> None:
         """Let the products know a key of Bo's and one of Eve's."""
-        for key, number in (("bos-key", "7"), ("eves-key", "8")):
+        for key, number in (("bos-canary-key", "7"), ("eves-canary-key", "8")):
             name = key.partition("s-")[0]
             person = {"id": number, "email": f"{name}@acme.example"}
             self.authority.access[key] = (Grant(person, "", ""), math.inf)
@@ -166,7 +180,7 @@ async def place(tmp_path: Path, engine: Engine) -> AsyncIterator[Place]:
     """Linkspan with two tenants in front of the products, on each engine."""
     clock = Time()
     authority = Authority(clock)
-    outside = AsgiTransport(authority.app())
+    outside = Outside(authority.app())
     app = await build(
         Settings(
             home=tmp_path / "home",

@@ -229,7 +229,7 @@ async def test_no_other_page_can_ask(place: Place, headers: dict[str, str]) -> N
     browser = await place.opened("tracker")
     place.know_keys()
     for what in ("account", "consent", "again"):
-        body = {"integration": "tracker", "secrets": {"token": "bos-key"}} if what != "again" else {}
+        body = {"integration": "tracker", "secrets": {"token": "bos-canary-key"}} if what != "again" else {}
         assert (await browser.ask(what, body, **headers)).status_code in {403, 415}
     assert (await browser.post("/link-session", {"link_token": "x"}, **headers)).status_code in {403, 415}
     assert (await browser.post("/link-session/depart", {"ticket": "x"}, **headers)).status_code in {403, 415}

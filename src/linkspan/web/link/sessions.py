@@ -123,7 +123,8 @@ class Doors:
 
     async def show(self, request: Request, visit: Visit) -> Response:
         """Show a session; the page asks while a window is away."""
-        return JSONResponse(await self._shown(await self._entered(request, visit)))
+        session = await self._parts.attempts.noted(await self._entered(request, visit))
+        return JSONResponse(await self._shown(session))
 
     async def link(self, request: Request, visit: Visit) -> Response:
         """Link by what was entered."""
