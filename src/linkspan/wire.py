@@ -123,7 +123,12 @@ def build(
         ]
     if pairs:
         joint = "&" if "?" in url else "?"
-        url += joint + "&".join([f"{encoded(name)}={encoded(value)}" for name, value in pairs])
+        try:
+            url += joint + "&".join([f"{encoded(name)}={encoded(value)}" for name, value in pairs])
+        except UnicodeEncodeError as error:
+            raise errors.InvalidArgument(
+                "A text holds a broken character (half of a surrogate pair)"
+            ) from error
     headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
     for name, value in (*connector.headers, *plan.headers):
         _set_header(headers, name, value(scope))
@@ -148,6 +153,14 @@ def _pairs(values: tuple[tuple[str, Any], ...], scope: Scope) -> list[tuple[str,
             continue
         pairs.extend((name, _plain(part)) for part in (given if isinstance(given, list) else (given,)))
     return pairs
+
+
+def _query(pairs: list[tuple[str, str]]) -> str:
+    try:
+        return "&".join([f"{encoded(name)}={encoded(value)}" for name, value in pairs])
+    except UnicodeEncodeError as error:
+        told = "A text holds a broken character (half of a surrogate pair)"
+        raise errors.InvalidArgument(told) from error
 
 
 def _plain(value: Any) -> str:
