@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -109,6 +110,30 @@ def test_a_redirect_elsewhere_gets_nothing(
         answer = frail_office.endpoint(initech).call(tool, id=number, **arguments)
         assert answer["error"]["code"] == "upstream_error"
     assert stolen.received == ()
+
+
+EVIL_WORDS = (
+    *("&@page_size=1", "x&status=closed#", "a=b;c", "\r\nX-Evil: 1", "../..", "+%2b ä"),
+    '"}, "status": "closed',
+)
+
+
+@pytest.mark.parametrize("evil", EVIL_WORDS)
+def test_words_stay_one_value_of_the_query_and_of_the_body(
+    evil: str, frail_office: FrailOffice, initech: Person, proxy: FaultyProxy
+) -> None:
+    """What is searched for, and what the tracker has as the comment, is what was given."""
+    endpoint = frail_office.endpoint(initech)
+    number = frail_office.tracker.create_bug(f"Words {evil!r}", status="new")
+    endpoint.call("search_tickets", query=evil, limit=7)
+    sent = parse_qs(proxy.received[-1].query, keep_blank_values=True)
+    assert sent["title"] == [evil]
+    assert sent["@page_size"] == ["7"]
+    assert "status" not in sent
+    assert endpoint.call("comment_on_ticket", id=number, body=evil).keys() == {"result"}
+    assert frail_office.tracker.messages(number)[-1][1].split() == evil.split()
+    assert frail_office.tracker.bug(number)["status"] == "new"
+    assert not any("x-evil" in request.headers for request in proxy.received)
 
 
 EVIL_IDS = (

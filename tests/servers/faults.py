@@ -33,6 +33,7 @@ class Received:
     method: str
     path: str
     headers: Mapping[str, str] = field(repr=False)
+    query: str = ""
 
 
 class FaultyProxy:
@@ -71,7 +72,9 @@ class FaultyProxy:
         """Answer one request."""
         request = Request(scope, receive)
         with self._lock:
-            self._received.append(Received(request.method, _path(request), dict(request.headers)))
+            self._received.append(
+                Received(request.method, _path(request), dict(request.headers), request.url.query)
+            )
             fault = self._faults.pop(0) if self._faults else None
         if fault is None:
             response = await self._forward(request)
