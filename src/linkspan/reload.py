@@ -53,7 +53,8 @@ class Reloader:
             return False
         self.error = None
         self._replace(catalog)
-        log.info("tools.yaml was edited; %d tools are served now", len(catalog.tools))
+        version = catalog.version[:12]
+        log.info("tools.yaml was edited; %d tools are served now, version %s", len(catalog.tools), version)
         return True
 
     async def run(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 
-from linkspan.errors import UpstreamTimeout
+from linkspan.errors import TooLarge, UpstreamTimeout
 from linkspan.net.messages import Request, Response
 
 
@@ -21,7 +21,6 @@ class AsgiTransport:
 
     async def exchange(self, request: Request, *, timeout: float, max_bytes: int) -> Response:
         """Send one request."""
-        del max_bytes
         self.sent.append(request)
         self.began.set()
         try:
@@ -31,6 +30,8 @@ class AsgiTransport:
                 )
         except TimeoutError as error:
             raise UpstreamTimeout("The product did not answer in time") from error
+        if len(answer.content) > max_bytes:
+            raise TooLarge(f"the answer has more than {max_bytes:,} bytes")
         return Response(answer.status_code, dict(answer.headers), answer.content, request.url)
 
     async def aclose(self) -> None:

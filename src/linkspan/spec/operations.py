@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,6 +33,8 @@ from linkspan.spec.yaml import Path
 KIND_OF_METHOD: Final[Mapping[str, Kind]] = {
     "GET": "read", "HEAD": "read", "POST": "write", "PUT": "write", "PATCH": "write", "DELETE": "delete",
 }  # fmt: skip
+_SECRET: Final = re.compile(r"(?i)pass.?(word|phrase|code)|secret|credential|api.?key|token\Z")
+"""Names of what no form may ask for."""
 _READING = ("list", "get", "search")
 _WRITING = ("create", "update", "comment")
 _REQUEST_WORDS = ("request", "query", "headers", "body", "form", "text", "if_match")
@@ -331,4 +334,10 @@ def _elicit(form: language.Elicit, arguments: Arguments, leaves: Leaves, path: P
     message = leaves.content_text((*path, "message"), form.message, roots, arguments.mention)
     if form.schema_.get("type") != "object":
         leaves.problems.add((*path, "schema"), "bad_schema", "the schema of a form has type: object")
+    fields = form.schema_.get("properties")
+    for name, field in fields.items() if isinstance(fields, dict) else ():
+        if _SECRET.search(name) or (isinstance(field, dict) and field.get("format") == "password"):
+            where = (*path, "schema", "properties", name)
+            told = "a client may keep and show what a form asks: secrets are asked where accounts are linked"
+            leaves.problems.add(where, "secret_in_form", told, key=True)
     return Elicit(message, form.schema_, form.missing, form.name)

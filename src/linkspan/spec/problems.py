@@ -47,6 +47,7 @@ CODES: Final[Mapping[str, str]] = {
     "not_an_enum": "`values` or `write` for a field without fixed words.",
     "reserved_argument": "`id`, `cursor`, `limit`, `account` and `dry_run` mean the same everywhere.",
     "schema_too_large": "A tool's schema has more than 5,000 bytes; Codex drops all descriptions then.",
+    "secret_in_form": "A form that asks the person for a password, key, secret or token.",
     "tag": "YAML tags are not used here.",
     "too_deep": "More than 64 levels of YAML.",
     "too_large": "The file is too large.",

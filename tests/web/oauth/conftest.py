@@ -62,6 +62,7 @@ class World:
     outside: AsgiTransport
     base: str = BASE
     documents: dict[str, Any] = field(default_factory=dict)
+    tracker: Tracker = field(default_factory=Tracker)
 
     def client(self, *, address: str = "203.0.113.7") -> httpx2.AsyncClient:
         """Somebody on the network: a browser keeps cookies, a program has none to keep."""
@@ -202,7 +203,7 @@ def settings(tmp_path: Path, sign_in: SignIn, public_url: str | None) -> Setting
 async def world(settings: Settings) -> AsyncIterator[World]:
     """Tenants acme and bolt in front of the tracker; acme has its account there."""
     clock = Clock()
-    tracker = Tracker()
+    tracker = Tracker({f"canary-{name}": name for name in (ACME, BOLT)})
     identity = IdentityProvider(clock)
     documents: dict[str, Any] = {}
 
@@ -230,7 +231,7 @@ async def world(settings: Settings) -> AsyncIterator[World]:
         "redirect_uris": ["https://app.example/cb", "http://127.0.0.1/callback"],
     }
     base = settings.public_url or "http://127.0.0.1:8640"
-    yield World(app, Serving(app, clock=clock), clock, identity, transport, base, documents)
+    yield World(app, Serving(app, clock=clock), clock, identity, transport, base, documents, tracker)
     await app.aclose()
 
 
