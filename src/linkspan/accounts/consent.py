@@ -158,6 +158,11 @@ class Consents:
         if self._clock() > consent.expires:
             raise Forbidden("The consent took longer than ten minutes", hint=_AGAIN)
         _check_answer(connector, way, answer)
+        if way.type == "github_app" and answer.get("setup_action") == "request":
+            raise Forbidden(
+                f"An owner of the organization has to approve the app at {connector.title} first",
+                hint="Ask one, and begin again when it is installed.",
+            )
         settings = linking.check_settings(connector, consent.settings, is_complete=False)
         provider = provider_of(connector, way, settings, consent.secrets)
         oauth = self._accounts.oauth

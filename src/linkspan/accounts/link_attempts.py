@@ -17,7 +17,7 @@ from typing import Final
 from linkspan.accounts.accounts import Accounts
 from linkspan.accounts.consent import Consents
 from linkspan.accounts.link_failures import Failure, failure_of, state_failure
-from linkspan.accounts.link_sessions import LinkSessions, digest, ways_of
+from linkspan.accounts.link_sessions import LinkSessions, digest, is_consent, ways_of
 from linkspan.accounts.oauth import new_verifier
 from linkspan.accounts.opaque import mint
 from linkspan.accounts.principal import Tenant
@@ -110,7 +110,7 @@ class LinkAttempts:
 
     async def by_credential(self, session: LinkSession, asked: Asked) -> Outcome:
         """Link by what was entered. Raises `Conflict` while another attempt is under way."""
-        method = _way(asked)
+        method = _way(asked, by_consent=False)
         settings = await self._settings(session, asked)
 
         async def work() -> Account:
@@ -136,7 +136,7 @@ class LinkAttempts:
         consent = self._consents.begin(
             Tenant(session.tenant),
             asked.connector,
-            method=_way(asked),
+            method=_way(asked, by_consent=True),
             redirect_uri=redirect_uri,
             settings=await self._settings(session, asked),
             secrets=asked.secrets,
@@ -281,15 +281,19 @@ class LinkAttempts:
 _BEGIN_AGAIN: Final = "Begin again on the page where you came from."
 
 
-def _way(asked: Asked) -> str:
-    """Answer the way that was chosen, or the best; never one with the operator's own key."""
-    ways = ways_of(asked.connector)
+def _way(asked: Asked, *, by_consent: bool) -> str:
+    """Answer the way that was chosen, or the best.
+
+    An installation is never linked by its number alone, which proves nothing: only by who comes back from it.
+    """
+    ways = [way for way in ways_of(asked.connector) if is_consent(way) is by_consent]
     for way in ways:
         if asked.method is None or way.type == asked.method:
             return way.type
     raise InvalidArgument(
-        f"{asked.connector.title} is not linked by {asked.method!r}",
-        hint=f"It takes: {', '.join(way.type for way in ways)}.",
+        f"{asked.connector.title} is not linked like this"
+        + (f" by {asked.method!r}" if asked.method else ""),
+        hint=f"It takes: {', '.join(way.type for way in ways) or 'nothing'}.",
     )
 
 

@@ -103,7 +103,7 @@ def _identity_changed(details: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "code": IDENTITY_CHANGED,
         "message": f"This account is connected as {linked}, but you signed in as {given}.",
-        "hint": f"Sign in as {linked}, or connect {given} as an account of its own.",
+        "hint": f"Sign in there as {linked} and try again.",
         "linked": linked,
         "given": given,
     }

@@ -203,7 +203,7 @@ class LinkSessions:
                 known = ", ".join(there) or "none"
                 faults.append({"path": "integrations", "message": f"no connector {name!r}; known: {known}"})
             elif not ways_of(there[name]):
-                message = f"{name} is used with the operator's own key; nobody links it"
+                message = f"{name} is linked with what is the operator's: linkspan account link {name}"
                 faults.append({"path": "integrations", "message": message})
         return tuple(dict.fromkeys(asked))
 
@@ -227,8 +227,26 @@ class LinkSessions:
 
 
 def ways_of(connector: Connector) -> list[AuthMethod]:
-    """Answer the ways that somebody can link a connector by."""
-    return [way for way in connector.auth if way.service is None]
+    """Answer the ways that a tenant's own people can link a connector by.
+
+    Those that prove something of who links: a key of theirs, their consent. With the operator's key, with the
+    operator's client alone, or with nothing but the number of an installation, they would get at what belongs
+    to others; these are linked by an operator.
+    """
+    return [way for way in connector.auth if is_for_people(way)]
+
+
+def is_consent(way: AuthMethod) -> bool:
+    """Tell whether a way leads through a window at the product."""
+    oauth = way.oauth
+    return oauth is not None and (oauth.authorize_url is not None or oauth.install_url is not None)
+
+
+def is_for_people(way: AuthMethod) -> bool:
+    """Tell whether a way proves something of who links."""
+    if way.service is not None:
+        return False
+    return way.oauth is None or is_consent(way) or (way.type == "client_credentials" and bool(way.fields))
 
 
 def digest(text: str) -> bytes:

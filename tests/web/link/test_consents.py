@@ -227,6 +227,15 @@ async def test_an_installation_is_linked(place: Place) -> None:
     assert ((await place.only()).method, (await place.only()).state) == ("github_app", "active")
 
 
+async def test_an_installation_that_waits_for_an_owner(place: Place) -> None:
+    """Somebody asked for the app and may not install it: the page says who can."""
+    browser = await place.opened("cloud")
+    url = await browser.depart(method="github_app")
+    page = await browser.back(place.authority.consent(url, setup_action="request"))
+    assert "An owner of the organization has to approve the app" in message(page.text)
+    assert (place.authority.asked, await place.accounts()) == ([], [])
+
+
 async def test_a_client_of_its_own_needs_no_window(place: Place) -> None:
     """Client credentials: an id that is seen and a secret that is not, and a token got with them."""
     browser = await place.opened("cloud")

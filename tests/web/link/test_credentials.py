@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from linkspan.accounts.principal import Principal
 from linkspan.app import build
+from linkspan.errors import InvalidArgument
 from linkspan.serving import Serving
 from linkspan.settings import Settings
 from linkspan.store.audit import find
@@ -107,6 +108,21 @@ async def test_what_is_not_offered_is_not_linked(
     answer = await browser.ask("account", body)
     assert (answer.status_code, told(answer)["error_type"]) == (status, error_type)
     assert await place.accounts() == []
+
+
+@pytest.mark.parametrize("method", ["client_credentials", "github_app"])
+async def test_what_proves_nothing_of_who_links_is_not_linked(place: Place, method: str) -> None:
+    """The operator's own client, or the number of somebody's installation: an operator links these."""
+    browser = await place.opened()
+    names = [each["name"] for each in (await browser.show())["integrations"]]
+    assert names == ["tracker", "cloud", "sites"]
+    secrets = {"installation_id": "42"} if method == "github_app" else {}
+    for name in ("shared", "cloud"):
+        body = {"integration": name, "method": method, "secrets": secrets}
+        assert (await browser.ask("account", body)).status_code in {400, 404}
+    with pytest.raises(InvalidArgument, match="linked with what is the operator's"):
+        await place.token("shared")
+    assert (place.authority.asked, await place.accounts()) == ([], [])
 
 
 async def test_a_session_is_of_one_tenant(place: Place) -> None:

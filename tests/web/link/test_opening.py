@@ -201,14 +201,13 @@ async def test_a_token_in_the_query_becomes_a_cookie(place: Place) -> None:
     assert (gone.status_code, 'data-error-type="invalid_token"' in gone.text) == (401, True)
 
 
-async def test_a_browser_that_looks_ahead_opens_nothing(place: Place) -> None:
-    """Prefetching a page is nobody's wish to link."""
+async def test_whoever_looks_ahead_opens_nothing(place: Place) -> None:
+    """Prefetching a page, or looking whether it is there, is nobody's wish to link."""
     token = await place.token("tracker")
-    http = place.browser().http
-    ahead = await http.get(
-        "/connect-account", params={"link_token": token}, headers={"Sec-Purpose": "prefetch"}
-    )
+    http, asked = place.browser().http, {"link_token": token}
+    ahead = await http.get("/connect-account", params=asked, headers={"Sec-Purpose": "prefetch"})
     assert ahead.status_code == 400
+    assert (await http.head("/connect-account", params=asked)).status_code == 400
     assert (await place.browser().open(token)).is_success
 
 
@@ -241,5 +240,7 @@ async def test_whoever_guesses_waits(place: Place) -> None:
     browser = place.browser()
     answers = [(await browser.open("lsk_link_x")).status_code for _ in range(31)]
     assert answers == [401] * 30 + [429]
+    query = {"link_token": "lsk_link_x"}
+    assert (await browser.http.get("/connect-account", params=query)).status_code == 429
     token = await place.token("tracker")
     assert (await place.browser("198.51.100.1").open(token)).is_success

@@ -64,13 +64,19 @@ def check_page(request: Request, base: str) -> None:
     A form of another page can be made to send cookies, but neither our origin nor JSON (RFC 6454 §7).
     """
     site = request.headers.get("sec-fetch-site", "same-origin")
-    if request.headers.get("origin") != base or site != "same-origin":
+    if request.headers.get("origin") != _origin(base) or site != "same-origin":
         raise Forbidden("Only this server's own page may ask that", hint="Load the page again.")
 
 
 def framed_by(headers: Mapping[str, str]) -> bool:
     """Tell whether a page was asked for by a frame (Fetch Metadata)."""
     return headers.get("sec-fetch-dest") in {"iframe", "frame"}
+
+
+def _origin(base: str) -> str:
+    """Answer a base URL as browsers write its origin."""
+    scheme, _, host = base.lower().partition("://")
+    return f"{scheme}://{host.removesuffix(':443' if scheme == 'https' else ':80')}"
 
 
 def _name(name: str, base: str) -> str:

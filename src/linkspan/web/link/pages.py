@@ -67,7 +67,8 @@ class Pages:
         """Trade a token in the query, as Truto's own script sends it, and take it out of the address."""
         onward = {name: query[name] for name in _HANDED_ON if name in query}
         framed = framed_by(request.headers) or onward.get("iframe") in {"true", "1"}
-        if request.headers.get("sec-purpose", "").startswith("prefetch"):
+        ahead = request.headers.get("sec-purpose", "").startswith("prefetch")
+        if ahead or request.method == "HEAD":
             raise InvalidArgument("A link is opened by a person, not ahead of time")
         told: LinkspanError | None = None
         try:

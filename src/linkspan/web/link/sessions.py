@@ -101,11 +101,11 @@ class Doors:
         """Open a token in this browser, and show its session."""
         check_page(request, visit.base)
         asked = await read_body(request, Opening, _MOST_BYTES)
-        self._parts.opened.take(visit.address)
         return await self.opening(request, visit, asked)
 
     async def opening(self, request: Request, visit: Visit, asked: Opening) -> Response:
         """Open a token that was shown; the answer has its session's ID, and sets its cookie."""
+        self._parts.opened.take(visit.address)
         shown = asked.link_token.strip().rpartition("=")[2]
         session = shown.split("_")[2] if shown.count("_") >= 3 else ""
         entered = await self._parts.sessions.open(

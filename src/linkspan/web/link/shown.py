@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from linkspan.accounts.link_failures import Failure
-from linkspan.accounts.link_sessions import host_of, ways_of
+from linkspan.accounts.link_sessions import host_of, is_consent, ways_of
 from linkspan.spec.catalog import AuthMethod, Catalog, Connector, Kind
 from linkspan.store.accounts import Account
 from linkspan.store.link_sessions import LinkSession
@@ -153,11 +153,10 @@ def _connector(
 
 def _way(way: AuthMethod, session: LinkSession) -> dict[str, Any]:
     oauth = way.oauth
-    is_consent = oauth is not None and (oauth.authorize_url is not None or oauth.install_url is not None)
-    fields = () if is_consent and way.type == "github_app" else way.fields
+    fields = () if way.type == "github_app" else way.fields
     return {
         "type": way.type,
-        "kind": "consent" if is_consent else "form",
+        "kind": "consent" if is_consent(way) else "form",
         "title": way.title or _TITLES[way.type],
         "help_url": way.help_url,
         "fields": [
@@ -169,7 +168,7 @@ def _way(way: AuthMethod, session: LinkSession) -> dict[str, Any]:
             }
             for name in fields
         ],
-        "scopes": list(session.scopes or oauth.scopes) if is_consent and oauth is not None else [],
+        "scopes": list(session.scopes or oauth.scopes) if oauth is not None and is_consent(way) else [],
     }
 
 

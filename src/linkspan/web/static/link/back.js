@@ -1,11 +1,15 @@
 // The window that came back from a product: it tells the page that has opened it, which then asks the server.
 // A product may have cut the two apart (COOP); the page finds out by itself, and this window says so.
 const { session, onward, linked } = document.body.dataset;
+const close = document.getElementById("close");
 
-if (window.opener) {
-  window.opener.postMessage({ type: "linkspan:back", session }, location.origin);
+if (window.opener || sessionStorage.getItem("linkspan-window") === "popup") {
+  close.hidden = false;
+  close.addEventListener("click", () => window.close());
+  document.getElementById("onward").hidden = true;
+  window.opener?.postMessage({ type: "linkspan:back", session }, location.origin);
   if (linked === "yes") setTimeout(() => window.close(), 400);
-} else if (sessionStorage.getItem("linkspan-window") !== "popup") {
+} else {
   location.replace(onward);
 }
 document.getElementById("heading").focus();

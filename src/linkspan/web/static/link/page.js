@@ -108,7 +108,7 @@ function choose() {
   if (!integrations.length) {
     return failedForGood({ error_type: "invalid_integration", message: "There is nothing to connect here." });
   }
-  views.show("What do you want to connect?", ...views.catalogue(integrations, (each) => form(each)), foot());
+  views.show("What do you want to connect?", whose(), ...views.catalogue(integrations, (each) => form(each)), foot());
 }
 
 function foot() {
@@ -167,6 +167,7 @@ function form(integration, { failure = null, type = null, entered = {} } = {}) {
   };
   views.show(
     title,
+    whose(),
     relinking(),
     failure ? trouble(integration, way, failure, entered) : null,
     ...views.abilities(session.product, integration.abilities),
@@ -188,6 +189,13 @@ function form(integration, { failure = null, type = null, entered = {} } = {}) {
     foot(),
   );
   document.querySelector("[aria-invalid]")?.focus();
+}
+
+/** Somebody may have been sent here by another: whose account it will be is said before anything is entered. */
+function whose() {
+  const { person, tenant } = session;
+  const of = person ? [views.h("strong", {}, person), " of ", views.h("strong", {}, tenant)] : [views.h("strong", {}, tenant)];
+  return views.h("p", { class: "whose" }, "For ", ...of);
 }
 
 function relinking() {
@@ -395,7 +403,7 @@ function among(integration, failure, onchoose) {
     views.h(
       "form",
       { onsubmit: submit },
-      views.radios(failure.message, "choice", options, "0"),
+      views.radios("There are several. Which one is to be used?", "choice", options, "0"),
       views.buttons(views.button("Connect", null, { primary: true, type: "submit" })),
     ),
   );
@@ -433,6 +441,7 @@ function done() {
   views.show(
     "Connected",
     views.h("p", {}, `${result.title} is connected`, ...as, "."),
+    whose(),
     views.facts(result.settings),
     result.sandbox ? views.h("p", { class: "note" }, "It only reads.") : null,
     missing,
