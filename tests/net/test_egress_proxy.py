@@ -15,7 +15,7 @@ from aiohttp import web
 
 from linkspan.errors import EgressRefused, TooLarge, UpstreamError
 from linkspan.net.egress import EgressGuard
-from linkspan.net.egress_proxy import EgressProxy, Permit
+from linkspan.net.egress_proxy import EgressProxy, Permit, places
 from linkspan.settings import parse_egress
 from tests.net.conftest import Servers
 from tests.net.test_egress import Names
@@ -118,6 +118,22 @@ async def test_a_host_that_is_not_named_is_refused_with_the_remedy(bench: Bench)
         assert answer.startswith("HTTP/1.1 403 ")
         assert f"Connections to {target} are not allowed here. {REMEDY}" in answer
     assert isinstance(permit.refusal, EgressRefused)
+
+
+async def test_hosts_are_written_as_in_recipes(bench: Bench) -> None:
+    """A port if it is another than 443, and a star for everything below a domain, itself not included."""
+    words = ("Packages.example", "*.mirror.example", "host.example:8080")
+    permit = await bench.proxy.admit(places(words), max_bytes=1, remedy=REMEDY)
+    for host, port in (("packages.example", 443), ("a.b.mirror.example", 443), ("host.example", 8080)):
+        assert permit.allows(host, port)
+    for host, port in (
+        ("packages.example", 80),
+        ("mirror.example", 443),
+        ("evilmirror.example", 443),
+        ("host.example", 443),
+        ("a.packages.example", 443),
+    ):
+        assert not permit.allows(host, port)
 
 
 async def test_the_address_that_was_checked_is_dialled(bench: Bench) -> None:

@@ -66,6 +66,11 @@ class Permit:
         """Why something was refused, the first time."""
         self.connections: set[asyncio.Task[None]] = set()
 
+    def allows(self, host: str, port: int) -> bool:
+        """Tell whether a place is one of its hosts; `*.example` is everything below example."""
+        below = (("*" + host[at:], port) for at, mark in enumerate(host) if mark == ".")
+        return (host, port) in self.hosts or any(place in self.hosts for place in below)
+
     @property
     def url(self) -> str:
         """The proxy's URL with the credential in it, for `https_proxy` or git's `http.proxy`. A secret."""
@@ -220,7 +225,7 @@ class EgressProxy:
 
     async def _addresses(self, permit: Permit, asked: _Asked) -> list[Address]:
         where = f"{asked.host}:{asked.port}"
-        if (asked.host, asked.port) not in permit.hosts:
+        if not permit.allows(asked.host, asked.port):
             raise EgressRefused(f"Connections to {where} are not allowed here", hint=permit.remedy)
         if permit.moved >= permit.max_bytes:
             permit.move(1)
@@ -229,6 +234,15 @@ class EgressProxy:
                 return await self._guard.addresses(asked.host, asked.port, secure=asked.secure)
         except TimeoutError as error:
             raise _unreached(asked) from error
+
+
+def places(words: Iterable[str]) -> frozenset[tuple[str, int]]:
+    """Read hosts as recipes write them: `a.example`, `*.example`, `a.example:8080`; 443 if not said."""
+    found = set()
+    for word in words:
+        host, colon, port = word.rpartition(":")
+        found.add((normal_host(host), int(port)) if colon and port.isdigit() else (normal_host(word), 443))
+    return frozenset(found)
 
 
 def normal_host(host: str) -> str:
