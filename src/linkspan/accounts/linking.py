@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from linkspan.accounts.oauth import provider_of
 from linkspan.errors import InvalidArgument, LinkspanError
 from linkspan.net.urls import origin_of
-from linkspan.spec.catalog import AuthMethod, Connector, Setting
+from linkspan.spec.catalog import AuthMethod, Connector, Scope, Setting
 from linkspan.spec.references import normal_origin
 from linkspan.vault.secret import Secret
 from linkspan.wire import base_of, base_url
@@ -94,6 +94,8 @@ def origins_of(connector: Connector, settings: Mapping[str, str]) -> tuple[str, 
         urls = [base_url(connector, settings)]
         if connector.connected is not None and connector.connected.request.base is not None:
             urls.append(base_of(connector.connected.request, connector, settings))
+        if connector.git is not None:
+            urls.append(connector.git.base_url.expand(Scope({}, settings)))
         return tuple(dict.fromkeys(origin_of(url) for url in urls))
     except ValueError as error:
         raise InvalidArgument(

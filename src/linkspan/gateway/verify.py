@@ -23,11 +23,13 @@ class Verifier:
 
         Raises `NeedsReauth` for a credential that the product refuses, and what `wire.send` raises.
         """
-        if connector.verify is None:
+        way = connector.auth_method(credential.method)
+        verify = (way.verify if way else None) or connector.verify
+        if verify is None:
             return None
         scope = wire.scope_of({}, credential)
-        answer = await wire.send(connector.verify.request, scope, connector, credential, self.client)
-        return Identity(_word(connector.verify.id, answer.body), _word(connector.verify.label, answer.body))
+        answer = await wire.send(verify.request, scope, connector, credential, self.client)
+        return Identity(_word(verify.id, answer.body), _word(verify.label, answer.body))
 
 
 def _word(getter: Getter | None, body: Any) -> str | None:

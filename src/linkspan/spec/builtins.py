@@ -1,4 +1,8 @@
-"""Built-in connectors: ready YAML that `use:` brings in, overridden key by key."""
+"""Built-in connectors: ready YAML that `use:` brings in, overridden key by key.
+
+A file in `connectors/` holds the words of a connector, and under `entities` what can be done with it, in the
+words of a tools.yaml whose connector has the file's name.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from linkspan.spec.yaml import Node
 
 
 def bring_in(root: Node, problems: Problems) -> None:
-    """Put what a built-in connector says under every connector that uses it.
+    """Put what a built-in connector says under every one that uses it, and its entities under the file's.
 
     A mapping is overridden key by key, everything else as a whole. A mistake that stands in what was brought
     in is told at its place in the built-in file.
@@ -20,6 +24,10 @@ def bring_in(root: Node, problems: Problems) -> None:
     for name, node in connectors.children.items():
         word = node.child("use")
         if word is None:
+            if node.child("entities") is not None:
+                message = "chooses among the entities of a built-in connector; `use` names one"
+                problems.add(("connectors", name, "entities"), "conflict", message, key=True)
+                problems.break_(("connectors", name))
             continue
         known = connector_names()
         if not isinstance(word.value, str) or word.value not in known:
@@ -31,8 +39,59 @@ def bring_in(root: Node, problems: Problems) -> None:
         file = CONNECTORS / f"{word.value}.yaml"
         ready, mistakes = yaml.read(file.read_bytes(), str(file))
         problems.found += mistakes
-        if ready is not None:
+        if ready is not None and isinstance(ready.children, dict):
+            entities = ready.children.pop("entities", None)
+            has_own_ways = node.child("auth") is not None
             _lay_under(node, ready)
+            if not has_own_ways:
+                _leave_out_ways(node)
+            if entities is not None:
+                _bring_entities(root, name, word.value, entities, node.child("entities"), problems)
+
+
+def _leave_out_ways(node: Node) -> None:
+    """Offer only the ways to connect whose client the file has: an operator may do without one."""
+    ways, client = node.child("auth"), node.child("client")
+    if ways is None or not isinstance(ways.children, list):
+        return
+    needs = {"oauth2": client, "github_app": client.child("private_key") if client else None}
+    ways.children = [
+        way
+        for way in ways.children
+        if (kind := way.child("type")) is None or needs.get(str(kind.value), kind) is not None
+    ]
+
+
+def _bring_entities(
+    root: Node, name: str, built_in: str, entities: Node, chosen: Node | None, problems: Problems
+) -> None:
+    """Lay the entities that were chosen under the file's, as those of the connector that uses them."""
+    assert isinstance(entities.children, dict) and isinstance(root.children, dict)  # noqa: S101
+    wanted = list(entities.children)
+    if chosen is not None and isinstance(chosen.children, list):
+        wanted = []
+        for index, word in enumerate(chosen.children):
+            if word.value in entities.children:
+                wanted.append(word.value)
+                continue
+            message = f"{built_in} has no entity {word.value!r}; it has {', '.join(entities.children)}"
+            path = ("connectors", name, "entities", index)
+            words = list(entities.children)
+            problems.add(path, "unknown_entity", message, words=words, word=str(word.value))
+    there = root.children.get("entities")
+    if there is None:
+        there = Node(None, entities.file, entities.line, entities.column, children={})
+        root.children["entities"] = there
+        root.keys["entities"] = (entities.file, entities.line, entities.column)
+    for entity in wanted:
+        node = entities.children[entity]
+        sources = node.child("sources")
+        if sources is not None and isinstance(sources.children, dict) and name != built_in:
+            sources.children[name] = sources.children.pop(built_in)
+            sources.keys[name] = sources.keys.pop(built_in)
+        below = Node(None, entities.file, entities.line, entities.column, children={entity: node})
+        below.keys[entity] = entities.keys[entity]
+        _lay_under(there, below)
 
 
 def _lay_under(over: Node, under: Node) -> None:

@@ -171,6 +171,15 @@ class FailureRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Verify:
+    """The request that proves a credential, and whose it is. `id` and `label` are rooted at the body."""
+
+    request: RequestPlan
+    id: Getter | None = None
+    label: Getter | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AuthMethod:
     """One way to connect. `fields` are the secrets that are asked, by name, in the order of asking."""
 
@@ -189,6 +198,8 @@ class AuthMethod:
     """How access tokens are got and renewed: these ways are sent as `access_token`."""
     service: Service | None = None
     """The operator's own key (`per: operator`): nothing is asked, and no account is linked."""
+    verify: Verify | None = None
+    """How this way is proved, where that is otherwise than the connector's `verify`."""
 
     @property
     def sent(self) -> tuple[str, ...]:
@@ -212,12 +223,12 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Verify:
-    """The request that proves a credential, and whose it is. `id` and `label` are rooted at the body."""
+class GitHost:
+    """Where a forge keeps its repositories for git, and whom git says it is; the secret is the account's."""
 
-    request: RequestPlan
-    id: Getter | None = None
-    label: Getter | None = None
+    base_url: Template
+    username: str | None = None
+    """None: the user name of a basic credential."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +251,8 @@ class Connector:
     """Seconds for one request and its answer."""
     rate_budget: float = 20.0
     """Seconds a call may wait for a rate limit before it is told to the caller."""
+    git: GitHost | None = None
+    """None: it is no forge."""
 
     def auth_method(self, type_: str) -> AuthMethod | None:
         """Answer the way to connect of that type, if the connector has it."""

@@ -13,6 +13,7 @@ from linkspan.spec.base_urls import compile_base_url
 from linkspan.spec.catalog import (
     Connector,
     FailureRule,
+    GitHost,
     Paging,
     RateRule,
     RequestPlan,
@@ -69,12 +70,19 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
     names = AccountNames(settings, has_username=has_username, leaves=leaves)
     rate = form.rate_limit or language.RateLimit.model_validate({})
     failure = form.error or language.Failure.model_validate({})
+    compiled = compile_auth(form, settings, leaves, path)
+    ways = zip(form.auth, compiled, strict=False) if len(compiled) == len(form.auth) else ()
+    proofs = {
+        way.type: _verify(way.verify, names, leaves, (*path, "auth", index, "verify"))
+        for index, (way, _) in enumerate(ways)
+        if way.verify
+    }
     return Connector(
         name=name,
         title=leaves.text((*path, "title"), form.title) or name.replace("_", " ").title(),
         base_url=compile_base_url((*path, "base_url"), form.base_url, settings, leaves),
         settings=settings,
-        auth=compile_auth(form, settings, leaves, path),
+        auth=tuple(replace(way, verify=proofs.get(way.type)) for way in compiled),
         headers=headers(form.headers, names, leaves, (*path, "headers")),
         query=tuple(
             (key, leaves.value((*path, "query", key), tree, names)) for key, tree in form.query.items()
@@ -93,7 +101,25 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
         ),
         timeout=seconds(form.timeout),
         rate_budget=seconds(rate.wait),
+        git=_git(form, settings, leaves, path) if form.git else None,
     )
+
+
+def _git(
+    form: language.Connector, settings: Mapping[str, Setting], leaves: Leaves, path: Path
+) -> GitHost | None:
+    """Compile where repositories are. A name for git is needed wherever a token has none."""
+    git, here = form.git, (*path, "git")
+    assert git is not None  # noqa: S101
+    base = compile_base_url((*here, "base_url"), git.base_url, settings, leaves)
+    username = leaves.text((*here, "username"), git.username) if git.username is not None else None
+    if username is None and any(way.type != "basic" for way in form.auth):
+        message = "git sends a name beside a token: say which, such as x-access-token or oauth2"
+        leaves.problems.add((*here, "username"), "missing_key", message)
+    elif username is not None and not re.fullmatch(r"[!-9;-~]{1,100}", username):
+        message = "must be a name of visible characters, without a colon"
+        leaves.problems.add((*here, "username"), "bad_value", message)
+    return GitHost(base, username)
 
 
 def _setting(name: str, form: language.Setting, leaves: Leaves, path: Path, *, is_found: bool) -> Setting:

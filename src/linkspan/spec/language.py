@@ -82,6 +82,17 @@ class Setting(Words):
     default: str | None = None
 
 
+class Verify(Words):
+    """The request that proves a credential and says whose it is."""
+
+    shorthand = "request"
+    request: str = Field(description="METHOD and path, such as `GET /me`.")
+    query: dict[str, Tree] = {}
+    headers: dict[str, Scalar] = {}
+    id: Expression | None = Field(None, description="The account's id, rooted at the answer's body.")
+    label: Expression | None = Field(None, description="What to call the account, rooted at the body.")
+
+
 class _Auth(Words):
     per: Literal["person", "tenant", "operator"] = Field(
         "tenant",
@@ -89,6 +100,7 @@ class _Auth(Words):
     )
     title: str = Field("", description="What the link page calls this way to connect.")
     help_url: str | None = Field(None, description="Where people find or make the credential.")
+    verify: Verify | None = Field(None, description="Where this way is proved otherwise than the others.")
 
 
 class Sign(Words):
@@ -245,17 +257,6 @@ class Connected(Words):
     label: Expression | None = Field(None, description="What to call the thing, where there are several.")
 
 
-class Verify(Words):
-    """The request that proves a credential and says whose it is."""
-
-    shorthand = "request"
-    request: str = Field(description="METHOD and path, such as `GET /me`.")
-    query: dict[str, Tree] = {}
-    headers: dict[str, Scalar] = {}
-    id: Expression | None = Field(None, description="The account's id, rooted at the answer's body.")
-    label: Expression | None = Field(None, description="What to call the account, rooted at the body.")
-
-
 class Slot(Words):
     """Where something is sent: a query parameter or a member of the body."""
 
@@ -347,10 +348,23 @@ class Failure(Words):
     code: Expression | None = None
 
 
+class Git(Words):
+    """Where the product keeps repositories for git, for a product that is a forge."""
+
+    shorthand = "base_url"
+    base_url: str = Field(description="What every clone URL begins with; may hold {settings.x}.")
+    username: str | None = Field(
+        None, description="What git is told beside the token; `basic` credentials have their own."
+    )
+
+
 class Connector(Words):
     """How to reach one product."""
 
     use: str | None = Field(None, description="A built-in connector; keys given here override its own.")
+    entities: list[str] | None = Field(
+        None, description="Which entities of the built-in connector come with it; all if not said."
+    )
     title: str = ""
     base_url: str = Field(description="Where every path is put behind; may hold {settings.x}.")
     settings: dict[str, Setting] = Field({}, json_schema_extra=_NAMES)
@@ -364,6 +378,7 @@ class Connector(Words):
     rate_limit: RateLimit | None = None
     error: Failure | None = None
     timeout: Duration = "30s"
+    git: Git | None = None
 
 
 # Entities -------------------------------------------------------------------------------------------------
