@@ -1,9 +1,9 @@
 """A forge in memory that behaves like GitHub's REST API, as far as publishing needs it, and keeps count.
 
-Repositories belong to owners; a token sees what its owner may see, and what it may not see is not there (404).
-Branches are those of a real git server where one is given, else those that a test names. What is refused is
-refused as GitHub does it: 401 for a bad token, 422 with `errors` for a pull request that exists already or has
-no commits, 403 with words and `Retry-After` for a secondary limit.
+Repositories belong to owners; a token sees what its owner may see, and what it may not see is not there
+(404). Branches are those of a real git server where one is given, else those that a test names. What is
+refused is refused as GitHub does it: 401 for a bad token, 422 with `errors` for a pull request that exists
+already or has no commits, 403 with words and `Retry-After` for a secondary limit.
 """
 
 from __future__ import annotations

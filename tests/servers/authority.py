@@ -42,7 +42,7 @@ class Authority:
         self.root.write_bytes(built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def issue(self, host: str) -> tuple[Path, Path]:
-        """Answer the files of a certificate and its key for a host or an address."""
+        """Answer the files of a certificate and its key for a host or an address; the key is not to stay."""
         key = ec.generate_private_key(ec.SECP256R1())
         try:
             name: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
@@ -70,7 +70,9 @@ class Authority:
     def server_context(self, host: str) -> ssl.SSLContext:
         """Answer what a server for a host speaks TLS with."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self.issue(host))
+        certificate, key = self.issue(host)
+        context.load_cert_chain(certificate, key)
+        key.unlink()
         return context
 
     def client_context(self) -> ssl.SSLContext:

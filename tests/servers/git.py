@@ -56,7 +56,7 @@ class GitServer:
 
     root: Path
     url: str = ""
-    people: dict[str, str] = field(default_factory=lambda: {"x-access-token": "forge-token"})
+    people: dict[str, str] = field(default_factory=lambda: {"x-access-token": "canary-forge-token"})
     """Name to password: they may read and write."""
     readers: dict[str, str] = field(default_factory=dict)
     """They may only read."""
@@ -224,6 +224,7 @@ def git_server(root: Path, authority: Authority) -> Iterator[GitServer]:
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     wait_until(lambda: running.started, what="the git server", seconds=10)
+    key.unlink()
     server.url = f"https://{LOOPBACK}:{running.servers[0].sockets[0].getsockname()[1]}"
     try:
         yield server

@@ -58,7 +58,7 @@ class Bench:
     def known(self, name: str = "acme/shop") -> Repository:
         return Repository(name, self.server.clone_url(name), "main")
 
-    def access(self, password: str = "forge-token", name: str = "x-access-token") -> GitAccess:
+    def access(self, password: str = "canary-forge-token", name: str = "x-access-token") -> GitAccess:
         return GitAccess(self.server.url, name, Secret(password))
 
     async def prepare(

@@ -397,11 +397,11 @@ async def test_the_credential_is_nowhere_but_on_the_wire(bench: Bench, tmp_path:
     told = "".join(path.read_text() for path in seen.iterdir())
     assert "ls-remote" in told
     assert "push" in told
-    assert "forge-token" not in told
+    assert "canary-forge-token" not in told
     assert {user for _, _, user in bench.server.requests} == {None, "x-access-token"}
     for path in bench.work.rglob("*"):
         if path.is_file() and not path.is_symlink():
-            assert b"forge-token" not in path.read_bytes(), path
+            assert b"canary-forge-token" not in path.read_bytes(), path
 
 
 async def test_nothing_of_our_environment_reaches_git(

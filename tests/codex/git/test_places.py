@@ -258,9 +258,9 @@ async def test_a_repository_that_is_not_there(bench: Bench) -> None:
 async def test_a_credential_that_the_forge_does_not_take(bench: Bench) -> None:
     """The account has to be linked again; the credential is not in the sentence."""
     bench.repository()
-    told = await refused(bench, password="wrong-secret")
+    told = await refused(bench, password="canary-wrong")
     assert told.startswith("NeedsReauth: The forge did not take the account's credential for acme/shop Link")
-    assert "wrong-secret" not in told
+    assert "canary-wrong" not in told
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -298,9 +298,9 @@ async def test_a_push_that_is_refused(bench: Bench) -> None:
         f"The forge refused the branch {BRANCH} in acme/shop (pre-receive hook declined). It says: error:"
         " GH006: Protected branch update failed"
     )
-    bench.server.readers["reader"] = "reading"
+    bench.server.readers["reader"] = "canary-reading"
     with pytest.raises(Forbidden, match="The linked account may not write to acme/shop"):
-        await places.push(checkout, bench.access("reading", "reader"))
+        await places.push(checkout, bench.access("canary-reading", "reader"))
     bench.server.fault = 502
     with pytest.raises(UpstreamError, match="could not be pushed: the forge failed; it answered 502"):
         await places.push(checkout, bench.access())
