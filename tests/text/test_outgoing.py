@@ -62,7 +62,7 @@ def test_what_harms_nobody_stays_as_it_is(text: str) -> None:
         ("a\r\nb\rc", "a\nb\nc"),
         ("ghp_" + "a" * 36, REMOVED),
         ("key: sk-" + "proj-" + "x" * 40, f"key: {REMOVED}"),
-        ("-----BEGIN RSA PRIVATE KEY" + "-----\nMII\n-----END RSA PRIVATE KEY-----", REMOVED),
+        ("-----BEGIN RSA PRIV" + "ATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----", REMOVED),
         ("Authorization: Bearer abcdefghijkl", "Authorization: **********"),
         ("lsk_run" + "_abcdefghijkl_" + "x" * 43, REMOVED),
     ],
