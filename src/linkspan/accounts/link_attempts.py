@@ -16,7 +16,7 @@ from typing import Final
 
 from linkspan.accounts.accounts import Accounts
 from linkspan.accounts.consent import Consents
-from linkspan.accounts.link_failures import Failure, failure_of, state_failure
+from linkspan.accounts.link_failures import Failure, LinkOver, failure_of, state_failure
 from linkspan.accounts.link_sessions import LinkSessions, digest, is_consent, ways_of
 from linkspan.accounts.oauth import new_verifier
 from linkspan.accounts.opaque import mint
@@ -187,7 +187,7 @@ class LinkAttempts:
             )
         session = await self._sessions.find(consent.session)
         if session is None or session.tenant != consent.tenant or self._sessions.is_over(session):
-            raise Forbidden("The link that this belongs to is used up, or over", hint=_BEGIN_AGAIN)
+            raise LinkOver("The link that this belongs to is used up, or over", hint=_BEGIN_AGAIN)
         opened = await self._consents.open(consent.tenant, consent.id, consent.sealed)
         connector = self.connector(session, opened.connector)
 
@@ -275,7 +275,7 @@ class LinkAttempts:
 
     def _check_open(self, session: LinkSession) -> None:
         if self._sessions.is_over(session):
-            raise Forbidden("This link was used, or is over", hint="Ask for a new one where you got it.")
+            raise LinkOver("This link was used, or is over", hint="Ask for a new one where you got it.")
 
 
 _BEGIN_AGAIN: Final = "Begin again on the page where you came from."

@@ -26,6 +26,12 @@ from linkspan.errors import (
 from linkspan.store.database import StoreFault
 
 Failure = Mapping[str, Any]
+
+
+class LinkOver(Forbidden):
+    """A link that is good no more, or not in this browser."""
+
+
 _CHECK: Final = "Check what you entered and try again."
 _AGAIN: Final = "Try again."
 _LATER: Final = "Try again in a moment."
@@ -75,7 +81,7 @@ def _kind(error: LinkspanError) -> tuple[str, str | None]:
     """Answer Truto's word for an error, and what is to be done next."""
     if isinstance(error, StoreFault):
         return "connection_error", f"Nothing was linked. {_of_store(error)}"
-    if isinstance(error, Unauthenticated):
+    if isinstance(error, Unauthenticated | LinkOver):
         return "invalid_token", error.hint
     if isinstance(error, InvalidArgument | NeedsReauth):
         return "validation_error", _CHECK

@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from linkspan.accounts import linking
+from linkspan.accounts.link_failures import LinkOver
 from linkspan.accounts.oauth import new_verifier
 from linkspan.accounts.opaque import mint, read
 from linkspan.accounts.principal import Tenant
@@ -260,8 +261,8 @@ def _in_its_browser(session: LinkSession, handle: str | None) -> LinkSession:
     return session
 
 
-def _other_browser() -> Forbidden:
-    return Forbidden(
+def _other_browser() -> LinkOver:
+    return LinkOver(
         "This link was opened in another browser already, or this one keeps no cookies",
         hint="Go on there, or ask for a new link where you got it.",
     )

@@ -67,7 +67,8 @@ async def test_a_token_ends(place: Place) -> None:
     place.clock.now += 900
     assert (await place.browser().open(token)).status_code == 401
     assert (await browser.show())["status"] == "over"
-    assert (await browser.link()).status_code == 403
+    answer = await browser.link()
+    assert (answer.status_code, told(answer)["error_type"]) == (403, "invalid_token")
     assert await place.accounts() == []
 
 
@@ -79,6 +80,7 @@ async def test_one_browser_has_it(place: Place) -> None:
     answer = await second.open(token)
     assert answer.status_code == 403
     assert "another browser" in told(answer)["message"]
+    assert told(answer)["error_type"] == "invalid_token"
     second.session = first.session
     assert (await second.http.get(f"/link-session/{first.session}")).status_code == 403
     assert (await second.link()).status_code == 403
@@ -196,7 +198,7 @@ async def test_a_token_in_the_query_becomes_a_cookie(place: Place) -> None:
     again = await place.browser().http.get("/connect-account", params=asked)
     assert again.status_code == 403
     assert "another browser" in message(again.text)
-    assert 'data-error-type="connection_error"' in again.text
+    assert 'data-error-type="invalid_token"' in again.text
     gone = await browser.http.get("/connect-account", params={"link_token": token[:-2] + "xx"})
     assert (gone.status_code, 'data-error-type="invalid_token"' in gone.text) == (401, True)
 

@@ -253,6 +253,7 @@ async function enter(integration, way, entered, wanted) {
 
 function failed(integration, way, entered, failure) {
   const { error_type, message } = failure;
+  if (error_type === "invalid_token") return failedForGood(failure);
   host.event("failed", { integration: integration.name, error_type, message });
   if (failure.choices) return among(integration, failure, (chosen) => attempt(integration, way, entered, false, chosen));
   form(integration, { failure, type: way.type, entered });
