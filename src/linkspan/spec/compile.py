@@ -102,6 +102,10 @@ class _Compiler:
             self.problems.add(path, "bad_name", message, key=True)
         fields, model = entity_fields(form, self.leaves, path)
         plural = form.plural or (model.plural if model and model_is(form, name) else _plural(name))
+        if model is not None and form.plural is None and name == model.plural:
+            message = f"an entity is called by what one of it is: get_{form.model}, list_{name}"
+            self.problems.add(path, "bad_name", message, words=[str(form.model)], word=name, key=True)
+            plural = name
         if NAME.match(name) and not NAME.match(plural):
             message = f"the plural {plural!r} must be lower case letters, digits and _"
             self.problems.add((*path, "plural"), "bad_name", message)
