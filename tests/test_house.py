@@ -60,6 +60,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
     "gateway": {
         "accounts": "A call is made by a principal, with the account's credential.",
         "wire": "It becomes one exchange.",
+        "refusals": "A product's words about a stream that it refused are made harmless.",
         "spec": "Tools, operations and scopes.",
         "net": "The client is handed through; page positions and rate limits are read.",
         "store": "Every call leaves an audit row, and repeated writes are recognised by a row.",
@@ -77,6 +78,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
     "web": {
         "runs": "Runs are started, watched, approved and cancelled over REST.",
         "codex": "The model proxy is a door of its own.",
+        "net": "Streams that are handed through are named by their type.",
         "store": "The management API shows rows, pages through them and writes to the audit log.",
         "vault": "A credential that is sent to be linked is wrapped as soon as it is read.",
         "gateway": "REST is another door to the same calls.",
@@ -87,6 +89,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
     "codex": {
         "accounts": "A run works for a tenant, with the tenant's own Codex account and forge account.",
         "gateway": "Model calls are streams for a principal, with the tenant's credential.",
+        "wire": "What is passed on to a model is named by its type.",
         "net": "git and sandboxed commands go out through the egress proxy.",
         "vault": "Run tokens and git's credential are secrets.",
         "settings": "Where work is done, and what bounds it.",

@@ -30,6 +30,10 @@ class Failing:
             logging.getLogger("aiohttp.client").exception("cannot send with %s", SECRET)
             raise
 
+    def stream(self, *_request: Any, **_options: Any) -> Any:
+        """Nothing streams here."""
+        raise NotImplementedError
+
     async def aclose(self) -> None:
         """Nothing is held."""
 

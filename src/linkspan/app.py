@@ -27,16 +27,18 @@ from linkspan.accounts.tenants import Tenants
 from linkspan.accounts.tokens import Tokens
 from linkspan.accounts.unlock import unlock
 from linkspan.accounts.webhooks import Webhooks
+from linkspan.codex.model_proxy import ModelProxy
 from linkspan.errors import ConfigurationError
 from linkspan.gateway.call import Gateway
 from linkspan.gateway.cursor import Cursors
 from linkspan.gateway.govern import Governor
 from linkspan.gateway.once import Once
+from linkspan.gateway.relay import Relay
 from linkspan.gateway.trail import Trails
 from linkspan.gateway.verify import Verifier
 from linkspan.net.client import Client
 from linkspan.net.egress import EgressGuard
-from linkspan.net.messages import Request, Transport
+from linkspan.net.messages import Request, StreamingTransport
 from linkspan.net.transport import AiohttpTransport
 from linkspan.net.urls import origin_of
 from linkspan.runs.kept import Kept
@@ -90,6 +92,8 @@ class App:
     kept: Kept
     """What runs made."""
     run_tokens: RunTokens
+    models: ModelProxy
+    """Where the Codex of a run finds its model."""
 
     @property
     def catalog(self) -> Catalog:
@@ -147,7 +151,7 @@ async def build(
     settings: Settings,
     *,
     catalog: Catalog | None = None,
-    transport: Transport | None = None,
+    transport: StreamingTransport | None = None,
     redactor: Redactor | None = None,
     clock: Callable[[], float] = time.time,
     random: Callable[[int], bytes] = os.urandom,
@@ -201,6 +205,8 @@ async def build(
     recipes = Recipes(database, gateway, clock=clock, random=random)
     kept = Kept(database, vault, clock=clock)
     runs = Runs(database, kept, recipes, policy=policy, clock=clock, random=random)
+    run_tokens = RunTokens(database, runs, policy=policy, clock=clock, random=random)
+    relay = Relay(lambda: gateway.catalog, accounts, wire, audit=audit, clock=clock)
     return App(
         settings=settings,
         database=database,
@@ -247,5 +253,6 @@ async def build(
         recipes=recipes,
         runs=runs,
         kept=kept,
-        run_tokens=RunTokens(database, runs, policy=policy, clock=clock, random=random),
+        run_tokens=run_tokens,
+        models=ModelProxy(run_tokens, relay, clock=clock),
     )

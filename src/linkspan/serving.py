@@ -41,6 +41,7 @@ from linkspan.web.asgi import Front
 from linkspan.web.health import health_routes
 from linkspan.web.link.routes import link_routes
 from linkspan.web.link.sessions import Parts as LinkParts
+from linkspan.web.models import model_routes
 from linkspan.web.oauth.place import See, Visit, issuer_of, may_sign_in, network_of
 from linkspan.web.oauth.routes import Parts, oauth_routes
 from linkspan.web.pages import static_files
@@ -92,6 +93,7 @@ class Serving:
                 *health_routes(self.readiness),
                 *oauth_routes(sign_in),
                 *api_routes(self._api(sign_in.see)),
+                *model_routes(app.models),
                 *link_routes(self._linking(sign_in.see)),
                 static_files(),
                 *routes,

@@ -9,10 +9,11 @@ parameters of the request are checked once more after everything was put togethe
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ from linkspan import __version__, errors
 from linkspan.net import bodies, paging
 from linkspan.net.client import Client, LimitRule
 from linkspan.net.limits import RateLimit
-from linkspan.net.messages import Request, Response
+from linkspan.net.messages import Request, Response, Streamed, StreamingTransport
 from linkspan.net.urls import encoded, is_below, origin_of
 from linkspan.refusals import refusal
 from linkspan.spec.catalog import ABSENT, AuthMethod, Connector, Paging, RequestPlan, Scope
@@ -29,6 +30,7 @@ from linkspan.vault.credential import Credential
 MASK = "[credential]"
 _SHORTEST_SECRET = 6
 """Shorter ones would be found in texts that have nothing to do with them."""
+_LONGEST_FAILURE = 65_536
 _USER_AGENT = f"linkspan/{__version__}"
 _PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*\Z")
 _DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:/|\Z)", re.IGNORECASE)
@@ -295,6 +297,56 @@ async def send(
         rate_limited=_rate_rule(connector),
     )
     return _understood(_without_secrets(reply.response, credential), reply.rate_limit, connector)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Passing:
+    """Somebody's request that is passed on as an account: everything but where to and in whose name.
+
+    `path` and `query` are encoded; a body that is not here yet is `content`.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    content: AsyncIterator[bytes] | None = None
+
+
+@contextlib.asynccontextmanager
+async def pass_on(
+    ask: Passing,
+    connector: Connector,
+    credential: Credential,
+    transport: StreamingTransport,
+    *,
+    timeout: float,
+    idle: float,
+) -> AsyncIterator[Streamed]:
+    """Pass a request on below the connector's base URL and hand its answer out as it comes, whatever it says.
+
+    The body of a failure is read first, so that a product that sends the credential back does not tell it.
+    Raises `InvalidArgument` for a path that leads elsewhere, `NeedsReauth` for an origin that the account was
+    not linked for, and what the transport raises.
+    """
+    method = method_of(connector, credential)
+    base = base_url(connector, credential.settings)
+    if not _PATH.match(ask.path) or _DOTS.search(ask.path):
+        raise errors.InvalidArgument("this path cannot be passed on")
+    headers = {"User-Agent": _USER_AGENT, **ask.headers}
+    scope = Scope({}, credential.settings)
+    for name, value in connector.headers:
+        _set_header(headers, name, value(scope))
+    url = f"{base}{ask.path}" + (f"?{ask.query}" if ask.query else "")
+    outgoing = Outgoing(ask.method, url, headers, ask.body, None, repeatable=False, base=base)
+    _check_destination(outgoing, connector, credential)
+    request = _authorized(outgoing, method, lambda name: credential.secrets[name].reveal())
+    async with transport.stream(request, content=ask.content, timeout=timeout, idle=idle) as answer:
+        if answer.status < 400:
+            yield answer
+            return
+        yield Streamed.whole(_without_secrets(await answer.read(_LONGEST_FAILURE), credential))
 
 
 def _without_secrets(response: Response, credential: Credential) -> Response:

@@ -16,8 +16,9 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from linkspan import spec
@@ -26,7 +27,7 @@ from linkspan.app import App, build
 from linkspan.errors import LinkspanError
 from linkspan.gateway.calls import CallInfo
 from linkspan.net.egress import EgressGuard
-from linkspan.net.messages import Request, Response, Transport
+from linkspan.net.messages import Request, Response, Streamed, StreamingTransport
 from linkspan.net.transport import AiohttpTransport
 from linkspan.settings import Settings, parse_egress
 from linkspan.store import accounts as rows
@@ -39,7 +40,12 @@ POINTS: Final = ("before the request", "request sent", "answer not written", "wr
 
 
 async def opened(
-    home: Path, database: str | None, tools: Path, *, transport: Transport | None = None, later: float = 0.0
+    home: Path,
+    database: str | None,
+    tools: Path,
+    *,
+    transport: StreamingTransport | None = None,
+    later: float = 0.0,
 ) -> App:
     """Build the application as a process of its own has it; its clock may be ahead."""
     egress = parse_egress("127.0.0.1/32")
@@ -104,6 +110,10 @@ class Deadly:
         if self._point == "answer not written":
             die()
         return answer
+
+    def stream(self, request: Request, **options: Any) -> AbstractAsyncContextManager[Streamed]:
+        """Nothing streams here."""
+        return self._real.stream(request, **options)
 
     async def _send_and_die(self, request: Request) -> None:
         where = urlsplit(request.url)

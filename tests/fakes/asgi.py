@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 
 from linkspan.errors import TooLarge, UpstreamTimeout
-from linkspan.net.messages import Request, Response
+from linkspan.net.messages import Request, Response, Streamed
 
 
 class AsgiTransport:
@@ -33,6 +35,21 @@ class AsgiTransport:
         if len(answer.content) > max_bytes:
             raise TooLarge(f"the answer has more than {max_bytes:,} bytes")
         return Response(answer.status_code, dict(answer.headers), answer.content, request.url)
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, request: Request, *, content: AsyncIterator[bytes] | None = None, timeout: float, idle: float
+    ) -> AsyncIterator[Streamed]:
+        """Send one request, and hand its answer out; in one process it is whole before it begins."""
+        del idle
+        body = b"".join([part async for part in content]) if content is not None else request.body
+        whole = Request(request.method, request.url, request.headers, body)
+        answer = await self.exchange(whole, timeout=timeout, max_bytes=10 * 2**20)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield answer.body
+
+        yield Streamed(answer.status, answer.headers, chunks(), answer.url)
 
     async def aclose(self) -> None:
         """Close the client."""

@@ -141,6 +141,11 @@ class ScriptedModel:
         self.aborted = threading.Event()
         """Set when somebody hung up in the middle of an answer."""
 
+    def prepare(self, steps: Sequence[Step]) -> None:
+        """Say these next, after what is left."""
+        with self._lock:
+            self._steps += steps
+
     @property
     def requests(self) -> tuple[ModelRequest, ...]:
         """Every request so far, of any kind."""

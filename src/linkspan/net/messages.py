@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -36,6 +37,39 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.url.partition('?')[0]}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Streamed:
+    """An answer whose body comes as it comes. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+    """To be read once; raises `ConnectionFailed` when it breaks off, `UpstreamTimeout` when nothing comes."""
+    url: str
+
+    def __repr__(self) -> str:
+        return f"<Streamed {self.status} {self.url.partition('?')[0]}>"
+
+    @classmethod
+    def whole(cls, response: Response) -> Streamed:
+        """Answer a stream of what is here already."""
+
+        async def at_once() -> AsyncIterator[bytes]:
+            yield response.body
+
+        return cls(response.status, response.headers, at_once(), response.url)
+
+    async def read(self, at_most: int) -> Response:
+        """Read what is short, such as a failure; what is longer is cut, so its length is not told."""
+        body = bytearray()
+        async for chunk in self.chunks:
+            body += chunk
+            if len(body) >= at_most:
+                break
+        headers = {name: value for name, value in self.headers.items() if name != "content-length"}
+        return Response(self.status, headers, bytes(body[:at_most]), self.url)
 
 
 CHECK_BASE_URL = "Check base_url in tools.yaml; `linkspan account verify` tries it."
@@ -74,4 +108,23 @@ class Transport(Protocol):
 
     async def aclose(self) -> None:
         """Close every connection."""
+        ...
+
+
+class StreamingTransport(Transport, Protocol):
+    """One that can also hand bodies on piece by piece, both ways, without keeping them."""
+
+    def stream(
+        self,
+        request: Request,
+        *,
+        content: AsyncIterator[bytes] | None = None,
+        timeout: float,
+        idle: float,
+    ) -> AbstractAsyncContextManager[Streamed]:
+        """Send, and open the answer; at the end of the block what was not read is hung up on.
+
+        `content` is a body that is not here yet, instead of the request's own. `timeout` is until the answer
+        begins, `idle` between two pieces of it, in seconds. Raises as `exchange` does, but for `TooLarge`.
+        """
         ...

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TYPE_CHECKING, Literal
 
 import aiohttp
@@ -16,7 +17,7 @@ from yarl import URL
 from linkspan import __version__
 from linkspan.errors import InvalidArgument, TooLarge, UpstreamTimeout
 from linkspan.net.egress import Address, EgressGuard
-from linkspan.net.messages import CHECK_BASE_URL, ConnectionFailed, Request, Response
+from linkspan.net.messages import CHECK_BASE_URL, ConnectionFailed, Request, Response, Streamed
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
@@ -70,7 +71,7 @@ class AiohttpTransport:
         what cannot be written as an HTTP request.
         """
         if _URL.fullmatch(request.url) is None:
-            raise InvalidArgument("The address of the request is not an encoded http:// or https:// URL")
+            raise _not_encoded()
         session = self._session or self._open()
         answer: aiohttp.ClientResponse | None = None
         try:
@@ -92,6 +93,47 @@ class AiohttpTransport:
                 raise
             raise failure from None  # aiohttp's own words hold the whole URL
         return Response(answer.status, _headers(answer), body, request.url)
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self,
+        request: Request,
+        *,
+        content: AsyncIterator[bytes] | None = None,
+        timeout: float,
+        idle: float,
+    ) -> AsyncIterator[Streamed]:
+        """Send and open the answer, piece by piece; see `messages.StreamingTransport`.
+
+        A body that is not here yet goes out with the length that its headers name, else in chunks.
+        """
+        if _URL.fullmatch(request.url) is None:
+            raise _not_encoded()
+        session = self._session or self._open()
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await session.request(
+                    request.method,
+                    URL(request.url, encoded=True),
+                    headers=request.headers,
+                    data=content if content is not None else _content(request.body),
+                    allow_redirects=False,
+                    skip_auto_headers=None if request.method == "GET" else _OWN_TYPE,
+                )
+        except BaseException as error:
+            failure = _failure(error, request.url, timeout)
+            if failure is None:
+                raise
+            raise failure from None
+        chunks = _chunks(answer, request.url, idle)
+        try:
+            yield Streamed(answer.status, _headers(answer), chunks, request.url)
+        finally:
+            await chunks.aclose()
+            if answer.content.at_eof():
+                answer.release()
+            else:
+                answer.close()
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -216,6 +258,26 @@ def _system_tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def _not_encoded() -> InvalidArgument:
+    return InvalidArgument("The address of the request is not an encoded http:// or https:// URL")
+
+
+async def _chunks(answer: aiohttp.ClientResponse, url: str, idle: float) -> AsyncGenerator[bytes, None]:
+    """Hand out what has come, as soon as it has."""
+    while True:
+        try:
+            async with asyncio.timeout(idle):
+                block = await answer.content.readany()
+        except BaseException as error:
+            failure = _failure(error, url, idle)
+            if failure is None:
+                raise
+            raise failure from None
+        if not block:
+            return
+        yield block
 
 
 async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:

@@ -140,6 +140,11 @@ class Session:
     async def _keep_limits(self, event: Event | None) -> None:
         if self._stopped is not None:
             return
+        if event is not None and event.kind == "error" and event.data["code"] == "unauthenticated":
+            # The run's token was revoked. Codex would try for a while.
+            failure = Failure(event.data["code"], event.data["message"])
+            await self._stop(Stopped("failed", failure))
+            return
         limits = self._task.limits
         if self._bytes > limits.output_bytes:
             size = f"{limits.output_bytes / 1_000_000:g} MB"

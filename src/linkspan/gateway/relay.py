@@ -1,0 +1,204 @@
+"""A stream for a principal: a request passed on in the name of an account, its answer handed out as it comes.
+
+Nothing is kept on the way, in neither direction. What may pass is said by lists of header names; everything
+else, hop-by-hop headers (RFC 9110 §7.6.1) and what tells of our own callers among them, stays here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final
+
+from linkspan import errors, wire
+from linkspan.accounts.accounts import Accounts
+from linkspan.accounts.principal import Principal
+from linkspan.gateway.calls import CallInfo
+from linkspan.net.messages import Streamed, StreamingTransport
+from linkspan.refusals import harmless
+from linkspan.spec.catalog import Catalog, Connector
+from linkspan.store.audit import AuditRow, AuditWriter
+from linkspan.vault.credential import Credential
+from linkspan.wire import Passing
+
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+LONGEST_FAILURE: Final = 65_536
+_OUT: Final = frozenset(
+    {
+        *("accept", "accept-language", "content-type", "content-encoding", "content-length", "range"),
+        *("if-match", "if-none-match", "if-modified-since", "idempotency-key", "prefer"),
+    }
+)
+_IN: Final = frozenset(
+    {
+        *("content-type", "content-length", "content-range", "content-disposition", "content-language"),
+        *("etag", "last-modified", "link", "location", "retry-after", "retry-after-ms", "x-request-id"),
+        *("x-should-retry", "accept-ranges"),
+    }
+)
+
+
+def outgoing_headers(headers: Mapping[str, str], more: tuple[str, ...] = ()) -> dict[str, str]:
+    """Answer what is passed on of a request's headers (names in lower case); `more` are prefixes of others.
+
+    Bodies are asked for as they are, since a packed stream would come in lumps.
+    """
+    kept = {name: value for name, value in headers.items() if name in _OUT or name.startswith(more)}
+    return {**kept, "accept-encoding": "identity"}
+
+
+def incoming_headers(headers: Mapping[str, str], more: tuple[str, ...] = ()) -> dict[str, str]:
+    """Answer what is passed on of an answer's headers: what it is, and what it says of limits."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if name in _IN or "ratelimit" in name.replace("rate-limit", "ratelimit") or name.startswith(more)
+    }
+
+
+class Relay:
+    """Passes requests on. One for all tenants."""
+
+    def __init__(
+        self,
+        catalog: Callable[[], Catalog],
+        accounts: Accounts,
+        transport: StreamingTransport,
+        *,
+        audit: AuditWriter,
+        clock: Callable[[], float],
+    ) -> None:
+        self._catalog = catalog
+        self._accounts = accounts
+        self._transport = transport
+        self._audit = audit
+        self._clock = clock
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self,
+        principal: Principal,
+        connector: str,
+        ask: Passing,
+        *,
+        info: CallInfo,
+        name: str,
+        account: str | None = None,
+        timeout: float = 120.0,
+        idle: float = 300.0,
+    ) -> AsyncIterator[Streamed]:
+        """Pass a request on as the principal's account at a connector; leaving the block hangs up at once.
+
+        `name` stands in the audit row. An answer of any status is an answer but for 401: then the account
+        needs re-authentication, unless its access token could be renewed and the request sent once more.
+        Raises what `Accounts.credential` raises, `NeedsReauth`, and what keeps an answer from coming.
+        """
+        began, outcome = self._clock(), "ok"
+        used, status = account, None
+        try:
+            there = self._connector(principal, connector)
+            credential = await self._accounts.credential(principal, there, account)
+            used = credential.account
+            if credential.sandbox and ask.method not in _SAFE:
+                raise errors.Forbidden(f"account {used} is a sandbox account, which only reads")
+            async with self._answer(principal, there, credential, ask, timeout, idle) as answer:
+                status = answer.status
+                outcome = "ok" if status < 400 else "upstream_error"
+                yield answer
+        except errors.LinkspanError as error:
+            outcome, status = error.code, error.upstream_status or status
+            raise
+        except BaseException:
+            outcome = "cancelled"
+            raise
+        finally:
+            self._audit.write_behind(
+                AuditRow(
+                    tenant=principal.tenant,
+                    time=began,
+                    principal_kind=principal.kind,
+                    principal_subject=principal.subject,
+                    token_id=principal.token_id,
+                    request_id=info.request_id,
+                    via=info.via,
+                    tool=name,
+                    entity=connector,
+                    entity_id=None,
+                    connector=connector,
+                    account=used,
+                    upstream_status=status,
+                    outcome=outcome,
+                    duration_ms=round((self._clock() - began) * 1000, 3),
+                    thread_id=info.thread_id,
+                    turn_id=info.turn_id,
+                )
+            )
+
+    def _connector(self, principal: Principal, name: str) -> Connector:
+        found = self._catalog().connectors.get(name)
+        if found is None:
+            raise errors.NotLinked(
+                f"tools.yaml has no connector {name!r}, so tenant {principal.tenant} has no account there",
+                hint=f"The operator adds `{name}: {{use: {name}}}` under connectors.",
+            )
+        return found
+
+    @contextlib.asynccontextmanager
+    async def _answer(
+        self,
+        principal: Principal,
+        connector: Connector,
+        credential: Credential,
+        ask: Passing,
+        timeout: float,
+        idle: float,
+    ) -> AsyncIterator[Streamed]:
+        tenant = principal.tenant
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def send(credential: Credential) -> Streamed:
+                passing = wire.pass_on(
+                    ask, connector, credential, self._transport, timeout=timeout, idle=idle
+                )
+                return await stack.enter_async_context(passing)
+
+            answer = await send(credential)
+            if answer.status == 401:
+                reason = await _said(answer, connector)
+                fresh = await self._accounts.after_refusal(tenant, credential, connector, reason)
+                if fresh is None:
+                    raise _refused(reason, connector)
+                if ask.content is not None:
+                    raise errors.UpstreamError(
+                        f"{connector.title}'s access token was renewed", hint="Send the request once more."
+                    )
+                await stack.aclose()
+                answer = await send(fresh)
+                if answer.status == 401:
+                    await self._accounts.refused(tenant, fresh, reason)
+                    raise _refused(reason, connector)
+            if answer.status == 403:
+                whole = await answer.read(LONGEST_FAILURE)
+                answer = Streamed.whole(whole)
+                said = harmless(_message(whole.body)) or f"{connector.title} does not allow this"
+                await self._accounts.note_forbidden(tenant, credential.account, said)
+            yield answer
+
+
+def _refused(reason: str, connector: Connector) -> errors.NeedsReauth:
+    hint = f"Link the account again: linkspan account link {connector.name}"
+    return errors.NeedsReauth(reason, upstream_status=401, hint=hint)
+
+
+async def _said(answer: Streamed, connector: Connector) -> str:
+    told = harmless(_message((await answer.read(LONGEST_FAILURE)).body))
+    return f"{connector.title} refused the credential" + (f": {told}" if told else "")
+
+
+def _message(body: bytes) -> str:
+    """Find the sentence in `{"error": {"message": …}}`; nothing where it is of another shape."""
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,143 @@
+"""Linkspan with a run at work, its model proxy on a port, and a scripted model where OpenAI would be."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import httpx2
+import pytest
+
+from linkspan import spec
+from linkspan.accounts.principal import Principal, Tenant
+from linkspan.app import App, build
+from linkspan.runs.tokens import Pair
+from linkspan.serving import Serving, listen, make_server
+from linkspan.settings import Settings, parse_egress
+from linkspan.store import runs as rows
+from linkspan.store.accounts import Account
+from linkspan.store.runs import Run
+from tests.servers.node import ROOT
+from tests.servers.scripted_model import ScriptedModel, Step
+from tests.servers.serving import LOOPBACK, serving
+
+ACME = Tenant("acme")
+KEY = "key-canary-of-acme"
+TOOLS = """
+linkspan: 1
+name: proxied
+instructions: Nothing is listed here, so list nothing.
+connectors:
+  openai: {{use: openai, base_url: "{url}/v1"}}
+recipes:
+  look:
+    title: Look around
+    budget: {{minutes: 10, tokens: 1000}}
+    prompt: Look around.
+    output: {{type: object, properties: {{verdict: {{type: string}}}}, required: [verdict]}}
+"""
+
+
+@dataclass
+class Bridge:
+    """One Linkspan that serves, and the model behind it."""
+
+    app: App
+    url: str
+    model: ScriptedModel
+    run: Run
+    pair: Pair
+    http: httpx2.AsyncClient = field(repr=False)
+
+    @property
+    def token(self) -> str:
+        """The run's token for its model."""
+        return self.pair.model.reveal()
+
+    def script(self, *steps: Step) -> None:
+        """Give the model what it will say."""
+        self.model.prepare(steps)
+
+    def ask(self, *, token: str | None = None) -> contextlib.AbstractAsyncContextManager[httpx2.Response]:
+        """Ask the model as Codex does."""
+        return self.http.stream(
+            "POST",
+            f"{self.url}/codex/v1/responses",
+            json={"model": "gpt-test", "input": [], "stream": True},
+            headers={
+                "Authorization": f"Bearer {self.token if token is None else token}",
+                "x-codex-turn-metadata": '{"request_kind": "turn"}',
+                "cookie": "a=b",
+                "x-forwarded-for": "10.1.2.3",
+                "openai-organization": "org-of-somebody-else",
+            },
+        )
+
+    async def answer(self, *, token: str | None = None) -> httpx2.Response:
+        """Ask, and answer the whole of it."""
+        async with self.ask(token=token) as response:
+            await response.aread()
+            return response
+
+    async def account(self) -> Account:
+        """The tenant's account at OpenAI."""
+        (found,) = await self.app.accounts.list(ACME)
+        return found
+
+    async def now(self) -> Run:
+        """The run as it is now."""
+        found = await rows.find(self.app.database, ACME, self.run.id)
+        assert found is not None
+        return found
+
+
+async def begin(app: App, key: str = "k") -> tuple[Run, Pair]:
+    """Begin a run, as a worker does."""
+    principal = Principal(ACME, "person", "bo")
+    await app.recipes.enable(principal, "look", {})
+    run = await app.runs.start(principal, "look", source="api", entity_id=None, key=key)
+    taken = await rows.take(app.database, ACME, run.id, worker="w1", now=0.0)
+    assert taken is not None
+    changed = await rows.change(app.database, ACME, run.id, taken.epoch, 0.0, state="running")
+    assert changed is not None
+    return changed, await app.run_tokens.issue(changed, expires=4_000_000_000.0)
+
+
+@pytest.fixture
+async def bridge() -> AsyncIterator[Bridge]:
+    """Everything but Codex."""
+    home = ROOT / ".work" / f"bridge-{uuid.uuid4().hex[:12]}"
+    home.mkdir(parents=True)
+    model = ScriptedModel()
+    with serving(model) as upstream:
+        path = home / "tools.yaml"
+        path.write_text(TOOLS.format(url=upstream))
+        settings = Settings(home=home, egress=parse_egress("127.0.0.0/8"))
+        app = await build(settings, catalog=spec.load([path], {}))
+        await app.tenants.add("acme")
+        connector = app.catalog.connectors["openai"]
+        await app.accounts.link(ACME, connector, secrets={"token": KEY}, settings={"project": "proj_1"})
+        run, pair = await begin(app)
+        async with served(app) as url, httpx2.AsyncClient(timeout=20) as http:
+            yield Bridge(app, url, model, run, pair, http)
+        await app.aclose()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def served(app: App) -> AsyncIterator[str]:
+    """Serve it on a port of its own, on this loop."""
+    listener = listen(LOOPBACK, 0)
+    port = listener.getsockname()[1]
+    server = make_server(Serving(app), Settings(home=app.settings.home, port=port))
+    running = asyncio.create_task(server.serve([listener]))
+    try:
+        yield f"http://{LOOPBACK}:{port}"
+    finally:
+        server.should_exit = True
+        await running
+        listener.close()
