@@ -189,6 +189,7 @@ REVEAL_A_SECRET: Final = {
     "linkspan.web.oauth": "What was issued (codes, tokens, cookies) goes back to who asked for it, once.",
     "linkspan.demo": "The demo prints the tokens that it made for its sample tenants.",
     "linkspan.vault.transit": "The key service's token is sent to it.",
+    "linkspan.runs.publishing": "The user name of a basic credential is what git shows with its password.",
     "linkspan.codex.git.program": "git's credential is written into the pipe that our own git reads it from.",
     "linkspan.codex.app_server.home": "The run's tokens are handed to its own Codex, with the thread.",
     "linkspan.accounts.oauth": "Codes and refresh tokens are sent to the token endpoint.",

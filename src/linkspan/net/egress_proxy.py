@@ -147,7 +147,8 @@ class EgressProxy:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
         try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
+            # Nobody waits for this task, and a cancelled one would be logged as a fault: it ends by itself.
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await self._serve(reader, writer)
         finally:
             self._open -= 1

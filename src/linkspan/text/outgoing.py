@@ -71,6 +71,10 @@ class Outgoing:
         text = _calm(text)
         return _shortened(text.strip(), most)
 
+    def code(self, text: str, most: int = 4_000) -> str:
+        """Answer code that is to be taken over as it is: without secrets and what nobody sees."""
+        return self.mask(_SECRETS.sub(REMOVED, _HIDDEN.sub("", text.replace("\r\n", "\n"))))[:most]
+
     def line(self, text: str, most: int = 120) -> str:
         """Answer one line, such as a title: the same, without links and line ends."""
         line = " ".join(self.text(text, most * 4).split())

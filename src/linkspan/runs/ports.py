@@ -1,0 +1,51 @@
+"""What a run needs of a forge: where a repository is, and what is published there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from linkspan.accounts.principal import Tenant
+from linkspan.codex.places import Change, Checkout, GitAccess, Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A change that a person let out, or that needed nobody's word."""
+
+    tenant: Tenant
+    run: str
+    checkout: Checkout
+    access: GitAccess | None
+    change: Change
+    title: str
+    body: str = field(repr=False)
+    """Markdown, filtered: it may hold what a model wrote."""
+    draft: bool
+    person: str | None
+    """Who asked for it."""
+
+
+class Forge(Protocol):
+    """Reads repositories and publishes to them, through the forge account that the tenant linked."""
+
+    async def locate(
+        self, tenant: Tenant, repository: str, *, run: str, person: str | None
+    ) -> tuple[Repository, GitAccess | None]:
+        """Answer where a repository is, and what opens it for git.
+
+        Raises `NotFound`, `NotLinked`, `NeedsReauth`, `Forbidden` and what else a call of the gateway raises.
+        """
+        ...
+
+    async def open_pull_request(self, publication: Publication) -> Mapping[str, Any]:
+        """Answer the one pull request of the run's branch, which was pushed: number, url, state.
+
+        Called again it answers the one that is there.
+        """
+        ...
+
+    async def review(self, publication: Publication, output: Any) -> Mapping[str, Any]:
+        """Answer the one review that the run wrote: url."""
+        ...
