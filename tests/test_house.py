@@ -96,6 +96,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
     },
     "runs": {
         "codex": "A run is work for an engine, in a place.",
+        "net": "A clone URL is compared with the origins that an account was sealed for.",
         "gateway": "Entities are read, and pull requests and comments written, as the gateway's calls.",
         "accounts": "Who asked, whose account, and the outbox.",
         "spec": "Recipes come from the catalog.",
