@@ -122,7 +122,7 @@ class LinkAttempts:
                 secrets=asked.secrets,
                 subject=session.subject,
                 account=session.account,
-                verify=self._verify(asked.connector),
+                verify=self._verifier,
                 sandbox=session.sandbox,
                 keep_settings=session.keep_settings,
                 allow_identity_change=asked.confirmed and session.allow_identity_change,
@@ -194,7 +194,7 @@ class LinkAttempts:
         async def work() -> Account:
             if not await rows.take(self._db, consent):
                 raise Forbidden("This window was used already", hint=_BEGIN_AGAIN)
-            return await self._consents.finish(opened, connector, answer, self._verify(connector))
+            return await self._consents.finish(opened, connector, answer, self._verifier)
 
         return await self._attempt(session, connector, work)
 
@@ -269,9 +269,6 @@ class LinkAttempts:
             **entered,
             **{name: value for name, value in session.settings.items() if name in known},
         }
-
-    def _verify(self, connector: Connector) -> Verifier | None:
-        return self._verifier if connector.verify is not None else None
 
     def _check_open(self, session: LinkSession) -> None:
         if self._sessions.is_over(session):

@@ -21,7 +21,7 @@ from linkspan.accounts.opaque import mint, read
 from linkspan.accounts.principal import Tenant
 from linkspan.accounts.redirects import LOOPBACK, read_redirect
 from linkspan.accounts.tenants import no_tenant
-from linkspan.errors import Forbidden, InvalidArgument, Unauthenticated
+from linkspan.errors import Forbidden, InvalidArgument, NotFound, Unauthenticated
 from linkspan.spec.catalog import AuthMethod, Catalog, Connector
 from linkspan.store import link_sessions as rows
 from linkspan.store.accounts import Account
@@ -136,6 +136,14 @@ class LinkSessions:
         if not await rows.insert(self._db, session):
             raise no_tenant(tenant)
         return NewLink(made.text, session)
+
+    async def revoke(self, tenant: Tenant, session: str) -> None:
+        """End a link token by its ID, wherever it is open. Raises `NotFound`."""
+        if not await rows.revoke(self._db, tenant, session, now=self._clock()):
+            raise NotFound(
+                f"Tenant {tenant} has no link token {session!r} that can still link something",
+                hint="Its ID is the third word of the token: lsk_link_ID_….",
+            )
 
     async def open(self, text: str, handle: str | None, *, parent: str | None = None) -> Entered:
         """Open a token in a browser, the first time for good; `handle` is what this browser may keep of it.

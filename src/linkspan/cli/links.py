@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def link() -> None:
-    """Make links with which a tenant's people link an account themselves."""
+    """Make and end links with which a tenant's people link an account themselves."""
 
 
 @link.command()
@@ -99,17 +99,34 @@ def create(
         token, session = made.text.reveal(), made.session
         url = f"{base}/connect-account#link_token={token}"
         if as_json:
-            print_json({"link_token": token, "url": url, "expires": session.expires, "tenant": where})
+            shown = {"id": session.id, "link_token": token, "url": url}
+            print_json({**shown, "expires": session.expires, "tenant": where})
             return
         click.echo(url)
         whose = f"{session.subject} of {where}" if session.subject else f"tenant {where}"
         click.echo(
             f"Until {time_text(session.expires)} UTC it links an account for {whose}, once."
-            " It is not shown again.",
+            f" It is not shown again; linkspan link revoke {session.id} --tenant {where} ends it sooner.",
             err=True,
         )
 
     run(work, as_json=as_json)
+
+
+@link.command()
+@click.argument("link_id", metavar="ID")
+@TENANT_OPTION
+@click.pass_context
+def revoke(context: click.Context, link_id: str, tenant: str | None) -> None:
+    """End the link with that ID at once, wherever it is open; an account that it linked stays."""
+
+    async def work() -> None:
+        async with opened(settings_of(context, tenant=tenant)) as app:
+            where = await app.tenants.only(app.settings.tenant)
+            await app.link_sessions.revoke(where, link_id)
+        click.echo(f"Link {link_id} of tenant {where} links nothing any more.")
+
+    run(work)
 
 
 async def _account(app: App, tenant: Tenant, account_id: str) -> Account:

@@ -22,7 +22,10 @@ COMMANDS = {
     "tenant": ("linkspan.cli.tenants", "Add, list and remove tenants."),
     "connector": ("linkspan.cli.connectors", "Show what to register at a product before it can be linked."),
     "account": ("linkspan.cli.accounts", "Link, list, verify and unlink accounts of a tenant."),
-    "link": ("linkspan.cli.links", "Make links with which a tenant's people link an account themselves."),
+    "link": (
+        "linkspan.cli.links",
+        "Make and end links with which a tenant's people link an account themselves.",
+    ),
     "person": ("linkspan.cli.people", "Invite, list and remove people, who sign in with a browser or Codex."),
     "backup": ("linkspan.cli.db", "Copy the database to a file while Linkspan serves."),
     "restore": ("linkspan.cli.db", "Put a backup where the database was."),

@@ -123,6 +123,17 @@ async def lock(db: Database, session: LinkSession, browser: bytes) -> bool:
     return changed == 1
 
 
+async def revoke(db: Database, tenant: str, session: str, *, now: float) -> bool:
+    """End a session now, if it can still link something; what it linked stays."""
+    changed = await db.execute(
+        "UPDATE link_sessions SET expires = :now"
+        " WHERE tenant = :tenant AND id = :id AND expires > :now AND linked IS NULL",
+        {"tenant": tenant, "id": session, "now": now},
+        quiet=True,
+    )
+    return changed == 1
+
+
 async def begin(db: Database, session: LinkSession, *, now: float, until: float) -> bool:
     """Be the one attempt that is under way; False while another is, or when the session is used up."""
     changed = await db.execute(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from starlette.responses import JSONResponse
 
@@ -74,6 +76,16 @@ async def test_what_comes_back_is_used_once(place: Place) -> None:
     assert again.status_code == 403
     assert "not waited for" in message(again.text)
     assert (len(place.authority.asked), len(await place.accounts())) == (asked, 1)
+
+
+async def test_what_comes_back_twice_at_once(place: Place) -> None:
+    """A browser that loads the address twice: the product is asked once, and one account comes of it."""
+    browser = await place.opened("cloud")
+    answer = place.authority.consent(await browser.depart())
+    pages = await asyncio.gather(*(browser.back(answer) for _ in range(4)))
+    assert [page.status_code for page in pages].count(200) == 1
+    assert sum(form["grant_type"] == "authorization_code" for form in place.authority.asked) == 1
+    assert len(await place.accounts()) == 1
 
 
 async def test_another_browser_cannot_bring_it(place: Place) -> None:

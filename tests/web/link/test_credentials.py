@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from pathlib import Path
@@ -257,6 +258,18 @@ async def test_somebody_else_takes_it_over_with_a_yes(place: Place) -> None:
     assert answer.json()["result"]["identity"] == "eve@acme.example"
     after = await place.only()
     assert (after.id, after.identity_id) == (before.id, "8")
+
+
+async def test_two_attempts_at_once(place: Place) -> None:
+    """One is under way, the other is told so; one account comes of it."""
+    place.know_keys()
+    browser = await place.opened("tracker")
+    answers = await asyncio.gather(
+        browser.link(token="bos-canary-key"), browser.link(token="eves-canary-key")
+    )
+    codes = sorted(answer.status_code for answer in answers)
+    assert codes in ([200, 403], [200, 409])
+    assert len(await place.accounts()) == 1
 
 
 async def test_attempts_are_counted(place: Place) -> None:

@@ -27,12 +27,18 @@ async def test_a_token_opens_a_session(place: Place) -> None:
         "scopes": [],
     }
     assert [(way["type"], way["kind"]) for way in cloud["ways"]] == [
+        ("github_app", "consent"),  # the one that is meant for a person
         ("oauth2", "consent"),
         ("client_credentials", "form"),
-        ("github_app", "consent"),
     ]
-    assert cloud["ways"][0]["scopes"] == ["read", "write"]
+    assert cloud["ways"][1]["scopes"] == ["read", "write"]
     assert "canary" not in json.dumps(shown)
+
+
+async def test_the_best_way_stands_first(place: Place) -> None:
+    """As tools.yaml orders them, but what is meant for a tenant before what is meant for a person."""
+    (cloud,) = (await (await place.opened("cloud")).show())["integrations"]
+    assert [way["type"] for way in cloud["ways"]] == ["oauth2", "client_credentials", "github_app"]
 
 
 async def test_what_the_operator_pays_for_is_not_linked(place: Place) -> None:

@@ -41,7 +41,7 @@ async def test_a_token_is_bound_to_what_was_said(place: Place, key: str) -> None
     )
     assert answer.status_code == 201
     made = answer.json()
-    assert set(made) == {"link_token", "url", "expires_at"}
+    assert set(made) == {"id", "link_token", "url", "expires_at"}
     assert made["url"] == f"{BASE}/connect-account#link_token={made['link_token']}"
     session = await place.app.link_sessions.find(made["link_token"].split("_")[2])
     assert session is not None
@@ -132,6 +132,29 @@ async def test_who_may_make_one(place: Place, key: str) -> None:
     assert (await make(place, key, tenant_id="nobody")).status_code == 404
     token = await place.app.tokens.create(BOLT, subject="codex")
     assert (await make(place, token.text.reveal(), tenant_id="bolt")).status_code == 401
+
+
+async def test_a_token_that_went_astray_is_ended(place: Place, key: str) -> None:
+    """At once, opened or not, by its tenant; what it has linked stays, and it ends once."""
+    place.know_keys()
+    token = await place.token("tracker")
+    browser = await place.opened("tracker")
+    http, headers = place.browser().http, {"Authorization": f"Bearer {key}"}
+
+    async def end(session: str, tenant: str = "acme") -> int:
+        answer = await http.delete(f"/link-token/{session}", params={"tenant_id": tenant}, headers=headers)
+        return answer.status_code
+
+    assert await end(token.split("_")[2], "bolt") == 404
+    assert await end(token.split("_")[2]) == 200
+    assert await end(token.split("_")[2]) == 404
+    assert (await place.browser().open(token)).status_code == 401
+    assert await end(browser.session) == 200
+    assert (await browser.link()).status_code == 403
+    browser = await place.opened("tracker")
+    await browser.link()
+    assert await end(browser.session) == 404
+    assert (await place.only()).state == "active"
 
 
 async def test_a_link_token_opens_nothing_else(place: Place, key: str) -> None:

@@ -10,7 +10,7 @@ from linkspan.accounts.principal import Tenant
 from linkspan.errors import InvalidArgument
 from linkspan.store.outbox import iso
 from linkspan.web.api.endpoint import Call, Endpoint
-from linkspan.web.api.models import NAMED, Line, Name, TenantId, Time, whole
+from linkspan.web.api.models import NAMED, Deleted, Line, Name, OfTenant, TenantId, Time, whole
 from linkspan.web.api.reading import Model
 
 PAGE = "/connect-account"
@@ -47,6 +47,7 @@ class NewLinkToken(Model):
 class CreatedLinkToken(Model):
     """A link token. It is shown here and never again."""
 
+    id: str
     link_token: str
     url: str
     """The page that opens it; the token stands behind the `#`."""
@@ -89,10 +90,19 @@ async def create(call: Call) -> CreatedLinkToken:
     call.about(tenant, "link_token", made.session.id, account=account.id if account else None)
     token = made.text.reveal()
     return CreatedLinkToken(
+        id=made.session.id,
         link_token=token,
         url=f"{call.base}{PAGE}#link_token={token}",
         expires_at=iso(made.session.expires) or "",
     )
+
+
+async def revoke(call: Call) -> Deleted:
+    """End a link token at once, wherever it is open."""
+    token, tenant = call.path["id"], Tenant(call.query.tenant_id)
+    await call.parts.link_sessions.revoke(tenant, token)
+    call.about(tenant, "link_token", token)
+    return Deleted(id=token)
 
 
 ENDPOINTS = (
@@ -100,5 +110,9 @@ ENDPOINTS = (
         "POST", "/link-token", "create_link_token",
         "Make a link token: a tenant's own people link an account with it, on our page", create,
         CreatedLinkToken, body=NewLinkToken, status=201, fails=(404, 409),
+    ),
+    Endpoint(
+        "DELETE", "/link-token/{id}", "revoke_link_token", "End a link token that was not used yet", revoke,
+        Deleted, query=OfTenant, fails=(404,),
     ),
 )  # fmt: skip

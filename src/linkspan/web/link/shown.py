@@ -147,8 +147,14 @@ def _connector(
             for name, value in session.settings.items()
             if name in connector.settings
         ],
-        "ways": [_way(way, session) for way in ways_of(connector)],
+        "ways": [_way(way, session) for way in _fitting(connector, session)],
     }
+
+
+def _fitting(connector: Connector, session: LinkSession) -> list[AuthMethod]:
+    """Answer the ways to connect, first those that are meant for a person or a tenant, as the token is."""
+    per = "tenant" if session.subject is None else "person"
+    return sorted(ways_of(connector), key=lambda way: way.per != per)
 
 
 def _way(way: AuthMethod, session: LinkSession) -> dict[str, Any]:

@@ -16,6 +16,7 @@ export function h(tag, properties = {}, ...children) {
 /** Show something else, and let whoever cannot see it know by moving to its heading. */
 export function show(title, ...children) {
   view.replaceChildren(h("h1", { id: "heading", tabindex: "-1" }, title), ...children.flat().filter(Boolean));
+  document.title = title;
   document.getElementById("heading").focus();
 }
 
