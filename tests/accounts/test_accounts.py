@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from linkspan.accounts.accounts import Accounts, Identity
 from linkspan.accounts.principal import Principal
+from linkspan.accounts.webhooks import Webhooks
 from linkspan.errors import (
     Conflict,
     Forbidden,
@@ -26,7 +28,7 @@ from linkspan.store.accounts import Account
 from linkspan.store.database import Database
 from linkspan.vault.credential import Credential
 from linkspan.vault.redact import Redactor
-from linkspan.vault.seal import SealBroken
+from linkspan.vault.seal import SealBroken, Vault
 from tests.accounts.conftest import ACME, BO, BOLT, CI, EVE, TOOLS, Clock, Product, load
 from tests.store.engines import Engine, on_sqlite
 
@@ -302,6 +304,26 @@ async def test_a_sealed_value_that_was_moved_does_not_open(
     await db.execute(tampering, {"damaged": b"\1\2"})
     with pytest.raises(SealBroken):
         await accounts.credential(BO, desk)
+
+
+async def test_a_sealed_value_of_another_purpose_does_not_open(
+    accounts: Accounts, desk: Connector, db: Database, vault: Vault, clock: Clock
+) -> None:
+    """A credential is no webhook's secret and the other way round, in one tenant and by one id."""
+    linked = await link(accounts, desk)
+    webhooks = Webhooks(db, vault, clock=clock, random=os.urandom)
+    made = await webhooks.add("https://hooks.example/x", tenant=ACME)
+    (before,) = await db.query("SELECT sealed FROM accounts")
+    await db.execute(
+        "UPDATE accounts SET sealed = (SELECT sealed FROM webhooks), id = :id", {"id": made.webhook.id}
+    )
+    with pytest.raises(SealBroken):
+        await accounts.credential(BO, desk)
+    there = {"id": linked.id, "sealed": before["sealed"]}
+    await db.execute("UPDATE webhooks SET sealed = :sealed, id = :id", there)
+    moved = await webhooks.require(linked.id)
+    with pytest.raises(SealBroken):
+        await webhooks.sign(moved, "dlv_1", 1, b"{}")
 
 
 async def test_origins_stand_in_the_seal(

@@ -6,17 +6,21 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.responses import JSONResponse, Response
 
 from linkspan.accounts.refresh import COOL_DOWN, LEASE
 from linkspan.errors import LinkspanError, NeedsReauth, RateLimited, UpstreamError, UpstreamTimeout
+from linkspan.net import messages as wire
+from linkspan.net.messages import Request
 from linkspan.store import accounts as rows
 from linkspan.store.database import Database, StoreFault
 from linkspan.vault.seal import Vault
 from tests.fakes.authority import Authority
 from tests.fakes.cloud import ACME, BO, FILE, Cloud, Time, load
+from tests.store.engines import Engine
 
 
 @pytest.fixture
@@ -247,6 +251,32 @@ async def test_tokens_that_cannot_be_written_are_not_lost(
     cloud.clock.now += 3600
     await cloud.token()
     assert cloud.authority.refreshes == 2
+
+
+async def test_a_disk_that_fills_while_the_product_answers(
+    cloud: Cloud, other: Cloud, db: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The storage really takes no more: it is said plainly, and what the product gave is there afterwards."""
+    old = await cloud.token()
+    cloud.authority.extra = {"access_token": f"access-canary-{'x' * 15_000}"}
+    cloud.clock.now += 3600
+    real = cloud.transport.exchange
+
+    async def exchange(request: Request, **more: Any) -> wire.Response:
+        answer = await real(request, **more)
+        await engine.fill_disk(db)
+        return answer
+
+    monkeypatch.setattr(cloud.transport, "exchange", exchange)
+    with pytest.raises(StoreFault, match=r"disk .* is full; nothing was written") as told:
+        await cloud.token()
+    assert "wait in memory" in str(told.value.hint)
+    assert (await cloud.only()).version == 1
+    monkeypatch.undo()
+    await engine.free_disk(db)
+    assert len(await cloud.token()) > 15_000
+    assert (cloud.authority.refreshes, (await cloud.only()).version) == (1, 2)
+    assert await other.token() == await cloud.token() != old
 
 
 async def test_what_waits_to_be_written_is_written_at_the_end(

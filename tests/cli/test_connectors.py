@@ -8,9 +8,19 @@ from typing import Any
 
 import pytest
 
+from linkspan.spec.language import connector_names
 from tests.cli.conftest import Shell
 from tests.fakes.cloud import ENVIRONMENT
+from tests.servers.node import ROOT
 
+BASE = "https://linkspan.example"
+USED = """\
+linkspan: 1
+name: forge
+instructions: Pull requests. Start with get_pull_request.
+connectors:
+  github: {use: github}
+"""
 FILE = Path(__file__).parents[1] / "fakes/authority.yaml"
 
 
@@ -59,6 +69,34 @@ def test_keys_need_no_setup(cloud: Shell) -> None:
     assert "https://platform.openai.com/api-keys" in result.output
     result = cloud.run("connector", "setup", "own", **ENVIRONMENT)
     assert "a signed token of the tenant in the header X-Tenant" in " ".join(result.output.split())
+
+
+def test_a_way_that_the_file_does_not_offer_yet(shell: Shell) -> None:
+    """What has to be registered is told before tools.yaml can have it, with the words that it needs then."""
+    words = ("connector", "setup", "github", "--public-url", BASE)
+    without = shell.run(*words, LINKSPAN_CONFIG=str(shell.home / "none.yaml"))
+    assert without.exit_code == 2
+    (shell.home / "tools.yaml").write_text(USED)
+    before = shell.run(*words)
+    assert before.exit_code == 0, before.output
+    assert "https://github.com/settings/applications/new" in before.output
+    assert 'client: {id: "${GITHUB_CLIENT_ID}", secret: "${GITHUB_CLIENT_SECRET}"}' in before.output
+    client = ', client: {id: "${GITHUB_CLIENT_ID}", secret: "${GITHUB_CLIENT_SECRET}"}'
+    (shell.home / "tools.yaml").write_text(USED.replace("use: github", f"use: github{client}"))
+    after = shell.run(*words, GITHUB_CLIENT_ID="gh", GITHUB_CLIENT_SECRET="gh-canary")
+    assert after.exit_code == 0, after.output
+    assert sorted(after.output.splitlines()) == sorted(before.output.splitlines())
+
+
+@pytest.mark.parametrize("name", connector_names())
+def test_docs_connectors_say_the_same(name: str, shell: Shell) -> None:
+    """A page for every built-in connector, with what the command prints, letter by letter."""
+    (shell.home / "tools.yaml").unlink()
+    printed = shell.run("connector", "setup", name, "--public-url", BASE).output
+    page = ROOT / "docs" / "connectors" / f"{name}.md"
+    block = f"```console\n$ linkspan connector setup {name} --public-url {BASE}\n{printed}```\n"
+    assert page.exists() and block in page.read_text(), f"docs/connectors/{name}.md lacks:\n{block}"
+    assert f"[{name}]({name}.md)" in (ROOT / "docs" / "connectors" / "README.md").read_text()
 
 
 def test_an_unknown_connector(cloud: Shell) -> None:
