@@ -340,6 +340,7 @@ FORBIDDEN: Final = {
     "a path of one machine": rf"/[r]oot/|/[w]ork/|{re.escape(str(ROOT))}\b",
     "a package registry's host": r"py[p]i\.org|python[h]osted\.|npm[j]s\.(org|com)|[d]ebian\.org",
     "a token of ours": r"\blsk_[a-z]{3,16}_[a-z0-9]{12}_[A-Za-z0-9_-]{43}",
+    "the mark of a conflict": r"(?m)^[<]{7} |^[>]{7} ",
     "a private key": "-----BEGIN [A-Z ]*[P]RIVATE KEY",
     "a forge's token": r"\b(gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{22,}|glpat-[\w-]{20})\b",
     "a vendor's token": r"\b(sk-[\w-]{32,}|xox[abp]-[\w-]{20,}|AKIA[0-9A-Z]{16}|AIza[\w-]{35})\b",
