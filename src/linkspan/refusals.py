@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from linkspan import errors
@@ -33,18 +33,88 @@ _KINDS: dict[int, tuple[type[errors.LinkspanError], str]] = {
 }
 
 
+_BY_CODE: dict[str, type[errors.LinkspanError]] = {
+    kind.code: kind
+    for kind in (
+        errors.InvalidArgument, errors.NeedsReauth, errors.Forbidden, errors.NotFound, errors.Conflict,
+        errors.RateLimited, errors.QuotaExceeded, errors.UpstreamError, errors.UpstreamTimeout,
+        errors.TooLarge,
+    )
+}  # fmt: skip
+_WORDS_OF: dict[type[errors.LinkspanError], str] = {
+    errors.InvalidArgument: "did not accept the values",
+    errors.NeedsReauth: "refused the credential",
+    errors.Forbidden: "does not allow this for the linked account",
+    errors.NotFound: "has no such thing",
+    errors.Conflict: "reports a conflict",
+    errors.RateLimited: "refuses more calls for now",
+    errors.QuotaExceeded: "says that a quota is spent",
+    errors.TooLarge: "says that it is too large",
+}
+_GRAPHQL: dict[str, type[errors.LinkspanError]] = {
+    **dict.fromkeys(("UNAUTHENTICATED", "AUTHENTICATIONERROR", "UNAUTHORIZED"), errors.NeedsReauth),
+    **dict.fromkeys(("FORBIDDEN", "INSUFFICIENTSCOPES", "FEATURENOTACCESSIBLE"), errors.Forbidden),
+    **dict.fromkeys(("NOTFOUND", "ENTITYNOTFOUND"), errors.NotFound),
+    **dict.fromkeys(("RATELIMITED", "RATELIMIT", "THROTTLED", "MAXCOMPLEXITYEXCEEDED"), errors.RateLimited),
+    **dict.fromkeys(
+        ("BADUSERINPUT", "INVALIDINPUT", "GRAPHQLVALIDATIONFAILED", "GRAPHQLPARSEFAILED", "UNPROCESSABLE"),
+        errors.InvalidArgument,
+    ),
+}
+"""What servers of GraphQL call a failure, letters only: Apollo's words, GitHub's, Linear's, Shopify's."""
+
+
 def refusal(root: Mapping[str, Any], connector: Connector) -> errors.LinkspanError:
     """Answer the error for an answer `{status, headers, body}` that is no success."""
     status: int = root["status"]
     kind, words = _KINDS.get(status, (errors.UpstreamError, f"answered {status}"))
     if status < 300:
         words = "answered with a failure"
+    named = _named(root, connector)
+    if named is not None:
+        kind, words = named, _WORDS_OF.get(named, words)
     said = connector.failure.message(root) if connector.failure.message else None
     said = said if isinstance(said, str) else _said(root["body"])
     told = harmless(said) if said else ""
     message = f"{connector.title} {words}" + (f": {told}" if told else "")
+    if kind is errors.RateLimited:
+        return errors.RateLimited(
+            message,
+            hint="Try again in half a minute or later.",
+            retry_after=_wait(root["headers"]),
+            upstream_status=status,
+        )
     missing = _missing_scopes(root["headers"]) if kind is errors.Forbidden else []
     return kind(message, upstream_status=status, details={"missing_scopes": missing} if missing else None)
+
+
+def _named(root: Mapping[str, Any], connector: Connector) -> type[errors.LinkspanError] | None:
+    """Answer what the product's own word for the failure means: as declared, or as usual in GraphQL."""
+    rule = connector.failure
+    word = rule.code(root) if rule.code is not None else None
+    if word is not None and (code := rule.codes.get(str(word))) is not None:
+        return _BY_CODE[code]
+    if root["status"] >= 300 and root["status"] != 400:
+        return None
+    return next((kind for said in _graphql_words(root["body"]) if (kind := _GRAPHQL.get(said))), None)
+
+
+def _graphql_words(body: Any) -> Iterator[str]:
+    """Yield what the first error of a GraphQL answer is called: in `extensions`, or in `type` (GitHub)."""
+    found = body.get("errors") if isinstance(body, dict) else None
+    first = found[0] if isinstance(found, list) and found else None
+    if isinstance(first, dict):
+        more = first.get("extensions")
+        places = (more, first) if isinstance(more, dict) else (first,)
+        for place in places:
+            for name in ("code", "type"):
+                if isinstance(place.get(name), str):
+                    yield re.sub(r"[^A-Z]", "", place[name][:100].upper())
+
+
+def _wait(headers: Mapping[str, str]) -> float:
+    told = headers.get("retry-after", "")
+    return float(told) if told.isdecimal() and len(told) < 6 else 30.0
 
 
 def _missing_scopes(headers: Mapping[str, str]) -> list[str]:

@@ -22,15 +22,17 @@ from linkspan.net import bodies, paging
 from linkspan.net.client import Client, LimitRule
 from linkspan.net.limits import RateLimit
 from linkspan.net.messages import Request, Response, Streamed, StreamingTransport
+from linkspan.net.queries import plain, query_pairs, query_text
 from linkspan.net.urls import encoded, is_below, origin_of
 from linkspan.refusals import refusal
-from linkspan.spec.catalog import ABSENT, AuthMethod, Connector, Paging, RequestPlan, Scope
+from linkspan.spec.catalog import ABSENT, Arrays, AuthMethod, Connector, Paging, RequestPlan, Scope
 from linkspan.vault.credential import Credential
 
 MASK = "[credential]"
 _SHORTEST_SECRET = 6
 """Shorter ones would be found in texts that have nothing to do with them."""
 _LONGEST_FAILURE = 65_536
+_OVERRIDDEN = frozenset({"PUT", "PATCH", "DELETE"})
 _USER_AGENT = f"linkspan/{__version__}"
 _PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*\Z")
 _DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:/|\Z)", re.IGNORECASE)
@@ -115,7 +117,7 @@ def build(
     if not _PATH.match(path) or _DOTS.search(path):
         raise errors.InvalidArgument("a value cannot stand in the path of the request")
     url = base + path
-    pairs = [*_pairs(connector.query, scope), *_pairs(plan.query, scope)]
+    pairs = [*_given(connector.query, scope, connector.arrays), *_given(plan.query, scope, plan.arrays)]
     extra = paging.parameters(page, position.at, position.size) if page and position else None
     if extra is not None:
         if extra.url is not None:
@@ -125,12 +127,7 @@ def build(
         ]
     if pairs:
         joint = "&" if "?" in url else "?"
-        try:
-            url += joint + "&".join([f"{encoded(name)}={encoded(value)}" for name, value in pairs])
-        except UnicodeEncodeError as error:
-            raise errors.InvalidArgument(
-                "A text holds a broken character (half of a surrogate pair)"
-            ) from error
+        url += joint + query_text(pairs)
     headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
     for name, value in (*connector.headers, *plan.headers):
         _set_header(headers, name, value(scope))
@@ -144,40 +141,23 @@ def build(
             shown = paging.merge(shown, extra.body)
         content, media_type = bodies.encode(plan.body.encoding, shown)
         headers.setdefault("Content-Type", media_type)
-    return Outgoing(plan.method, url, headers, content, shown, plan.repeatable, base)
+    method = plan.method
+    if connector.method_override is not None and method in _OVERRIDDEN:
+        headers[connector.method_override] = method
+        method = "POST"
+    return Outgoing(method, url, headers, content, shown, plan.repeatable, base)
 
 
-def _pairs(values: tuple[tuple[str, Any], ...], scope: Scope) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
-    for name, value in values:
-        given = value(scope)
-        if given is ABSENT or given is None:
-            continue
-        pairs.extend((name, _plain(part)) for part in (given if isinstance(given, list) else (given,)))
-    return pairs
-
-
-def _query(pairs: list[tuple[str, str]]) -> str:
-    try:
-        return "&".join([f"{encoded(name)}={encoded(value)}" for name, value in pairs])
-    except UnicodeEncodeError as error:
-        told = "A text holds a broken character (half of a surrogate pair)"
-        raise errors.InvalidArgument(told) from error
-
-
-def _plain(value: Any) -> str:
-    """Answer how a value is written in a query or header."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    return bodies.json_text(value)
+def _given(values: tuple[tuple[str, Any], ...], scope: Scope, arrays: Arrays) -> list[tuple[str, str]]:
+    """Answer the parameters that have a value."""
+    found = [(name, value(scope)) for name, value in values]
+    return query_pairs([(name, value) for name, value in found if value is not ABSENT], arrays)
 
 
 def _set_header(headers: dict[str, str], name: str, value: Any) -> None:
     if value is ABSENT or value is None:
         return
-    text = _plain(value)
+    text = plain(value)
     if _CONTROL.search(text) or not text.isascii():
         raise errors.InvalidArgument(f"a value cannot stand in the header {name}")
     for known in headers:
@@ -296,7 +276,7 @@ async def send(
         budget=connector.rate_budget,
         rate_limited=_rate_rule(connector),
     )
-    return _understood(_without_secrets(reply.response, credential), reply.rate_limit, connector)
+    return _understood(_without_secrets(reply.response, credential), reply.rate_limit, connector, plan)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -427,7 +407,9 @@ def _rate_rule(connector: Connector) -> LimitRule | None:
     return rule
 
 
-def _understood(response: Response, rate_limit: RateLimit | None, connector: Connector) -> Answer:
+def _understood(
+    response: Response, rate_limit: RateLimit | None, connector: Connector, plan: RequestPlan
+) -> Answer:
     failed = response.status >= 300
     try:
         body = bodies.decode(response)
@@ -439,5 +421,7 @@ def _understood(response: Response, rate_limit: RateLimit | None, connector: Con
         body = None
     answer = Answer(response.status, response.headers, body, response.url, rate_limit)
     if failed or (connector.failure.when is not None and connector.failure.when(answer.root)):
+        raise refusal(answer.root, connector)
+    if plan.is_graphql and isinstance(body, dict) and body.get("errors"):
         raise refusal(answer.root, connector)
     return answer

@@ -10,9 +10,11 @@ import yaml
 
 from linkspan.spec.problems import CODES
 
-MISTAKES: dict[str, dict[str, Any]] = yaml.safe_load(
-    (Path(__file__).parent / "mistakes.yaml").read_text(encoding="utf-8")
-)
+MISTAKES: dict[str, dict[str, Any]] = {
+    name: mistake
+    for file in sorted(Path(__file__).parent.glob("mistakes*.yaml"))
+    for name, mistake in yaml.safe_load(file.read_text(encoding="utf-8")).items()
+}
 ELSEWHERE = {"unreadable", "too_large"}
 """Codes that test_files.py and test_yaml.py bring about."""
 

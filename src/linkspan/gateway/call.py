@@ -14,6 +14,7 @@ from linkspan.gateway.advice import advise
 from linkspan.gateway.blocks import render_blocks
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.cursor import Cursor, Cursors
+from linkspan.gateway.dry_run import dry_run, nothing_to_do
 from linkspan.gateway.govern import Governor
 from linkspan.gateway.intake import Intake, Request
 from linkspan.gateway.once import Once
@@ -22,15 +23,10 @@ from linkspan.gateway.trail import Trail, Trails
 from linkspan.net import paging
 from linkspan.net.client import Client
 from linkspan.spec.catalog import (
-    LATER,
-    AuthMethod,
     Catalog,
-    Connector,
+    Include,
     Operation,
-    Paging,
     RequestPlan,
-    Scope,
-    Step,
     Tool,
     scopes_allow,
 )
@@ -134,7 +130,7 @@ class Gateway:
         trail.settled(request.operation.connector, request.credential.account, request.arguments)
         if info.only_show or (given.get("dry_run") and tool.kind != "read"):
             trail.outcome = "dry_run"
-            return self._dry_run(catalog, request)
+            return dry_run(catalog, request)
         if tool.kind != "read" and request.credential.sandbox:
             raise errors.Forbidden(
                 f"account {request.credential.account} is a sandbox account, which only reads: {tool.name}"
@@ -147,27 +143,6 @@ class Gateway:
             principal, tool, given, info, lambda: self._write(catalog, request, trail)
         )
 
-    def _dry_run(self, catalog: Catalog, request: Request) -> DryRun:
-        operation = request.operation
-        connector = catalog.connectors[operation.connector]
-        if operation.plan is None:
-            return DryRun({}, request.credential.account)
-        method = wire.method_of(connector, request.credential)
-        found: dict[str, Any] = {"elicit": LATER} if operation.elicit else {}
-        before: list[dict[str, Any]] = []
-        for step in operation.steps:
-            scope = wire.scope_of(request.arguments, request.credential, found)
-            if step.when is None or step.when(scope):
-                before.append(_shown(step.plan, scope, connector, method, catalog.variables))
-                if step.name:
-                    found[step.name] = LATER
-        scope = wire.scope_of(request.arguments, request.credential, found)
-        page = operation.paging if operation.items else None
-        shown = _shown(
-            operation.plan, scope, connector, method, catalog.variables, page=page, position=request.position
-        )
-        return DryRun({"before": before, **shown} if before else shown, request.credential.account)
-
     async def _do(self, catalog: Catalog, request: Request, trail: Trail) -> Page | Item | Blocks:
         operation, info = request.operation, request.info
         found: dict[str, Any] = {}
@@ -178,12 +153,11 @@ class Gateway:
         tell = info.progress
         if steps and tell:
             await tell(steps[0], total)
-        await self._take_steps(catalog, request, found, trail)
+        answer = await self._take_steps(catalog, request, found, trail)
         if operation.items is not None:
             return await self._page(catalog, request, found, trail)
-        answer = None
         if operation.plan is not None:
-            answer = await self._exchange(catalog, request, request.position, found, trail)
+            answer = await self._last(catalog, request, found, trail, answer)
             found["answer"] = answer.root
         for step in steps[1:]:
             if tell:
@@ -194,8 +168,52 @@ class Gateway:
             return Blocks(render_blocks(operation.blocks, scope), account)
         if answer is None:
             return Item(None, account)
-        wants_remote = operation.offers_remote and request.arguments.get("remote_data") is True
-        return Item(_thing(operation, answer, wants_remote=wants_remote), account, answer.rate_limit)
+        thing = _thing(operation, answer)
+        if operation.include and isinstance(thing, dict):
+            thing = {**thing, **await self._included(catalog, request, thing, trail)}
+        shown = operation.shape(thing) if operation.shape and thing is not None else thing
+        if operation.offers_remote and shown is not None and request.arguments.get("remote_data"):
+            shown = {**shown, "remote_data": thing}
+        return Item(shown, account, answer.rate_limit)
+
+    async def _last(
+        self,
+        catalog: Catalog,
+        request: Request,
+        found: Mapping[str, Any],
+        trail: Trail,
+        before: Answer | None,
+    ) -> Answer:
+        """Make the operation's own request; where it is left out, the answer before it stands."""
+        when = request.operation.when
+        if when is None or when(wire.scope_of(request.arguments, request.credential, found)):
+            return await self._exchange(catalog, request, request.position, found, trail)
+        if before is None:
+            raise nothing_to_do(request.operation, request)
+        return before
+
+    async def _included(
+        self, catalog: Catalog, request: Request, thing: dict[str, Any], trail: Trail
+    ) -> dict[str, Any]:
+        """Make the reads that are joined into an item, all at once."""
+
+        async def read(one: Include) -> Any:
+            try:
+                answer = await self._exchange(
+                    catalog, request, request.position, {"item": thing}, trail, one.plan
+                )
+            except errors.NotFound:
+                if one.is_optional:
+                    return None
+                raise
+            return one.item(answer.body)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                reads = [(one.name, group.create_task(read(one))) for one in request.operation.include]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return {name: task.result() for name, task in reads}
 
     async def _write(self, catalog: Catalog, request: Request, trail: Trail) -> Page | Item | Blocks:
         try:
@@ -206,15 +224,21 @@ class Gateway:
 
     async def _take_steps(
         self, catalog: Catalog, request: Request, found: dict[str, Any], trail: Trail
-    ) -> None:
-        """Make the requests that stand before the operation's own, and keep what they find."""
+    ) -> Answer | None:
+        """Make the requests before the operation's own, keep what they find, and answer the last answer."""
+        answer = None
         for step in request.operation.steps:
             scope = wire.scope_of(request.arguments, request.credential, found)
             if step.when is None or step.when(scope):
-                answer = await self._exchange(catalog, request, request.position, found, trail, step)
-                trail.has_written |= step.plan.method not in _SAFE
+                answer = await self._exchange(catalog, request, request.position, found, trail, step.plan)
+                trail.has_written |= not _is_safe(step.plan)
+                if step.find is not None:
+                    kept = step.find(answer.body, scope)
+                else:
+                    kept = step.item(answer.body) if step.item else answer.body
                 if step.name:
-                    found[step.name] = step.item(answer.body) if step.item else answer.body
+                    found[step.name] = kept
+        return answer
 
     async def _exchange(
         self,
@@ -223,12 +247,12 @@ class Gateway:
         position: Position,
         found: Mapping[str, Any],
         trail: Trail,
-        step: Step | None = None,
+        other: RequestPlan | None = None,
     ) -> Answer:
-        """Send the operation's own request, or that of a step before it."""
+        """Send the operation's own request, or another that belongs to it."""
         operation, credential = request.operation, request.credential
         connector, tenant = catalog.connectors[operation.connector], request.principal.tenant
-        plan = step.plan if step else operation.plan
+        plan = other or operation.plan
         assert plan is not None  # noqa: S101
 
         async def send(credential: Credential) -> Answer:
@@ -238,7 +262,7 @@ class Gateway:
                 connector,
                 credential,
                 self._client,
-                page=operation.paging if operation.items and step is None else None,
+                page=operation.paging if operation.items and other is None else None,
                 position=position,
                 timeout=operation.timeout,
             )
@@ -254,12 +278,16 @@ class Gateway:
                 if fresh is None:
                     raise
                 answer = await self._again(tenant, fresh, send)
-        except errors.Forbidden as error:
+        except errors.LinkspanError as error:
+            trail.sent(plan, error.upstream_status)
+            if not isinstance(error, errors.Forbidden):
+                raise
             await self._accounts.note_forbidden(
                 tenant, credential.account, error, resource=operation.entity, method=operation.name
             )
             raise
         trail.upstream_status = answer.status
+        trail.sent(plan, answer.status)
         return answer
 
     async def _again(
@@ -322,23 +350,6 @@ def _refuse_others(principal: Principal, tool: Tool, given: Mapping[str, Any]) -
     )
 
 
-def _shown(
-    plan: RequestPlan,
-    scope: Scope,
-    connector: Connector,
-    method: AuthMethod,
-    variables: Mapping[str, str],
-    *,
-    page: Paging | None = None,
-    position: Position | None = None,
-) -> dict[str, Any]:
-    outgoing = wire.build(plan, scope, connector, page=page, position=position)
-    shown = wire.show(outgoing, method, variables)
-    if plan.if_match:
-        shown["headers"]["If-Match"] = "[ETag, read first]"
-    return shown
-
-
 def _items(operation: Operation, answer: Answer) -> list[Any]:
     assert operation.items is not None  # noqa: S101
     found = operation.items(answer.body)
@@ -356,22 +367,21 @@ def _says_null(body: Any, depth: int = 0) -> bool:
     return any(part is None or _says_null(part, depth + 1) for part in body.values())
 
 
-def _thing(operation: Operation, answer: Answer, *, wants_remote: bool) -> Any:
-    """Answer the one thing of an answer. A read that finds nothing in an answer is no success."""
+def _thing(operation: Operation, answer: Answer) -> Any:
+    """Answer the one thing of an answer, as it came. A read that finds nothing in an answer is no success."""
     body = answer.body
     if operation.item is None and operation.shape is None:
         return body
     if isinstance(body, str | bytes) and body:
         raise _unlike(operation, answer, operation.entity)
     thing = operation.item(body) if operation.item else body
-    if thing is None:
-        if operation.kind == "read":
-            raise _unlike(operation, answer, operation.entity)
-        return None
-    if operation.shape is None:
-        return thing
-    shown = operation.shape(thing)
-    return {**shown, "remote_data": thing} if wants_remote else shown
+    if thing is None and operation.kind == "read":
+        raise _unlike(operation, answer, operation.entity)
+    return thing
+
+
+def _is_safe(plan: RequestPlan) -> bool:
+    return plan.method in _SAFE or (plan.is_graphql and plan.repeatable)
 
 
 def _unlike(operation: Operation, answer: Answer, expected: str) -> errors.UpstreamError:

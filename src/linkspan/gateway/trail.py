@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from linkspan import errors
 from linkspan.accounts.principal import Principal
 from linkspan.gateway.calls import CallInfo
-from linkspan.spec.catalog import Tool
+from linkspan.spec.catalog import RequestPlan, Tool
 from linkspan.store.audit import AuditRow, AuditWriter
 
 
@@ -16,8 +17,8 @@ class Trail:
     """Collects the audit row of one call while it runs."""
 
     __slots__ = (
-        "account", "connector", "entity_id", "has_written", "info", "outcome", "principal", "started", "tool",
-        "upstream_status",
+        "account", "connector", "entity_id", "has_written", "info", "outcome", "principal", "started",
+        "steps", "tool", "upstream_status",
     )  # fmt: skip
 
     def __init__(
@@ -34,6 +35,8 @@ class Trail:
         self.outcome = "ok"
         self.has_written = False
         """Whether a step of several has changed something."""
+        self.steps: list[str] = []
+        """What was sent, in its order, as tools.yaml has it."""
 
     def settled(self, connector: str, account: str, arguments: Mapping[str, Any]) -> None:
         """Note where the call goes and which thing it is about."""
@@ -50,6 +53,10 @@ class Trail:
 
     def _is_about(self, thing: str) -> None:
         self.entity_id = thing[:200].encode(errors="replace").decode()
+
+    def sent(self, plan: RequestPlan, status: int | None) -> None:
+        """Note a request and how it was answered, if it was."""
+        self.steps.append(f"{plan.line} {status if status is not None else '-'}")
 
     def failed(self, error: errors.LinkspanError) -> None:
         """Note how the call failed."""
@@ -86,6 +93,7 @@ class Trails:
             thread_id=info.thread_id,
             turn_id=info.turn_id,
             call_id=info.call_id,
+            steps=json.dumps(trail.steps) if len(trail.steps) > 1 else None,
         )
         if trail.tool.kind == "read":
             self._writer.write_behind(row)

@@ -90,9 +90,11 @@ def compile_auth(
     return tuple(methods)
 
 
-def check_header_name(path: Path, name: str, leaves: Leaves, *, credential: bool = False) -> None:
+def check_header_name(
+    path: Path, name: str, leaves: Leaves, *, credential: bool = False, key: bool = True
+) -> None:
     """Tell a name that is none, or that is ours to set; a credential may be in Authorization."""
-    at_key = not credential
+    at_key = key and not credential
     if not _HEADER_NAME.match(name):
         leaves.problems.add(path, "bad_header", f"{name!r} is not a header's name", key=at_key)
     elif name.lower() in _OURS and not (credential and name.lower() == "authorization"):

@@ -92,6 +92,9 @@ class Body:
     value: Value
 
 
+Arrays = Literal["repeat", "comma", "brackets", "indices", "pipes", "spaces"]
+
+
 @dataclass(frozen=True, slots=True)
 class RequestPlan:
     """One HTTP request, ready but for its arguments.
@@ -107,9 +110,15 @@ class RequestPlan:
     headers: tuple[tuple[str, Value], ...] = ()
     body: Body | None = None
     if_match: bool = False
+    arrays: Arrays = "repeat"
+    """How a list in `query` is sent: `a=1&a=2`, `a=1,2`, `a[]=1&a[]=2`, `a[0]=1&a[1]=2`, `a=1|2`, `a=1 2`."""
+    is_graphql: bool = False
+    """Its answer may hold `errors` beside 200."""
     repeatable: bool = False
     """May be sent again after a failure that may have come after the work was done (RFC 9110 §9.2.2)."""
     base: Template | None = None
+    line: str = ""
+    """Method and path as they are written in the file: what the audit log says of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +133,18 @@ class Step:
     name: str | None = None
     when: Value | None = None
     item: Getter | None = None
+    find: Callable[[Any, Scope], Any] | None = None
+    """Answers the one thing in the body that is kept instead, or raises `InvalidArgument`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """A read whose answer becomes a member of the item. References in it see the item as `item`."""
+
+    name: str
+    plan: RequestPlan
+    item: Getter
+    is_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +166,8 @@ class Paging:
     more_link: str | None = None
     total: Getter | None = None
     pages: Getter | None = None
+    is_relay: bool = False
+    """A GraphQL connection that each operation has elsewhere: `read` and `more` come with its `items`."""
     first: int = 1
     size: str | None = None
     size_in: Literal["query", "body"] = "query"
@@ -168,6 +191,8 @@ class FailureRule:
     when: Predicate | None = None
     message: Getter | None = None
     code: Getter | None = None
+    codes: Mapping[str, str] = field(default_factory=dict)
+    """The product's words to codes of `errors`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +272,10 @@ class Connector:
     paging: Paging = Paging(style="none")
     rate: RateRule = RateRule()
     failure: FailureRule = FailureRule()
+    arrays: Arrays = "repeat"
+    method_override: str | None = None
+    """The header that carries the method, where PUT, PATCH and DELETE do not get through."""
+    graphql: str = "/graphql"
     timeout: float = 30.0
     """Seconds for one request and its answer."""
     rate_budget: float = 20.0
@@ -325,6 +354,12 @@ class Operation:
     timeout: float | None = None
     steps: tuple[Step, ...] = ()
     """Requests made before `plan`, in this order."""
+    when: Value | None = None
+    """Whether `plan` is sent at all; else the answer is that of the last step that was."""
+    choices: tuple[str, ...] = ()
+    """The arguments of which one must be given, where every request is left out without its own."""
+    include: tuple[Include, ...] = ()
+    """Reads made after `plan`, all at once, whose answers are put into the item."""
     names_asker: bool = False
     """The text `body` ends with who asked, where a person writes by an account that the tenant shares."""
 

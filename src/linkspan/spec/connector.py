@@ -98,11 +98,28 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
             when=leaves.predicate((*path, "error", "when"), failure.when),
             message=leaves.getter((*path, "error", "message"), failure.message, ANSWER),
             code=leaves.getter((*path, "error", "code"), failure.code, ANSWER),
+            codes=_codes(failure, leaves, (*path, "error")),
         ),
+        arrays=form.arrays,
+        method_override=_override(form, leaves, path),
+        graphql=form.graphql,
         timeout=seconds(form.timeout),
         rate_budget=seconds(rate.wait),
         git=_git(form, settings, leaves, path) if form.git else None,
     )
+
+
+def _codes(form: language.Failure, leaves: Leaves, path: Path) -> Mapping[str, str]:
+    if form.codes and form.code is None:
+        message = "codes needs the word 'code': where the product's word is in the answer"
+        leaves.problems.add((*path, "codes"), "missing_key", message, key=True)
+    return dict(form.codes)
+
+
+def _override(form: language.Connector, leaves: Leaves, path: Path) -> str | None:
+    if form.method_override is not None:
+        check_header_name((*path, "method_override"), form.method_override, leaves, key=False)
+    return form.method_override
 
 
 def _git(
@@ -255,6 +272,8 @@ def compile_paging(form: Any, leaves: Leaves, path: Path) -> Paging:
     """Compile a pagination; mistakes go to the problems."""
     if form is None or form.style == "none":
         return Paging(style="none")
+    if form.style == "relay":
+        return _relay(form, leaves, path)
     send, send_in = _slot(getattr(form, "send", None), leaves, (*path, "send"))
     size: language.Size | None = form.size
     size_name, size_in = _slot(size, leaves, (*path, "size"))
@@ -280,6 +299,37 @@ def compile_paging(form: Any, leaves: Leaves, path: Path) -> Paging:
         size_in=size_in,
         default_size=size.default if size else None,
         max_size=size.max if size else None,
+    )
+
+
+def _relay(form: language.RelayPaging, leaves: Leaves, path: Path) -> Paging:
+    if form.max is not None and form.default is not None and form.default > form.max:
+        message = f"default is {form.default}, but max is {form.max}"
+        leaves.problems.add((*path, "default"), "impossible_pager", message)
+    paging = Paging(
+        style="cursor",
+        send=f"variables.{form.after}",
+        send_in="body",
+        size=f"variables.{form.first}",
+        size_in="body",
+        default_size=form.default or form.max,
+        max_size=form.max,
+        is_relay=form.at is None,
+    )
+    return paging if form.at is None else relay_at(paging, form.at, leaves, (*path, "at"))
+
+
+def relay_at(paging: Paging, connection: str, leaves: Leaves, path: Path) -> Paging:
+    """Answer the pagination of one connection; `path` is where it is said."""
+    whole = leaves.getter(path, connection)
+    if whole is None:
+        return replace(paging, is_relay=False)
+    base = f"{connection}.pageInfo"
+    return replace(
+        paging,
+        read=leaves.getter(path, f"{base}.endCursor"),
+        more=leaves.getter(path, f"{base}.hasNextPage"),
+        is_relay=False,
     )
 
 

@@ -28,6 +28,7 @@ Scalar = str | int | float | bool
 Tree = Any
 """A YAML tree whose leaf texts may be `$references`."""
 
+Arrays = Literal["repeat", "comma", "brackets", "indices", "pipes", "spaces"]
 Expression = Annotated[
     str, Field(min_length=1, json_schema_extra={"maxLength": 300}, description="JMESPath, to 300 characters.")
 ]
@@ -320,6 +321,19 @@ class OffsetPaging(Words):
     more: Expression | None = Field(None, description="Whether there is more, rooted at the body.")
 
 
+class RelayPaging(Words):
+    """GraphQL's connections: `pageInfo` with `hasNextPage` and `endCursor`, sent back in variables."""
+
+    style: Literal["relay"]
+    at: Expression | None = Field(
+        None, description="The connection in the body; if not said, what `items` begins with."
+    )
+    after: str = Field("after", description="The variable that takes the cursor.")
+    first: str = Field("first", description="The variable that takes the page size.")
+    max: int | None = Field(None, ge=1, description="The largest page the product gives.")
+    default: int | None = Field(None, ge=1, description="The size asked for when the caller names none.")
+
+
 class NoPaging(Words):
     """The whole list comes at once."""
 
@@ -327,7 +341,7 @@ class NoPaging(Words):
 
 
 Pagination = Annotated[
-    CursorPaging | NextUrlPaging | LinkPaging | PagePaging | OffsetPaging | NoPaging,
+    CursorPaging | NextUrlPaging | LinkPaging | PagePaging | OffsetPaging | RelayPaging | NoPaging,
     Field(discriminator="style"),
 ]
 
@@ -345,7 +359,14 @@ class Failure(Words):
 
     when: Expression | None = None
     message: Expression | None = None
-    code: Expression | None = None
+    code: Expression | None = Field(None, description="The product's word for what went wrong.")
+    codes: dict[
+        str,
+        Literal[
+            "invalid_argument", "needs_reauth", "forbidden", "not_found", "conflict", "rate_limited",
+            "quota_exceeded", "upstream_error", "upstream_timeout", "too_large",
+        ],
+    ] = Field({}, description="The product's words to ours.")  # fmt: skip
 
 
 class Git(Words):
@@ -372,6 +393,11 @@ class Connector(Words):
     auth: list[Auth] = Field(min_length=1, description="The ways to connect, the best first.")
     headers: dict[str, Scalar] = Field({}, description="Sent with every request.")
     query: dict[str, Tree] = Field({}, description="Sent with every request.")
+    arrays: Arrays = Field("repeat", description="How a list in `query` is sent.")
+    method_override: str | None = Field(
+        None, description="The header that carries PUT, PATCH and DELETE, which are sent as POST."
+    )
+    graphql: str = Field("/graphql", description="The path that its GraphQL requests are posted to.")
     verify: Verify | None = None
     connected: Connected | None = None
     pagination: Pagination | None = None
@@ -517,6 +543,31 @@ class _Request(Words):
     form: dict[str, Tree] | None = Field(None, description="Sent as application/x-www-form-urlencoded.")
     text: Tree = Field(None, description="Sent as text/plain.")
     if_match: bool = Field(False, description="Read first, send the ETag as If-Match.")
+    graphql: str | None = Field(None, description="A GraphQL document with one operation.")
+    variables: dict[str, Tree] = Field(
+        {}, description="Of the GraphQL operation; references keep their type."
+    )
+    arrays: Arrays | None = Field(
+        None, description="How a list in `query` is sent; the connector's if not said."
+    )
+
+
+class Find(Words):
+    """One thing in a list of a step's answer."""
+
+    in_: Expression = Field("@", alias="in", description="The list, rooted at the answer's body.")
+    where: dict[str, Tree] = Field(
+        min_length=1, description="Expression in a thing: what it has to be; `$references` keep their type."
+    )
+
+
+class Include(_Request):
+    """A read whose answer is put into the item, under a name, before fields are looked up."""
+
+    item: Expression | None = Field(None, description="What is taken of its answer's body.")
+    optional: bool = Field(
+        False, description="Whether the item is answered without it, where it is not there."
+    )
 
 
 class Step(_Request):
@@ -525,12 +576,19 @@ class Step(_Request):
     as_: str | None = Field(None, alias="as", description="The name that later steps refer to it by.")
     when: str | None = Field(None, description="A `$reference`; without it the step is left out.")
     item: Expression | None = Field(None, description="What is kept of its answer's body.")
+    find: Find | None = Field(None, description="The one thing in a list that is kept instead.")
+    missing: str | None = Field(
+        None, description="What is said where there is no such thing; may hold {name}."
+    )
 
 
 class Operation(_Request):
     """One thing that can be done with an entity at this product."""
 
     steps: list[Step] | None = Field(None, min_length=1, description="Several requests instead of one.")
+    include: dict[str, Include] = Field(
+        {}, json_schema_extra=_NAMES, description="Further reads, joined into the one item by name."
+    )
     kind: Literal["read", "write", "delete"] | None = Field(
         None, description="From the method; to be given where they differ, such as a POST that searches."
     )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
-from linkspan.spec import converters, mapping, references
+from linkspan.spec import converters, mapping, phrases, references
 from linkspan.spec.catalog import ABSENT, Getter, Predicate, Template, Value
 from linkspan.spec.expressions import ANSWER, BadExpression, compile_getter, compile_predicate
 from linkspan.spec.problems import Problems
@@ -117,6 +117,10 @@ class Leaves:
         if isinstance(tree, dict):
             if "$" in tree:
                 return self._reference_value(path, tree, names), False
+            if phrases.is_clauses(tree):
+                return phrases.compile_clauses(tree, names, self, path), False
+            if phrases.is_mapped(tree):
+                return phrases.compile_mapped(tree, names, self, path), False
             members = [(key, self._value((*path, key), below, names, False)) for key, below in tree.items()]
             if all(is_constant for _, (_, is_constant) in members):
                 return {key: value for key, (value, _) in members}, True
@@ -157,7 +161,7 @@ class Leaves:
         look_up = self._reference((*path, "$"), f"${name.removeprefix('$')}", names)
         if look_up is None:
             return references.constant(ABSENT)
-        convert = self._conversion(path, tree)
+        convert = self.conversion(path, tree)
         join, as_list = tree.get("join"), tree.get("list", False)
         if join is not None and not isinstance(join, str):
             self.problems.add((*path, "join"), "wrong_type", "must be text, such as ','")
@@ -166,7 +170,14 @@ class Leaves:
             self.problems.add((*path, "list"), "wrong_type", "must be true or false")
         return references.converted(look_up, _finisher(convert, join, as_list is True))
 
-    def _conversion(self, path: Path, tree: dict[str, Any]) -> Callable[[Any], Any] | None:
+    def condition(self, path: Path, text: str, names: Names) -> Value:
+        """Compile a `$reference` that decides whether something is sent."""
+        if not text.startswith("$") or text.startswith(("$$", "${")):
+            self.problems.add(path, "bad_reference", "when is a reference, such as $title")
+            return references.constant(ABSENT)
+        return self.value(path, text, names)
+
+    def conversion(self, path: Path, tree: Mapping[str, Any]) -> Callable[[Any], Any] | None:
         """Answer what the words `as`, `format` and `date` of a reference make of its value."""
         given = [key for key in ("as", "format", "date") if key in tree]
         for key in given[1:]:

@@ -9,9 +9,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from linkspan.spec import language, references
-from linkspan.spec.arguments import ROOTS, Arguments
+from linkspan.spec.arguments import Arguments
 from linkspan.spec.catalog import (
-    Body,
     Connector,
     Elicit,
     Getter,
@@ -21,23 +20,21 @@ from linkspan.spec.catalog import (
     Paging,
     Progress,
     RequestPlan,
-    Step,
+    Value,
 )
-from linkspan.spec.connector import compile_paging, headers, parse_request, seconds
+from linkspan.spec.connector import compile_paging, relay_at, seconds
 from linkspan.spec.content import compile_blocks
 from linkspan.spec.fields import SourceFields
 from linkspan.spec.language import ModelField
-from linkspan.spec.leaves import NAME, Leaves
+from linkspan.spec.leaves import Leaves
+from linkspan.spec.requests import Requested, check_variables, includes, requests, step
+from linkspan.spec.requests import plan as request_plan
 from linkspan.spec.yaml import Path
 
-KIND_OF_METHOD: Final[Mapping[str, Kind]] = {
-    "GET": "read", "HEAD": "read", "POST": "write", "PUT": "write", "PATCH": "write", "DELETE": "delete",
-}  # fmt: skip
 _SECRET: Final = re.compile(r"(?i)pass.?(word|phrase|code)|secret|credential|api.?key|token\Z")
 """Names of what no form may ask for."""
 _READING = ("list", "get", "search")
 _WRITING = ("create", "update", "comment")
-_REQUEST_WORDS = ("request", "query", "headers", "body", "form", "text", "if_match")
 ANSWERS: Final = ("id", "raw", "nothing")
 """What `returns` may say besides an entity."""
 
@@ -57,15 +54,6 @@ class Place:
     """Whether its reads show items as they came, when they are asked to."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Requested:
-    """One request of an operation: its words, where they stand, and the request line taken apart."""
-
-    form: language.Operation | language.Step
-    path: Path
-    line: tuple[str, str, int]
-
-
 def compile_operation(
     name: str,
     form: language.Operation,
@@ -75,8 +63,8 @@ def compile_operation(
     path: Path,
 ) -> Operation:
     """Compile one operation. `others` are the entities of the same connector, by name."""
-    requested = _requests(form, leaves, path)
-    kind = _kind(name, form, [one.line[0] for one in requested], leaves, path)
+    requested = requests(form, place.connector, leaves, path)
+    kind = _kind(name, form, requested, leaves, path)
     returned, only_id = _returned(form, place, others, leaves, path)
     shape = _shape(form, (returned or place).source, leaves, path, only_id=only_id)
     offers_remote = place.remote_data and kind == "read" and shape is not None and not only_id
@@ -95,15 +83,20 @@ def compile_operation(
         path=path,
         offers_remote=offers_remote,
     )
-    steps = tuple(_step(one, kind, arguments, leaves) for one in requested[:-1])
-    plan = _plan(requested[-1], kind, arguments, leaves) if requested else None
+    connector = place.connector
+    steps = tuple(step(one, kind, arguments, connector, leaves) for one in requested[:-1])
+    plan = request_plan(requested[-1], kind, arguments, connector, leaves) if requested else None
+    when, choices = _when(requested, arguments, leaves)
     blocks = compile_blocks(form.content, arguments, leaves, (*path, "content"), has_answer=plan is not None)
     elicit = _elicit(form.elicit, arguments, leaves, (*path, "elicit")) if form.elicit else None
     if name in ("list", "search") and form.items is None and form.content is None:
         message = f"the word 'items' is missing: where the list is in the answer of {name}"
         leaves.problems.add(path, "missing_key", message, key=True)
-    paging = _paging(form, place.connector, plan, requested, leaves, path)
+    paging = _paging(form, connector, plan, requested, leaves, path)
+    if requested:
+        check_variables(requested[-1], paging, leaves)
     items, item = _answer(form, leaves, path)
+    include = includes(form, kind, arguments, connector, leaves, path)
     return Operation(
         entity=place.entity,
         name=name,
@@ -123,46 +116,24 @@ def compile_operation(
         elicit=elicit,
         timeout=seconds(form.timeout) if form.timeout else None,
         steps=steps,
+        when=when,
+        choices=choices,
+        include=include,
         names_asker=name == "comment" if form.names_asker is None else form.names_asker,
         offers_remote=offers_remote,
     )
 
 
-def _requests(form: language.Operation, leaves: Leaves, path: Path) -> list[_Requested]:
-    """Answer the requests of an operation: its own one, or its steps."""
-    problems = leaves.problems
-    if form.steps is not None:
-        given = [key for key in _REQUEST_WORDS if getattr(form, key) not in (None, {}, False)]
-        for key in given:
-            message = f"each step has its own {key}; it cannot stand beside steps"
-            problems.add((*path, key), "conflict", message, key=True)
-        for key, word in (("as_", "as"), ("when", "when"), ("item", "item")):
-            if getattr(form.steps[-1], key) is not None:
-                message = f"the last step's answer is the operation's: {word} cannot stand here"
-                problems.add((*path, "steps", len(form.steps) - 1, word), "conflict", message, key=True)
-        found = [_requested(step, leaves, (*path, "steps", index)) for index, step in enumerate(form.steps)]
-        return [one for one in found if one is not None]
-    if form.request is None and form.content is not None:
-        return []
-    one = _requested(form, leaves, path)
-    return [one] if one is not None else []
-
-
-def _requested(form: language.Operation | language.Step, leaves: Leaves, path: Path) -> _Requested | None:
-    if form.request is None:
-        leaves.problems.add(path, "missing_key", "the word 'request' is missing", key=True)
-        return None
-    line = parse_request(form.request, leaves, (*path, "request"))
-    return _Requested(form, path, line) if line is not None else None
-
-
-def _kind(name: str, form: language.Operation, methods: list[str], leaves: Leaves, path: Path) -> Kind:
-    kinds = [KIND_OF_METHOD[method] for method in methods]
+def _kind(
+    name: str, form: language.Operation, requested: list[Requested], leaves: Leaves, path: Path
+) -> Kind:
+    kinds = [one.kind for one in requested]
     usual: Kind = "write" if len(set(kinds)) > 1 else kinds[0] if kinds else "read"
     if form.kind is not None:
-        for method in methods:
-            if form.kind == "read" and method in {"PUT", "PATCH", "DELETE"}:
-                leaves.problems.add((*path, "kind"), "bad_kind", f"{method} is never a read")
+        for one in requested:
+            is_write = one.kind == "write" if one.document else one.line[0] in {"PUT", "PATCH", "DELETE"}
+            if form.kind == "read" and is_write:
+                leaves.problems.add((*path, "kind"), "bad_kind", f"{one.word} is never a read")
         return form.kind
     meant: Kind = usual
     if name in _READING or form.items is not None:
@@ -171,11 +142,26 @@ def _kind(name: str, form: language.Operation, methods: list[str], leaves: Leave
         meant = "delete"
     elif name in _WRITING and usual == "read":
         meant = "write"
-    if methods and meant != usual:
-        method = ", ".join(dict.fromkeys(methods))
+    is_mutation = usual == "write" and all(one.document for one in requested)
+    if requested and meant != usual and not (is_mutation and meant == "delete"):
+        method = ", ".join(dict.fromkeys(one.word for one in requested))
         message = f"{method} is usually a {usual}, but {name} looks like a {meant}: say which with kind"
         leaves.problems.add(path, "missing_kind", message, key=True)
     return meant
+
+
+def _when(
+    requested: list[Requested], arguments: Arguments, leaves: Leaves
+) -> tuple[Value | None, tuple[str, ...]]:
+    """Answer whether the last request is made, and the arguments one of which is needed for any to be."""
+    last = requested[-1] if requested else None
+    if last is None or not isinstance(last.form, language.Step) or last.form.when is None:
+        return None, ()
+    when = leaves.condition((*last.path, "when"), last.form.when, arguments)
+    conditions = [one.form.when for one in requested if isinstance(one.form, language.Step)]
+    if any(condition is None for condition in conditions):
+        return when, ()
+    return when, tuple(dict.fromkeys(str(condition).removeprefix("$") for condition in conditions))
 
 
 def _returned(
@@ -194,74 +180,11 @@ def _returned(
     return (others[entity] if entity != place.entity else None), bool(dot)
 
 
-def _step(one: _Requested, kind: Kind, arguments: Arguments, leaves: Leaves) -> Step:
-    """Compile a step that is not the last; what it finds is known to those after it."""
-    form, path = one.form, one.path
-    assert isinstance(form, language.Step)  # noqa: S101 - an operation without steps has no earlier one
-    plan = _plan(one, "read" if one.line[0] in {"GET", "HEAD"} else kind, arguments, leaves)
-    when = leaves.value((*path, "when"), form.when, arguments) if form.when is not None else None
-    if form.when is not None and not form.when.startswith("$"):
-        leaves.problems.add((*path, "when"), "bad_reference", "when is a reference, such as $title")
-    if form.as_ is not None:
-        if not NAME.match(form.as_):
-            message = f"the name {form.as_!r} must be lower case letters, digits and _"
-            leaves.problems.add((*path, "as"), "bad_name", message)
-        elif form.as_ in ROOTS or form.as_ in arguments.declared:
-            leaves.problems.add((*path, "as"), "bad_name", f"the name {form.as_!r} is taken")
-        arguments.steps.append(form.as_)
-    elif form.item is not None:
-        message = "what a step finds needs a name: say it with as"
-        leaves.problems.add((*path, "item"), "missing_key", message, key=True)
-    item = leaves.getter((*path, "item"), form.item or "@")
-    return Step(plan, form.as_, when, item)
-
-
-def _plan(one: _Requested, kind: Kind, arguments: Arguments, leaves: Leaves) -> RequestPlan:
-    form, path = one.form, one.path
-    method, url, start = one.line
-    repeatable = kind == "read" or (method in {"PUT", "DELETE"} and not form.if_match)
-    if form.if_match and method in {"GET", "HEAD"}:
-        leaves.problems.add((*path, "if_match"), "bad_request", "if_match is for writes")
-    return RequestPlan(
-        method=method,
-        path=leaves.path_template((*path, "request"), url, arguments, start=start),
-        query=tuple(
-            (key, leaves.value((*path, "query", key), tree, arguments)) for key, tree in form.query.items()
-        ),
-        headers=headers(form.headers, arguments, leaves, (*path, "headers")),
-        body=_body(form, method, arguments, leaves, path),
-        if_match=form.if_match,
-        repeatable=repeatable,
-    )
-
-
-def _body(
-    form: language.Operation | language.Step,
-    method: str,
-    arguments: Arguments,
-    leaves: Leaves,
-    path: Path,
-) -> Body | None:
-    given = [key for key in ("body", "form", "text") if getattr(form, key) is not None]
-    if not given:
-        return None
-    for key in given[1:]:
-        message = f"only one of body, form and text; {given[0]} is here too"
-        leaves.problems.add((*path, key), "conflict", message, key=True)
-    key = given[0]
-    if method in {"GET", "HEAD"}:
-        leaves.problems.add((*path, key), "bad_request", f"a {method} request has no {key}", key=True)
-    value = leaves.value((*path, key), getattr(form, key), arguments, top=True)
-    if key == "form":
-        return Body("form", value)
-    return Body("text", value) if key == "text" else Body("json", value)
-
-
 def _paging(
     form: language.Operation,
     connector: Connector,
     plan: RequestPlan | None,
-    requested: list[_Requested],
+    requested: list[Requested],
     leaves: Leaves,
     path: Path,
 ) -> Paging:
@@ -277,6 +200,8 @@ def _paging(
     if plan is None:
         return Paging(style="none")
     last = requested[-1]
+    if paging.is_relay:
+        paging = _relay(form, paging, last, leaves, here)
     for name, where, what in (
         (paging.send, paging.send_in, "position"),
         (paging.size, paging.size_in, "size"),
@@ -290,6 +215,23 @@ def _paging(
             message = f"{name} is the pagination's {what}; it cannot be sent here too"
             leaves.problems.add((*last.path, "query", name), "impossible_pager", message, key=True)
     return paging
+
+
+_NODES = re.compile(r"(?:\.nodes|\.edges(?:\[\]|\[\*\])\.node)\Z")
+
+
+def _relay(form: language.Operation, paging: Paging, last: Requested, leaves: Leaves, here: Path) -> Paging:
+    """Answer the pagination of a connection: what `items` begins with, before `nodes` or `edges[].node`."""
+    if last.document is None:
+        message = "relay is for GraphQL; this request has another pagination"
+        leaves.problems.add(here, "impossible_pager", message, key=True)
+        return Paging(style="none")
+    found = _NODES.search(form.items or "")
+    if found is None or form.items is None:
+        message = "relay does not see the connection: let items end with .nodes or .edges[].node, or say at"
+        leaves.problems.add(here, "impossible_pager", message, key=True)
+        return Paging(style="none")
+    return relay_at(paging, form.items[: found.start()], leaves, (*last.path, "items"))
 
 
 def _answer(form: language.Operation, leaves: Leaves, path: Path) -> tuple[Getter | None, Getter | None]:

@@ -17,6 +17,7 @@ CODES: Final[Mapping[str, str]] = {
     "bad_content": "A content block or resource is exactly one of its kinds.",
     "bad_enum": "A word that is none of those that may stand there.",
     "bad_expression": "Not JMESPath, too long, too deep, an unknown function, or a name that is not there.",
+    "bad_graphql": "A GraphQL document that cannot be sent, or whose variables nothing fills.",
     "bad_header": "A header's name or value that cannot be sent, or is set elsewhere.",
     "bad_identity": "An identity that cannot be made, or cannot be taken apart again.",
     "bad_kind": "A `kind` that the method forbids, or that differs between connectors.",

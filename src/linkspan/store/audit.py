@@ -43,6 +43,8 @@ class AuditRow:
     """This and the next two: what Codex says of itself; claimed, not proved."""
     turn_id: str | None = None
     call_id: str | None = None
+    steps: str | None = None
+    """Of a call of several requests: a JSON list of `METHOD /path/{as}/written STATUS`."""
 
 
 _COLUMNS = tuple(field.name for field in fields(AuditRow))

@@ -449,6 +449,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE UNIQUE INDEX link_consents_by_state ON link_consents (state)",
         "CREATE UNIQUE INDEX link_consents_by_ticket ON link_consents (ticket)",
     ),
+    ("ALTER TABLE audit ADD COLUMN steps {text}",),
 )
 
 

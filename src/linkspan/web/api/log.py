@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from linkspan.store import audit
 from linkspan.store.audit import AuditEntry, AuditFilter
 from linkspan.store.outbox import iso
@@ -71,6 +73,7 @@ def _shown(entry: AuditEntry) -> LogEntry:
         thread_id=row.thread_id,
         turn_id=row.turn_id,
         call_id=row.call_id,
+        steps=json.loads(row.steps) if row.steps else [],
     )
 
 

@@ -415,6 +415,8 @@ class LogEntry(Model):
     thread_id: str | None
     turn_id: str | None
     call_id: str | None
+    steps: list[str]
+    """Of a call of several requests: method, path as written, status."""
 
 
 class Failure(Model):
