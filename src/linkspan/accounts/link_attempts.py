@@ -181,8 +181,8 @@ class LinkAttempts:
         consent = await rows.consent_of(self._db, digest(state)) if state else None
         if consent is None or not _is_of(consent, browser):
             raise Forbidden(
-                "This window is not waited for: it was used already, took too long, or belongs to another"
-                " browser",
+                "This window is not waited for: it was used already, took too long, belongs to another"
+                " browser, or this one keeps no cookies",
                 hint=_BEGIN_AGAIN,
             )
         session = await self._sessions.find(consent.session)

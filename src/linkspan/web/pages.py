@@ -73,7 +73,8 @@ class _Static(StaticFiles):
     ) -> Response:
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers.update(_STATIC.get(Path(full_path).name, {}))
+        # A page and its scripts are of one version.
+        response.headers.update(_STATIC.get(Path(full_path).name, {"Cache-Control": "no-cache"}))
         return response
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -184,6 +185,17 @@ async def test_the_page_loads_nothing_from_elsewhere(place: Place) -> None:
         assert "<script>" not in page.text
         assert "style=" not in page.text
         assert "http" not in page.text.replace("https://linkspan.example", "")
+
+
+async def test_its_scripts_are_asked_for_anew(place: Place) -> None:
+    """After an update no page runs with half of the scripts of the one before."""
+    http = place.browser().http
+    page = await http.get("/connect-account")
+    for path in (*re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text), "/static/link/views.js"):
+        answer = await http.get(path)
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-cache"), path
+        again = await http.get(path, headers={"If-None-Match": answer.headers["etag"]})
+        assert again.status_code == 304
 
 
 async def test_a_token_in_the_query_becomes_a_cookie(place: Place) -> None:

@@ -14,7 +14,7 @@ async function setOut(ticket) {
   isOnItsWay = true;
   try {
     const { url } = await ask("POST", "/link-session/depart", { ticket });
-    sessionStorage.setItem("linkspan-window", "popup");
+    sessionStorage.setItem("linkspan-window", "popup"); // an opener alone does not tell: a product's page may be one
     location.replace(url);
   } catch (failure) {
     say(`${failure.message} ${failure.hint ?? ""}`);

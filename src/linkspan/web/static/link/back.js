@@ -3,7 +3,7 @@
 const { session, onward, linked } = document.body.dataset;
 const close = document.getElementById("close");
 
-if (window.opener || sessionStorage.getItem("linkspan-window") === "popup") {
+if (sessionStorage.getItem("linkspan-window") === "popup") {
   close.hidden = false;
   close.addEventListener("click", () => window.close());
   document.getElementById("onward").hidden = true;
