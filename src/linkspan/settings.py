@@ -102,8 +102,8 @@ class Settings:
     port: int = DEFAULT_PORT
     stateful: bool = False
     """Keep MCP sessions (old clients that need elicitation or subscriptions); needs sticky routing."""
-    max_result_bytes: int = 30_000
-    """How large one MCP tool result may be; whole items are dropped beyond it."""
+    max_result_bytes: int = 36_000
+    """How large an MCP tool result may be, both copies of its data together; beyond it items are dropped."""
     max_request_bytes: int = 1_048_576
     """How large one HTTP request to us may be."""
     max_checkout_bytes: int = 1_000_000_000
@@ -159,7 +159,7 @@ def read_settings(environ: Mapping[str, str] | None = None, /, **flags: object) 
         port=_port(text("port", "LINKSPAN_PORT")),
         stateful=_switch(text("stateful", "LINKSPAN_STATEFUL")),
         max_result_bytes=_number(
-            "LINKSPAN_MAX_RESULT_BYTES", text("max_result_bytes", "LINKSPAN_MAX_RESULT_BYTES"), 30_000
+            "LINKSPAN_MAX_RESULT_BYTES", text("max_result_bytes", "LINKSPAN_MAX_RESULT_BYTES"), 36_000
         ),
         call_limits=_call_limits(text("call_limits", "LINKSPAN_CALL_LIMITS") or ""),
         max_checkout_bytes=_number(

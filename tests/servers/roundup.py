@@ -45,10 +45,12 @@ class Tracker:
         answer = self._admin.patch(f"rest/data/user/{number}", json=change, headers={"If-Match": etag})
         answer.raise_for_status()
 
-    def create_bug(self, title: str, text: str = "It broke.", **properties: Any) -> str:
-        """Report a bug with its first message, which this template requires. Answers the id."""
-        message = self._create("msg", {"content": text, "author": "admin"})
-        return self._create("bug", {"title": title, "messages": [message], **properties})
+    def create_bug(self, title: str, *texts: str, **properties: Any) -> str:
+        """Report a bug with its messages, at least one of which this template requires. Answers the id."""
+        messages = [
+            self._create("msg", {"content": text, "author": "admin"}) for text in texts or ("It broke.",)
+        ]
+        return self._create("bug", {"title": title, "messages": messages, **properties})
 
     def bug(self, number: str) -> Mapping[str, Any]:
         """Answer a bug's properties, `creator` and `actor` (who changed it last) too; links as names."""

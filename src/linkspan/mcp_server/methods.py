@@ -41,7 +41,7 @@ class Methods:
         *,
         new_id: Callable[[], str],
         clock: Callable[[], float],
-        max_result_bytes: int = 30_000,
+        max_result_bytes: int = 36_000,
         written: Written | None = None,
         sealer: Sealer | None = None,
     ) -> None:

@@ -1,8 +1,9 @@
 """What a call answered, as MCP's `CallToolResult`.
 
 The data stands twice in a result: as `structuredContent` and, for clients that know no structured content, as
-the same compact JSON in a text block. A client shows its model one of the two (Codex: the structured one, and
-nothing else), so the size limit is that of one copy: what a model reads stays under `limit` bytes.
+the same compact JSON in a text block. Some models see one of the two; in Codex's code mode a script has the
+whole result and mostly prints it, and 40,000 bytes of that are shown. So the size limit is that of both
+copies together: in no mode does a client have to cut JSON in the middle.
 
 Every function here answers an *open* object, without its closing brace, so that the caller can add what its
 protocol era wants at the end.
@@ -27,18 +28,26 @@ _MORE = "ask for less at a time"
 _AROUND = 40
 """Bytes that a block has around its text."""
 _LONGEST_NAME = 200
+_ATTEMPTS = 8
+"""Each comes closer to the limit; one or two do."""
 
 
 def tool_result(
     answer: Page | Item | DryRun | Blocks, limit: int, where: Whereabouts = lambda _item: _MORE
 ) -> bytes:
-    """Answer the result of a call that went well, at most `limit` bytes of JSON."""
+    """Answer the result of a call that went well, at most `limit` bytes with both copies of the data."""
     if isinstance(answer, Blocks):
         return _blocks(answer, limit)
     data = encode(answer.to_dict())
-    if len(data) > limit:
-        data = _fitted(answer, limit, where)
-    return _both(data)
+    whole = _both(data)
+    room = len(data)
+    for _ in range(_ATTEMPTS):
+        if len(whole) <= limit:
+            break
+        # The copy in the text is the longer one, by its quotes: how much depends on what is left.
+        room = room * limit // len(whole) - 1
+        whole = _both(_fitted(answer, room, where))
+    return whole
 
 
 def error_result(error: LinkspanError, limit: int) -> bytes:
