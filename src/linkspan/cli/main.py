@@ -33,6 +33,7 @@ COMMANDS = {
     "keys": ("linkspan.cli.keys", "List and change the keys that seal credentials."),
     "token": ("linkspan.cli.tokens", "Create, list and revoke tokens of a tenant."),
     "admin": ("linkspan.cli.admins", "Create, list and revoke keys for the management API."),
+    "log": ("linkspan.cli.log", "List what was done for a tenant, by whom, and how it ended."),
     "webhook": ("linkspan.cli.webhooks", "Tell URLs of what happens to accounts; see and replay deliveries."),
 }
 

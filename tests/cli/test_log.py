@@ -1,0 +1,56 @@
+"""`linkspan log`, as it is typed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.conftest import Shell
+
+
+@pytest.fixture
+def used(shell: Shell) -> Shell:
+    """Two tenants that have done something each, by the command line."""
+    for name in ("acme", "globex"):
+        shell.run("tenant", "add", name)
+        shell.link(name)
+        assert shell.run("call", "ticket.get", "--tenant", name, "--arg", "id=1").exit_code == 0
+    assert shell.run("call", "ticket.get", "--tenant", "acme", "--arg", "id=99").exit_code == 1
+    return shell
+
+
+def test_what_was_done_is_listed(used: Shell) -> None:
+    """Newest first, of one tenant, with who, what, which thing and how it ended."""
+    rows = used.data("log", "--tenant", "acme", "--json")
+    assert [(row["tool"], row["entity_id"], row["outcome"]) for row in rows] == [
+        ("get_ticket", "99", "not_found"),
+        ("get_ticket", "1", "ok"),
+    ]
+    assert {row["tenant"] for row in rows} == {"acme"}
+    shown = used.run("log", "--tenant", "acme").stdout
+    assert "ticket 99" in shown
+    assert "not_found" in shown
+    assert rows[0]["request_id"] in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (("--outcome", "ok"), 1),
+        (("--id", "99"), 1),
+        (("--tool", "create_ticket"), 0),
+        (("--entity", "ticket", "--since", "1h"), 2),
+        (("--subject", "nobody"), 0),
+        (("--connector", "tracker", "--limit", "1"), 1),
+    ],
+)
+def test_rows_are_chosen(words: tuple[str, ...], count: int, used: Shell) -> None:
+    """By every field that the management API chooses by."""
+    assert len(used.data("log", "--tenant", "acme", *words, "--json")) == count
+
+
+def test_what_is_not_there_is_told(used: Shell) -> None:
+    """An empty list in words; wrong use with exit code 2; an unknown tenant as what it is."""
+    assert "Nothing like it" in used.run("log", "--tenant", "acme", "--tool", "x").output
+    assert used.run("log", "--tenant", "acme", "--since", "soon").exit_code == 2
+    assert used.run("log").exit_code == 2
+    assert used.run("log", "--tenant", "nobody").exit_code != 0
