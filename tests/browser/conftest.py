@@ -1,4 +1,4 @@
-"""One Chromium for all tests here, and somebody who uses it."""
+"""One Chromium for all tests here, somebody who uses it, and what is linked with it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
+from tests.browser.linking import Office, office
 from tests.servers.browser import Person, chromium, person
 
 
@@ -14,6 +15,13 @@ from tests.servers.browser import Person, chromium, person
 def browser() -> Iterator[Browser]:
     """The browser."""
     with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """Linkspan with two products, one of them a real authorization server, and a product's page."""
+    with office(tmp_path_factory.mktemp("desk")) as running:
         yield running
 
 

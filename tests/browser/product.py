@@ -14,10 +14,11 @@ from typing import Any, Final
 from playwright.sync_api import Page
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
 from tests.servers.browser import Person, until
+from tests.servers.node import installed
 from tests.servers.serving import serving
 
 _PAGE: Final = """<!doctype html>
@@ -27,8 +28,12 @@ _PAGE: Final = """<!doctype html>
 <body><main><h1>A product</h1><p><button id="connect">Connect your tracker</button></p><div id="place"></div>
 </main></body>
 </html>"""
+_OURS: Final = 'import { connect } from "LINKSPAN/static/linkspan.js";'
+_TRUTOS: Final = """
+import authenticate from "/truto.js";
+const connect = (token, options) => authenticate(token, { baseUrl: "LINKSPAN", ...options });
+"""
 _SCRIPT: Final = """
-import { connect } from "%s/static/linkspan.js";
 const told = (end) => end instanceof Error || end instanceof DOMException
   ? { name: end.name, message: end.message, error_type: end.error_type } : end;
 const controller = new AbortController();
@@ -83,8 +88,11 @@ def events(page: Page) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def product(linkspan: str, *pages: str) -> Iterator[Product]:
-    """Serve a product that takes the module from `linkspan`, and may also frame the other `pages`."""
+def product(linkspan: str, *pages: str, truto: bool = False) -> Iterator[Product]:
+    """Serve a product that takes the module from `linkspan`, and may also frame the other `pages`.
+
+    With `truto` it has Truto's script instead, from its own npm package.
+    """
     policy = (
         f"default-src 'none'; script-src 'self' {linkspan}; img-src data:;"
         f" frame-src {' '.join((linkspan, *pages))}; connect-src {linkspan}"
@@ -94,7 +102,12 @@ def product(linkspan: str, *pages: str) -> Iterator[Product]:
         return HTMLResponse(_PAGE, headers={"Content-Security-Policy": policy})
 
     async def script(_request: Request) -> Response:
-        return Response(_SCRIPT % linkspan, media_type="text/javascript")
+        text = (_TRUTOS if truto else _OURS) + _SCRIPT
+        return Response(text.replace("LINKSPAN", linkspan), media_type="text/javascript")
 
-    with serving(Starlette(routes=[Route("/", page), Route("/product.js", script)])) as url:
+    async def trutos(_request: Request) -> Response:
+        return FileResponse(installed("@truto/truto-link-sdk/dist/main.js"), media_type="text/javascript")
+
+    routes = [Route("/", page), Route("/product.js", script), Route("/truto.js", trutos)]
+    with serving(Starlette(routes=routes)) as url:
         yield Product(url.replace("127.0.0.1", "localhost"))

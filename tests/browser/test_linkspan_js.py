@@ -114,7 +114,7 @@ def test_the_dialog(anna: Person, shop: Product, page_origin: str) -> None:
     assert focused(page) == "Close"
     say(frame, "ready")
     until(frame, "heard.length")
-    assert frame.evaluate("heard") == [[shop.url, {"type": "linkspan:hello"}]]
+    assert frame.evaluate("heard") == [[shop.url, {"type": "linkspan:hello", "dialog": True}]]
     assert page.evaluate("document.activeElement.tagName") == "IFRAME"
     look(page, "dialog")
     say(frame, "event", name="selected", integration="tracker")
@@ -175,12 +175,12 @@ def test_only_the_page_is_listened_to(anna: Person, shop: Product, page_origin: 
 
 
 def test_a_frame_that_may_not_be_shown(anna: Person, shop: Product, page_origin: str) -> None:
-    """It stays silent; after five seconds that is told, with the origin that has to be allowed."""
+    """It stays silent; after ten seconds that is told, with the origin that has to be allowed."""
     page = shop.open(anna, TOKEN, baseUrl=page_origin)
     page.clock.install()
     start(page)
     shown(page, page_origin)
-    page.clock.run_for(5_100)
+    page.clock.run_for(10_100)
     rejected = outcome(page)["rejected"]
     assert rejected["error_type"] == "connection_error"
     assert shop.url in rejected["message"]

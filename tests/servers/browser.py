@@ -8,6 +8,7 @@ in the console, among them whatever a page's own Content-Security-Policy has blo
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import re
 import shutil
 import time
@@ -33,6 +34,8 @@ SCREENS: Final = ROOT / "artifacts" / "screens"
 WIDTHS: Final = (360, 1440)
 Scheme = Literal["light", "dark"]
 SCHEMES: Final[tuple[Scheme, ...]] = ("light", "dark")
+_LONGEST: Final = 180.0
+"""Seconds that one test may have a browser."""
 _HERE: Final = frozenset({"127.0.0.1", "localhost"})
 _ARGUMENTS: Final = (
     "--no-sandbox",
@@ -135,11 +138,14 @@ def person(browser: Browser, *, watch: Watch | None = None, **options: Any) -> I
     context.on("console", watch.on_console)
     context.on("request", watch.on_request)
     context.on("weberror", lambda found: watch.on_error(found.error))
+    # Playwright waits without end for a script in a document that is gone: rather end this process.
+    faulthandler.dump_traceback_later(_LONGEST, exit=True)
     try:
         yield Person(context, watch)
         watch.check()
     finally:
         context.close()
+        faulthandler.cancel_dump_traceback_later()
 
 
 def until(where: Page | Frame, expression: str) -> Any:
@@ -185,24 +191,25 @@ def violations(frame: Frame) -> list[str]:
 
 
 def focused(page: Page) -> str:
-    """Answer what has the keyboard's focus, as it is called: the name that assistive technology reads."""
+    """Answer what has the keyboard's focus, by the words that assistive technology has for it."""
     text: str = page.evaluate(
         """() => {
           const element = document.activeElement;
-          const label = element.labels?.[0]?.textContent ?? element.getAttribute("aria-label");
-          return (label ?? element.textContent ?? "").trim().replace(/\\s+/g, " ");
+          const words = (element.labels?.[0] ?? element).cloneNode(true);
+          for (const hidden of words.querySelectorAll("[aria-hidden=true]")) hidden.remove();
+          return (element.getAttribute("aria-label") ?? words.textContent).trim().replace(/\\s+/g, " ");
         }"""
     )
     return text
 
 
 def tab_to(page: Page, name: str, *, most: int = 30) -> None:
-    """Press Tab until something of that name has the focus, and is seen to have it.
+    """Press Tab until something whose words begin like that has the focus, and is seen to have it.
 
     Raises `AssertionError` with the names on the way when it is not reached.
     """
     way = [focused(page)]
-    while way[-1] != name:
+    while not way[-1].startswith(name):
         assert len(way) <= most, f"no way with Tab to {name!r}: {way}"
         page.keyboard.press("Tab")
         way.append(focused(page))

@@ -35,7 +35,7 @@ export interface Options {
   sameWindow?: boolean;
   /** Where Linkspan is reached; left out, where this module was loaded from. */
   baseUrl?: string | URL;
-  /** Pixels, of the dialog or the window, which may be smaller where the screen is. */
+  /** Pixels, at most: 560 by 720 for the dialog, 700 by 800 for a window. */
   width?: number;
   height?: number;
   /** What the dialog and its frame are called for those who hear it: "Connect an account". */

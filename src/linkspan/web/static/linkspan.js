@@ -1,8 +1,8 @@
-// connect(linkToken, options) shows Linkspan's page, where somebody links an account, over or in a product's page.
-// Types, and what each option means: linkspan.d.ts beside this file. It needs nothing, and nothing is built.
+// connect(linkToken, options) shows Linkspan's page, where somebody links an account, over a product's page.
+// Its types and options are in linkspan.d.ts beside it. It needs nothing, and nothing is built.
 
 const HOME = new URL("..", import.meta.url);
-const PATIENCE = 5000; // ms that a loaded frame has to say something; one that may not be shown never does
+const PATIENCE = 10_000; // ms that a loaded frame has to say something; one that may not be shown never does
 const GRACE = 1000; // ms that the last message of a window has after the window is gone
 
 /** @type {typeof import("./linkspan.d.ts").connect} */
@@ -40,7 +40,7 @@ export const connect = (linkToken, options = {}) => new Promise((resolve, reject
     if (type === "linkspan:ready") {
       heard = true;
       view.focus?.();
-      source?.postMessage({ type: "linkspan:hello" }, { targetOrigin: origin });
+      source?.postMessage({ type: "linkspan:hello", dialog: iframe === true }, { targetOrigin: origin });
       onEvent?.({ name: "ready" });
     } else if (type === "linkspan:event") onEvent?.(told);
     else if (type === "linkspan:success") end(resolve, told);
@@ -69,7 +69,7 @@ function popup({ width = 700, height = 800 }, over, gone) {
 }
 
 /** @param {import("./linkspan.d.ts").Options} options */
-function framed({ iframe, width = 700, height = 800, title = "Connect an account" }, over, gone) {
+function framed({ iframe, width = 560, height = 720, title = "Connect an account" }, over, gone) {
   const frame = Object.assign(document.createElement("iframe"), { title, referrerPolicy: "strict-origin" });
   frame.style.cssText = `display:block;border:0;width:100%;height:${iframe instanceof Element ? height + "px" : "100%"}`;
   const view = (box) => ({
@@ -89,5 +89,5 @@ function framed({ iframe, width = 700, height = 800, title = "Connect an account
   document.body.append(dialog);
   dialog.showModal(); // which gives the focus back to where it was when it is closed
   over.addEventListener("abort", () => (dialog.close(), dialog.remove()));
-  return { ...view(dialog), focus: () => frame.focus() };
+  return { ...view(dialog), focus: () => (button.remove(), frame.focus()) }; // the page has a button of its own
 }

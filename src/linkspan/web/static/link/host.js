@@ -5,12 +5,15 @@ export class Host {
   constructor(params) {
     this.framed = window.parent !== window;
     this.window = this.framed ? window.parent : window.opener;
-    this.isTruto = params.get("dialect") === "truto";
+    this.isTruto = params.get("dialect") === "truto" || params.has("link_token");
     this.origins = null;
     this.greeted = null;
+    this.isDialog = false;
     this.told = params.get("parent");
     addEventListener("message", (event) => {
-      if (event.source === this.window && event.data?.type === "linkspan:hello") this.greeted = event.origin;
+      if (event.source !== this.window || event.data?.type !== "linkspan:hello") return;
+      this.greeted = event.origin;
+      this.isDialog = event.data.dialog === true;
     });
   }
 

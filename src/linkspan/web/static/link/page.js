@@ -25,6 +25,10 @@ async function begin() {
   if (behind) history.replaceState(null, "", location.pathname + location.search);
   close.addEventListener("click", leave);
   close.hidden = !host.window;
+  document.documentElement.classList.toggle("framed", host.framed);
+  addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && host.isDialog && event.target.type !== "search") leave();
+  });
   if (stage === "failed") return failedForGood(serverFailure());
   try {
     if (stage === "loading") return await open(tokenIn(behind));
