@@ -107,8 +107,12 @@ EDGES: Final[dict[str, dict[str, str]]] = {
     },
     "app": dict.fromkeys(FOUNDATIONS + BELOW_APP, "The composition root wires everything once."),
     "serving": dict.fromkeys(
-        ("app", "mcp_server", "web", "accounts", "spec", "vault", "reload", "settings"),
+        ("app", "working", "mcp_server", "web", "accounts", "spec", "vault", "reload", "settings"),
         "`linkspan serve`: the faces over one application, in one process.",
+    ),
+    "working": dict.fromkeys(
+        ("app", "accounts", "codex", "runs", "net", "text", "vault", "reload", "settings"),
+        "`linkspan work`, and `serve` where it works runs: engines, git and the journal, imported late.",
     ),
     "standing": dict.fromkeys(
         ("app", "accounts", "gateway", "spec", "vault", "reload", "settings"),
@@ -117,6 +121,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
     "cli": {
         "runs": "`run` and `recipe` act on runs; their types are named.",
         "app": "Commands act on a built application.",
+        "working": "`work`.",
         "serving": "`serve`, and the demo's own server.",
         "standing": "`stdio`, with options before it.",
         "web": "The demo's page has the look of the others.",
@@ -151,6 +156,7 @@ LIBRARIES: Final[dict[str, set[str]]] = {
     "yarl": {"net"},
     "click": {"cli"},
     "dbos": {"runs"},
+    "sqlalchemy": {"runs"},
     "cryptography": {"vault"},
     "html_to_markdown": {"text"},
     "jmespath": {"spec"},

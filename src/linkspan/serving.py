@@ -236,6 +236,7 @@ async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -
     watching = asyncio.create_task(serving.reloader.run())
     delivering = asyncio.create_task(app.outbox.run())
     keeping = asyncio.create_task(app.keeper.run())
+    working = asyncio.create_task(_work(app, redactor)) if settings.works else None
     try:
         await _announce(serving, settings)
         outlive_signals()
@@ -245,9 +246,24 @@ async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -
         watching.cancel()
         delivering.cancel()
         keeping.cancel()
+        if working is not None:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
         await asyncio.gather(delivering, keeping, return_exceptions=True)
         await app.aclose()
         listener.close()
+
+
+async def _work(app: App, redactor: Redactor) -> None:
+    """Work runs beside serving. What keeps them from being worked is told, and the serving goes on."""
+    from linkspan.working import work_runs
+
+    try:
+        await work_runs(app, redactor=redactor)
+    except LinkspanError as error:
+        log.error("runs are not worked here: %s", error.for_model())
+    except Exception:
+        log.exception("runs are not worked here any more")
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -114,6 +114,10 @@ class Settings:
     sign_in: SignIn = SignIn()
     call_limits: CallLimits = CallLimits()
     codex: CodexSettings = CodexSettings()
+    works: bool = True
+    """Whether `serve` works runs itself."""
+    serving_url: str | None = None
+    """Where the Codex of a run reaches a process that serves, if it is not this one."""
     transit_url: str | None = None
     """A key of HashiCorp Vault's transit engine that wraps data keys instead of `keys`."""
     transit_token: str | None = field(default=None, repr=False)
@@ -171,6 +175,8 @@ def read_settings(environ: Mapping[str, str] | None = None, /, **flags: object) 
         ca_file=Path(env["SSL_CERT_FILE"]).absolute() if env.get("SSL_CERT_FILE") else None,
         sign_in=_sign_in(text, env.get("LINKSPAN_OIDC_CLIENT_SECRET") or None),
         codex=_codex(text),
+        works=not _switch(text("no_work", "LINKSPAN_NO_WORK")),
+        serving_url=_origin(text("serving_url", "LINKSPAN_SERVING_URL"), "LINKSPAN_SERVING_URL"),
         transit_url=_transit_url(env.get("LINKSPAN_TRANSIT_URL") or None),
         transit_token=env.get("LINKSPAN_TRANSIT_TOKEN") or None,
     )
@@ -311,7 +317,7 @@ def _database(text: str | None) -> str | None:
     return text
 
 
-def _origin(text: str | None) -> str | None:
+def _origin(text: str | None, variable: str = "LINKSPAN_PUBLIC_URL") -> str | None:
     if text is None:
         return None
     url = text.rstrip("/")
@@ -322,6 +328,6 @@ def _origin(text: str | None) -> str | None:
         good = False
     if not good or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
         raise ConfigurationError(
-            f"LINKSPAN_PUBLIC_URL: {text!r} must be http:// or https:// and a host, without a path"
+            f"{variable}: {text!r} must be http:// or https:// and a host, without a path"
         )
     return url

@@ -1,4 +1,4 @@
-"""The two ways to serve MCP."""
+"""The ways to serve MCP, and to work runs."""
 
 from __future__ import annotations
 
@@ -47,14 +47,39 @@ from linkspan.cli.common import settings_of
 )
 @click.option("--oidc-issuer", metavar="URL", help="Who says who somebody is. [LINKSPAN_OIDC_ISSUER]")
 @click.option("--oidc-client-id", metavar="ID", help="What it calls us. [LINKSPAN_OIDC_CLIENT_ID]")
+@click.option("--no-work", is_flag=True, default=None, help="Work no runs here; see linkspan work.")
 @click.pass_context
 def serve(context: click.Context, /, **flags: object) -> None:
     """Serve MCP over HTTP: /t/TENANT/mcp for each tenant, with a bearer token of that tenant.
 
     tools.yaml is watched: a good edit is served within 2 seconds, a bad one is reported and the last good
-    one goes on serving.
+    one goes on serving. Runs are worked here too, unless --no-work leaves them to linkspan work.
     """
     from linkspan.serving import serve as run
+
+    sys.exit(run(settings_of(context, **flags)))
+
+
+@click.command()
+@click.option(
+    "--serving-url",
+    metavar="URL",
+    help="Where Codex on this machine reaches linkspan serve. [http://127.0.0.1:8640; LINKSPAN_SERVING_URL]",
+)
+@click.option("--public-url", metavar="URL", help="What people call it. [LINKSPAN_PUBLIC_URL]")
+@click.option(
+    "--allow-egress",
+    metavar="LIST",
+    help="Private networks or host:port that may be reached, comma separated. [LINKSPAN_ALLOW_EGRESS]",
+)
+@click.pass_context
+def work(context: click.Context, /, **flags: object) -> None:
+    """Work runs in a process of its own, beside linkspan serve --no-work.
+
+    Several may work at once, over one PostgreSQL database or one SQLite file, with one home that all of them
+    see. What is under way when one is stopped or killed goes on at another.
+    """
+    from linkspan.working import work as run
 
     sys.exit(run(settings_of(context, **flags)))
 

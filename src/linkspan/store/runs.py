@@ -201,19 +201,32 @@ async def take(db: Database, tenant: str, run: str, *, worker: str, now: float) 
 
 async def change(db: Database, tenant: str, run: str, epoch: int, now: float, **columns: Any) -> Run | None:
     """Change columns of a run for whoever took that epoch; None when somebody took it since, or it ended."""
+    return await db.transaction(lambda tx: changed(tx, tenant, run, epoch, now, **columns), quiet=True)
+
+
+def changed(tx: Transaction, tenant: str, run: str, epoch: int, now: float, **columns: Any) -> Run | None:
+    """Do the same inside a transaction."""
     unknown = columns.keys() - _CHANGED
     if unknown:
         raise ValueError(f"no columns of a run: {', '.join(unknown)}")
     sets = "".join(f", {name} = :{name}" for name in columns)
-    rows = await db.transaction(
-        lambda tx: tx.query(
-            f"UPDATE runs SET updated = :now{sets} WHERE tenant = :tenant AND id = :id"  # noqa: S608
-            " AND epoch = :epoch AND finished IS NULL RETURNING *",
-            {**_written(columns), **_key(tenant, run), "epoch": epoch, "now": now},
-        ),
+    found = tx.query(
+        f"UPDATE runs SET updated = :now{sets} WHERE tenant = :tenant AND id = :id"  # noqa: S608
+        " AND epoch = :epoch AND finished IS NULL RETURNING *",
+        {**_written(columns), **_key(tenant, run), "epoch": epoch, "now": now},
+    )
+    return _run(found[0]) if found else None
+
+
+async def move_on(db: Database, tenant: str, run: str, epoch: int) -> bool:
+    """Take a run away from whoever took that epoch; True for the one of several that does it."""
+    moved = await db.execute(
+        "UPDATE runs SET epoch = epoch + 1 WHERE tenant = :tenant AND id = :id AND epoch = :epoch"
+        " AND finished IS NULL",
+        {**_key(tenant, run), "epoch": epoch},
         quiet=True,
     )
-    return _run(rows[0]) if rows else None
+    return moved == 1
 
 
 async def holds(db: Database, tenant: str, run: str, epoch: int) -> bool:

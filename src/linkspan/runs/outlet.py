@@ -1,0 +1,157 @@
+"""Letting a change out: commit, push, pull request or review, each once, whatever dies when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from linkspan.accounts.principal import Tenant
+from linkspan.codex.engine import Engine
+from linkspan.codex.places import Author, Change, Checkout, GitAccess, Places
+from linkspan.runs.bell import Bell
+from linkspan.runs.context import Context, Reader
+from linkspan.runs.kept import Kept
+from linkspan.runs.lease import Lease, Mask
+from linkspan.runs.ports import Forge, Publication
+from linkspan.runs.tokens import RunTokens, person_of
+from linkspan.runs.write_back import WriteBack
+from linkspan.spec.templates import render
+from linkspan.store.database import Database
+from linkspan.store.runs import Run
+
+Point = Callable[[str], None]
+_LONGEST_TITLE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the steps work with."""
+
+    db: Database
+    kept: Kept
+    tokens: RunTokens
+    reader: Reader
+    write_back: WriteBack
+    engines: Mapping[str, Engine]
+    places: Places
+    forge: Forge
+    bell: Bell
+    work: Path
+    """Where runs have their files."""
+    base_url: str
+    """Where the model proxy and the MCP endpoints are, as Codex reaches them."""
+    clock: Callable[[], float]
+    mask: Mask
+    clean: Callable[[str], str]
+    """Filters what a model wrote for people."""
+    point: Point = lambda _name: None
+    """Told at each moment at which dying would be worst: tests die there."""
+
+
+class Outlet:
+    """Publishes what runs changed."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._p = parts
+
+    async def publish(self, lease: Lease, context: Context) -> None:
+        """Let the change out as the recipe says. Raises what the forge and git answer."""
+        how = lease.recipe.publish.how
+        if how == "patch":
+            await self._keep_patch(lease)
+        elif how != "nothing":
+            await self._publish(lease, how, context)
+
+    async def checkout(self, lease: Lease) -> tuple[Checkout, GitAccess | None]:
+        """Answer the run's working tree, made if it is not there, and what opens its repository."""
+        run = lease.run
+        tenant = Tenant(run.tenant)
+        repository, access = await self._p.forge.locate(
+            tenant, str(run.repository), run=run.id, person=person_of(run)
+        )
+        checkout = await self._p.places.prepare(
+            tenant, run.id, repository, access, base_branch=run.base_branch
+        )
+        return checkout, access
+
+    async def keep(self, lease: Lease, name: str, media_type: str, data: bytes) -> None:
+        """Keep something that the run made."""
+        run = lease.run
+        if not await self._p.kept.put(run.tenant, run.id, name, media_type, data, epoch=lease.epoch):
+            await lease.check()
+
+    async def _publish(self, lease: Lease, how: str, context: Context) -> None:
+        checkout, access = await self.checkout(lease)
+        change = await self._p.places.change(checkout)
+        publication = self._publication(lease, checkout, access, change, context)
+        if how == "review":
+            output = json.loads((await self._p.kept.take(lease.run.tenant, lease.run.id, "output"))[1])
+            await lease.check()
+            told = await self._p.forge.review(publication, output)
+            await lease.note("published", review=dict(told))
+            return
+        await self._p.places.commit(
+            checkout, author=_author(lease.run), message=_message(publication, lease.run)
+        )
+        self._p.point("committed")
+        await lease.check()
+        branch = await self._p.places.push(checkout, access)
+        await lease.change(branch=branch)
+        self._p.point("pushed")
+        await lease.check()
+        opened = await self._p.forge.open_pull_request(publication)
+        self._p.point("opened")
+        await lease.change(pull_request=dict(opened))
+        await lease.note("published", pull_request=dict(opened))
+
+    def _publication(
+        self,
+        lease: Lease,
+        checkout: Checkout,
+        access: GitAccess | None,
+        change: Change,
+        context: Context,
+    ) -> Publication:
+        run, publish = lease.run, lease.recipe.publish
+        values = self._p.write_back.values(run, context)
+        title = render(publish.title, values) if publish.title else _usual_title(lease)
+        body = render(publish.body, values) if publish.body else self._p.clean(run.summary or "")
+        return Publication(
+            tenant=Tenant(run.tenant),
+            run=run.id,
+            checkout=checkout,
+            access=access,
+            change=change,
+            title=" ".join(self._p.clean(title).split())[:_LONGEST_TITLE],
+            body=self._p.clean(body),
+            draft=publish.draft,
+            person=run.person,
+        )
+
+    async def _keep_patch(self, lease: Lease) -> None:
+        _artifact, diff = await self._p.kept.take(lease.run.tenant, lease.run.id, "diff")
+        await self.keep(lease, "patch", "text/x-patch; charset=utf-8", diff)
+        await lease.note("published", patch=True)
+
+
+def _usual_title(lease: Lease) -> str:
+    run = lease.run
+    if run.entity_title:
+        return f"{run.entity_title} ({run.entity_id})"
+    return lease.recipe.title
+
+
+def _author(run: Run) -> Author:
+    return Author("Codex", f"codex+{run.tenant}@linkspan.invalid")
+
+
+def _message(publication: Publication, run: Run) -> str:
+    """Answer the commit's message: a title, and what it is of as trailers (git-interpret-trailers)."""
+    trailers = [f"Codex-Run: {run.id}"]
+    if run.entity_id is not None:
+        trailers.append(f"{str(run.entity).capitalize()}: {' '.join(run.entity_id.split())}")
+    if run.person is not None:
+        trailers.append(f"Asked-For-By: {' '.join(run.person.split())}")
+    return f"{publication.title}\n\n" + "\n".join(trailers) + "\n"

@@ -1,0 +1,358 @@
+"""The steps of a run. Each may be done again after a crash, and ends the same way; none knows the journal.
+
+A step answers a verdict: go on, wait for a person, or the end with a sentence. Whatever it does elsewhere it
+looks for first, and right before it does it, it makes sure that the run is still its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from linkspan.accounts.principal import Tenant
+from linkspan.codex.engine import Access, Engine, Failure, Limits, Outcome, Task, Thread
+from linkspan.errors import Internal, LinkspanError, NotFound
+from linkspan.runs.context import Context
+from linkspan.runs.hosting import POLL, RunHost
+from linkspan.runs.ids import approval_id
+from linkspan.runs.lease import Lease
+from linkspan.runs.outlet import Outlet, Parts
+from linkspan.runs.verdicts import GO_ON, WAIT, End, cancelled, failed, name_of
+from linkspan.spec.templates import render
+from linkspan.store import approvals as approval_rows
+from linkspan.store import runs as rows
+from linkspan.store.approvals import Approval
+from linkspan.store.runs import Run
+
+log = logging.getLogger("linkspan.runs")
+Json = dict[str, Any]
+Point = Callable[[str], None]
+_TOKEN_GRACE: Final = 3_600.0
+_LONGEST_SUMMARY: Final = 60_000
+_LONGEST_TITLE: Final = 200
+
+
+class Work:
+    """Works runs that this worker has taken."""
+
+    def __init__(self, parts: Parts, worker: str) -> None:
+        self._p = parts
+        self._out = Outlet(parts)
+        self.worker = worker
+
+    async def take(self, tenant: str, run: str) -> Lease | None:
+        """Take a run, whoever had it; None when it has ended."""
+        taken = await rows.take(self._p.db, tenant, run, worker=self.worker, now=self._p.clock())
+        if taken is None:
+            return None
+        return Lease(self._p.db, taken, clock=self._p.clock, mask=self._p.mask)
+
+    async def has_asked(self, tenant: str, run: str) -> bool:
+        """Tell whether a run waits for its decision, or has it: then the first part of its work is over."""
+        found = await rows.find(self._p.db, tenant, run)
+        if found is None or found.state not in ("waiting_approval", "publishing"):
+            return False
+        return await approval_rows.find(self._p.db, tenant, approval_id(run, "publish")) is not None
+
+    async def gather(self, lease: Lease) -> Json:
+        """Read the thing and what belongs to it."""
+        if (await lease.look()).stop is not None:
+            return cancelled(lease.run.stopped_by).plain()
+        await lease.enter("preparing")
+        self._p.point("gather")
+        try:
+            context = await self._p.reader.gather(lease.run, lease.recipe)
+        except LinkspanError as error:
+            return failed(error, doing=f"The {lease.run.entity} could not be read").plain()
+        await self._out.keep(lease, "context", "application/json", context.dump())
+        await lease.change(entity_title=context.title)
+        return GO_ON
+
+    async def begin(self, lease: Lease) -> Json:
+        """Tell the thing that work begins."""
+        self._p.point("before_started")
+        await self._p.write_back.tell(lease, "started", await self._context(lease))
+        self._p.point("after_started")
+        return GO_ON
+
+    async def prepare(self, lease: Lease) -> Json:
+        """Make the working tree."""
+        if (await lease.look()).stop is not None:
+            return cancelled(lease.run.stopped_by).plain()
+        if lease.run.repository is None:
+            return GO_ON
+        self._p.point("prepare")
+        try:
+            checkout, _access = await self._out.checkout(lease)
+        except LinkspanError as error:
+            return failed(error, doing=f"The repository {lease.run.repository} could not be prepared").plain()
+        await lease.change(base_commit=checkout.base_commit, base_branch=checkout.base_branch)
+        await lease.note("prepared", repository=lease.run.repository, base_commit=checkout.base_commit)
+        self._p.point("prepared")
+        return GO_ON
+
+    async def codex(self, lease: Lease) -> Json:
+        """Let the engine work, watched for whether somebody wants it to end."""
+        engine = self._p.engines.get(lease.run.engine)
+        if engine is None:
+            return failed(Internal(f"there is no engine {lease.run.engine} here"), doing="Codex").plain()
+        if (await lease.look()).stop is not None:
+            return cancelled(lease.run.stopped_by).plain()
+        seconds = lease.recipe.seconds - lease.run.spent_seconds
+        if seconds <= 0:
+            return _timed_out(lease).plain()
+        try:
+            task = await self._task(lease, seconds)
+        except LinkspanError as error:
+            return failed(error, doing=f"The repository {lease.run.repository} could not be prepared").plain()
+        await lease.enter("running")
+        host = RunHost(
+            self._p.db, lease, self._p.bell, clock=self._p.clock, keep_rollout=self._rollout_keeper(lease)
+        )
+        self._p.point("codex")
+        began = self._p.clock()
+        outcome = await self._until_stopped(lease, engine, task, host)
+        spent = lease.run.spent_seconds + max(self._p.clock() - began, 0.0)
+        if outcome is None:
+            await lease.change(spent_seconds=spent)
+            return cancelled((await lease.look()).stopped_by).plain()
+        self._p.point("worked")
+        return await self._judge(lease, outcome, host, spent)
+
+    async def collect(self, lease: Lease) -> Json:
+        """Keep what was changed, by git's own account."""
+        if lease.run.repository is None:
+            return GO_ON
+        try:
+            checkout, _access = await self._out.checkout(lease)
+            change = await self._p.places.change(checkout)
+        except LinkspanError as error:
+            return failed(error, doing="What Codex changed could not be read").plain()
+        await self._out.keep(lease, "diff", "text/x-diff; charset=utf-8", change.diff.encode())
+        files = [
+            {
+                "path": each.path,
+                "status": each.status,
+                "additions": each.additions,
+                "deletions": each.deletions,
+            }
+            for each in change.files
+        ]
+        await lease.note("change", files=files, truncated=change.truncated)
+        self._p.point("collected")
+        if not change and lease.recipe.publish.how in ("pull_request", "patch"):
+            message = "Codex ended without changing a file, so there is nothing to publish."
+            return End("failed", "nothing_to_publish", message).plain()
+        return GO_ON
+
+    async def ask(self, lease: Lease) -> Json:
+        """Ask a person whether it may be published. The run is put down meanwhile."""
+        if not lease.recipe.asks_before_publishing:
+            return GO_ON
+        run, now = lease.run, self._p.clock()
+        what = "a review" if lease.recipe.publish.how == "review" else "a pull request"
+        asked = await approval_rows.ask(
+            self._p.db,
+            Approval(
+                run.tenant,
+                approval_id(run.id, "publish"),
+                run.id,
+                "publish",
+                f"Publish {what} to {run.repository}?",
+                {"repository": run.repository, "branch": run.branch, "base_branch": run.base_branch},
+                now,
+                now + lease.recipe.approve_within,
+            ),
+        )
+        if asked.created == now:
+            await lease.note(
+                "asked", approval=asked.id, what=asked.kind, reason=asked.reason, deadline=asked.deadline
+            )
+        self._p.point("asked")
+        await lease.enter("waiting_approval", worker=None)
+        return WAIT
+
+    async def heed(self, lease: Lease) -> Json:
+        """Do as the person has decided; nobody's word by the deadline is a no."""
+        if (await lease.look()).stop is not None:
+            return cancelled(lease.run.stopped_by).plain()
+        found = await self._decision(lease)
+        if found.decision == "approve":
+            return GO_ON
+        if found.decided_by_kind == "deadline":
+            hours = lease.recipe.approve_within / 3600
+            message = f"Nobody decided within {hours:g} hours whether to publish it, so it was declined."
+            return End("timed_out", "declined", message).plain()
+        who = name_of(f"{found.decided_by_kind}:{found.person or found.decided_by}")
+        note = f" {found.note.strip()}" if found.note else ""
+        return End("cancelled", "declined", f"{who} declined to publish it.{note}").plain()
+
+    async def _decision(self, lease: Lease) -> Approval:
+        """Answer the question whether to publish with its answer, which is there or due."""
+        tenant, identified = lease.run.tenant, approval_id(lease.run.id, "publish")
+        while True:
+            await approval_rows.expire(self._p.db, tenant, identified, self._p.clock())
+            found = await approval_rows.find(self._p.db, tenant, identified)
+            if found is None:
+                raise Internal(f"{lease.run.id} has asked nothing")
+            if found.decision is not None:
+                return found
+            await self._p.bell.wait(POLL)
+
+    async def publish(self, lease: Lease) -> Json:
+        """Let the change out: once, whatever dies when."""
+        how = lease.recipe.publish.how
+        if how == "nothing":
+            return GO_ON
+        if (await lease.look()).stop is not None:
+            return cancelled(lease.run.stopped_by).plain()
+        await lease.enter("publishing")
+        self._p.point("publish")
+        try:
+            await self._out.publish(lease, await self._context(lease))
+        except LinkspanError as error:
+            return failed(error, doing="The change could not be published").plain()
+        self._p.point("published")
+        return GO_ON
+
+    async def finish(self, lease: Lease) -> Json:
+        """Tell the thing how it went."""
+        self._p.point("before_finished")
+        await self._p.write_back.tell(lease, "finished", await self._context(lease))
+        self._p.point("after_finished")
+        return GO_ON
+
+    async def part(self, lease: Lease, end: End) -> Json:
+        """Tell the thing that it came to no good end."""
+        await lease.change(error_code=end.code, error_message=end.message)
+        self._p.point("before_failed")
+        await self._p.write_back.tell(lease, "failed", await self._context(lease))
+        self._p.point("after_failed")
+        return GO_ON
+
+    async def close(self, lease: Lease, end: End) -> None:
+        """End the run: no token of it opens anything, none of its files is left, and its state says how."""
+        await self._p.tokens.revoke(lease.run)
+        self._p.point("closing")
+        try:
+            await self._p.places.discard(Tenant(lease.run.tenant), lease.run.id)
+        except (OSError, LinkspanError) as error:
+            log.warning("the files of run %s stay: %s", lease.run.id, error)
+        await lease.enter(
+            end.state,
+            told={"code": end.code, "message": end.message},
+            error_code=end.code,
+            error_message=end.message,
+            worker=None,
+        )
+        self._p.bell.ring()
+
+    async def _until_stopped(self, lease: Lease, engine: Engine, task: Task, host: RunHost) -> Outcome | None:
+        """Answer how the work ended; None when somebody wanted it to end, and it has."""
+        working = asyncio.create_task(engine.work(task, host))
+        try:
+            while True:
+                ringing = asyncio.create_task(self._p.bell.wait(POLL))
+                await asyncio.wait((working, ringing), return_when=asyncio.FIRST_COMPLETED)
+                ringing.cancel()
+                if working.done():
+                    return working.result()
+                if (await lease.look()).stop is not None:
+                    return None
+        finally:
+            if not working.done():
+                working.cancel()
+                await asyncio.gather(working, return_exceptions=True)
+            await lease.flush()
+
+    async def _judge(self, lease: Lease, outcome: Outcome, host: RunHost, spent: float) -> Json:
+        """Keep what the engine answered, and say how the run goes on."""
+        message = outcome.message.strip()[:_LONGEST_SUMMARY]
+        columns: Json = {"spent_seconds": spent, "versions": dict(outcome.versions)}
+        if message:
+            columns["summary"] = message
+        if outcome.thread is not None:
+            columns["thread_id"] = outcome.thread.id
+            if outcome.thread.rollout:
+                await self._out.keep(lease, "rollout", "application/jsonl", outcome.thread.rollout)
+        if "model" in outcome.versions:
+            columns["model"] = outcome.versions["model"]
+        await lease.change(**columns)
+        if outcome.output is not None:
+            text = json.dumps(outcome.output, ensure_ascii=False)
+            await self._out.keep(lease, "output", "application/json", text.encode())
+        if host.ended_by is not None:
+            return cancelled(host.ended_by).plain()
+        if outcome.status == "failed":
+            failure = outcome.failure or Failure("internal", "Codex ended with a failure.")
+            if failure.code == "upstream_timeout":
+                return _timed_out(lease).plain()
+            return End("failed", failure.code, failure.message).plain()
+        return GO_ON
+
+    async def _task(self, lease: Lease, seconds: float) -> Task:
+        run, recipe = lease.run, lease.recipe
+        expires = self._p.clock() + seconds + recipe.approve_within + _TOKEN_GRACE
+        checkout = (await self._out.checkout(lease))[0] if run.repository is not None else None
+        pair = await self._p.tokens.issue(run, expires=expires)
+        context = await self._context(lease)
+        names = {
+            "settings": run.plan["settings"],
+            "tenant": {"name": run.tenant},
+            "run": {"id": run.id},
+        }
+        tools = None
+        if pair.tools is not None:
+            tools = Access(f"{self._p.base_url}/t/{run.tenant}/mcp", pair.tools)
+        return Task(
+            run=run.id,
+            tenant=Tenant(run.tenant),
+            folder=self._p.work / run.tenant / "runs" / run.id,
+            prompt=run.plan.get("words") or render(recipe.prompt, names).strip(),
+            model=Access(f"{self._p.base_url}/codex/v1", pair.model),
+            limits=Limits(seconds, await self._p.tokens.left(run)),
+            tools=tools,
+            workspace=checkout.path if checkout else None,
+            house_rules=checkout.house_rules if checkout else None,
+            materials=context.materials,
+            model_name=recipe.model,
+            effort=recipe.effort,
+            approve_commands=recipe.asks_commands,
+            network=recipe.network,
+            output_schema=recipe.output,
+            thread=await self._thread(run),
+        )
+
+    async def _thread(self, run: Run) -> Thread | None:
+        """Answer the conversation to go on with: this run's own, or the one that it was forked from."""
+        if run.thread_id is None:
+            return None
+        for owner in (run.id, run.parent):
+            if owner is not None:
+                try:
+                    _artifact, rollout = await self._p.kept.take(run.tenant, owner, "rollout")
+                except NotFound:
+                    continue
+                return Thread(run.thread_id, rollout)
+        return Thread(run.thread_id)
+
+    async def _context(self, lease: Lease) -> Context:
+        try:
+            _artifact, data = await self._p.kept.take(lease.run.tenant, lease.run.id, "context")
+        except NotFound:
+            return Context()
+        return Context.load(data)
+
+    def _rollout_keeper(self, lease: Lease) -> Callable[[bytes], Any]:
+        async def keep(rollout: bytes) -> None:
+            await self._out.keep(lease, "rollout", "application/jsonl", rollout)
+
+        return keep
+
+
+def _timed_out(lease: Lease) -> End:
+    minutes = lease.recipe.seconds / 60
+    return End("timed_out", "timed_out", f"Codex did not finish within {minutes:g} minutes.")

@@ -1,0 +1,171 @@
+"""Working runs in this process: what is asked for is let in, and what the dead have left is taken over.
+
+Every worker says every few seconds that it lives. Each looks now and then for what is to be worked: runs that
+were asked for, decisions that were made, and workflows whose worker was not heard of for a while. Of several
+who find the same, the one that moves the run's epoch first sees to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from linkspan.errors import LinkspanError
+from linkspan.runs.about import waits_to_publish
+from linkspan.runs.bell import Bell
+from linkspan.runs.journal import VERSION, Journal, out_of, run_of
+from linkspan.runs.verdicts import End
+from linkspan.runs.work import Work
+from linkspan.spec.recipe import RunsPolicy
+from linkspan.store import approvals as approval_rows
+from linkspan.store import runs as rows
+from linkspan.store import workers as worker_rows
+from linkspan.store.database import Database
+from linkspan.store.runs import Run
+
+log = logging.getLogger("linkspan.runs")
+BEAT: Final = 2.0
+"""Seconds between two signs of life."""
+STALE: Final = 15.0
+"""Seconds without a sign of life after which others take a worker's runs over."""
+LOOK: Final = 2.0
+"""Seconds between two looks; what is asked in this process is seen at once."""
+_TIDY: Final = 600.0
+_FORGET: Final = 86_400.0
+_BROKEN: Final = End("failed", "internal", "Something went wrong inside Linkspan; its log has more.")
+
+
+class Worker:
+    """Works runs until it is closed."""
+
+    def __init__(
+        self,
+        db: Database,
+        work: Work,
+        journal: Journal,
+        bell: Bell,
+        *,
+        policy: Callable[[], RunsPolicy],
+        clock: Callable[[], float],
+        beat: float = BEAT,
+        stale: float = STALE,
+        look: float = LOOK,
+    ) -> None:
+        self._db = db
+        self._work = work
+        self._journal = journal
+        self._bell = bell
+        self._policy = policy
+        self._clock = clock
+        self._beat = beat
+        self._stale = stale
+        self._look = look
+        self._let_in: set[str] = set()
+        self._tidied = 0.0
+        self._is_failing = False
+
+    async def run(self) -> None:
+        """Work until cancelled; what is under way then goes on elsewhere or another time."""
+        await worker_rows.beat(self._db, self._work.worker, version=VERSION, now=self._clock())
+        await self._journal.open()
+        beating = asyncio.create_task(self._keep_beating())
+        try:
+            while True:
+                await self._turn()
+                await self._bell.wait(self._look)
+        finally:
+            beating.cancel()
+            await asyncio.shield(self._leave(beating))
+
+    async def look(self) -> None:
+        """Look once for what is to be worked."""
+        now = self._clock()
+        living = await worker_rows.living(self._db, seen_after=now - self._stale)
+        living.add(self._work.worker)
+        going_on = {run.id: run for run in await rows.going_on(self._db)}
+        for run in going_on.values():
+            if run.state == "queued" and run.epoch == 0:
+                await self._enter(run, run.id)
+        for tenant, identified in await approval_rows.settle(self._db, now):
+            run_there = going_on.get(identified)
+            if run_there is not None and run_there.tenant == tenant:
+                await self._enter(run_there, out_of(identified))
+        for workflow in await self._journal.left_by_the_dead(living):
+            await self._take_over(going_on.get(run_of(workflow)), workflow)
+        for run in going_on.values():
+            if run.epoch and not waits_to_publish(run) and run.worker not in living:
+                await self._look_after(run)
+        self._let_in &= {name for identified in going_on for name in (identified, out_of(identified))}
+
+    async def _enter(self, run: Run, workflow: str) -> None:
+        """Enqueue a workflow, said once by this worker."""
+        if workflow in self._let_in:
+            return
+        if workflow == run.id:
+            await self._journal.enqueue(run.tenant, run.id)
+        else:
+            await self._journal.enqueue_out(run.tenant, run.id)
+        self._let_in.add(workflow)
+
+    async def _take_over(self, run: Run | None, workflow: str) -> None:
+        """Let a workflow of a dead worker go on, unless another worker has just done so."""
+        if run is None or not await rows.move_on(self._db, run.tenant, run.id, run.epoch):
+            if run is None:
+                await self._journal.resume(workflow)
+            return
+        log.warning("run %s goes on: its worker %s was not heard of any more", run.id, run.worker)
+        await self._journal.resume(workflow)
+
+    async def _look_after(self, run: Run) -> None:
+        """See to a run that nobody works although its worker is gone: its journal is lost, or has ended."""
+        for workflow in (out_of(run.id), run.id):
+            state = await self._journal.state_of(workflow)
+            if state in ("PENDING", "ENQUEUED"):
+                return
+            if state is not None:
+                lease = await self._work.take(run.tenant, run.id)
+                if lease is not None:
+                    await self._work.close(lease, _BROKEN)
+                return
+        await self._journal.enqueue(run.tenant, run.id)
+
+    async def _turn(self) -> None:
+        try:
+            await self.look()
+            if self._clock() - self._tidied >= _TIDY:
+                self._tidied = self._clock()
+                await self._tidy()
+        except LinkspanError as error:
+            if not self._is_failing:
+                log.error("runs cannot be looked for: %s", error.message)
+            self._is_failing = True
+        except Exception:
+            if not self._is_failing:
+                log.exception("looking for runs failed")
+            self._is_failing = True
+        else:
+            self._is_failing = False
+
+    async def _tidy(self) -> None:
+        """Delete what is older than it is to be kept."""
+        now = self._clock()
+        await rows.sweep(self._db, finished_before=now - self._policy().keep)
+        await worker_rows.forget(self._db, seen_before=now - _FORGET)
+        ended = await self._journal.ended()
+        going_on = {run.id for run in await rows.going_on(self._db)}
+        await self._journal.forget([each for each in ended if run_of(each) not in going_on])
+
+    async def _keep_beating(self) -> None:
+        while True:
+            await asyncio.sleep(self._beat)
+            with contextlib.suppress(LinkspanError):
+                await worker_rows.beat(self._db, self._work.worker, version=VERSION, now=self._clock())
+
+    async def _leave(self, beating: asyncio.Task[None]) -> None:
+        await asyncio.gather(beating, return_exceptions=True)
+        await self._journal.aclose()
+        with contextlib.suppress(LinkspanError):
+            await worker_rows.leave(self._db, self._work.worker)

@@ -1,0 +1,135 @@
+"""What the thing is told of its run: one comment of each kind, and new values of its fields.
+
+A tracker takes a comment twice if it is told twice, and a worker may die between the telling and the note of
+it. So each comment ends with a line that names the run and the kind, and before one is made the comments that
+are there are looked through for it. Where they cannot be listed, the gateway's memory of writes stands in:
+then a comment may be missing after a crash, and is never there twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
+from linkspan.errors import Conflict, LinkspanError, RateLimited, UpstreamError, UpstreamTimeout
+from linkspan.runs.context import WAITS, Context, Json, Reader
+from linkspan.runs.lease import Lease
+from linkspan.spec.catalog import Catalog
+from linkspan.spec.recipe import Back
+from linkspan.spec.templates import render
+from linkspan.store.runs import Run
+
+Moment = Literal["started", "finished", "failed"]
+_WORDS: Final = re.compile(r"[^a-z0-9]+")
+_KINDS: Final[Mapping[str, str]] = {"started": "started", "finished": "finished", "failed": "ended"}
+
+
+class WriteBack:
+    """Tells things of their runs."""
+
+    def __init__(
+        self, reader: Reader, catalog: Callable[[], Catalog], *, clean: Callable[[str], str], base: str
+    ) -> None:
+        """`clean` filters what a model wrote; `base` is the URL that people know us by."""
+        self._reader = reader
+        self._catalog = catalog
+        self._clean = clean
+        self._base = base
+
+    async def tell(self, lease: Lease, moment: Moment, context: Context) -> None:
+        """Write what the recipe says of a moment. What fails is told as an event, and ends nothing."""
+        back: Back = getattr(lease.recipe, moment)
+        if not back or lease.run.entity is None:
+            return
+        try:
+            if back.comment is not None:
+                await self._comment(lease, moment, back.comment, context)
+            if back.update:
+                await self._update(lease, back.update, context)
+        except LinkspanError as error:
+            await lease.note("warning", message=f"{lease.run.entity} was not told: {error.message}")
+
+    def values(self, run: Run, context: Context) -> Json:
+        """Answer what texts for people may name."""
+        values: Json = {
+            "settings": run.plan["settings"],
+            "tenant": {"name": run.tenant},
+            "run": {
+                "id": run.id,
+                "url": f"{self._base}/t/{run.tenant}/runs/{run.id}",
+                "state": run.state,
+                "summary": self._clean(run.summary or ""),
+                "person": run.person,
+                "error": {"code": run.error_code, "message": run.error_message},
+            },
+            "pull_request": dict(run.pull_request or {"url": None, "number": None}),
+        }
+        if run.entity is not None:
+            values[run.entity] = context.entity or {}
+        return values
+
+    async def _comment(self, lease: Lease, moment: Moment, template: str, context: Context) -> None:
+        run = lease.run
+        text = render(template, self.values(run, context)).strip()
+        if not text:
+            return
+        line = _line(run, moment)
+        listed = self._catalog().tool_for("comment.list")
+        can_look = listed is not None and run.entity in listed.input_schema.get("properties", {})
+        arguments = {"id": run.entity_id, "body": f"{text}\n\n{line}"}
+        if not can_look:
+            await self._comment_blindly(lease, moment, arguments)
+            return
+        for wait in (*WAITS, None):
+            there = await self._reader.every(run, "comment", {str(run.entity): run.entity_id})
+            if any(_told(line) in _told(str(each.get("body") or "")) for each in there):
+                return
+            await lease.check()
+            try:
+                await self._reader.call(run, f"{run.entity}.comment", arguments, patient=False)
+            except (RateLimited, UpstreamTimeout, UpstreamError) as error:
+                # It may have been made all the same: look again before another attempt.
+                if wait is None:
+                    raise
+                await self._reader.sleep(max(wait, error.retry_after or 0.0))
+            else:
+                return
+
+    async def _comment_blindly(self, lease: Lease, moment: Moment, arguments: Json) -> None:
+        await lease.check()
+        try:
+            await self._reader.call(
+                lease.run,
+                f"{lease.run.entity}.comment",
+                arguments,
+                call_id=f"{lease.run.id}:{moment}",
+                patient=False,
+            )
+        except Conflict:
+            await lease.note("warning", message=f"whether the comment ({moment}) was made is not known")
+
+    async def _update(self, lease: Lease, fields: Mapping[str, Any], context: Context) -> None:
+        values = self.values(lease.run, context)
+        given = {
+            name: render(value, values) if isinstance(value, str) and "{" in value else value
+            for name, value in fields.items()
+        }
+        await lease.check()
+        await self._reader.call(lease.run, f"{lease.run.entity}.update", {"id": lease.run.entity_id, **given})
+
+
+def _line(run: Run, moment: Moment) -> str:
+    """Answer the last line of a comment: what it is of, and who asked."""
+    asked = f", asked for by {' '.join(_letters(run.person).split())}" if run.person else ""
+    return f"Codex run {run.id} {_KINDS[moment]}{asked}."
+
+
+def _letters(name: str | None) -> str:
+    # A name must neither format anything nor call anybody.
+    return re.sub(r"[^\w .-]|_", " ", (name or "").partition("@")[0])[:80]
+
+
+def _told(text: str) -> str:
+    """Answer a text's letters and figures: trackers escape and format the rest as they like."""
+    return _WORDS.sub("", text.lower())

@@ -1,0 +1,115 @@
+"""Working trees without git, and a forge without a network: they count what is done, and can refuse it."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from linkspan.accounts.principal import Tenant
+from linkspan.codex.places import Author, Change, ChangedFile, Checkout, GitAccess, Repository
+from linkspan.errors import LinkspanError
+from linkspan.runs.ports import Publication
+
+FILES: Mapping[str, str] = {"calc.py": "total = 2\n", "README.md": "# Cafe\n"}
+RULES = "Run the tests."
+
+
+@dataclass
+class FakePlaces:
+    """Working trees of one repository."""
+
+    work: Path
+    faults: dict[str, LinkspanError] = field(default_factory=dict)
+    """What a method raises."""
+    commits: dict[str, tuple[Author, str]] = field(default_factory=dict)
+    pushed: list[str] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
+
+    async def prepare(
+        self,
+        tenant: Tenant,
+        run: str,
+        repository: Repository,
+        access: GitAccess | None,
+        *,
+        base_branch: str | None = None,
+    ) -> Checkout:
+        """Answer the run's working tree."""
+        self._fail("prepare")
+        path = self.work / tenant / "runs" / run / "checkout"
+        if not path.exists():
+            path.mkdir(parents=True)
+            for name, text in FILES.items():
+                (path / name).write_text(text)
+        branch = base_branch or repository.default_branch
+        return Checkout(run, path, repository, branch, "c0ffee", RULES)
+
+    async def change(self, checkout: Checkout) -> Change:
+        """Answer what differs from what it was made with."""
+        self._fail("change")
+        diffs, files = [], []
+        for path in sorted(checkout.path.iterdir()):
+            before, after = FILES.get(path.name, ""), path.read_text()
+            if before != after:
+                lines = difflib.unified_diff(
+                    before.splitlines(True), after.splitlines(True), f"a/{path.name}", f"b/{path.name}"
+                )
+                diffs += list(lines)
+                files.append(ChangedFile(path.name, "modified", 1, 1))
+        return Change("".join(diffs), tuple(files))
+
+    async def commit(self, checkout: Checkout, *, author: Author, message: str) -> str:
+        """Remember a commit."""
+        self._fail("commit")
+        self.commits[checkout.run] = (author, message)
+        return "deadbeef"
+
+    async def push(self, checkout: Checkout, access: GitAccess | None) -> str:
+        """Count a push, once for each branch."""
+        self._fail("push")
+        branch = f"codex/{checkout.run}"
+        if branch not in self.pushed:
+            self.pushed.append(branch)
+        return branch
+
+    async def discard(self, tenant: Tenant, run: str) -> None:
+        """Remove the run's directory."""
+        shutil.rmtree(self.work / tenant / "runs" / run, ignore_errors=True)
+        self.discarded.append(run)
+
+    def _fail(self, what: str) -> None:
+        if what in self.faults:
+            raise self.faults[what]
+
+
+@dataclass
+class FakeForge:
+    """A forge that knows one repository."""
+
+    faults: dict[str, LinkspanError] = field(default_factory=dict)
+    opened: dict[str, Publication] = field(default_factory=dict)
+    reviews: dict[str, Any] = field(default_factory=dict)
+
+    async def locate(
+        self, tenant: Tenant, repository: str, *, run: str, person: str | None
+    ) -> tuple[Repository, GitAccess | None]:
+        """Answer where it is."""
+        if "locate" in self.faults:
+            raise self.faults["locate"]
+        return Repository(repository, f"https://forge.example/{repository}.git", "main"), None
+
+    async def open_pull_request(self, publication: Publication) -> Mapping[str, Any]:
+        """Open the one pull request of a run."""
+        if "open" in self.faults:
+            raise self.faults["open"]
+        self.opened.setdefault(publication.run, publication)
+        return {"number": 7, "url": "https://forge.example/acme/cafe/pull/7", "state": "open"}
+
+    async def review(self, publication: Publication, output: Any) -> Mapping[str, Any]:
+        """Write the one review of a run."""
+        self.reviews.setdefault(publication.run, output)
+        return {"url": "https://forge.example/acme/cafe/pull/7#review"}

@@ -1,0 +1,361 @@
+"""Runs that are worked, by the journal, from what is asked to each of their ends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from linkspan.errors import Conflict, Forbidden, NotFound, Unauthenticated, UpstreamError
+from linkspan.store import runs as rows
+from linkspan.store import workers
+from tests.fakes.engine import SUMMARY, ScriptedEngine, ask, fail, hang, listen
+from tests.fakes.places import RULES, FakeForge, FakePlaces
+from tests.runs.conftest import ACME, BO, House
+from tests.runs.working import BASE, Works, parts_of, working
+
+
+@pytest.fixture
+async def works(house: House) -> AsyncIterator[Works]:
+    """A worker at work, with every recipe turned on."""
+    for recipe in ("mend", "patch", "careful", "look"):
+        await house.enable(recipe)
+    made = Works(house, ScriptedEngine(), FakePlaces(house.app.settings.home / "work"), FakeForge())
+    async with working(house.app, parts_of(house.app, made)):
+        yield made
+
+
+def comments(house: House, number: int = 103) -> list[str]:
+    """Answer what runs have said of a ticket, as the desk has it."""
+    found = house.desk.store.query(
+        "SELECT body_markdown FROM comments WHERE org = 'acme' AND kind = 'ticket' AND parent = ?"
+        " AND author = 'codex' AND body_markdown LIKE '%Codex run run%' ORDER BY id",
+        [f"HC-{number}"],
+    )
+    return [row["body_markdown"] for row in found]
+
+
+def ticket(house: House, number: int = 103) -> Any:
+    """Answer a ticket as the desk has it."""
+    return house.desk.store.one("SELECT * FROM tickets WHERE org = 'acme' AND key = ?", [f"HC-{number}"])
+
+
+async def decide(works: Works, run: str, decision: Any, **given: Any) -> None:
+    """Answer the one question of a run."""
+    approval = await works.house.app.runs.open_approval(BO, run)
+    await works.house.app.runs.decide(BO, run, approval.id, decision, **given)
+
+
+async def test_from_a_ticket_to_a_pull_request(works: Works) -> None:
+    """Read, worked, approved by a person, published, and written back, with all of it kept."""
+    run = await works.start()
+    waiting = await works.until(run.id, "waiting_approval")
+    assert waiting.worker is None
+    assert works.places.pushed == []
+    await decide(works, run.id, "approve")
+    done = await works.until(run.id)
+    assert (done.state, done.error_message) == ("succeeded", None)
+    assert done.summary == SUMMARY
+    assert (done.repository, done.base_commit, done.branch) == ("acme/cafe", "c0ffee", f"codex/{run.id}")
+    assert (done.thread_id, done.turns, done.items) == (f"thread-{run.id}", 1, 2)
+    assert done.pull_request == {
+        "number": 7, "url": "https://forge.example/acme/cafe/pull/7", "state": "open"
+    }  # fmt: skip
+    assert await works.states(run.id) == [
+        "queued", "preparing", "running", "waiting_approval", "publishing", "succeeded"
+    ]  # fmt: skip
+    assert works.places.pushed == [f"codex/{run.id}"]
+    assert works.places.discarded == [run.id]
+    texts = comments(works.house)
+    assert texts[0].startswith(f"Codex has started: {BASE}/t/acme/runs/{run.id}")
+    assert texts[1].startswith("The till adds up again. everyone\n\nhttps://forge.example/acme/cafe/pull/7")
+    assert all(f"Codex run {run.id}" in text and text.endswith("asked for by bo.") for text in texts)
+    assert ticket(works.house)["state"] == "review"
+    published = works.forge.opened[run.id]
+    assert published.title.endswith("(HC-103)")
+    assert published.draft
+    author, message = works.places.commits[run.id]
+    assert author.name == "Codex"
+    assert message.endswith(f"\n\nCodex-Run: {run.id}\nTicket: HC-103\nAsked-For-By: bo\n")
+    diff = await works.house.app.runs.artifact(BO, run.id, "diff")
+    assert b"+total = 3" in diff[1]
+    names = [each.name for each in await works.house.app.runs.artifacts(BO, run.id)]
+    assert names == ["context", "diff", "rollout"]
+
+
+async def test_what_the_engine_is_given(works: Works) -> None:
+    """The recipe's words and nothing of the ticket's in the prompt; the ticket and its comments as data."""
+    await works.house.enable("mend", style="Be brief.")
+    run = await works.start()
+    await works.until(run.id, "waiting_approval")
+    (task,) = works.engine.tasks
+    assert task.prompt == ("Fix the ticket that you are given as data, for acme.\nHouse rules: Be brief.")
+    ticket_text, comments_text = task.materials
+    assert (ticket_text.name, ticket_text.source) == ("ticket HC-103", "linkspan://ticket/HC-103")
+    assert "Ordering after 22:40 fails" in ticket_text.text
+    assert comments_text.name == "Comments of ticket HC-103"
+    assert (task.house_rules, task.limits.seconds, task.limits.tokens) == (RULES, 600.0, 50_000)
+    assert (task.model.url, task.tools and task.tools.url) == (f"{BASE}/codex/v1", f"{BASE}/t/acme/mcp")
+    assert task.workspace is not None
+    assert task.folder == works.house.app.settings.home / "work/acme/runs" / run.id
+    assert not task.approve_commands
+
+
+async def test_a_person_declines(works: Works) -> None:
+    """Nothing is published, and the ticket is told who and why."""
+    run = await works.start()
+    await works.until(run.id, "waiting_approval")
+    await decide(works, run.id, "decline", note="Too risky before the weekend.")
+    done = await works.until(run.id)
+    told = "bo declined to publish it. Too risky before the weekend."
+    assert (done.state, done.error_code, done.error_message) == ("cancelled", "declined", told)
+    assert works.places.pushed == []
+    assert comments(works.house)[-1].startswith(f"Codex could not finish. {told}")
+
+
+async def test_nobody_decides(works: Works) -> None:
+    """By the deadline it is declined."""
+    run = await works.start()
+    await works.until(run.id, "waiting_approval")
+    works.house.now[0] += 3600
+    done = await works.until(run.id)
+    assert (done.state, done.error_code) == ("timed_out", "declined")
+    assert done.error_message == "Nobody decided within 1 hours whether to publish it, so it was declined."
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "waiting_approval"])
+async def test_cancelling(works: Works, state: str) -> None:
+    """In each state it ends, says who did it, and leaves nothing behind."""
+    if state == "running":
+        works.engine.acts = [hang()]
+    if state == "queued":
+        works.engine.acts = [hang()]
+        for number in (104, 105):
+            await works.start(entity_id=f"HC-{number}", key=str(number))
+        for _ in range(2):
+            await works.house.app.runs.bell.wait(0.3)
+    run = await works.start()
+    await works.until(run.id, state)
+    await works.house.app.runs.cancel(BO, run.id)
+    done = await works.until(run.id)
+    assert (done.state, done.error_code) == ("cancelled", "cancelled")
+    assert done.error_message in ("bo cancelled it.", None)
+    assert works.places.pushed == []
+    if state == "running":
+        assert works.engine.stopped == 1
+        assert comments(works.house)[-1].startswith("Codex could not finish. bo cancelled it.")
+
+
+async def test_commands_are_asked_for(works: Works) -> None:
+    """The question says what; approved or declined, the work goes on; the turn's end ends the run."""
+    works.engine.acts = [ask()]
+    for decision, ended in (("approve", "failed"), ("decline", "failed"), ("cancel", "cancelled")):
+        run = await works.start("careful", key=decision)
+        await works.until(run.id, "waiting_approval")
+        approval = await works.house.app.runs.open_approval(BO, run.id)
+        assert (approval.kind, approval.data["command"]) == ("command", "rm -r build")
+        await decide(works, run.id, decision)
+        done = await works.until(run.id)
+        assert done.state == ended
+        if decision != "cancel":
+            assert done.error_code == "nothing_to_publish"
+            items = [data["item"] for data in await works.told(run.id, "item_completed")]
+            assert {"type": "commandExecution", "status": decision} in items
+            states = await works.states(run.id)
+            assert states[1:5] == ["preparing", "running", "waiting_approval", "running"]
+        else:
+            assert done.error_message == "bo cancelled it."
+
+
+async def test_a_question_that_nobody_answers_is_declined(works: Works) -> None:
+    """After its deadline."""
+    works.engine.acts = [ask()]
+    run = await works.start("careful")
+    await works.until(run.id, "waiting_approval")
+    works.house.now[0] += 3600
+    await works.until(run.id)
+    (approval,) = await works.house.app.runs.approvals(BO, run.id)
+    assert (approval.decision, approval.decided_by) == ("decline", "nobody")
+
+
+async def test_steering_and_interrupting(works: Works) -> None:
+    """Words reach the engine; an interrupt keeps what was done."""
+    works.engine.acts = [listen(), listen()]
+    run = await works.start("patch")
+    await works.until(run.id, "running")
+    await works.house.app.runs.steer(BO, run.id, "Look at the till.")
+    while not await works.told(run.id, "item_completed"):
+        await works.house.app.runs.bell.wait(0.05)
+    (item,) = await works.told(run.id, "item_completed")
+    assert item["item"]["text"] == "Look at the till."
+    await works.house.app.runs.interrupt(BO, run.id)
+    done = await works.until(run.id)
+    assert (done.summary, done.error_code) == ("So far, so good.", "nothing_to_publish")
+
+
+async def test_a_patch_is_kept(works: Works) -> None:
+    """Nothing leaves, and no person is asked."""
+    run = await works.start("patch")
+    done = await works.until(run.id)
+    assert done.state == "succeeded"
+    assert b"+total = 3" in (await works.house.app.runs.artifact(BO, run.id, "patch"))[1]
+    assert works.places.pushed == []
+    with pytest.raises(NotFound, match="has no 'transcript'") as told:
+        await works.house.app.runs.artifact(BO, run.id, "transcript")
+    assert told.value.hint == "It has: context, diff, patch, rollout."
+
+
+async def test_a_run_of_nothing(works: Works) -> None:
+    """Without a thing and a repository it still has its answer."""
+    run = await works.start("look")
+    done = await works.until(run.id)
+    assert (done.state, done.repository) == ("succeeded", None)
+    assert works.engine.tasks[0].workspace is None
+    assert works.engine.tasks[0].output_schema is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "state"),
+    [
+        ("quota_exceeded", "The budget of this run is spent.", "failed"),
+        ("needs_reauth", "The model refused the key.", "failed"),
+        ("rate_limited", "The model answered 429 again and again.", "failed"),
+        ("upstream_timeout", "Time is over.", "timed_out"),
+    ],
+)
+async def test_the_engine_fails(works: Works, code: str, message: str, state: str) -> None:
+    """The run says why, in a sentence, and so does the ticket."""
+    works.engine.acts = [fail(code, message)]
+    run = await works.start()
+    done = await works.until(run.id)
+    told = message if state == "failed" else "Codex did not finish within 10 minutes."
+    assert (done.state, done.error_message) == (state, told)
+    assert comments(works.house)[-1].startswith(f"Codex could not finish. {told}")
+
+
+@pytest.mark.parametrize(
+    ("where", "what", "error", "told"),
+    [
+        ("forge", "locate", NotFound("there is no repository acme/cafe"),
+         "The repository acme/cafe could not be prepared: there is no repository acme/cafe."),
+        ("places", "prepare", NotFound("acme/cafe has no branch develop"),
+         "The repository acme/cafe could not be prepared: acme/cafe has no branch develop."),
+        ("places", "change", UpstreamError("git failed"),
+         "What Codex changed could not be read: git failed."),
+        ("places", "push", Forbidden("the push was refused"),
+         "The change could not be published: the push was refused."),
+        ("places", "push", Conflict("somebody else's commits are on codex/x"),
+         "The change could not be published: somebody else's commits are on codex/x."),
+        ("forge", "open", UpstreamError("the forge answered 502"),
+         "The change could not be published: the forge answered 502."),
+    ],
+)  # fmt: skip
+async def test_git_or_the_forge_fail(
+    works: Works, where: str, what: str, error: Exception, told: str
+) -> None:
+    """The run ends with a sentence that says what was being done."""
+    getattr(works, where).faults[what] = error
+    run = await works.start()
+    if what in ("push", "open"):
+        await works.until(run.id, "waiting_approval")
+        await decide(works, run.id, "approve")
+    done = await works.until(run.id)
+    assert (done.state, done.error_message) == ("failed", told)
+    assert comments(works.house)[-1].startswith(f"Codex could not finish. {told}")
+
+
+async def test_a_ticket_that_is_not_there(works: Works) -> None:
+    """It ends before anything else is done."""
+    run = await works.start(entity_id="HC-999")
+    done = await works.until(run.id)
+    assert done.state == "failed"
+    assert (done.error_message or "").startswith("The ticket could not be read:")
+    assert works.engine.tasks == []
+
+
+async def test_a_product_that_is_down_for_a_while(works: Works) -> None:
+    """It is waited for, and a comment that was made although it failed is not made again."""
+    switches = works.house.desk.switches
+    switches.set("500", {"method": "GET", "times": 3})
+    switches.set("500", {"method": "POST", "times": 1, "late": True})
+    switches.set("429", {"method": "PATCH", "times": 1, "retry_after": "1"})
+    run = await works.start("mend")
+    await works.until(run.id, "waiting_approval")
+    assert len(comments(works.house)) == 1
+    assert ticket(works.house)["state"] == "wip"
+
+
+async def test_a_product_that_cannot_be_told_ends_nothing(works: Works) -> None:
+    """It is noted, and the run goes on."""
+    works.house.desk.switches.set("500", {"method": "POST", "times": 50})
+    run = await works.start("mend")
+    await works.until(run.id, "waiting_approval")
+    (warning,) = await works.told(run.id, "warning")
+    assert warning["message"].startswith("ticket was not told:")
+
+
+async def test_a_fork_goes_on_with_the_conversation(works: Works) -> None:
+    """With its rollout, and with the words of the person for a prompt."""
+    run = await works.start("patch")
+    await works.until(run.id)
+    forked = await works.house.app.runs.fork(BO, run.id, "Now the tests.")
+    await works.until(forked.id)
+    task = works.engine.tasks[-1]
+    assert task.prompt == "Now the tests."
+    assert task.thread is not None
+    assert (task.thread.id, task.thread.rollout) == (f"thread-{run.id}", b'{"rollout": 1}\n')
+
+
+async def test_a_tenant_has_so_many_at_once(works: Works) -> None:
+    """Two of one tenant are worked; the third waits for its turn, and gets it."""
+    works.engine.acts = [hang()]
+    made = [await works.start(entity_id=f"HC-{n}", key=str(n)) for n in (103, 104, 105)]
+    while len(running := [each.id for each in await works.house.app.runs.list(BO, states=["running"])]) < 2:
+        await works.house.app.runs.bell.wait(0.05)
+    (third,) = {run.id for run in made} - set(running)
+    assert (await works.house.app.runs.find(ACME, third)).state == "queued"
+    await works.house.app.runs.cancel(BO, running[0])
+    await works.until(third, "running")
+
+
+async def test_tokens_end_with_the_run(works: Works) -> None:
+    """What the engine was given opens nothing any more."""
+    run = await works.start("patch")
+    await works.until(run.id)
+    (task,) = works.engine.tasks
+    with pytest.raises(Unauthenticated):
+        await works.house.app.run_tokens.grant(task.model.token.reveal())
+
+
+async def test_a_worker_that_ends_lets_go(house: House) -> None:
+    """Stopped in the middle, its process ends the engine; the next worker goes on where it was."""
+    await house.enable("patch")
+    made = Works(house, ScriptedEngine([hang()]), FakePlaces(house.app.settings.home / "work"), FakeForge())
+    async with working(house.app, parts_of(house.app, made)):
+        run = await made.start("patch")
+        while not await made.told(run.id, "turn_started"):
+            await house.app.runs.bell.wait(0.05)
+    assert made.engine.stopped == 1
+    assert await workers.living(house.app.database, seen_after=0.0) == set()
+    made.engine.acts = []
+    async with working(house.app, parts_of(house.app, made)):
+        done = await made.until(run.id)
+    assert done.state == "succeeded"
+    assert [task.thread and task.thread.id for task in made.engine.tasks] == [None, f"thread-{run.id}"]
+    assert len(await made.told(run.id, "thread_started")) == 1
+
+
+async def test_who_lost_a_run_writes_nothing(house: House) -> None:
+    """A worker that was taken for dead goes on in its mind: its run is not touched by it any more."""
+    await house.enable("patch")
+    made = Works(house, ScriptedEngine([hang()]), FakePlaces(house.app.settings.home / "work"), FakeForge())
+    async with working(house.app, parts_of(house.app, made)):
+        run = await made.start("patch")
+        await made.until(run.id, "running")
+        taken = await rows.take(house.app.database, "acme", run.id, worker="other", now=1.0)
+        assert taken is not None
+        while not made.engine.stopped:
+            await house.app.runs.bell.wait(0.05)
+        after = await house.app.runs.find(ACME, run.id)
+        assert (after.state, after.worker, after.epoch) == ("running", "other", taken.epoch)
