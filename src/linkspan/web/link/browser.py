@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import Response
 
 from linkspan.errors import Forbidden
 from linkspan.store.link_sessions import LinkSession
@@ -36,12 +35,10 @@ def handle_of(request: Request, session: str, base: str) -> str | None:
     return shown if shown and _FORM.fullmatch(shown) else None
 
 
-def keep(
-    response: Response, session: LinkSession, handle: str, base: str, *, now: float, framed: bool
-) -> None:
-    """Let the browser keep its handle for as long as the session can be looked at."""
+def session_cookie(session: LinkSession, handle: str, base: str, *, now: float, framed: bool) -> str:
+    """Answer the cookie that keeps a handle for as long as the session can be looked at."""
     lifetime = int(session.expires - now + _AFTER)
-    _set(response, _name(f"linkspan-link-{session.id}", base), handle, base, lifetime, framed=framed)
+    return _cookie(f"linkspan-link-{session.id}", handle, base, lifetime, framed=framed)
 
 
 def traveller(request: Request, base: str) -> str | None:
@@ -50,12 +47,10 @@ def traveller(request: Request, base: str) -> str | None:
     return shown if shown and _FORM.fullmatch(shown) else None
 
 
-def send_off(response: Response, request: Request, base: str, random: Random) -> str:
-    """Let the window keep something to be known by, the same for all its ways; answer it."""
-    known = traveller(request, base)
-    secret = known or base64.urlsafe_b64encode(random(32)).rstrip(b"=").decode()
-    _set(response, _name(_AWAY, base), secret, base, 3_600, framed=False)
-    return secret
+def traveller_cookie(request: Request, base: str, random: Random) -> tuple[str, str]:
+    """Answer what the window is known by, the same for all its ways, and the cookie that keeps it."""
+    secret = traveller(request, base) or base64.urlsafe_b64encode(random(32)).rstrip(b"=").decode()
+    return secret, _cookie(_AWAY, secret, base, 3_600, framed=False)
 
 
 def check_page(request: Request, base: str) -> None:
@@ -83,11 +78,11 @@ def _name(name: str, base: str) -> str:
     return f"__Host-{name}" if base.startswith("https://") else name
 
 
-def _set(response: Response, name: str, value: str, base: str, lifetime: int, *, framed: bool) -> None:
-    """Set a cookie for this host; Starlette writes `Partitioned` only on newer Pythons."""
+def _cookie(name: str, value: str, base: str, lifetime: int, *, framed: bool) -> str:
+    """Answer a cookie for this host; Starlette writes `Partitioned` only on newer Pythons."""
     secure = base.startswith("https://")
-    words = [f"{name}={value}", "Path=/", f"Max-Age={lifetime}", "HttpOnly"]
+    words = [f"{_name(name, base)}={value}", "Path=/", f"Max-Age={lifetime}", "HttpOnly"]
     if secure:
         words.append("Secure")
     words += ["SameSite=None", "Partitioned"] if framed and secure else ["SameSite=Lax"]
-    response.headers.append("set-cookie", "; ".join(words))
+    return "; ".join(words)

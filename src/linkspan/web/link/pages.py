@@ -70,22 +70,16 @@ class Pages:
         ahead = request.headers.get("sec-purpose", "").startswith("prefetch")
         if ahead or request.method == "HEAD":
             raise InvalidArgument("A link is opened by a person, not ahead of time")
-        told: LinkspanError | None = None
+        asked = Opening(link_token=query["link_token"][:_LONGEST], framed=framed)
         try:
-            opened = await self._doors.opening(
-                request, visit, Opening(link_token=query["link_token"][:_LONGEST], framed=framed)
-            )
+            entered = await self._doors.enter(request, visit, asked)
         except LinkspanError as error:
-            told = error
-        if told is not None:
-            return self._page("failed", ancestors="*", failure=failure_of(told), status=told.status)
-        onward["session"] = query["link_token"].split("_")[2]
-        onward["dialect"] = "truto"
+            return self._page("failed", ancestors="*", failure=failure_of(error), status=error.status)
+        onward |= {"session": entered.session.id, "dialect": "truto"}
         response = see_other(f"{PATH}?{urlencode(onward)}")
         # The next page learns which page opened this one; of this address nobody learns anything.
         response.headers["referrer-policy"] = "strict-origin"
-        response.raw_headers += [pair for pair in opened.raw_headers if pair[0] == b"set-cookie"]
-        return response
+        return self._doors.keep(response, entered, visit, framed=framed)
 
     async def away(self, _request: Request, _visit: Visit) -> Response:
         """Answer the window that is about to go to a product."""

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from linkspan.accounts.link_attempts import Asked, LinkAttempts, Outcome
 from linkspan.accounts.link_failures import failure_of
-from linkspan.accounts.link_sessions import LinkSessions
+from linkspan.accounts.link_sessions import Entered, LinkSessions
 from linkspan.errors import Internal, LinkspanError, NotFound
 from linkspan.gateway.throttle import Throttle
 from linkspan.spec.catalog import Catalog
@@ -26,7 +26,7 @@ from linkspan.store.audit import AuditRow, AuditWriter
 from linkspan.store.link_sessions import LinkSession
 from linkspan.vault.secret import Secret
 from linkspan.web.api.reading import Model, read_body
-from linkspan.web.link.browser import Random, check_page, handle_of, keep, send_off
+from linkspan.web.link.browser import Random, check_page, handle_of, session_cookie, traveller_cookie
 from linkspan.web.link.shown import session_shown
 from linkspan.web.oauth.place import See, Visit, may_sign_in
 
@@ -101,24 +101,27 @@ class Doors:
         """Open a token in this browser, and show its session."""
         check_page(request, visit.base)
         asked = await read_body(request, Opening, _MOST_BYTES)
-        return await self.opening(request, visit, asked)
+        entered = await self.enter(request, visit, asked)
+        shown = entered.handle.reveal() if asked.framed and entered.handle is not None else None
+        response = JSONResponse({"id": entered.session.id, "handle": shown})
+        return self.keep(response, entered, visit, framed=asked.framed)
 
-    async def opening(self, request: Request, visit: Visit, asked: Opening) -> Response:
-        """Open a token that was shown; the answer has its session's ID, and sets its cookie."""
+    async def enter(self, request: Request, visit: Visit, asked: Opening) -> Entered:
+        """Open a token that was shown, whole or as the address that has it."""
         self._parts.opened.take(visit.address)
-        shown = asked.link_token.strip().rpartition("=")[2]
-        session = shown.split("_")[2] if shown.count("_") >= 3 else ""
-        entered = await self._parts.sessions.open(
-            shown, handle_of(request, session, visit.base), parent=asked.parent if asked.framed else None
-        )
-        found = entered.session
-        body: dict[str, Any] = {"id": found.id, "handle": None}
-        if entered.handle is not None and asked.framed:
-            body["handle"] = entered.handle.reveal()
-        response = JSONResponse(body)
+        token = asked.link_token.strip().rpartition("=")[2]
+        session = token.split("_")[2] if token.count("_") >= 3 else ""
+        known = handle_of(request, session, visit.base)
+        return await self._parts.sessions.open(token, known, parent=asked.parent if asked.framed else None)
+
+    def keep(self, response: Response, entered: Entered, visit: Visit, *, framed: bool) -> Response:
+        """Let the browser keep the handle that it was just given."""
         if entered.handle is not None:
-            handle = entered.handle.reveal()
-            keep(response, found, handle, visit.base, now=self._parts.clock(), framed=asked.framed)
+            now = self._parts.clock()
+            cookie = session_cookie(
+                entered.session, entered.handle.reveal(), visit.base, now=now, framed=framed
+            )
+            response.headers.append("set-cookie", cookie)
         return response
 
     async def show(self, request: Request, visit: Visit) -> Response:
@@ -149,12 +152,9 @@ class Doors:
         """Let this window set out; from now on the way back is for this browser."""
         check_page(request, visit.base)
         asked = await read_body(request, Ticket, _MOST_BYTES)
-        response = JSONResponse({})
-        browser = send_off(response, request, visit.base, self._parts.random)
+        browser, cookie = traveller_cookie(request, visit.base, self._parts.random)
         url = await self._parts.attempts.depart(asked.ticket, browser)
-        told = JSONResponse({"url": url})
-        told.raw_headers += [pair for pair in response.raw_headers if pair[0] == b"set-cookie"]
-        return told
+        return JSONResponse({"url": url}, headers={"Set-Cookie": cookie})
 
     async def note(self, outcome: Outcome, began: float) -> None:
         """Write an attempt to the tenant's audit log."""
