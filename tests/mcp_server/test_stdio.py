@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from linkspan.mcp_server.lines import Lines
 from linkspan.mcp_server.stdio import Porch
@@ -114,7 +115,12 @@ class Desk:
     def __init__(self) -> None:
         self.asked = threading.Event()
         self.release = threading.Event()
+        self.requests = 0
         self.app = Starlette(routes=[Route("/tickets", self.tickets), Route("/tickets/{id}", self.ticket)])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.requests += 1
+        await self.app(scope, receive, send)
 
     def tickets(self, request: Request) -> Response:
         return JSONResponse([{"id": "1"}])
@@ -132,7 +138,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Linkspan,
     (folder / "tools.yaml").write_text(CONFIG)
     linkspan = Linkspan(folder / "home", folder / "tools.yaml", {SECRET: "any"})
     desk = Desk()
-    with serving(desk.app) as origin:
+    with serving(desk) as origin:
         linkspan.add_tenant("acme")
         link = ["account", "link", "desk", "--tenant", "acme", "--setting", f"origin={origin}"]
         linkspan.run(*link, "--secret-env", SECRET)
@@ -167,6 +173,21 @@ def test_the_first_start_and_every_later_one_answer_the_same(linkspan: Linkspan)
         assert (code, errors, rest) == (0, "", [])
     assert heard[0] == heard[1]
     assert [tool["name"] for tool in heard[0][1]["result"]["tools"]] == ["list_tickets", "get_ticket"]
+
+
+def test_the_product_is_asked_nothing_before_a_tool_is_called(linkspan: Linkspan, desk: Desk) -> None:
+    """Neither by a start, nor by anything that a client lists: Codex starts servers that it may never use."""
+    before = desk.requests
+    program = Program(linkspan.environment)
+    program.ask("initialize", HELLO, 0)
+    program.send("notifications/initialized")
+    lists = ("tools/list", "resources/list", "resources/templates/list", "prompts/list", "ping")
+    assert all("result" in program.ask(method, id_=number) for number, method in enumerate(lists, 1))
+    assert "error" in program.ask("no/such/method", id_=9)  # which everything has to be loaded for
+    assert desk.requests == before
+    assert "result" in program.ask("tools/call", {"name": "list_tickets"}, 10)
+    assert desk.requests == before + 1
+    assert program.end() == (0, "", [])
 
 
 def test_an_edited_file_is_not_answered_from_before(linkspan: Linkspan, tmp_path: Path) -> None:
