@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import httpx2
 import pytest
+import yaml
 
 from linkspan import spec
 from linkspan.accounts.principal import Principal, Tenant
@@ -21,24 +22,21 @@ from linkspan.settings import Settings, parse_egress
 from linkspan.store import runs as rows
 from linkspan.store.accounts import Account
 from linkspan.store.runs import Run
+from tests.fakes.tracker import Tracker
 from tests.servers.node import ROOT
 from tests.servers.scripted_model import ScriptedModel, Step
 from tests.servers.serving import LOOPBACK, serving
 
 ACME = Tenant("acme")
 KEY = "key-canary-of-acme"
-TOOLS = """
-linkspan: 1
-name: proxied
-instructions: Nothing is listed here, so list nothing.
-connectors:
-  openai: {{use: openai, base_url: "{url}/v1"}}
-recipes:
-  look:
-    title: Look around
-    budget: {{minutes: 10, tokens: 1000}}
-    prompt: Look around.
-    output: {{type: object, properties: {{verdict: {{type: string}}}}, required: [verdict]}}
+TRACKER = ROOT / "tests" / "fakes" / "tracker.yaml"
+RECIPES = """
+look:
+  title: Look around
+  budget: {minutes: 10, tokens: 1000}
+  tools: [ticket.list, ticket.comment]
+  prompt: Look around.
+  output: {type: object, properties: {verdict: {type: string}}, required: [verdict]}
 """
 
 
@@ -49,6 +47,7 @@ class Bridge:
     app: App
     url: str
     model: ScriptedModel
+    tracker: Tracker
     run: Run
     pair: Pair
     http: httpx2.AsyncClient = field(repr=False)
@@ -85,7 +84,7 @@ class Bridge:
 
     async def account(self) -> Account:
         """The tenant's account at OpenAI."""
-        (found,) = await self.app.accounts.list(ACME)
+        (found,) = await self.app.accounts.list(ACME, "openai")
         return found
 
     async def now(self) -> Run:
@@ -112,18 +111,23 @@ async def bridge() -> AsyncIterator[Bridge]:
     """Everything but Codex."""
     home = ROOT / ".work" / f"bridge-{uuid.uuid4().hex[:12]}"
     home.mkdir(parents=True)
-    model = ScriptedModel()
-    with serving(model) as upstream:
+    model, tracker = ScriptedModel(), Tracker()
+    with serving(model) as upstream, serving(tracker.app()) as site:
         path = home / "tools.yaml"
-        path.write_text(TOOLS.format(url=upstream))
+        said = yaml.safe_load(TRACKER.read_text())
+        said["connectors"]["openai"] = {"use": "openai", "base_url": f"{upstream}/v1"}
+        path.write_text(yaml.safe_dump({**said, "recipes": yaml.safe_load(RECIPES)}, sort_keys=False))
         settings = Settings(home=home, egress=parse_egress("127.0.0.0/8"))
         app = await build(settings, catalog=spec.load([path], {}))
         await app.tenants.add("acme")
         connector = app.catalog.connectors["openai"]
         await app.accounts.link(ACME, connector, secrets={"token": KEY}, settings={"project": "proj_1"})
+        desk = app.catalog.connectors["tracker"]
+        secrets = {"token": "token-acme"}
+        await app.accounts.link(ACME, desk, secrets=secrets, settings={"site": site}, verify=app.verifier)
         run, pair = await begin(app)
         async with served(app) as url, httpx2.AsyncClient(timeout=20) as http:
-            yield Bridge(app, url, model, run, pair, http)
+            yield Bridge(app, url, model, tracker, run, pair, http)
         await app.aclose()
     shutil.rmtree(home, ignore_errors=True)
 

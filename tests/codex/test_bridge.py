@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from linkspan.settings import CodexSettings
 from tests.codex.app_server.conftest import Watcher
 from tests.codex.conftest import ACME, KEY, Bridge
 from tests.servers import codex as codex_cli
+from tests.servers.codex import ToolMode, call_tool
 from tests.servers.scripted_model import Answer, Refusal, Step, message, shell
 
 pytestmark = pytest.mark.e2e
@@ -25,8 +27,11 @@ def engine(request: pytest.FixtureRequest) -> AppServer:
     return AppServer(CodexSettings(binary=binary))
 
 
-async def work(bridge: Bridge, engine: AppServer, host: Watcher, *steps: Step) -> Outcome:
+async def work(
+    bridge: Bridge, engine: AppServer, host: Watcher, *steps: Step, mode: ToolMode = ToolMode.DIRECT
+) -> Outcome:
     """Work on the run as a worker does."""
+    assert bridge.pair.tools is not None
     folder = bridge.app.settings.home / "work" / ACME / "runs" / bridge.run.id
     bridge.script(*steps)
     return await engine.work(
@@ -38,7 +43,8 @@ async def work(bridge: Bridge, engine: AppServer, host: Watcher, *steps: Step) -
             model=Access(f"{bridge.url}/codex/v1", bridge.pair.model),
             limits=Limits(seconds=60),
             workspace=make(folder / "checkout"),
-            model_name="scripted-model",
+            model_name=mode.model,
+            tools=Access(f"{bridge.url}/t/acme/mcp", bridge.pair.tools),
         ),
         host,
     )
@@ -144,3 +150,22 @@ async def test_a_run_whose_token_is_revoked_ends(bridge: Bridge, engine: AppServ
     assert outcome.failure is not None
     assert (outcome.status, outcome.failure.code) == ("failed", "unauthenticated")
     assert len(bridge.model.turns) < 3
+
+
+async def test_a_run_has_the_tools_of_its_recipe(bridge: Bridge, engine: AppServer, mode: ToolMode) -> None:
+    """Over its own MCP endpoint, with a token for these and no others; writes ask nobody."""
+    host = Watcher()
+    steps = [
+        *call_tool(mode, "linkspan", "list_tickets", {"limit": 1}),
+        *call_tool(mode, "linkspan", "comment_on_ticket", {"id": "1", "body": "From the run."}),
+        *call_tool(mode, "linkspan", "update_ticket", {"id": "1", "title": "Changed"}),
+    ]
+    outcome = await work(bridge, engine, host, *steps, [message('{"verdict": "good"}')], mode=mode)
+    assert outcome.status == "completed"
+    listed, commented, *_ = host.items("mcpToolCall")
+    assert "acme" in json.dumps(listed["result"])
+    assert commented["status"] == "completed"
+    assert [(org, body["text"]) for org, _, body in bridge.tracker.comments] == [("acme", "From the run.")]
+    assert "Changed" not in str(bridge.tracker.tickets)
+    tools = [name for name in ("list_tickets", "comment_on_ticket") if name in bridge.model.turns[-1].text]
+    assert tools == ["list_tickets", "comment_on_ticket"]

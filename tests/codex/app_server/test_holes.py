@@ -19,6 +19,8 @@ from linkspan.codex.app_server.home import make_home
 from linkspan.codex.app_server.process import Process
 from linkspan.codex.app_server.rpc import Connection
 from linkspan.codex.engine import Limits
+from linkspan.net.egress import EgressGuard
+from linkspan.net.egress_proxy import EgressProxy
 from linkspan.settings import CodexSettings
 from tests.codex.app_server.conftest import MODELS, TOKEN, Place, git
 from tests.codex.app_server.test_engine import PNG
@@ -218,3 +220,33 @@ async def test_a_home_that_commands_could_read_is_refused(place: Place, settings
     assert outcome.failure is not None
     assert "LINKSPAN_CODEX_READABLE" in outcome.failure.message
     assert place.host.events == []
+
+
+async def test_commands_reach_the_hosts_of_the_recipe_and_no_others(
+    place: Place, settings: CodexSettings
+) -> None:
+    """Through our egress proxy, which looks at the address; its credential is nowhere to be seen."""
+    dialled: list[tuple[str, int]] = []
+
+    async def resolver(host: str, port: int) -> list[str]:
+        dialled.append((host, port))
+        return ["192.0.2.7"]
+
+    proxy = EgressProxy(EgressGuard(resolver=resolver), random=os.urandom)
+    place.engine = AppServer(settings, proxy=proxy)
+    ask = "curl -sS -m 5 -o /dev/null -w '%{http_connect}'"
+    outcome = await place.work(
+        [shell("", f"{ask} https://allowed.example/; {ask} --noproxy '*' https://192.0.2.7/")],
+        [shell("", f"{ask} https://denied.example/")],
+        [shell("", "env; cat /proc/*/environ; cat ~/../home/config.toml")],
+        [message("done")],
+        network=("allowed.example",),
+    )
+    await proxy.aclose()
+    assert outcome.status == "completed"
+    first, second, *_ = place.model.turns[-1].outputs
+    assert dialled == [("allowed.example", 443)]
+    assert "Network is unreachable" in first or "Failed to connect" in first
+    assert "denied.example" in second
+    assert "blocked" in second
+    assert "@127.0.0.1" not in "\n".join(place.model.turns[-1].outputs)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import jsonschema_rs
@@ -26,10 +27,13 @@ from linkspan.codex.app_server.thread import (
 )
 from linkspan.codex.engine import Failure, Host, Outcome, Task, Thread
 from linkspan.errors import ConfigurationError, LinkspanError
+from linkspan.net.egress_proxy import EgressProxy, Permit
 from linkspan.settings import CodexSettings
 
 log = logging.getLogger("linkspan.codex")
 _HANDSHAKE: Final = 20.0
+_MOST_BYTES: Final = 2 * 2**30
+"""That commands of one run may move over the network."""
 _QUIET: Final = ("thread/status/changed", "account/rateLimits/updated", "account/updated")
 """Notifications that nobody needs; those of the protocol that we do not know are passed over as they come."""
 
@@ -39,26 +43,42 @@ class AppServer:
 
     name = "app_server"
 
-    def __init__(self, settings: CodexSettings) -> None:
+    def __init__(self, settings: CodexSettings, *, proxy: EgressProxy | None = None) -> None:
+        """`proxy` is the way out for commands of tasks that may reach hosts."""
         self._settings = settings
+        self._proxy = proxy
         self._binary: Binary | None = None
 
     async def work(self, task: Task, host: Host) -> Outcome:
         """Do the task in a Codex of its own, or go on with it; see `Engine.work`."""
         versions = {"engine": self.name}
         try:
-            if task.network:
-                raise ConfigurationError("commands of a run cannot reach a network here")
             binary = self._binary
             if binary is None:
                 binary = await asyncio.to_thread(find_binary, self._settings.binary)
                 self._binary = binary
             end_all(at_work_in(task.folder))
-            home = await asyncio.to_thread(make_home, task, binary, self._settings)
-            return await self._in_process(task, host, home, versions)
+            async with self._way_out(task) as permit:
+                home = await asyncio.to_thread(make_home, task, binary, self._settings, permit)
+                return await self._in_process(task, host, home, versions)
         except (ConfigurationError, OSError) as error:
             message = f"Codex could not be started: {_sentence(error)}"
             return Outcome("failed", task.thread, failure=Failure("internal", message), versions=versions)
+
+    @contextlib.asynccontextmanager
+    async def _way_out(self, task: Task) -> AsyncIterator[Permit | None]:
+        if not task.network:
+            yield None
+            return
+        if self._proxy is None:
+            raise ConfigurationError("commands of a run cannot reach a network here")
+        places = [_place(host) for host in task.network]
+        remedy = "Add the host to the recipe's network."
+        permit = await self._proxy.admit(places, max_bytes=_MOST_BYTES, remedy=remedy)
+        try:
+            yield permit
+        finally:
+            await self._proxy.revoke(permit)
 
     async def _in_process(self, task: Task, host: Host, home: Home, versions: dict[str, str]) -> Outcome:
         process = await Process.start(home.command, env=home.env, cwd=home.path, folder=task.folder)
@@ -149,6 +169,11 @@ def _output(task: Task, words: str) -> tuple[Any, Failure | None]:
         log.warning("run %s: %s %s", task.run, message, str(error)[:500])
         return None, Failure("upstream_error", message, retryable=True)
     return output, None
+
+
+def _place(text: str) -> tuple[str, int]:
+    host, _, port = text.partition(":")
+    return host, int(port) if port.isdecimal() else 443
 
 
 def _sentence(error: Exception) -> str:

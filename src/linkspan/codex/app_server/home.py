@@ -18,10 +18,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from linkspan.codex.app_server.binary import Binary
 from linkspan.codex.engine import Access, Task
 from linkspan.errors import ConfigurationError
+from linkspan.net.egress_proxy import Permit
 from linkspan.settings import CodexSettings
 
 PROVIDER: Final = "linkspan"
@@ -56,8 +58,10 @@ class Home:
         return next(iter((self.path / "sessions").rglob(f"rollout-*{thread}.jsonl")), None)
 
 
-def make_home(task: Task, binary: Binary, settings: CodexSettings) -> Home:
+def make_home(task: Task, binary: Binary, settings: CodexSettings, permit: Permit | None = None) -> Home:
     """Make the home of a run, or put the one that is there in order again.
+
+    `permit` is what the run's commands may reach the network with; without it there is none.
 
     Raises `ConfigurationError` when it would be readable from inside the sandbox.
     """
@@ -65,13 +69,17 @@ def make_home(task: Task, binary: Binary, settings: CodexSettings) -> Home:
     workspace = task.workspace or task.folder / "empty"
     _check(task.folder, (*_MINIMAL, *settings.readable))
     shutil.rmtree(temporary, ignore_errors=True)
-    for folder in (home / "tmp", temporary, workspace):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    task.folder.mkdir(parents=True, exist_ok=True)
+    task.folder.chmod(0o700)
+    for folder in (home, home / "tmp", temporary, workspace):
+        folder.mkdir(mode=0o700, exist_ok=True)
     path = os.pathsep.join((*(str(each / "bin") for each in settings.readable), *_PATH))
     shell = {"PATH": path, "HOME": str(temporary), "TMPDIR": str(temporary), "LANG": "C.UTF-8"}
     config = _config(task, binary, settings, home, workspace, shell)
     (home / "config.toml").write_text("".join(_tables(config)))
     env = {**shell, "HOME": str(home), "CODEX_HOME": str(home)}
+    if permit is not None:
+        env |= _proxied(task, permit)
     made = Home(home, workspace, _command(task, binary, settings), env)
     if task.thread is not None and task.thread.rollout and made.rollout(task.thread.id) is None:
         _restore(home, task.thread.id, task.thread.rollout)
@@ -124,6 +132,11 @@ def _config(
     files |= {path: "deny" for path in _SECRET if Path(path).exists()}
     files[":tmpdir"] = "write"
     files[":workspace_roots"] = {".": "write", ".git": "read"}
+    permissions: dict[str, Any] = {"filesystem": files}
+    features = dict.fromkeys(_OFF, False)
+    if task.network:
+        permissions["network"] = _network(task.network)
+        features["network_proxy"] = True
     return {
         "model_provider": PROVIDER,
         "approval_policy": "on-request" if task.approve_commands else "never",
@@ -137,11 +150,34 @@ def _config(
         "feedback": {"enabled": False},
         "history": {"persistence": "none"},
         "agents": {"enabled": False},
-        "features": dict.fromkeys(_OFF, False),
+        "features": features,
         "shell_environment_policy": {"inherit": "none", "set": dict(shell)},
-        "permissions": {_PROFILE: {"filesystem": files}},
+        "permissions": {_PROFILE: permissions},
         "projects": {str(workspace): {"trust_level": "untrusted"}},
         "model_providers": {PROVIDER: _unauthorized(task.model)},
+    }
+
+
+def _proxied(task: Task, permit: Permit) -> dict[str, str]:
+    """Codex's own requests are to us, and go straight; what its commands ask for goes through our proxy."""
+    ours = [urlsplit(access.url).hostname or "" for access in (task.model, task.tools) if access is not None]
+    direct = ",".join(dict.fromkeys(("127.0.0.1", "localhost", *ours)))
+    env = {"HTTPS_PROXY": permit.url, "HTTP_PROXY": permit.url, "NO_PROXY": direct}
+    return env | {name.lower(): value for name, value in env.items()}
+
+
+def _network(hosts: tuple[str, ...]) -> dict[str, Any]:
+    """Commands stay without a network of their own; Codex lets these names out, through our egress proxy.
+
+    It looks names up itself and would refuse private addresses; what may be dialled is decided by the proxy.
+    Its SOCKS door would dial by itself.
+    """
+    return {
+        "enabled": True,
+        "enable_socks5": False,
+        "allow_upstream_proxy": True,
+        "allow_local_binding": True,
+        "domains": {host.partition(":")[0]: "allow" for host in hosts},
     }
 
 

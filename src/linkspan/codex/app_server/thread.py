@@ -57,7 +57,7 @@ async def open_thread(connection: Connection, task: Task, home: Home) -> Opened:
     else:
         told = await connection.call("thread/start", asked, seconds=_SLOW)
         opened = _opened(told, is_new=True)
-    _check(told, home)
+    _check(told, home, has_network=bool(task.network))
     return opened
 
 
@@ -67,7 +67,7 @@ def _opened(told: Mapping[str, Any], *, is_new: bool) -> Opened:
     return Opened(thread["id"], told["model"], told.get("reasoningEffort"), is_new, turns)
 
 
-def _check(told: Mapping[str, Any], home: Home) -> None:
+def _check(told: Mapping[str, Any], home: Home, *, has_network: bool) -> None:
     """Codex says how it understood its configuration; what is not as it should be is not worked with."""
     profile = told.get("activePermissionProfile") or {}
     sandbox = told.get("sandbox") or {}
@@ -78,7 +78,7 @@ def _check(told: Mapping[str, Any], home: Home) -> None:
             "another sandbox",
             profile.get("id") == "run" and sandbox.get("type") in _SANDBOXES,
         ),
-        ("a sandbox with a network", not sandbox.get("networkAccess")),
+        ("another network", bool(sandbox.get("networkAccess")) == has_network),
     ):
         if not is_good:
             raise Internal(f"Codex would work with {what}, so nothing was begun")
