@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from playwright.sync_api import Frame, Page
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from tests.browser.product import Product, product
 from tests.fakes.tracker import Tracker
@@ -17,6 +22,7 @@ from tests.servers.browser import Person
 from tests.servers.linkspan import Linkspan
 from tests.servers.oidc import CLIENT, SECRET, Oidc, oidc
 from tests.servers.serving import LOOPBACK, free_port, serving
+from tests.servers.tls import tls
 
 KEY: Final = next(iter(Tracker().tokens))
 """A good one for the tracker."""
@@ -49,6 +55,14 @@ class Office:
         )
         return found
 
+    def expire(self, token: str) -> None:
+        """Let the time of a link token be over."""
+        with (
+            contextlib.closing(sqlite3.connect(self.linkspan.home / "linkspan.sqlite")) as database,
+            database,
+        ):
+            database.execute("UPDATE link_sessions SET expires = 1 WHERE id = ?", (token.split("_")[2],))
+
     def tenant(self, name: str) -> str:
         """Add a tenant for one test."""
         self.linkspan.add_tenant(name)
@@ -56,21 +70,30 @@ class Office:
 
 
 @contextlib.contextmanager
-def office(folder: Path) -> Iterator[Office]:
-    """Run all of it until the block ends."""
-    port = free_port()
-    base = f"http://{LOOPBACK}:{port}"
-    with (
-        serving(Tracker().app()) as tracker,
-        oidc(folder, f"{base}/oauth/callback", lifetime=600) as provider,
-    ):
+def office(folder: Path, *, secure: bool = False) -> Iterator[Office]:
+    """Run all of it until the block ends; `secure` with TLS before Linkspan, as others reach it."""
+    port, front = free_port(), free_port()
+    base = f"https://{LOOPBACK}:{front}" if secure else f"http://{LOOPBACK}:{port}"
+    with contextlib.ExitStack() as stack:
+        tracker = stack.enter_context(serving(Tracker().app()))
+        provider = stack.enter_context(oidc(folder, f"{base}/oauth/callback", lifetime=600))
         tools = folder / "tools.yaml"
-        tools.write_text(_TOOLS.format(tracker=tracker, oidc=provider.url, client=CLIENT, secret=SECRET))
-        home = Linkspan(folder / "home", tools)
-        linkspan = replace(home, extra={"LINKSPAN_PUBLIC_URL": base})
-        linkspan.add_tenant("acme")
-        with linkspan.serve(log=folder / "linkspan.log", port=port) as url, product(url) as shop:
-            yield Office(linkspan, url, provider, shop)
+        sites = stack.enter_context(serving(Starlette(routes=[Route("/all", _sites)])))
+        urls = {"tracker": tracker, "sites": sites, "oidc": provider.url}
+        tools.write_text(_TOOLS.format(**urls, client=CLIENT, secret=SECRET))
+        home = Linkspan(folder / "home", tools, {"LINKSPAN_PUBLIC_URL": base})
+        home.add_tenant("acme")
+        stack.enter_context(home.serve(log=folder / "linkspan.log", port=port))
+        if secure:
+            stack.enter_context(tls(folder, port=front, behind=port))
+        yield Office(home, base, provider, stack.enter_context(product(base)))
+
+
+async def _sites(request: Request) -> Response:
+    """Answer the two sites of whoever has the key."""
+    if request.headers.get("authorization") != f"Bearer {KEY}":
+        return JSONResponse({"error": {"message": "bad token"}}, 401)
+    return JSONResponse([{"id": "c1", "name": "Acme Office"}, {"id": "c2", "name": "Acme Lab"}])
 
 
 def at_the_provider(anna: Person, provider: Oidc, window: Page) -> None:
@@ -118,6 +141,15 @@ connectors:
       - {{type: bearer, title: API token, help_url: "https://tracker.example/help"}}
       - {{type: basic}}
     verify: {{request: GET /me, id: id, label: email}}
+  sites:
+    title: Sites
+    base_url: "{sites}/{{settings.site}}"
+    settings: {{site: {{title: Site}}}}
+    auth: [{{type: bearer}}]
+    connected: {{request: GET /all, base_url: "{sites}", settings: {{site: id}}, label: name}}
+  alerts: {{title: Alerts, base_url: "{tracker}/api", auth: [{{type: bearer}}]}}
+  designs: {{title: Designs, base_url: "{tracker}/api", auth: [{{type: bearer}}]}}
+  wiki: {{title: Wiki, base_url: "{tracker}/api", auth: [{{type: bearer}}]}}
   oidc:
     title: Identity
     base_url: {oidc}

@@ -28,7 +28,10 @@ def test_a_key_is_entered_with_the_keyboard_alone(anna: Person, desk: Office) ->
     heading(page, "What do you want to connect?")
     assert made["link_token"] not in page.url
     look(page, "link-choose")
-    tab_to(page, "The Tracker")
+    tab_to(page, "Search")
+    page.keyboard.type("track")
+    page.get_by_text("1 of 6 shown").wait_for()
+    tab_to(page, "The Tracker", most=3)
     page.keyboard.press("Enter")
     heading(page, "Connect The Tracker")
     look(page, "link-form")
@@ -69,6 +72,39 @@ def test_a_link_that_does_not_work(name: str, token: str | None, anna: Person, d
     page = anna.open(f"{desk.url}/connect-account#link_token={token}")
     page.get_by_role("alert").wait_for()
     look(page, f"link-{name}")
+
+
+def test_a_link_whose_time_is_over(anna: Person, desk: Office) -> None:
+    """While the page is open: what is entered then links nothing, and loading it again says why."""
+    tenant = desk.tenant("link-over")
+    made = desk.link("tracker", tenant=tenant)
+    page = anna.open(made["url"])
+    heading(page, "Connect The Tracker")
+    desk.expire(made["link_token"])
+    anna.watch.expect(REFUSED)
+    page.get_by_label("Token", exact=True).fill(KEY)
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").wait_for()
+    assert desk.accounts(tenant) == []
+    page.reload()
+    heading(page, "This link does not work")
+    look(page, "link-over")
+
+
+def test_one_of_several_sites_is_chosen(anna: Person, desk: Office) -> None:
+    """What the product has to be asked again for is a question, not a failure."""
+    page = anna.open(desk.link("sites")["url"])
+    anna.watch.expect(REFUSED)
+    page.get_by_label("Token", exact=True).fill(KEY)
+    page.keyboard.press("Enter")
+    heading(page, "Which one of Sites?")
+    look(page, "link-choice")
+    tab_to(page, "Acme Office")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    heading(page, "Connected")
+    page.get_by_text("c2").wait_for()
+    look(page, "link-chosen")
 
 
 def test_somebody_signs_in_at_the_product(anna: Person, desk: Office) -> None:

@@ -18,10 +18,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from tests.browser.linking import sign_in
 from tests.servers.browser import Person, focused, look, tab_to
 from tests.servers.linkspan import PROGRAM, Linkspan
 from tests.servers.node import ROOT
-from tests.servers.serving import LOOPBACK, running, serving
+from tests.servers.oidc import CLIENT, SECRET, oidc
+from tests.servers.serving import LOOPBACK, free_port, running, serving
 
 pytestmark = pytest.mark.e2e
 
@@ -180,15 +182,26 @@ def test_a_question_that_cannot_be_asked(
     look(page, f"refused-{name}")
 
 
-def test_the_page_with_an_identity_provider(anna: Person, tmp_path: Path) -> None:
-    """It says where one signs in before one is sent there."""
-    extra = {"LINKSPAN_OIDC_ISSUER": "https://id.example", "LINKSPAN_OIDC_CLIENT_ID": "linkspan"}
-    linkspan = Linkspan(tmp_path / "home", ROOT / "tests" / "fakes" / "tracker.yaml", extra)
-    linkspan.add_tenant("acme")
-    with linkspan.serve(log=tmp_path / "linkspan.log") as url:
-        page = anna.open(f"{url}/t/acme/sign-in")
-        look(page, "sign-in-provider")
-        tab_to(page, "Sign in at id.example")
+def test_somebody_signs_in_at_an_identity_provider(anna: Person, tmp_path: Path) -> None:
+    """The page says where before one is sent there; and back one is who the provider says."""
+    port = free_port()
+    with oidc(tmp_path, f"http://{LOOPBACK}:{port}/sign-in/callback") as provider:
+        extra = {
+            "LINKSPAN_OIDC_ISSUER": provider.url,
+            "LINKSPAN_OIDC_CLIENT_ID": CLIENT,
+            "LINKSPAN_OIDC_CLIENT_SECRET": SECRET,
+        }
+        linkspan = Linkspan(tmp_path / "home", ROOT / "tests" / "fakes" / "tracker.yaml", extra)
+        linkspan.add_tenant("acme")
+        linkspan.run("person", "invite", "bo", "--subject", "bo", "--tenant", "acme")
+        with linkspan.serve(log=tmp_path / "linkspan.log", port=port) as url:
+            page = anna.open(f"{url}/t/acme/sign-in")
+            look(page, "sign-in-provider")
+            tab_to(page, "Sign in at")
+            page.keyboard.press("Enter")
+            sign_in(anna, provider, page)
+            page.wait_for_url(f"{url}/t/acme/sign-in")
+            page.get_by_role("heading", name="You are signed in").wait_for()
 
 
 def test_the_page_of_the_demo(anna: Person, tmp_path: Path) -> None:
