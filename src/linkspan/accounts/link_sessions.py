@@ -36,6 +36,7 @@ SHORTEST: Final = 60.0
 LONGEST: Final = 7 * 86_400.0
 _MOST_ORIGINS: Final = 20
 _LONGEST_NAME: Final = 100
+_ID: Final = re.compile(r"[a-z0-9]{12}")
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
@@ -96,7 +97,7 @@ class LinkSessions:
         faults: list[dict[str, str]] = []
         names = self._connectors(connectors, account, faults)
         origins = _checked(allowed_origins, "allowed_origins", _origin, faults)
-        if person is not None and (not person.strip() or len(person) > _LONGEST_NAME):
+        if person is not None and not _is_line(person):
             faults.append({"path": "person", "message": f"one line of at most {_LONGEST_NAME} characters"})
         if account is not None and person is not None:
             faults.append({"path": "person", "message": "an account that is linked again stays whose it is"})
@@ -173,14 +174,14 @@ class LinkSessions:
 
     async def enter(self, session: str, handle: str | None) -> LinkSession:
         """Answer a session to the browser that opened it, also when it is over. Raises `Unauthenticated`."""
-        found = await rows.find(self._db, session)
+        found = await self.find(session)
         if found is None or found.browser is None:
             raise _unknown()
         return _in_its_browser(found, handle)
 
     async def find(self, session: str) -> LinkSession | None:
         """Answer a session by its ID: what pages may show it, and nothing to anybody."""
-        return await rows.find(self._db, session)
+        return await rows.find(self._db, session) if _ID.fullmatch(session) else None
 
     def linkable(self, session: LinkSession) -> list[Connector]:
         """Answer the connectors that a session may link, of those that are there now."""
@@ -274,6 +275,10 @@ def _other_browser() -> LinkOver:
         "This link was opened in another browser already, or this one keeps no cookies",
         hint="Go on there, or ask for a new link where you got it.",
     )
+
+
+def _is_line(text: str) -> bool:
+    return bool(text.strip()) and text.isprintable() and len(text) <= _LONGEST_NAME
 
 
 def _unknown() -> Unauthenticated:

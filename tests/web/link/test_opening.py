@@ -48,6 +48,16 @@ async def test_what_the_operator_pays_for_is_not_linked(place: Place) -> None:
     assert [each["name"] for each in shown["integrations"]] == ["tracker", "cloud", "sites"]
 
 
+@pytest.mark.parametrize("session", ["x", "%00", "%ff", "a" * 12, "A" * 12, "a" * 300])
+async def test_a_session_that_is_not_there(place: Place, session: str) -> None:
+    """Whatever stands in the address: nothing is known of it, and no page is shown in a frame."""
+    browser = await place.opened("tracker")
+    answer = await browser.http.get(f"/link-session/{session}")
+    assert (answer.status_code, told(answer)["error_type"]) == (401, "invalid_token")
+    page = await browser.http.get(f"/connect-account?session={session}")
+    assert (page.status_code, policy(page)["frame-ancestors"]) == (200, "'none'")
+
+
 @pytest.mark.parametrize("how", ["malformed", "another secret", "another kind", "unknown"])
 async def test_what_is_no_token_opens_nothing(place: Place, how: str) -> None:
     """Always with the same words."""
