@@ -41,6 +41,7 @@ from linkspan.net.egress import EgressGuard
 from linkspan.net.messages import Request, StreamingTransport
 from linkspan.net.transport import AiohttpTransport
 from linkspan.net.urls import origin_of
+from linkspan.runs.calls import RunCalls
 from linkspan.runs.kept import Kept
 from linkspan.runs.recipes import Recipes
 from linkspan.runs.runs import Runs
@@ -184,11 +185,12 @@ async def build(
     audit = AuditWriter(database)
     accounts = Accounts(database, vault, clock=clock, random=random, redactor=redactor, client=client)
     verifier = Verifier(client)
+    cursors = Cursors(vault, clock)
     gateway = Gateway(
         catalog or NO_CATALOG,
         accounts,
         client,
-        cursors=Cursors(vault, clock),
+        cursors=cursors,
         once=Once(database, vault, clock=clock, random=random),
         trails=Trails(audit),
         governor=Governor(settings.call_limits, clock=clock),
@@ -205,6 +207,7 @@ async def build(
     recipes = Recipes(database, gateway, clock=clock, random=random)
     kept = Kept(database, vault, clock=clock)
     runs = Runs(database, kept, recipes, policy=policy, clock=clock, random=random)
+    gateway.answer_by("run", RunCalls(runs, cursors))
     run_tokens = RunTokens(database, runs, policy=policy, clock=clock, random=random)
     relay = Relay(lambda: gateway.catalog, accounts, wire, audit=audit, clock=clock)
     return App(

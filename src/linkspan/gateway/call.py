@@ -34,6 +34,8 @@ from linkspan.vault.credential import Credential
 from linkspan.wire import Answer, Position
 
 Result = Page | Item | DryRun | Blocks
+Local = Callable[[Principal, Tool, Mapping[str, Any], CallInfo], Awaitable[Result]]
+"""Answers calls of tools that are our own and have no operation at any product."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 log = logging.getLogger("linkspan.gateway")
@@ -63,6 +65,11 @@ class Gateway:
         self._trails = trails
         self._governor = governor
         self._clock = clock
+        self._locals: dict[str, Local] = {}
+
+    def answer_by(self, entity: str, local: Local) -> None:
+        """Let the tools of an entity that have no operation be answered here, behind the same checks."""
+        self._locals[entity] = local
 
     @property
     def catalog(self) -> Catalog:
@@ -83,7 +90,7 @@ class Gateway:
         tree whose hint names the next step; whatever happens, one audit row says so.
         """
         catalog = self._catalog
-        trail = Trail(principal, tool, info, self._clock(), next(iter(tool.operations)))
+        trail = Trail(principal, tool, info, self._clock(), next(iter(tool.operations), "linkspan"))
         try:
             result = await self._call(catalog, principal, tool, arguments, info, trail)
             if isinstance(result, Item):
@@ -126,6 +133,9 @@ class Gateway:
         self._governor.take(principal, tool)
         given = self._intake.check(tool, arguments)
         _refuse_others(principal, tool, given)
+        if not tool.operations:
+            trail.settled(trail.connector, "", given)
+            return await self._locals[tool.entity](principal, tool, given, info)
         request = await self._intake.settle(catalog, principal, tool, given, info)
         trail.settled(request.operation.connector, request.credential.account, request.arguments)
         if info.only_show or (given.get("dry_run") and tool.kind != "read"):

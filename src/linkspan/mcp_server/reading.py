@@ -15,6 +15,7 @@ from linkspan.mcp_server.calls import Calls
 from linkspan.mcp_server.protocol import INTERNAL_ERROR, INVALID_PARAMS, Fault
 from linkspan.mcp_server.shorten import encode
 from linkspan.mcp_server.surface import MARKDOWN, Surface, resource_key
+from linkspan.spec import run_tools
 from linkspan.spec.catalog import Block, Json, Operation, Resource, Scope, Tool, scopes_allow
 from linkspan.text import markdown
 
@@ -42,8 +43,15 @@ async def _entity(
     calls: Calls,
 ) -> list[Json]:
     tool = surface.catalog.tool_for(f"{found.entity}.get")
+    part = found.id if found.account is not None and found.entity == run_tools.ENTITY else None
     if tool is None or not scopes_allow(surface.scopes, tool.key, tool.kind):
         raise _unknown(uri, caller)
+    if part is not None:
+        if part not in run_tools.PARTS:
+            raise _unknown(uri, caller)
+        made = await calls.answer(run_tools.RUN_PART, {"id": found.account, "part": part}, params, caller)
+        shown = made.result if isinstance(made, Item) else {}
+        return [{"uri": uri, "mimeType": shown["media_type"], "text": shown["text"]}]
     arguments = {"id": found.id} if found.account is None else {"id": found.id, "account": found.account}
     answer = await calls.answer(tool, arguments, params, caller)
     if isinstance(answer, Blocks):

@@ -16,6 +16,7 @@ from pydantic_core import to_json
 from linkspan import __version__
 from linkspan.mcp_server import protocol
 from linkspan.mcp_server.protocol import INVALID_PARAMS, LIST_METHODS, Fault
+from linkspan.spec import run_tools
 from linkspan.spec.catalog import Catalog, Json, Prompt, Resource, Tool, scopes_allow
 
 PAGE_SIZE: Final = 500
@@ -170,6 +171,8 @@ class Surface:
                         "mimeType": MARKDOWN,
                     }
                 )
+            if tool.entity == run_tools.ENTITY:
+                shown += [_run_part("diff", "text/x-diff"), _run_part("transcript", "text/markdown")]
         return shown
 
 
@@ -223,6 +226,16 @@ def _resource(resource: Resource, key: str) -> Json:
         "mimeType": resource.mime_type,
     }
     return {name: value for name, value in shown.items() if value}
+
+
+def _run_part(part: str, mime_type: str) -> Json:
+    return {
+        "uriTemplate": f"linkspan://{run_tools.ENTITY}/{{id}}/{part}",
+        "name": f"run_{part}",
+        "title": f"{part.capitalize()} of a Codex run",
+        "description": f"The {part} of a Codex run, by the run's id.",
+        "mimeType": mime_type,
+    }
 
 
 def _prompt(prompt: Prompt) -> Json:

@@ -76,13 +76,18 @@ class Runs:
         (it is off, or the token may not), `InvalidArgument`, `QuotaExceeded` (the tenant's budget), and
         `Conflict` when the recipe is worked for that thing already, or the key was used for something else.
         """
-        may(principal, "run.start")
         who = person_for(principal, person)
-        found = await self._recipes.require(principal.tenant, recipe)
-        _check_input(found.recipe, entity_id)
+        found = await self.check(principal, recipe, entity_id=entity_id)
         run = self._new(principal, found, source, key, who)
         run = replace(run, entity=found.recipe.entity, entity_id=entity_id, account=account)
         return await self._add(run)
+
+    async def check(self, principal: Principal, recipe: str, *, entity_id: str | None = None) -> TenantRecipe:
+        """Answer the recipe, when it may be started so. Raises what `start` raises before it begins."""
+        may(principal, "run.start")
+        found = await self._recipes.require(principal.tenant, recipe)
+        _check_input(found.recipe, entity_id)
+        return found
 
     async def retry(
         self, principal: Principal, run: str, *, key: str | None = None, person: str | None = None

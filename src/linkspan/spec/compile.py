@@ -21,6 +21,7 @@ from linkspan.spec.operations import ANSWERS, Place, compile_operation
 from linkspan.spec.problems import Problems
 from linkspan.spec.recipe import policy
 from linkspan.spec.recipes import RecipeCompiler
+from linkspan.spec.run_tools import RUN_TOOL_NAMES, run_tools
 from linkspan.spec.tools import Declared, Noun, compile_tool
 from linkspan.spec.yaml import Node, Path
 
@@ -85,7 +86,7 @@ class _Compiler:
             version=version,
             connectors=MappingProxyType(self.connectors),
             entities=MappingProxyType(entities),
-            tools=tuple(tools),
+            tools=(*tools, *run_tools(recipes)),
             resources=resources,
             prompts=prompts,
             files=files,
@@ -152,7 +153,8 @@ class _Compiler:
                 first = declared[0]
                 named = first.form.tool is not None
                 places.append((tool, (*first.path, "tool") if named else first.path, not named))
-        check_names(places, self.leaves)
+        ours = RUN_TOOL_NAMES if self.form.recipes else {}
+        check_names(places, self.leaves, taken=ours)
         return tools
 
     def _declared(self, entity_name: str, entity: language.Entity) -> dict[str, list[Declared]]:

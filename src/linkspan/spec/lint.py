@@ -60,9 +60,11 @@ def check_tool(tool: Tool, declared: Sequence[Declared], leaves: Leaves) -> None
         leaves.problems.add(first.path, "schema_too_large", message, key=True)
 
 
-def check_names(tools: Iterable[tuple[Tool, Path, bool]], leaves: Leaves) -> None:
-    """Tell which names are taken twice."""
-    first: dict[str, str] = {}
+def check_names(
+    tools: Iterable[tuple[Tool, Path, bool]], leaves: Leaves, *, taken: Mapping[str, str] | None = None
+) -> None:
+    """Tell which names are taken twice; `taken` are those of tools of our own, with their keys."""
+    first = dict(taken or {})
     for tool, path, key in tools:
         if tool.name in first:
             message = f"the tool's name {tool.name!r} is taken by {first[tool.name]}"
