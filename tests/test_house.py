@@ -98,6 +98,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "codex": "A run is work for an engine, in a place.",
         "net": "A clone URL is compared with the origins that an account was sealed for.",
         "gateway": "Entities are read, and pull requests and comments written, as the gateway's calls.",
+        "wire": "Where a list of runs goes on is said as it is for every other list.",
         "accounts": "Who asked, whose account, and the outbox.",
         "spec": "Recipes come from the catalog.",
         "store": "A run, its events, approvals and artifacts are rows.",
