@@ -20,12 +20,13 @@ from urllib.parse import quote
 from linkspan import __version__, errors
 from linkspan.net import bodies, paging
 from linkspan.net.client import Client, LimitRule
+from linkspan.net.kept import Kept
 from linkspan.net.limits import RateLimit
-from linkspan.net.messages import Request, Response, Streamed, StreamingTransport
+from linkspan.net.messages import Request, Response, Streamed, StreamingTransport, set_header
 from linkspan.net.queries import plain, query_pairs, query_text
 from linkspan.net.urls import encoded, is_below, origin_of
 from linkspan.refusals import refusal
-from linkspan.spec.catalog import ABSENT, Arrays, AuthMethod, Connector, Paging, RequestPlan, Scope
+from linkspan.spec.catalog import ABSENT, Arrays, AuthMethod, Connector, Paging, RequestPlan, Scope, Upload
 from linkspan.vault.credential import Credential
 
 MASK = "[credential]"
@@ -36,7 +37,6 @@ _OVERRIDDEN = frozenset({"PUT", "PATCH", "DELETE"})
 _USER_AGENT = f"linkspan/{__version__}"
 _PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*\Z")
 _DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:/|\Z)", re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class Outgoing:
     repeatable: bool
     base: str
     """What the URL must stay below."""
+    ca: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +129,11 @@ def build(
     if pairs:
         joint = "&" if "?" in url else "?"
         url += joint + query_text(pairs)
-    headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
+    accept = "application/json" if plan.max_bytes is None else "*/*"
+    headers = {"Accept": accept, "User-Agent": _USER_AGENT}
     for name, value in (*connector.headers, *plan.headers):
-        _set_header(headers, name, value(scope))
+        if (given := value(scope)) is not ABSENT and given is not None:
+            set_header(headers, name, plain(given))
     shown: Any = None
     content: bytes | None = None
     if plan.body is not None:
@@ -140,31 +143,34 @@ def build(
         if extra is not None and extra.body:
             shown = paging.merge(shown, extra.body)
         content, media_type = bodies.encode(plan.body.encoding, shown)
+        shown = _without_files(shown)
         headers.setdefault("Content-Type", media_type)
     method = plan.method
     if connector.method_override is not None and method in _OVERRIDDEN:
         headers[connector.method_override] = method
         method = "POST"
-    return Outgoing(method, url, headers, content, shown, plan.repeatable, base)
+    ca = _ca(connector, scope.settings)
+    return Outgoing(method, url, headers, content, shown, plan.repeatable, base, ca)
+
+
+def _ca(connector: Connector, settings: Mapping[str, str]) -> str | None:
+    """Answer the authorities of the account's server, where it has its own."""
+    return (settings.get(connector.ca) or None) if connector.ca is not None else None
+
+
+def _without_files(shown: Any) -> Any:
+    """Answer a body as people are shown it: of a file its name, its type and its size."""
+    if isinstance(shown, Upload):
+        return shown.shown()
+    if isinstance(shown, dict) and any(isinstance(part, Upload) for part in shown.values()):
+        return {name: _without_files(part) for name, part in shown.items()}
+    return shown
 
 
 def _given(values: tuple[tuple[str, Any], ...], scope: Scope, arrays: Arrays) -> list[tuple[str, str]]:
     """Answer the parameters that have a value."""
     found = [(name, value(scope)) for name, value in values]
     return query_pairs([(name, value) for name, value in found if value is not ABSENT], arrays)
-
-
-def _set_header(headers: dict[str, str], name: str, value: Any) -> None:
-    if value is ABSENT or value is None:
-        return
-    text = plain(value)
-    if _CONTROL.search(text) or not text.isascii():
-        raise errors.InvalidArgument(f"a value cannot stand in the header {name}")
-    for known in headers:
-        if known.lower() == name.lower():
-            headers[known] = text
-            return
-    headers[name] = text
 
 
 def method_of(connector: Connector, credential: Credential) -> AuthMethod:
@@ -208,7 +214,7 @@ def _authorized(outgoing: Outgoing, method: AuthMethod, secret: Callable[[str], 
     if parameter is not None:
         joint = "&" if "?" in url else "?"
         url += f"{joint}{encoded(parameter[0])}={quote(parameter[1], safe='[]')}"
-    return Request(outgoing.method, url, headers, outgoing.body)
+    return Request(outgoing.method, url, headers, outgoing.body, outgoing.ca)
 
 
 def _put(headers: dict[str, str], name: str, value: str) -> None:
@@ -254,12 +260,15 @@ async def send(
     page: Paging | None = None,
     position: Position | None = None,
     timeout: float | None = None,
+    kept: Kept | None = None,
+    tenant: str = "",
 ) -> Answer:
     """Send one request as an account and answer what came back, if it was a success.
 
-    `timeout` is in seconds for one exchange, the connector's by default. Raises `NeedsReauth` before anything
-    is sent when the request would leave the origins the account was linked to; afterwards what `refusals`
-    makes of a status, and everything that `Client.send` raises.
+    `kept` has the tenant's earlier answers, for plans that ask after what has changed. `timeout` is in
+    seconds for one exchange, the connector's by default. Raises `NeedsReauth` before anything is sent when
+    the request would leave the origins the account was linked to; afterwards what `refusals` makes of a
+    status, and everything that `Client.send` raises.
     """
     method = method_of(connector, credential)
     if plan.if_match:
@@ -267,16 +276,23 @@ async def send(
     outgoing = build(plan, scope, connector, page=page, position=position)
     _check_destination(outgoing, connector, credential)
     request = _authorized(outgoing, method, lambda name: credential.secrets[name].reveal())
+    key = (tenant, credential.account, request.url)
+    if plan.is_conditional and kept is not None and (etag := kept.etag(key)) is not None:
+        request = replace(request, headers={**request.headers, "If-None-Match": etag})
     reply = await client.send(
         request,
         repeatable=outgoing.repeatable,
-        origins=credential.origins,
+        origins=credential.origins if plan.max_bytes is None else (*credential.origins, *connector.hosts),
         sensitive_headers=_sensitive(method),
         timeout=timeout or connector.timeout,
         budget=connector.rate_budget,
         rate_limited=_rate_rule(connector),
+        max_bytes=plan.max_bytes,
     )
-    return _understood(_without_secrets(reply.response, credential), reply.rate_limit, connector, plan)
+    response = reply.response
+    if plan.is_conditional and kept is not None:
+        response = kept.settle(key, response)
+    return _understood(_without_secrets(response, credential), reply.rate_limit, connector, plan)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -317,9 +333,11 @@ async def pass_on(
     headers = {"User-Agent": _USER_AGENT, **ask.headers}
     scope = Scope({}, credential.settings)
     for name, value in connector.headers:
-        _set_header(headers, name, value(scope))
+        if (given := value(scope)) is not ABSENT and given is not None:
+            set_header(headers, name, plain(given))
     url = f"{base}{ask.path}" + (f"?{ask.query}" if ask.query else "")
-    outgoing = Outgoing(ask.method, url, headers, ask.body, None, repeatable=False, base=base)
+    ca = _ca(connector, credential.settings)
+    outgoing = Outgoing(ask.method, url, headers, ask.body, None, repeatable=False, base=base, ca=ca)
     _check_destination(outgoing, connector, credential)
     request = _authorized(outgoing, method, lambda name: credential.secrets[name].reveal())
     async with transport.stream(request, content=ask.content, timeout=timeout, idle=idle) as answer:
@@ -411,6 +429,8 @@ def _understood(
     response: Response, rate_limit: RateLimit | None, connector: Connector, plan: RequestPlan
 ) -> Answer:
     failed = response.status >= 300
+    if plan.max_bytes is not None and not failed:
+        return Answer(response.status, response.headers, response.body, response.url, rate_limit)
     try:
         body = bodies.decode(response)
     except errors.LinkspanError as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import ssl
+import textwrap
 from collections.abc import Mapping
 
 from linkspan.accounts.oauth import provider_of
@@ -130,6 +132,8 @@ def current_origins(connector: Connector, settings: Mapping[str, str]) -> tuple[
 
 def check_setting(setting: Setting, value: str) -> str:
     """Answer a setting's value as it is stored. Raises `InvalidArgument`."""
+    if setting.type == "certificate":
+        return normal_certificates(value)
     if _CONTROL.search(value):
         raise InvalidArgument("holds a control character")
     if setting.pattern is not None and not setting.pattern.fullmatch(value):
@@ -137,6 +141,26 @@ def check_setting(setting: Setting, value: str) -> str:
     if setting.type == "origin":
         return normal_origin(setting.title, value.rstrip("/"))
     return value
+
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]{1,20000})-----END CERTIFICATE-----")
+
+
+def normal_certificates(value: str) -> str:
+    """Answer certificates as PEM, whatever became of their line ends. Raises `InvalidArgument`."""
+    found = ["".join(match[1].split()) for match in _CERTIFICATE.finditer(value[:200_000])]
+    rest = _CERTIFICATE.sub("", value).strip()
+    if not found or rest:
+        raise InvalidArgument("must be certificates in PEM form: -----BEGIN CERTIFICATE----- and so on")
+    written = [
+        "\n".join(["-----BEGIN CERTIFICATE-----", *textwrap.wrap(body, 64), "-----END CERTIFICATE-----", ""])
+        for body in found
+    ]
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata="".join(written))
+    except (ssl.SSLError, ValueError):
+        raise InvalidArgument("cannot be read as a certificate") from None
+    return "".join(written)
 
 
 def _fault(path: str, message: str) -> dict[str, str]:

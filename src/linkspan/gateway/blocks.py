@@ -6,8 +6,11 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from linkspan.net.bodies import json_text
+from linkspan.net.bodies import json_text, text_of
 from linkspan.spec.catalog import ABSENT, Block, Scope
+
+_TEXTUAL = frozenset({"json", "xml", "yaml", "x-yaml", "javascript", "sql", "toml", "x-sh"})
+"""Media types of `application/` whose files are texts."""
 
 
 def render_blocks(blocks: Sequence[Block], scope: Scope) -> list[dict[str, Any]]:
@@ -29,6 +32,21 @@ def render_block(block: Block, scope: Scope) -> dict[str, Any]:
         resource["text"] = _text(block.text, scope)
     else:
         resource["blob"] = _data(block, scope)
+    return {"type": "resource", "resource": resource}
+
+
+def file_block(data: bytes, content_type: str, uri: str) -> dict[str, Any]:
+    """Answer a file as MCP content: a picture or a sound as such, a text as text, all else as bytes."""
+    media = content_type.partition(";")[0].strip().lower() or "application/octet-stream"
+    kind, _, name = media.partition("/")
+    written = base64.b64encode(data).decode
+    if kind in {"image", "audio"} and name != "svg+xml":
+        return {"type": kind, "data": written(), "mimeType": media}
+    resource: dict[str, Any] = {"uri": uri, "mimeType": media}
+    if kind == "text" or name in _TEXTUAL or name.endswith(("+xml", "+json")):
+        resource["text"] = text_of(data, content_type)
+    else:
+        resource["blob"] = written()
     return {"type": "resource", "resource": resource}
 
 

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from linkspan import errors, wire
 from linkspan.accounts.accounts import Accounts
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.gateway.advice import advise
-from linkspan.gateway.blocks import render_blocks
+from linkspan.gateway.blocks import file_block, render_blocks
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.cursor import Cursor, Cursors
 from linkspan.gateway.dry_run import dry_run, nothing_to_do
@@ -22,6 +23,7 @@ from linkspan.gateway.results import Blocks, DryRun, Item, Page
 from linkspan.gateway.trail import Trail, Trails
 from linkspan.net import paging
 from linkspan.net.client import Client
+from linkspan.net.kept import Kept
 from linkspan.spec.catalog import (
     Catalog,
     Include,
@@ -65,6 +67,7 @@ class Gateway:
         self._trails = trails
         self._governor = governor
         self._clock = clock
+        self._kept = Kept()
         self._locals: dict[str, Local] = {}
 
     def answer_by(self, entity: str, local: Local) -> None:
@@ -178,6 +181,10 @@ class Gateway:
             return Blocks(render_blocks(operation.blocks, scope), account)
         if answer is None:
             return Item(None, account)
+        if operation.is_download:
+            name = quote(str(request.arguments.get("id", operation.name)), safe="")
+            uri = f"linkspan://{operation.entity}/{name}"
+            return Blocks([file_block(answer.body, answer.headers.get("content-type", ""), uri)], account)
         thing = _thing(operation, answer)
         if operation.include and isinstance(thing, dict):
             thing = {**thing, **await self._included(catalog, request, thing, trail)}
@@ -275,6 +282,8 @@ class Gateway:
                 page=operation.paging if operation.items and other is None else None,
                 position=position,
                 timeout=operation.timeout,
+                kept=self._kept,
+                tenant=tenant,
             )
 
         try:

@@ -7,10 +7,11 @@ Answers are read by what they say they are and by what they look like, since pro
 from __future__ import annotations
 
 import codecs
+import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import quote_plus
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -18,7 +19,19 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from linkspan.errors import InvalidArgument, UpstreamError
 from linkspan.net.messages import Response
 
-Encoding = Literal["json", "form", "text"]
+Encoding = Literal["json", "form", "text", "multipart", "file"]
+
+
+class File(Protocol):
+    """A file in a body."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def type(self) -> str: ...  # noqa: D102
+    @property
+    def data(self) -> bytes: ...  # noqa: D102
+
 
 _HTML = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*+(?:<\?xml[^>]*+>\s*+|(?><!--.*?-->)\s*+)*+"
@@ -60,8 +73,35 @@ def encode(encoding: Encoding, value: Any) -> tuple[bytes, str]:
         if not isinstance(value, Mapping):
             raise InvalidArgument("A form body is made of names and values")
         return form_text(value).encode("ascii"), "application/x-www-form-urlencoded"
+    if encoding == "multipart":
+        return _multipart(value)
+    if encoding == "file":
+        if not hasattr(value, "data"):
+            raise InvalidArgument("There is no file to send")
+        return value.data, value.type
     text = value if isinstance(value, str) else json_text(value)
     return _utf8(text), "text/plain; charset=utf-8"
+
+
+def _multipart(values: Mapping[str, Any | File]) -> tuple[bytes, str]:
+    """Write `multipart/form-data` (RFC 7578); the boundary is a digest of the parts, so not in them."""
+    parts: list[bytes] = []
+    for name, value in values.items():
+        for part in value if isinstance(value, list | tuple) else (value,):
+            head = f'Content-Disposition: form-data; name="{_escaped(name)}"'
+            if hasattr(part, "data"):
+                head += f'; filename="{_escaped(part.name)}"\r\nContent-Type: {part.type}'
+                parts.append(_utf8(f"{head}\r\n\r\n") + part.data)
+            else:
+                parts.append(_utf8(f"{head}\r\n\r\n{_form_value(part)}"))
+    digest = hashlib.sha256(b"\0".join(parts)).hexdigest()[:40]
+    written = b"".join(b"--" + digest.encode() + b"\r\n" + part + b"\r\n" for part in parts)
+    return written + f"--{digest}--\r\n".encode(), f"multipart/form-data; boundary={digest}"
+
+
+def _escaped(name: str) -> str:
+    """Escape a name as browsers do (WHATWG HTML §4.10.22.8): it cannot end its quotation or its line."""
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A").replace("\0", "%00")
 
 
 def json_text(value: Any) -> str:

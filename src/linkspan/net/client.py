@@ -74,13 +74,15 @@ class Client:
         timeout: float = 30.0,
         budget: float = 20.0,
         rate_limited: LimitRule | None = None,
+        max_bytes: int | None = None,
     ) -> Reply:
         """Send until there is an answer that waiting does not better, at most three times.
 
         `origins` (`scheme://host:port`, the port always written) is where the request may go at all;
         `sensitive_headers` (names in any case) stay with the first of them. `timeout` is for one exchange,
         `budget` for everything beside it: no call takes longer than both together. `rate_limited` adds to
-        what is understood by itself: status 429, and 403 with nothing remaining.
+        what is understood by itself: status 429, and 403 with nothing remaining. `max_bytes` is the largest
+        answer that is read, if other than usual.
 
         An answer of any status is an answer. Raises `NeedsReauth` for another origin, `RateLimited` when the
         product wants more patience than the budget has, `UpstreamError` for a redirect that is not followed,
@@ -94,7 +96,9 @@ class Client:
         began = self._clock()
         outcome: Response | ConnectionFailed
         try:
-            outcome = await self._transport.exchange(request, timeout=timeout, max_bytes=self._max_bytes)
+            outcome = await self._transport.exchange(
+                request, timeout=timeout, max_bytes=max_bytes or self._max_bytes
+            )
         except (ConnectionFailed, UpstreamTimeout) as failure:
             outcome = _unanswered(failure, repeatable=repeatable)
         if (
@@ -103,7 +107,10 @@ class Client:
             and (rate_limited is None or rate_limited(outcome) is False)
         ):
             return Reply(outcome, read_rate_limit(outcome.headers, began))
-        call = _Call(request, repeatable, origins, sensitive_headers, timeout, budget, rate_limited, began)
+        call = _Call(
+            request, repeatable, origins, sensitive_headers, timeout, budget, rate_limited, began,
+            max_bytes or self._max_bytes,
+        )  # fmt: skip
         return await self._go_on(call, outcome)
 
     async def aclose(self) -> None:
@@ -139,9 +146,7 @@ class Client:
                 await self._sleep(wait)
             left = call.time_left(self._clock())
             try:
-                outcome = await self._transport.exchange(
-                    call.request, timeout=left, max_bytes=self._max_bytes
-                )
+                outcome = await self._transport.exchange(call.request, timeout=left, max_bytes=call.max_bytes)
             except (ConnectionFailed, UpstreamTimeout) as failure:
                 outcome = _unanswered(failure, repeatable=call.repeatable)
 
@@ -163,6 +168,7 @@ class _Call:
     patience: float
     rule: LimitRule | None
     began: float
+    max_bytes: int
     attempts: int = 1
     redirects: int = 0
     budget: float = 0.0
@@ -212,7 +218,7 @@ class _Call:
             kept = {
                 name: value for name, value in self.request.headers.items() if name.lower() not in sensitive
             }
-            self.request = Request(self.request.method, target, kept)
+            self.request = Request(self.request.method, target, kept, ca=self.request.ca)
 
 
 def _unanswered(failure: ConnectionFailed | UpstreamTimeout, *, repeatable: bool) -> ConnectionFailed:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from linkspan.errors import UpstreamError
+from linkspan.errors import InvalidArgument, UpstreamError
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -21,6 +24,8 @@ class Request:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    ca: str | None = None
+    """Certificates (PEM): what is signed by one of these is trusted, and nothing else."""
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url.partition('?')[0]}>"
@@ -74,6 +79,17 @@ class Streamed:
 
 CHECK_BASE_URL = "Check base_url in tools.yaml; `linkspan account verify` tries it."
 """What helps against an address that does not answer as a product's API does."""
+
+
+def set_header(headers: dict[str, str], name: str, text: str) -> None:
+    """Set a header, in place of one of that name in whatever case. Raises `InvalidArgument`."""
+    if _CONTROL.search(text) or not text.isascii():
+        raise InvalidArgument(f"a value cannot stand in the header {name}")
+    for known in headers:
+        if known.lower() == name.lower():
+            headers[known] = text
+            return
+    headers[name] = text
 
 
 class ConnectionFailed(UpstreamError):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for the look-up and for reaching one of a host's addresses, TLS included."""
+MOST_PRIVATE = 64
+"""How many private authorities are kept ready."""
 ADDRESS_TIMEOUT = 2.0
 """Seconds after which the next address of a host is tried."""
 
@@ -62,6 +64,7 @@ class AiohttpTransport:
         self._limit_per_host = limit_per_host
         self._keepalive = keepalive
         self._session: aiohttp.ClientSession | None = None
+        self._private: dict[str, ssl.SSLContext] = {}
 
     async def exchange(self, request: Request, *, timeout: float, max_bytes: int) -> Response:
         """Send and read the whole answer; cancellation drops the connection at once.
@@ -82,6 +85,7 @@ class AiohttpTransport:
                     headers=request.headers,
                     data=_content(request.body),
                     allow_redirects=False,
+                    ssl=self._trust(request.ca),
                     skip_auto_headers=None if request.method == "GET" else _OWN_TYPE,
                 )
                 body = await _read(answer, max_bytes)
@@ -118,6 +122,7 @@ class AiohttpTransport:
                     headers=request.headers,
                     data=content if content is not None else _content(request.body),
                     allow_redirects=False,
+                    ssl=self._trust(request.ca),
                     skip_auto_headers=None if request.method == "GET" else _OWN_TYPE,
                 )
         except BaseException as error:
@@ -134,6 +139,18 @@ class AiohttpTransport:
                 answer.release()
             else:
                 answer.close()
+
+    def _trust(self, ca: str | None) -> ssl.SSLContext | bool:
+        """Answer what a server's certificate must be signed by: the system's authorities, or these alone."""
+        if ca is None:
+            return True
+        context = self._private.get(ca)
+        if context is None:
+            context = _private_tls(ca)
+            while len(self._private) >= MOST_PRIVATE:
+                del self._private[next(iter(self._private))]
+            self._private[ca] = context
+        return context
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -200,12 +217,13 @@ class _GuardedConnector(aiohttp.BaseConnector):
         host = url.raw_host or ""
         port = url.port or 0
         secure = url.scheme == "https"
-        if secure and self._tls is None:
+        own = req.ssl if isinstance(req.ssl, ssl.SSLContext) else None
+        if secure and own is None and self._tls is None:
             self._tls = self._make_tls()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 addresses = await self._guard.addresses(host, port, secure=secure)
-                return await self._dial(addresses, host, port, self._tls if secure else None)
+                return await self._dial(addresses, host, port, (own or self._tls) if secure else None)
         except TimeoutError as error:
             raise _unreached(
                 f"{host} could not be reached within {CONNECT_TIMEOUT:g} seconds", "timeout"
@@ -252,6 +270,17 @@ def _unreached(
 def _content(body: bytes | None) -> bytes | io.BytesIO | None:
     """Hand a large body over in pieces, so that writing it does not hold up everybody else."""
     return io.BytesIO(body) if body is not None and len(body) > 2**20 else body
+
+
+def _private_tls(ca: str) -> ssl.SSLContext:
+    """Trust these authorities and no others; raises `InvalidArgument` for what is no certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=ca)
+    except (ssl.SSLError, ValueError) as error:
+        raise InvalidArgument("The account's certificate authority is not a certificate (PEM)") from error
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _system_tls() -> ssl.SSLContext:

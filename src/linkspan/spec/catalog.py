@@ -84,11 +84,27 @@ class Template(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Upload:
+    """A file that is sent. `type` is its media type."""
+
+    name: str
+    type: str
+    data: bytes
+
+    def shown(self) -> Json:
+        """What a dry run shows of it."""
+        return {"name": self.name, "type": self.type, "bytes": len(self.data)}
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request body: how it is encoded and the value that is encoded. ABSENT or `{}` sends `{}` as JSON."""
+    """A request body: how it is encoded and the value that is encoded. ABSENT or `{}` sends `{}` as JSON.
 
-    encoding: Literal["json", "form", "text"]
+    The value of `multipart` is a mapping whose members may be an `Upload`, that of `file` is one.
+    """
+
+    encoding: Literal["json", "form", "text", "multipart", "file"]
     value: Value
 
 
@@ -112,6 +128,10 @@ class RequestPlan:
     if_match: bool = False
     arrays: Arrays = "repeat"
     """How a list in `query` is sent: `a=1&a=2`, `a=1,2`, `a[]=1&a[]=2`, `a[0]=1&a[1]=2`, `a=1|2`, `a=1 2`."""
+    is_conditional: bool = False
+    """Asks with If-None-Match after what was answered before, where a product gives ETags."""
+    max_bytes: int | None = None
+    """The answer is a file of at most so many bytes, which are not read as anything."""
     is_graphql: bool = False
     """Its answer may hold `errors` beside 200."""
     repeatable: bool = False
@@ -238,7 +258,7 @@ class Setting:
 
     name: str
     title: str
-    type: Literal["text", "origin"] = "text"
+    type: Literal["text", "origin", "certificate"] = "text"
     description: str = ""
     pattern: re.Pattern[str] | None = None
     required: bool = True
@@ -276,6 +296,12 @@ class Connector:
     method_override: str | None = None
     """The header that carries the method, where PUT, PATCH and DELETE do not get through."""
     graphql: str = "/graphql"
+    hosts: tuple[str, ...] = ()
+    """Further origins that a read may be redirected to; the credential stays behind."""
+    is_conditional: bool = False
+    """Its reads ask with If-None-Match."""
+    ca: str | None = None
+    """The setting that holds the certificates which the product's own must be signed by."""
     timeout: float = 30.0
     """Seconds for one request and its answer."""
     rate_budget: float = 20.0
@@ -363,6 +389,8 @@ class Operation:
     names_asker: bool = False
     """The text `body` ends with who asked, where a person writes by an account that the tenant shares."""
 
+    is_download: bool = False
+    """The answer is a file, shown as an image, a text or an embedded resource."""
     offers_remote: bool = False
     """Whether the argument `remote_data` brings the item as the product answered it."""
 

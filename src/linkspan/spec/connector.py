@@ -103,6 +103,9 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
         arrays=form.arrays,
         method_override=_override(form, leaves, path),
         graphql=form.graphql,
+        hosts=_hosts(form, leaves, path),
+        is_conditional=form.etag,
+        ca=_ca(form, settings, leaves, path),
         timeout=seconds(form.timeout),
         rate_budget=seconds(rate.wait),
         git=_git(form, settings, leaves, path) if form.git else None,
@@ -114,6 +117,23 @@ def _codes(form: language.Failure, leaves: Leaves, path: Path) -> Mapping[str, s
         message = "codes needs the word 'code': where the product's word is in the answer"
         leaves.problems.add((*path, "codes"), "missing_key", message, key=True)
     return dict(form.codes)
+
+
+def _hosts(form: language.Connector, leaves: Leaves, path: Path) -> tuple[str, ...]:
+    for index, host in enumerate(form.hosts):
+        if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+", host):
+            message = f"{host!r} is no host's name, such as files.desk.example"
+            leaves.problems.add((*path, "hosts", index), "bad_value", message)
+    return tuple(f"https://{host}:443" for host in form.hosts)
+
+
+def _ca(form: language.Connector, settings: Mapping[str, Setting], leaves: Leaves, path: Path) -> str | None:
+    if form.ca is not None:
+        known = [name for name, setting in settings.items() if setting.type == "certificate"]
+        if form.ca not in known:
+            message = f"the connector has no setting {form.ca!r} of type certificate"
+            leaves.problems.add((*path, "ca"), "unknown_setting", message, words=known, word=form.ca)
+    return form.ca
 
 
 def _override(form: language.Connector, leaves: Leaves, path: Path) -> str | None:

@@ -27,7 +27,10 @@ _KINDS = {
     "model_attributes_type": "a mapping (key: value)",
     "list_type": "a list",
 }
-_PATTERNS = {"(ms|s|m|h|d)$": "must be a duration, such as 30s, 5m or 2h"}
+_PATTERNS = {
+    "(ms|s|m|h|d)$": "must be a duration, such as 30s, 5m or 2h",
+    "(B|KB|MB)$": "must be a size, such as 200KB or 5MB",
+}
 _ROOT_DEFAULTS: Mapping[str, Any] = {"linkspan": 1, "name": "nameless", "instructions": ""}
 
 

@@ -34,6 +34,7 @@ Expression = Annotated[
 ]
 _NAMES: dict[str, Any] = {"propertyNames": {"pattern": "^[a-z][a-z0-9_]*$"}}
 _CONNECTOR_NAMES: dict[str, Any] = {"propertyNames": {"pattern": "^[a-z][a-z0-9_-]{0,62}$"}}
+Bytes = Annotated[str, Field(pattern=r"^[0-9]{1,6}(B|KB|MB)$", description="200KB, 5MB.")]
 Duration = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$", description="30s, 5m, 2h, 7d.")]
 
 
@@ -73,9 +74,10 @@ class Setting(Words):
     """Something asked once for each account, when it is linked."""
 
     title: str = Field("", description="What the link page calls it.")
-    type: Literal["text", "origin"] = Field(
+    type: Literal["text", "origin", "certificate"] = Field(
         "text",
-        description="`origin` is a scheme, a host and a port, for products that people host themselves.",
+        description="`origin` is a scheme, a host and a port, for products that people host themselves;"
+        " `certificate` one or more certificates (PEM).",
     )
     description: str = ""
     pattern: str | None = Field(None, description="A regular expression; it must match the whole value.")
@@ -398,6 +400,15 @@ class Connector(Words):
         None, description="The header that carries PUT, PATCH and DELETE, which are sent as POST."
     )
     graphql: str = Field("/graphql", description="The path that its GraphQL requests are posted to.")
+    hosts: list[str] = Field(
+        [], description="Further hosts (https) that files may be redirected to; no credential goes there."
+    )
+    etag: bool = Field(
+        False, description="Reads ask with If-None-Match, where the product counts what has not changed less."
+    )
+    ca: str | None = Field(
+        None, description="The setting of type certificate whose authority signs the product's own."
+    )
     verify: Verify | None = None
     connected: Connected | None = None
     pagination: Pagination | None = None
@@ -542,6 +553,11 @@ class _Request(Words):
     body: Tree = Field(None, description="Sent as JSON.")
     form: dict[str, Tree] | None = Field(None, description="Sent as application/x-www-form-urlencoded.")
     text: Tree = Field(None, description="Sent as text/plain.")
+    multipart: dict[str, Tree] | None = Field(
+        None, description="Sent as multipart/form-data; a mapping with `content` is a file."
+    )
+    file: dict[str, Tree] | None = Field(None, description="A file as the whole body.")
+    etag: bool | None = Field(None, description="Ask with If-None-Match; the connector's if not said.")
     if_match: bool = Field(False, description="Read first, send the ETag as If-Match.")
     graphql: str | None = Field(None, description="A GraphQL document with one operation.")
     variables: dict[str, Tree] = Field(
@@ -605,6 +621,7 @@ class Operation(_Request):
         None, description="The answer's entity if another; or `id`, `ENTITY.id`, `raw`, `nothing`."
     )
     content: list[Content] | None = Field(None, description="The answer as MCP content blocks.")
+    download: Bytes | None = Field(None, description="The answer is a file of at most this size.")
     pagination: Pagination | None = None
     timeout: Duration | None = None
     annotations: Annotations | None = None

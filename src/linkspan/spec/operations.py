@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
-from linkspan.spec import language, references
+from linkspan.spec import language, references, uploads
 from linkspan.spec.arguments import Arguments
 from linkspan.spec.catalog import (
     Connector,
@@ -96,6 +96,8 @@ def compile_operation(
     if requested:
         check_variables(requested[-1], paging, leaves)
     items, item = _answer(form, leaves, path)
+    if form.download is not None:
+        plan = _download(form, kind, plan, leaves, path)
     include = includes(form, kind, arguments, connector, leaves, path)
     return Operation(
         entity=place.entity,
@@ -119,6 +121,7 @@ def compile_operation(
         when=when,
         choices=choices,
         include=include,
+        is_download=form.download is not None,
         names_asker=name == "comment" if form.names_asker is None else form.names_asker,
         offers_remote=offers_remote,
     )
@@ -254,12 +257,25 @@ def _answer(form: language.Operation, leaves: Leaves, path: Path) -> tuple[Gette
 def _shape(
     form: language.Operation, source: SourceFields, leaves: Leaves, path: Path, *, only_id: bool
 ) -> Callable[[Any], Json] | None:
-    if form.content is not None or form.returns in {"raw", "nothing"}:
+    if form.content is not None or form.download is not None or form.returns in {"raw", "nothing"}:
         return None
     if only_id and source.shape_id is None:
         message = "there is no identity to return: the source has no fields"
         leaves.problems.add((*path, "returns"), "bad_identity", message)
     return source.shape_id if only_id else source.shape
+
+
+def _download(
+    form: language.Operation, kind: Kind, plan: RequestPlan | None, leaves: Leaves, path: Path
+) -> RequestPlan | None:
+    """Answer the plan of a file: its bytes are the whole answer."""
+    for key in ("items", "item", "returns", "content", "include"):
+        if getattr(form, key) not in (None, {}):
+            message = f"a file is the whole answer; {key} cannot stand beside download"
+            leaves.problems.add((*path, key), "conflict", message, key=True)
+    if kind != "read":
+        leaves.problems.add((*path, "download"), "conflict", "only a read downloads", key=True)
+    return replace(plan, max_bytes=uploads.size(form.download or "")) if plan is not None else None
 
 
 def _progress(form: language.Progress, leaves: Leaves, path: Path) -> Progress:

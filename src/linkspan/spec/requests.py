@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from linkspan.errors import InvalidArgument
-from linkspan.spec import graphql, language, phrases, references
+from linkspan.spec import graphql, language, phrases, references, uploads
 from linkspan.spec.arguments import ROOTS, Arguments
 from linkspan.spec.catalog import (
     ABSENT,
@@ -30,8 +30,9 @@ from linkspan.spec.yaml import Path
 KIND_OF_METHOD: Final[Mapping[str, Kind]] = {
     "GET": "read", "HEAD": "read", "POST": "write", "PUT": "write", "PATCH": "write", "DELETE": "delete",
 }  # fmt: skip
+BODIES: Final = ("body", "form", "text", "multipart", "file")
 REQUEST_WORDS: Final = (
-    "request", "query", "headers", "body", "form", "text", "if_match", "graphql", "variables", "arrays",
+    "request", "query", "headers", *BODIES, "if_match", "graphql", "variables", "arrays", "etag",
 )  # fmt: skip
 THING: Final = "item"
 """What the item is called in the reads that are joined into it."""
@@ -111,7 +112,7 @@ def _graphql(
     leaves: Leaves,
     path: Path,
 ) -> Requested | None:
-    for key in ("body", "form", "text", "if_match"):
+    for key in (*BODIES, "if_match"):
         if getattr(form, key) not in (None, False):
             message = f"a GraphQL request is made of graphql and variables: {key} cannot stand here"
             leaves.problems.add((*path, key), "conflict", message, key=True)
@@ -159,6 +160,8 @@ def plan(
     form, path = one.form, one.path
     method, url, start = one.line
     repeatable = kind == "read" or (method in {"PUT", "DELETE"} and not form.if_match)
+    if form.etag and method != "GET":
+        leaves.problems.add((*path, "etag"), "bad_request", "etag is for reads with GET")
     if form.if_match and method in {"GET", "HEAD"}:
         leaves.problems.add((*path, "if_match"), "bad_request", "if_match is for writes")
     at = (*path, "request") if form.request is not None else (*path, "graphql")
@@ -172,6 +175,7 @@ def plan(
         body=_body(one, arguments, leaves),
         if_match=form.if_match,
         arrays=form.arrays or connector.arrays,
+        is_conditional=method == "GET" and (connector.is_conditional if form.etag is None else form.etag),
         is_graphql=one.document is not None,
         repeatable=repeatable,
         line=f"{method} {url}",
@@ -184,15 +188,21 @@ def _body(one: Requested, arguments: Arguments, leaves: Leaves) -> Body | None:
         variables = leaves.value((*path, "variables"), form.variables, arguments, top=True)
         members = [("query", references.constant(form.graphql)), ("variables", variables)]
         return Body("json", references.mapping(members, top=True))
-    given = [key for key in ("body", "form", "text") if getattr(form, key) is not None]
+    given = [key for key in BODIES if getattr(form, key) is not None]
     if not given:
         return None
     for key in given[1:]:
-        message = f"only one of body, form and text; {given[0]} is here too"
+        message = f"only one of body, form, text, multipart and file; {given[0]} is here too"
         leaves.problems.add((*path, key), "conflict", message, key=True)
     key = given[0]
     if method in {"GET", "HEAD"}:
         leaves.problems.add((*path, key), "bad_request", f"a {method} request has no {key}", key=True)
+    if key == "multipart":
+        return Body(
+            "multipart", uploads.compile_multipart(form.multipart or {}, arguments, leaves, (*path, key))
+        )
+    if key == "file":
+        return Body("file", uploads.compile_upload(form.file, arguments, leaves, (*path, key)))
     value = leaves.value((*path, key), getattr(form, key), arguments, top=True)
     if key == "form":
         return Body("form", value)

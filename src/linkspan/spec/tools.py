@@ -204,7 +204,9 @@ def _reserved(
 
 
 def _output_schema(declared: Sequence[Declared], kind: Kind) -> Json | None:
-    if any(one.operation.blocks or one.form.content is not None for one in declared):
+    if any(
+        one.operation.blocks or one.form.content is not None or one.operation.is_download for one in declared
+    ):
         return None
     is_list = declared[0].operation.is_list
     item = _item_schema(declared)
