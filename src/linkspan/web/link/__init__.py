@@ -6,6 +6,7 @@ shown.py       a session as the page is told it: products, forms, what came of i
 browser.py     what a browser keeps of a session, framed or not
 routes.py      all of it, as routes
 
-static/link/ has the scripts: page.js (the flow), views.js (what is seen), host.js (messages to the page that
-has opened it), away.js and back.js (the window that goes to a product).
+static/link/ has the scripts: page.js (the flow), views.js (what is seen), server.js (what is asked), host.js
+(messages to the page that has opened it), travel.js (the window that goes to a product, seen from here),
+away.js and back.js (seen from there).
 """

@@ -2,6 +2,7 @@
 // the server says; this page asks it again whenever something may have happened.
 import { Host } from "./host.js";
 import { ask, Server } from "./server.js";
+import { Away } from "./travel.js";
 import * as views from "./views.js";
 
 const FORMATS = {
@@ -278,7 +279,7 @@ function consent(integration, way, entered, wanted) {
     return failed(integration, way, entered, failure);
   }
   host.event("authorizing", { integration: integration.name });
-  const away = popup ? new Away(popup) : null;
+  const away = popup ? new Away(popup, session.id) : null;
   views.show(`Connecting ${integration.title}`, views.waiting("One moment…"));
   const go = async () => {
     const { ticket } = await server.consent(wanted);
@@ -294,45 +295,6 @@ function consent(integration, way, entered, wanted) {
     away?.stay();
     failed(integration, way, entered, failure);
   });
-}
-
-/** The window that goes to the product: it asks for its ticket, which may not be there yet. */
-class Away {
-  constructor(popup) {
-    this.window = popup;
-    this.isAsking = false;
-    this.ticket = null;
-    this.onback = () => {};
-    this.listen = (event) => {
-      if (event.origin !== location.origin) return;
-      if (event.data?.type === "linkspan:away" && event.source === popup) {
-        this.isAsking = true;
-        this.#send();
-      }
-      if (event.data?.type === "linkspan:back" && event.data.session === session.id) this.onback();
-    };
-    addEventListener("message", this.listen);
-  }
-
-  give(ticket) {
-    this.ticket = ticket;
-    this.#send();
-  }
-
-  stay() {
-    this.forget();
-    this.window.close();
-  }
-
-  forget() {
-    removeEventListener("message", this.listen);
-  }
-
-  #send() {
-    if (!this.isAsking || this.ticket === null) return;
-    this.window.postMessage({ type: "linkspan:ticket", ticket: this.ticket }, location.origin);
-    this.ticket = null;
-  }
 }
 
 /** Ask the server until it says how it went. A window that seems closed may only be cut off from us (COOP). */
