@@ -1,0 +1,147 @@
+"""Runs at the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from linkspan.app import App, build
+from linkspan.runs.ids import approval_id
+from linkspan.settings import read_settings
+from linkspan.store import approvals, run_events
+from linkspan.store import runs as rows
+from linkspan.store.approvals import Approval
+from tests.cli.conftest import FILE, Shell
+from tests.cli.test_recipes import RECIPE
+
+
+@pytest.fixture
+def acme(shell: Shell) -> Shell:
+    """A home with a recipe that is on for its one tenant."""
+    (shell.home / "tools.yaml").write_text(FILE.read_text() + RECIPE)
+    shell.data("tenant", "add", "acme", "--json")
+    shell.data("recipe", "enable", "mend", "--setting", "repository=acme/cafe", "--json")
+    return shell
+
+
+def work_on(shell: Shell, work: Callable[[App], Awaitable[None]]) -> None:
+    """Do something to the store as another process would."""
+
+    async def opened() -> None:
+        app = await build(read_settings(None, home=str(shell.home)))
+        try:
+            await work(app)
+        finally:
+            await app.aclose()
+
+    asyncio.run(opened())
+
+
+def taken(shell: Shell, run: str, events: list[tuple[str, dict[str, Any]]], **change: Any) -> None:
+    """Let a worker take the run, say what it did, and change it."""
+
+    async def work(app: App) -> None:
+        now = time.time()
+        lease = await rows.take(app.database, "acme", run, worker="w1", now=now)
+        assert lease is not None
+        told = [(now, kind, data) for kind, data in events]
+        await run_events.append(app.database, "acme", run, told, epoch=lease.epoch)
+        await app.kept.put("acme", run, "diff", "text/x-diff", b"--- a/x\n+++ b/x\n", epoch=lease.epoch)
+        await rows.change(app.database, "acme", run, lease.epoch, now, **change)
+
+    work_on(shell, work)
+
+
+def test_a_run_is_started_listed_shown_and_cancelled(acme: Shell) -> None:
+    """Each command says what to do next; the same key is the same run."""
+    told = acme.run("run", "start", "mend", "7", "--key", "k").output
+    run = told.split()[0]
+    assert told == f"{run} is queued. Watch it with: linkspan run watch {run}\n"
+    assert acme.data("run", "start", "mend", "7", "--key", "k", "--json")["id"] == run
+    assert f"{run}  queued  mend    7" in acme.run("run", "list").output
+    assert [each["id"] for each in acme.data("run", "list", "--state", "queued", "--json")] == [run]
+    assert "recipe   mend, for ticket 7" in acme.run("run", "show", run).output
+    assert acme.run("run", "cancel", run).output == f"{run} is cancelled.\n"
+    again = acme.data("run", "retry", run, "--json")
+    assert again["parent"] == {"id": run, "how": "retry"}
+
+
+def test_what_a_run_did_is_watched_to_its_end(acme: Shell) -> None:
+    """Commands, edits, words and the end; nothing in it is obeyed by the terminal. Failure is exit code 1."""
+    run = acme.data("run", "start", "mend", "7", "--json")["id"]
+    items: list[dict[str, Any]] = [
+        {"type": "agentMessage", "text": "I look.\x1b[2J"},
+        {"type": "commandExecution", "command": "pytest", "exitCode": 1, "aggregatedOutput": "1 failed"},
+        {"type": "fileChange", "changes": [{"path": "cafe/menu.py", "kind": {"type": "update"}}]},
+    ]
+    events: list[tuple[str, dict[str, Any]]] = [("item_completed", {"item": item}) for item in items]
+    taken(
+        acme,
+        run,
+        [("state", {"state": "running"}), *events, ("usage", {"total_tokens": 3})],
+        state="failed",
+        error_code="upstream_error",
+        error_message="The forge did not take the branch.",
+        finished=time.time(),
+    )
+    watched = acme.run("run", "watch", run)
+    assert watched.exit_code == 1
+    lines = watched.output.splitlines()
+    assert lines[:7] == [
+        "* waits for its turn",
+        "* Codex is at work",
+        "I look.\N{REPLACEMENT CHARACTER}[2J",
+        "$ pytest",
+        "  1 failed",
+        "  exit code 1",
+        "~ edit cafe/menu.py",
+    ]
+    assert "because  The forge did not take the branch." in lines
+    kinds = [json.loads(line)["kind"] for line in acme.run("run", "watch", run, "--json").output.splitlines()]
+    assert kinds[-1] == "usage"
+    assert acme.run("run", "get", run, "diff").output == "--- a/x\n+++ b/x\n"
+    missing = acme.run("run", "get", run, "transcript")
+    assert (missing.exit_code, "It has: diff." in missing.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(("command", "told"), [("approve", "approved"), ("decline", "declined")])
+def test_what_a_run_asks_is_answered(acme: Shell, command: str, told: str) -> None:
+    """`show` says what is asked and how to answer; who answered is kept, with the reason."""
+    run = acme.data("run", "start", "mend", "7", "--json")["id"]
+    question = approval_id(run, "publish")
+
+    async def ask(app: App) -> None:
+        now = time.time()
+        asked = Approval("acme", question, run, "publish", "Publish 1 file?", {}, now, now + 600)
+        await approvals.ask(app.database, asked)
+
+    taken(acme, run, [("state", {"state": "waiting_approval"})], state="waiting_approval")
+    work_on(acme, ask)
+    shown = acme.run("run", "show", run).output
+    assert f"asks     publish ({question})" in shown
+    assert f"linkspan run approve {run} {question}, or decline" in shown
+    done = acme.run("run", command, run, "--person", "bo", "--note", "looks right")
+    assert done.output == f"publish is {told} ({question}).\n"
+    (kept,) = acme.data("run", "show", run, "--json")["approvals"]
+    assert (kept["decided"]["decision"], kept["decided"]["note"]) == (command, "looks right")
+    nothing = acme.run("run", command, run)
+    assert (nothing.exit_code, "waits for nobody" in nothing.stderr) == (1, True)
+
+
+def test_what_does_not_fit_is_told(acme: Shell) -> None:
+    """What, where, and what to do next, with the exit code."""
+    unknown = acme.run("run", "show", "run_nothing")
+    assert (unknown.exit_code, "See: linkspan run list" in unknown.stderr) == (1, True)
+    assert acme.run("run", "start", "mend").exit_code == 2
+    run = acme.data("run", "start", "mend", "7", "--json")["id"]
+    busy = acme.run("run", "start", "mend", "7")
+    assert f"linkspan run watch {run}" in busy.stderr
+    state = acme.run("run", "list", "--state", "bust")
+    assert "no states of a run: bust" in state.stderr
+    acme.run("recipe", "disable", "mend")
+    assert acme.run("run", "start", "mend", "8").exit_code == 1
