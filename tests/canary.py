@@ -35,7 +35,7 @@ _OLDER: Final = (b"token-acme", b"token-globex")
 """What the accounts of the database in `tests/releases` were linked with; the tracker takes them too."""
 WORDS: Final = re.compile(b"|".join(map(re.escape, (*_disguises(WORD.encode()), *_OLDER))))
 TOKENS: Final = re.compile(
-    rb"lsk_(tenant|admin|run|link|view)_[a-z0-9]{12}_[A-Za-z0-9_-]{43}"
+    rb"lsk_[a-z]{3,16}_[a-z0-9]{12}_[A-Za-z0-9_-]{43}"
     rb"|whsec_[A-Za-z0-9+/]{32}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
 ANY: Final = re.compile(rb"|".join((WORDS.pattern, TOKENS.pattern)))

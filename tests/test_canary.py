@@ -94,6 +94,7 @@ async def test_answers_are_watched() -> None:
         nothing_in(f"key: {SECRET}", "what was printed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [[], ["-n", "1"]], ids=["alone", "with workers"])
 @pytest.mark.parametrize("planted", [SECRET, "nothing"])
 def test_a_run_that_leaves_a_secret_fails(planted: str, words: list[str], tmp_path: Path) -> None:
