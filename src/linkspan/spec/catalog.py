@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
+from linkspan.spec.events import Stream, Webhooks
 from linkspan.spec.grants import Connected, OAuth, Service
 from linkspan.spec.recipe import Recipe, RunsPolicy
 
@@ -302,12 +303,20 @@ class Connector:
     """Its reads ask with If-None-Match."""
     ca: str | None = None
     """The setting that holds the certificates which the product's own must be signed by."""
+    webhooks: Webhooks | None = None
+    streams: tuple[Stream, ...] = ()
     timeout: float = 30.0
     """Seconds for one request and its answer."""
     rate_budget: float = 20.0
     """Seconds a call may wait for a rate limit before it is told to the caller."""
     git: GitHost | None = None
     """None: it is no forge."""
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The names of all events that it tells, by webhook or by stream."""
+        told = [self.webhooks.events] if self.webhooks is not None else []
+        return tuple(name for events in (*told, *(one.events for one in self.streams)) for name in events)
 
     def auth_method(self, type_: str) -> AuthMethod | None:
         """Answer the way to connect of that type, if the connector has it."""

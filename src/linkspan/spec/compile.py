@@ -13,8 +13,10 @@ from linkspan.spec.builtins import bring_in
 from linkspan.spec.catalog import Catalog, Connector, Entity, Tool
 from linkspan.spec.connector import compile_connector
 from linkspan.spec.content import compile_prompt, compile_resource
+from linkspan.spec.events import Event
 from linkspan.spec.fields import entity_fields, field_info, source_fields
 from linkspan.spec.forms import validate
+from linkspan.spec.hooks import check_entities
 from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.lint import check_instructions, check_names, check_tool
 from linkspan.spec.operations import ANSWERS, Place, compile_operation
@@ -67,6 +69,7 @@ class _Compiler:
         for name, connector in form.connectors.items():
             self.connectors[name] = compile_connector(name, connector, leaves, ("connectors", name))
         entities = {name: self._entity(name, entity) for name, entity in form.entities.items()}
+        self._check_events()
         tools = self._tools()
         instructions = leaves.text(("instructions",), form.instructions).strip()
         check_instructions(instructions, tools, self.nouns, leaves, ("instructions",))
@@ -77,7 +80,11 @@ class _Compiler:
         prompts = tuple(
             compile_prompt(name, prompt, leaves, ("prompts", name)) for name, prompt in form.prompts.items()
         )
-        compiler = RecipeCompiler(entities, tools, self.connector_names, leaves)
+        events = {
+            name: self.connectors[name].events if name in self.connectors else ()
+            for name in self.connector_names
+        }
+        compiler = RecipeCompiler(entities, tools, events, leaves)
         recipes = {name: compiler.compile(name, recipe) for name, recipe in form.recipes.items()}
         return Catalog(
             name=form.name,
@@ -133,6 +140,20 @@ class _Compiler:
         title = self.leaves.text((*path, "title"), form.title) or noun.one.capitalize()
         shown = [field_info(key, spec) for key, spec in fields.items() if key in mapped]
         return Entity(name, plural, title, tuple(shown), tuple(form.sources))
+
+    def _check_events(self) -> None:
+        """Tell events about entities that their connector does not have."""
+        for name, connector in self.connectors.items():
+            form, entities = self.form.connectors[name], self.places.get(name, {})
+            path: Path = ("connectors", name)
+            told: list[tuple[Mapping[str, Event], Mapping[str, language.Event], Path]] = []
+            if connector.webhooks is not None and form.webhooks is not None:
+                told.append((connector.webhooks.events, form.webhooks.events, (*path, "webhooks", "events")))
+            for stream in connector.streams:
+                here = (*path, "streams", stream.name, "events")
+                told.append((stream.events, form.streams[stream.name].events, here))
+            for events, forms, here in told:
+                check_entities(events, forms, entities, name, self.leaves, here)
 
     def _is_broken(self, path: Path) -> bool:
         return any(unit[: len(path)] == path for unit in self.problems.broken)

@@ -22,8 +22,10 @@ from linkspan.spec.catalog import (
     Verify,
 )
 from linkspan.spec.durations import seconds as seconds  # noqa: PLC0414 - operations has it from here
+from linkspan.spec.events import Stream
 from linkspan.spec.expressions import ANSWER
 from linkspan.spec.grants import Connected
+from linkspan.spec.hooks import compile_stream, compile_webhooks
 from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.references import Lookup
 from linkspan.spec.yaml import Path
@@ -106,6 +108,10 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
         hosts=_hosts(form, leaves, path),
         is_conditional=form.etag,
         ca=_ca(form, settings, leaves, path),
+        webhooks=compile_webhooks(form.webhooks, settings, leaves, (*path, "webhooks"))
+        if form.webhooks
+        else None,
+        streams=_streams(form, names, leaves, path),
         timeout=seconds(form.timeout),
         rate_budget=seconds(rate.wait),
         git=_git(form, settings, leaves, path) if form.git else None,
@@ -125,6 +131,16 @@ def _hosts(form: language.Connector, leaves: Leaves, path: Path) -> tuple[str, .
             message = f"{host!r} is no host's name, such as files.desk.example"
             leaves.problems.add((*path, "hosts", index), "bad_value", message)
     return tuple(f"https://{host}:443" for host in form.hosts)
+
+
+def _streams(form: language.Connector, names: AccountNames, leaves: Leaves, path: Path) -> tuple[Stream, ...]:
+    made = []
+    for name, stream in form.streams.items():
+        here = (*path, "streams", name)
+        plan = _question(stream, names, leaves, here)
+        if plan is not None:
+            made.append(compile_stream(name, stream, plan, leaves, here))
+    return tuple(made)
 
 
 def _ca(form: language.Connector, settings: Mapping[str, Setting], leaves: Leaves, path: Path) -> str | None:
@@ -232,7 +248,10 @@ def _verify(form: language.Verify, names: AccountNames, leaves: Leaves, path: Pa
 
 
 def _question(
-    form: language.Verify | language.Connected, names: AccountNames, leaves: Leaves, path: Path
+    form: language.Verify | language.Connected | language.Stream,
+    names: AccountNames,
+    leaves: Leaves,
+    path: Path,
 ) -> RequestPlan | None:
     """Compile a request that only asks; None after a problem."""
     at = (*path, "request") if leaves.problems.root.find((*path, "request"))[1] > len(path) else path

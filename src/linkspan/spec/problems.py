@@ -56,6 +56,7 @@ CODES: Final[Mapping[str, str]] = {
     "undeclared_placeholder": "The same for a `{placeholder}`.",
     "unknown_connector": "No connector has this name.",
     "unknown_entity": "No entity of this connector has this name.",
+    "unknown_event": "The connector tells no such event.",
     "unknown_field": "The entity has no such field.",
     "unknown_key": "There is no such word at this place.",
     "unknown_operation": "No entity has this operation.",

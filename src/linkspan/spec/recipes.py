@@ -29,8 +29,13 @@ class RecipeCompiler:
     """Compiles the recipes of one file; mistakes go to the problems."""
 
     def __init__(
-        self, entities: Mapping[str, Entity], tools: Sequence[Tool], connectors: Sequence[str], leaves: Leaves
+        self,
+        entities: Mapping[str, Entity],
+        tools: Sequence[Tool],
+        connectors: Mapping[str, Sequence[str]],
+        leaves: Leaves,
     ) -> None:
+        """`connectors` holds the events of each, by name."""
         self._entities = entities
         self._tools = {tool.key: tool for tool in tools}
         self._connectors = connectors
@@ -103,13 +108,19 @@ class RecipeCompiler:
             message = "must be CONNECTOR.ENTITY.EVENT, such as desk.ticket.assigned"
             self._problems.add(here, "bad_value", message)
             return
-        connector, entity, _event = form.on.split(".")
+        connector, entity, event = form.on.split(".")
         if connector not in self._connectors:
             message = f"there is no connector {connector!r}"
             self._problems.add(here, "unknown_connector", message, words=self._connectors, word=connector)
         elif form.entity is not None and entity != form.entity:
             message = f"an event of {entity} does not start a recipe on {form.entity}"
             self._problems.add(here, "conflict", message)
+        elif (known := self._connectors[connector]) and f"{entity}.{event}" not in known:
+            message = f"{connector} tells no event {entity}.{event}"
+            offset = len(connector) + 1
+            self._problems.add(
+                here, "unknown_event", message, words=known, word=f"{entity}.{event}", offset=offset
+            )
         if form.when is not None:
             try:
                 compile_predicate(form.when)
