@@ -175,12 +175,12 @@ def test_only_the_page_is_listened_to(anna: Person, shop: Product, page_origin: 
 
 
 def test_a_frame_that_may_not_be_shown(anna: Person, shop: Product, page_origin: str) -> None:
-    """It stays silent; after ten seconds that is told, with the origin that has to be allowed."""
+    """It stays silent; after fifteen seconds that is told, with the origin that has to be allowed."""
     page = shop.open(anna, TOKEN, baseUrl=page_origin)
     page.clock.install()
     start(page)
     shown(page, page_origin)
-    page.clock.run_for(10_100)
+    page.clock.run_for(15_100)
     rejected = outcome(page)["rejected"]
     assert rejected["error_type"] == "connection_error"
     assert shop.url in rejected["message"]

@@ -34,6 +34,8 @@ SCREENS: Final = ROOT / "artifacts" / "screens"
 WIDTHS: Final = (360, 1440)
 Scheme = Literal["light", "dark"]
 SCHEMES: Final[tuple[Scheme, ...]] = ("light", "dark")
+_PATIENCE: Final = 20.0
+"""Seconds that a page has to become what is waited for."""
 _LONGEST: Final = 180.0
 """Seconds that one test may have a browser."""
 _HERE: Final = frozenset({"127.0.0.1", "localhost"})
@@ -121,7 +123,7 @@ class Person:
 
     def wait_for_windows(self, number: int) -> None:
         """Wait until that many windows are open."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + _PATIENCE
         while len(self.context.pages) != number:
             assert time.monotonic() < deadline, [page.url for page in self.context.pages]
             self.context.pages[0].evaluate("1")  # in which Playwright hears of it
@@ -135,7 +137,7 @@ def person(browser: Browser, *, watch: Watch | None = None, **options: Any) -> I
     """
     watch = watch or Watch()
     context = browser.new_context(viewport={"width": WIDTHS[1], "height": 900}, **options)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(_PATIENCE * 1000)
     context.on("console", watch.on_console)
     context.on("request", watch.on_request)
     context.on("weberror", lambda found: watch.on_error(found.error))
@@ -154,7 +156,7 @@ def until(where: Page | Frame, expression: str) -> Any:
 
     Playwright's own `wait_for_function` evaluates text in the page, which a strict page does not allow.
     """
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + _PATIENCE
     while not (found := where.evaluate(expression)):
         assert time.monotonic() < deadline, f"{expression} is {found} at {where.url}"
     return found

@@ -28,29 +28,42 @@ def tls(folder: Path, *, port: int, behind: int) -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(_certificate(folder / "certificate.pem"))
 
+    connected: set[asyncio.StreamWriter] = set()
+
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
                 writer.write(data)
                 await writer.drain()
-        writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        to, back = await asyncio.open_connection(LOOPBACK, behind)
+        ends = {writer, back}
+        connected.update(ends)
+        ways = [asyncio.create_task(carry(reader, back)), asyncio.create_task(carry(to, writer))]
         try:
-            to, back = await asyncio.open_connection(LOOPBACK, behind)
-        except OSError:
-            writer.close()
-            return
-        await asyncio.gather(carry(reader, back), carry(to, writer))
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            for end in ends:
+                end.close()
+            await asyncio.gather(*(end.wait_closed() for end in ends), return_exceptions=True)
+            connected.difference_update(ends)
 
-    async def run(started: threading.Event) -> None:
-        server = await asyncio.start_server(serve, LOOPBACK, port, ssl=context)
+    async def run() -> None:
+        server = await asyncio.start_server(serve, LOOPBACK, port, ssl=context, ssl_shutdown_timeout=0.1)
         started.set()
         async with server:
             await stop.wait()
+        for end in connected:
+            end.transport.abort()
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)
 
-    loop, started, stop = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-    thread = threading.Thread(target=lambda: loop.run_until_complete(run(started)), daemon=True)
+    started, stop = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(run()), daemon=True)
     thread.start()
     assert started.wait(10)
     try:

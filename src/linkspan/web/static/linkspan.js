@@ -2,7 +2,7 @@
 // Its types and options are in linkspan.d.ts beside it. It needs nothing, and nothing is built.
 
 const HOME = new URL("..", import.meta.url);
-const PATIENCE = 10_000; // ms that a loaded frame has to say something; one that may not be shown never does
+const PATIENCE = 15_000; // ms that a loaded frame has to say something; one that may not be shown never does
 const GRACE = 1000; // ms that the last message of a window has after the window is gone
 
 /** @type {typeof import("./linkspan.d.ts").connect} */
