@@ -318,7 +318,7 @@ class Forge:
             "updated_at": self._time(),
             "closed_at": None,
         }
-        return thing | ({"pull_request": {}} if kind == "pull" else {})
+        return thing | ({"pull_request": {"url": f"{self.url}/pulls/{number}"}} if kind == "pull" else {})
 
     def _made(self, request: Request, kind: str, thing: Json, status: int = 201) -> Response:
         self.counts[kind] += 1

@@ -1,0 +1,83 @@
+"""Vercel's emulate: GitHub's REST API in a program of somebody else, as a second opinion.
+
+It knows no git, takes an unknown token for its first user, answers 403 where GitHub answers 404, and opens a
+second pull request for a branch; what rests on those is tested against `tests/fakes/forge.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tests.servers.node import NODE, installed
+from tests.servers.serving import LOOPBACK, accepts, free_port, running
+
+TOKEN = "canary-emulate-token"
+
+
+@dataclass(frozen=True)
+class Emulate:
+    """Where it listens, and its repository `acme/shop`."""
+
+    url: str
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask it as its user, beside of what is tested."""
+        answer = httpx2.request(
+            method, f"{self.url}{path}", json=body, headers={"Authorization": f"Bearer {TOKEN}"}
+        )
+        if answer.status_code >= 300:
+            raise RuntimeError(f"emulate: {method} {path}: {answer.status_code}: {answer.text[:300]}")
+        return answer.json()
+
+    def branch(self, name: str) -> None:
+        """Make a branch with a commit of its own."""
+        head = self.ask("GET", "/repos/acme/shop/git/ref/heads/main")["object"]["sha"]
+        self.ask("POST", "/repos/acme/shop/git/refs", {"ref": f"refs/heads/{name}", "sha": head})
+        self.ask(
+            "PUT",
+            "/repos/acme/shop/contents/cart.py",
+            {"message": "Fix", "content": "eA==", "branch": name},
+        )
+
+
+@contextlib.contextmanager
+def github(home: Path) -> Iterator[Emulate]:
+    """Run it until the block ends."""
+    program = installed("emulate/dist/index.js")
+    home.mkdir(parents=True, exist_ok=True)
+    seed = home / "seed.yaml"
+    seed.write_text(
+        json.dumps(
+            {
+                "tokens": {TOKEN: {"login": "acme", "scopes": ["repo"]}},
+                "github": {
+                    "users": [{"login": "acme", "name": "Acme"}],
+                    "repos": [{"owner": "acme", "name": "shop", "auto_init": True}],
+                },
+            }
+        )
+    )
+    port = free_port()
+    url = f"http://{LOOPBACK}:{port}"
+    command = [
+        NODE,
+        program,
+        "start",
+        "--service",
+        "github",
+        "--port",
+        port,
+        "--seed",
+        seed,
+        "--base-url",
+        url,
+    ]
+    with running(command, log=home / "emulate.log", ready=lambda: accepts(port), cwd=home):
+        yield Emulate(url)
