@@ -69,6 +69,11 @@ class Bench:
         )
 
 
+def ours(checkout: Checkout) -> Path:
+    """Answer the directory of a run that nobody but us writes."""
+    return checkout.path.parents[2] / "repositories" / checkout.path.parent.name
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[GitServer, Authority]]:
     """A git server and who vouches for it."""

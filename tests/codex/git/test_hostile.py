@@ -148,6 +148,22 @@ async def test_the_place_itself_may_not_be_swapped_for_another(bench: Bench, tra
     assert not caught(trap)
 
 
+async def test_a_checkout_that_was_swapped_for_a_link_is_not_read(bench: Bench) -> None:
+    """The run's own directory may be its own user's: what it leads to instead is not the repository's."""
+    outside = bench.work.parent / "private"
+    outside.mkdir()
+    (outside / "key").write_text("secret key")
+    checkout = await bench.prepare(bench.repository())
+    assert not (checkout.path.parent / "git").exists()
+    checkout.path.rename(checkout.path.parent / "moved")
+    checkout.path.symlink_to(outside)
+    with pytest.raises(InvalidArgument, match="is not here any more"):
+        await bench.places().change(checkout)
+    again = await bench.prepare(bench.known())
+    assert not again.path.is_symlink()
+    assert (outside / "key").exists()
+
+
 async def test_links_out_of_the_tree_lead_nowhere(bench: Bench) -> None:
     """They are not put on the disk, also by way of others, and the commit keeps them as they were."""
     outside = bench.work.parent / "keys"
@@ -435,10 +451,11 @@ async def test_runs_of_tenants_do_not_meet(bench: Bench) -> None:
     """The same run id at two tenants is two places, readable by nobody else on the machine."""
     repository = bench.repository()
     places: GitPlaces = bench.places()
-    ours = await places.prepare(ACME, RUN, repository, bench.access())
+    mine = await places.prepare(ACME, RUN, repository, bench.access())
     theirs = await places.prepare(Tenant("globex"), RUN, repository, bench.access())
-    assert ours.path != theirs.path
+    assert mine.path != theirs.path
     await places.discard(ACME, RUN)
     assert theirs.path.exists()
-    for path in (theirs.path, theirs.path.parent, bench.work / "globex/mirrors", bench.work):
-        assert path.stat().st_mode & 0o077 == 0, path
+    for path in (theirs.path, theirs.path.parent, ours(theirs) / "git", bench.work / "globex/mirrors"):
+        assert path.stat().st_mode & 0o066 == 0, path
+    assert (bench.work / "globex/runs").stat().st_mode & 0o777 == 0o711

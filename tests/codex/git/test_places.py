@@ -17,7 +17,7 @@ from linkspan.errors import (
     TooLarge,
     UpstreamError,
 )
-from tests.codex.git.conftest import ACME, RUN, Bench
+from tests.codex.git.conftest import ACME, RUN, Bench, ours
 from tests.servers.git import git
 
 ADA = Author("Ada Lovelace", "ada@acme.example")
@@ -83,9 +83,9 @@ async def test_a_half_made_place_is_made_anew(bench: Bench) -> None:
     """A worker that was killed while it prepared leaves nothing that a later one trips over."""
     repository = bench.repository()
     checkout = await bench.prepare(repository)
-    (checkout.path.parent / "place.json").unlink()
+    (ours(checkout) / "place.json").unlink()
     (checkout.path / "README.md").write_text("half")
-    (checkout.path.parent / "git/index.lock").write_text("")
+    (ours(checkout) / "git/index.lock").write_text("")
     mirror = next((bench.work / "acme/mirrors").glob("*.git"))
     for left in ("shallow.lock", "HEAD.lock", "objects/pack/tmp_pack_x"):
         (mirror / left).write_text("left")
@@ -202,6 +202,7 @@ async def test_discard_leaves_nothing_of_the_run(bench: Bench) -> None:
     for _ in range(2):
         await bench.places().discard(ACME, RUN)
     assert not checkout.path.parent.exists()
+    assert not ours(checkout).exists()
     assert (outside / "kept").exists()
     with pytest.raises(InvalidArgument, match="is not here any more"):
         await bench.places().change(checkout)

@@ -1,4 +1,9 @@
-"""Where things of runs are on the disk: `work/TENANT/{mirrors,runs/RUN/{checkout,git,home,out}}`."""
+"""Where things of runs are on the disk: `work/TENANT/{mirrors, repositories/RUN, runs/RUN/checkout}`.
+
+What is in `runs/RUN` may belong to the system user of a tenant, and be changed by what a person approved.
+What git reads of ours (the repository, the index, the note of what was made) is beside it, where nobody else
+writes.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +41,10 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class RunPlace:
-    """The directory of one run."""
+    """The two directories of one run: its own, and ours."""
 
     path: Path
+    ours: Path
 
     @property
     def checkout(self) -> Path:
@@ -47,13 +53,13 @@ class RunPlace:
 
     @property
     def git(self) -> Path:
-        """Our own repository of that working tree; the sandbox cannot write it."""
-        return self.path / "git"
+        """Our own repository of that working tree."""
+        return self.ours / "git"
 
     @property
     def note(self) -> Path:
         """Where its `Note` is."""
-        return self.path / "place.json"
+        return self.ours / "place.json"
 
     def read(self) -> Note | None:
         """Answer its note; None for a place that is not whole."""
@@ -89,7 +95,7 @@ class Layout:
         """Answer a run's place, which need not be there. Raises `InvalidArgument` for what is no name."""
         if not _RUN.fullmatch(run):
             raise InvalidArgument("that is not the id of a run")
-        return RunPlace(self._tenant(tenant) / "runs" / run)
+        return _place(self._tenant(tenant), run)
 
     def mirror(self, tenant: Tenant, clone_url: str) -> Path:
         """Answer the mirror of a repository; its lock stands beside it."""
@@ -102,11 +108,19 @@ class Layout:
         return self.root / tenant
 
 
+def _place(tenant: Path, run: str) -> RunPlace:
+    return RunPlace(tenant / "runs" / run, tenant / "repositories" / run)
+
+
 def make(path: Path) -> None:
-    """Make a directory that nobody else may look into, and so those above it that are missing."""
-    for each in (*reversed(path.parents), path):
+    """Make a directory that nobody else may look into.
+
+    Those above it that are missing let others through to what is theirs, and show them nothing.
+    """
+    for each in reversed(path.parents):
         if not each.exists():
-            each.mkdir(mode=0o700, exist_ok=True)
+            each.mkdir(mode=0o711, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
 
 
 def remove(path: Path) -> None:
@@ -130,10 +144,11 @@ def remove(path: Path) -> None:
 
 
 def place_of(checkout: Checkout) -> tuple[RunPlace, Note]:
-    """Answer where a checkout is. Raises `InvalidArgument` for one that was discarded."""
-    place = RunPlace(checkout.path.parent)
+    """Answer where a checkout is. Raises `InvalidArgument` for one that was discarded, or put elsewhere."""
+    folder = checkout.path.parent
+    place = _place(folder.parent.parent, folder.name)
     note = place.read()
-    if note is None or place.checkout != checkout.path:
+    if note is None or not place.checkout.is_dir() or place.checkout.is_symlink() or folder.is_symlink():
         raise InvalidArgument(
             f"the working tree of {checkout.run} is not here any more", hint="Start the run again."
         )

@@ -60,7 +60,7 @@ class GitPlaces:
         """Answer the run's working tree at the head of the base branch, made if it is not there yet."""
         place = self._layout.run(tenant, run)
         note = place.read()
-        if note is not None and place.checkout.is_dir():
+        if note is not None and place.checkout.is_dir() and not place.checkout.is_symlink():
             return place.as_checkout(run, note)
         branch = base_branch or repository.default_branch
         await self._check_branch(branch)
@@ -131,7 +131,9 @@ class GitPlaces:
 
     async def discard(self, tenant: Tenant, run: str) -> None:
         """Remove everything of the run from the disk."""
-        await asyncio.to_thread(remove, self._layout.run(tenant, run).path)
+        place = self._layout.run(tenant, run)
+        for path in (place.path, place.ours):
+            await asyncio.to_thread(remove, path)
 
     async def _at_forge(self, place: RunPlace, remote: Remote, ref: str) -> str | None:
         """Answer the commit that a ref has at the forge, or None."""
@@ -219,4 +221,5 @@ def _start_over(place: RunPlace) -> None:
     place.note.unlink(missing_ok=True)
     for path in (place.checkout, place.git):
         remove(path)
+    make(place.path)
     make(place.git)
