@@ -1,4 +1,7 @@
-"""`python -m bench`: measures Linkspan beside its peers and prints the tables of docs/performance.md."""
+"""`python -m bench`: measures Linkspan beside its peers and prints the tables of docs/performance.md.
+
+`python -m bench runs` measures the engine of Codex runs beside the bare binary.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,18 @@ PARTS = ("call", "list", "start")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, and keep the figures in bench/results/latest.json."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["runs"]:
+        from bench import runs
+
+        return runs.main(words[1:])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--only", choices=PARTS, action="append", help="leave the other parts out")
     parser.add_argument("--against", metavar="WORD", action="append", help="only baselines with this word")
     parser.add_argument("--rounds", type=int, help="how many rounds")
     parser.add_argument("--seconds", type=float, help="how long a turn takes")
-    options = parser.parse_args(argv)
+    options = parser.parse_args(words)
     rounds = options.rounds or (1 if options.quick else 3)
     seconds = options.seconds or (1.0 if options.quick else 2.0)
     parts = options.only or PARTS
