@@ -85,7 +85,7 @@ def office(folder: Path, *, secure: bool = False) -> Iterator[Office]:
         home.add_tenant("acme")
         stack.enter_context(home.serve(log=folder / "linkspan.log", port=port))
         if secure:
-            stack.enter_context(tls(folder, port=front, behind=port))
+            stack.enter_context(tls(port=front, behind=port))
         yield Office(home, base, provider, stack.enter_context(product(base)))
 
 

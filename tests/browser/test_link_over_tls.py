@@ -1,7 +1,8 @@
-"""Linking in earnest: Linkspan behind TLS, in a frame of another site, where cookies are scarce."""
+"""Pages in earnest: Linkspan behind TLS, and linking in a frame of another site, where cookies are scarce."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -67,3 +68,17 @@ def test_a_link_is_opened_in_one_browser(anna: Person, browser: Browser, desk: O
         other = eve.open(made["url"])
         other.get_by_role("alert").wait_for()
         assert other.get_by_label("Token", exact=True).count() == 0
+
+
+def test_an_invitation_is_taken(anna: Person, desk: Office) -> None:
+    """Signing in to us keeps cookies of this host alone, which scripts do not see."""
+    printed = desk.linkspan.run("person", "invite", "anna", "--tenant", "acme", "--json")
+    page = anna.open(json.loads(printed)["link"])
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="You are signed in").wait_for()
+    cookies = anna.context.cookies()
+    assert {cookie["name"] for cookie in cookies} == {
+        "__Host-linkspan-browser",
+        "__Host-linkspan-session-acme",
+    }
+    assert all(cookie["secure"] and cookie["httpOnly"] and cookie["sameSite"] == "Lax" for cookie in cookies)

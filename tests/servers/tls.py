@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import ssl
+import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,13 +21,14 @@ from tests.servers.serving import LOOPBACK
 
 
 @contextlib.contextmanager
-def tls(folder: Path, *, port: int, behind: int) -> Iterator[str]:
+def tls(*, port: int, behind: int) -> Iterator[str]:
     """Take connections at `port` until the block ends, and hand their bytes to the port `behind`.
 
     Yields the URL. Nobody has vouched for the certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_certificate(folder / "certificate.pem"))
+    with tempfile.TemporaryDirectory() as folder:
+        context.load_cert_chain(_certificate(Path(folder, "certificate.pem")))
 
     connected: set[asyncio.StreamWriter] = set()
 

@@ -27,7 +27,7 @@ export const connect = (linkToken, options = {}) => new Promise((resolve, reject
   };
   const gone = () => end(reject, "closed");
   const view = (sameWindow ? here : iframe ? framed : popup)(options, over.signal, gone);
-  if (!view) return reject("blocked");
+  if (!view) return end(reject, "blocked");
 
   let heard = false;
   const loaded = () => setTimeout(() => heard || end(reject, failure(
