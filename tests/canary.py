@@ -42,11 +42,12 @@ ANY: Final = re.compile(rb"|".join((WORDS.pattern, TOKENS.pattern)))
 
 GIVEN: Final = {
     "*.yaml": "A tools.yaml is the operator's: a test may write a client's secret into it, as people do.",
+    "*.pem": "The key of a server that a test runs itself.",
     "*/newcomer*/linkspan/*": "A clone of this repository, whose tests have the word in them.",
 }
 """Files that may hold a secret, because it was put there by whom it belongs to."""
 SHOWN: Final = {
-    "*/newcomer*/demo.log": "The demo prints the tokens of its sample tenants, for pasting.",
+    "*/demo.log": "The demo prints the tokens of its sample tenants, for pasting.",
 }
 """Files that may hold tokens of ours, which were shown there once, but no secret that was given."""
 
