@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -40,6 +40,8 @@ class Context:
 
     entity: Json | None = None
     materials: tuple[Material, ...] = field(default=(), repr=False)
+    account: str | None = None
+    """Where the thing is: what belongs to it is there too."""
 
     @property
     def title(self) -> str | None:
@@ -50,13 +52,16 @@ class Context:
     def dump(self) -> bytes:
         """Answer it as it is kept."""
         materials = [{"name": m.name, "source": m.source, "text": m.text} for m in self.materials]
-        return json.dumps({"entity": self.entity, "materials": materials}, ensure_ascii=False).encode()
+        return json.dumps(
+            {"entity": self.entity, "materials": materials, "account": self.account}, ensure_ascii=False
+        ).encode()
 
     @staticmethod
     def load(data: bytes) -> Context:
         """Read what was kept."""
         told = json.loads(data)
-        return Context(told["entity"], tuple(Material(**each) for each in told["materials"]))
+        materials = tuple(Material(**each) for each in told["materials"])
+        return Context(told["entity"], materials, told["account"])
 
 
 class Reader:
@@ -72,6 +77,7 @@ class Reader:
         if recipe.entity is None:
             return Context()
         item = await self.call(run, f"{recipe.entity}.get", {"id": run.entity_id})
+        run = replace(run, account=item.account)
         entity = item.result if isinstance(item, Item) and isinstance(item.result, dict) else {}
         catalog = self._gateway.catalog
         title = catalog.entities[recipe.entity].title
@@ -84,7 +90,7 @@ class Reader:
                 text = "\n".join(render(each, title=catalog.entities[name].title) for each in found)
                 source = f"linkspan://{recipe.entity}/{quote(str(run.entity_id), safe='')}"
                 materials.append(Material(heading, source, text[:_MOST_TEXT]))
-        return Context(entity, tuple(materials))
+        return Context(entity, tuple(materials), item.account)
 
     async def call(
         self, run: Run, key: str, arguments: Json, *, call_id: str | None = None, patient: bool = True
@@ -94,7 +100,7 @@ class Reader:
         if tool is None:
             raise Internal(f"tools.yaml has no {key} any more")
         given = {name: value for name, value in arguments.items() if value is not None}
-        if run.account is not None and key.partition(".")[0] == run.entity:
+        if run.account is not None:
             given["account"] = run.account
         principal = self.principal(run, key)
         waits = list(WAITS) if patient else []

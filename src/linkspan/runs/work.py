@@ -68,7 +68,7 @@ class Work:
         except LinkspanError as error:
             return failed(error, doing=f"The {lease.run.entity} could not be read").plain()
         await self._out.keep(lease, "context", "application/json", context.dump())
-        await lease.change(entity_title=context.title)
+        await lease.change(entity_title=context.title, account=context.account)
         return GO_ON
 
     async def begin(self, lease: Lease) -> Json:
