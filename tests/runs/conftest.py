@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from desk.app import build as build_desk
 from desk.app import desk_of
@@ -20,10 +21,12 @@ from linkspan.app import App, build
 from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
 from tests.fakes.asgi import AsgiTransport
+from tests.fakes.forge import Forge
 from tests.servers.node import ROOT
 
 RECIPES = Path(__file__).parent / "recipes.yaml"
 DESK = "http://127.0.0.1:8650"
+FORGE_TOKEN = "canary-forge-token"
 NOW = 1_800_000_000.0
 ACME = Tenant("acme")
 BO = Principal(ACME, "person", "bo")
@@ -44,6 +47,16 @@ class House:
         """Turn a recipe on."""
         given = {"repository": "acme/cafe", **settings} if recipe != "look" else settings
         await self.app.recipes.enable(principal, recipe, given)
+
+
+def by_host(apps: Mapping[str, ASGIApp]) -> ASGIApp:
+    """Answer an application that is several, each with its own host."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        host = dict(scope["headers"])[b"host"].decode()
+        await apps[host](scope, receive, send)
+
+    return app
 
 
 def catalog() -> Catalog:
@@ -74,7 +87,10 @@ async def house(seeded: tuple[Path, dict[str, Any]], tmp_path: Path) -> AsyncIte
     path, made = seeded
     store = Store(Path(shutil.copy(path, tmp_path)), clock=lambda: NOW)
     desk = build_desk(store, DESK, post=None)
-    transport = AsgiTransport(desk)
+    forge = Forge(url="https://api.github.com", git_url="https://github.com", tokens={FORGE_TOKEN: "acme"})
+    forge.repository("acme/cafe")
+    hosts = {"127.0.0.1:8650": desk, "api.github.com": forge.app()}
+    transport = AsgiTransport(by_host(hosts))
     now = [NOW]
     app = await build(
         Settings(home=tmp_path / "home"), catalog=catalog(), transport=transport, clock=lambda: now[0]
@@ -88,6 +104,7 @@ async def house(seeded: tuple[Path, dict[str, Any]], tmp_path: Path) -> AsyncIte
             secrets={"token": made["tokens"][name]["codex"]},
             verify=app.verifier,
         )
+    await app.accounts.link(ACME, app.catalog.connectors["github"], secrets={"token": FORGE_TOKEN})
     yield House(app, desk_of(desk), transport, now)
     await app.aclose()
     store.close()

@@ -158,8 +158,6 @@ async def town(engine: Engine, seeded: tuple[Path, dict[str, Any]], tmp_path: Pa
         forge.repository("acme/cafe")
         connectors = {
             "github": {
-                "use": "github",
-                "entities": ["repository", "pull_request", "review", "comment"],
                 "base_url": forge_url,
                 "git": {"base_url": server.url},
             }

@@ -96,7 +96,7 @@ async def test_a_recipe_is_off_until_somebody_turns_it_on(house: House) -> None:
     await house.app.recipes.disable(BO, "mend")
     with pytest.raises(Forbidden, match="off"):
         await start(house, key="other")
-    (mend, *_) = await house.app.recipes.list(ACME)
+    mend = await house.app.recipes.get(ACME, "mend")
     assert (mend.enabled, mend.settings["repository"]) == (False, "acme/cafe")
 
 
@@ -106,7 +106,7 @@ async def test_what_is_asked_must_fit(house: House) -> None:
     await house.enable("look")
     with pytest.raises(NotFound, match="no recipe 'mand'") as told:
         await start(house, recipe="mand")
-    assert told.value.hint == "There is mend, patch, careful, look."
+    assert told.value.hint == "There is fix_ticket, mend, patch, careful, look."
     with pytest.raises(InvalidArgument, match="started on a ticket: give its id"):
         await start(house, entity_id=None)
     with pytest.raises(InvalidArgument, match="started on nothing"):

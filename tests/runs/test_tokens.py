@@ -110,7 +110,7 @@ async def test_a_run_changes_its_own_thing_only(house: House) -> None:
 async def test_a_run_uses_the_accounts_of_who_asked(house: House) -> None:
     """A person's own, if the person asked; never those of one whom a service named."""
     connector = house.app.catalog.connectors["desk"]
-    (shared,) = await house.app.accounts.list(ACME)
+    (shared,) = await house.app.accounts.list(ACME, "desk")
     opened = await house.app.accounts.credential(SHOP, connector)
     await house.app.accounts.unlink(ACME, shared.id, connector)
     await house.app.accounts.link(
