@@ -72,7 +72,7 @@ async def work_runs(
         tokens=app.run_tokens,
         reader=reader,
         write_back=WriteBack(reader, lambda: app.catalog, clean=clean, base=base),
-        engines={"app_server": AppServer(settings.codex)},
+        engines={"app_server": AppServer(settings.codex, proxy=proxy)},
         places=GitPlaces(
             settings.home / "work",
             proxy,
