@@ -52,6 +52,7 @@ async def work_runs(
         await asyncio.to_thread(importlib.import_module, name)
     from linkspan.codex.app_server.engine import AppServer
     from linkspan.codex.git.places import GitPlaces
+    from linkspan.codex.git.program import Git
     from linkspan.codex.git.tree import Bounds
     from linkspan.net.egress import EgressGuard
     from linkspan.net.egress_proxy import EgressProxy
@@ -77,7 +78,10 @@ async def work_runs(
             settings.home / "work",
             proxy,
             clock=clock,
-            bounds=Bounds(checkout_bytes=settings.max_checkout_bytes),
+            git=Git(ca_file=settings.ca_file),
+            bounds=Bounds(
+                checkout_bytes=settings.max_checkout_bytes, checkout_files=settings.max_checkout_files
+            ),
         ),
         forge=GatewayForge(app.gateway, app.accounts, base=base, mask=mask, random=random),
         bell=app.runs.bell,

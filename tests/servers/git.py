@@ -205,10 +205,10 @@ class GitServer:
 
 
 @contextlib.contextmanager
-def git_server(root: Path, authority: Authority) -> Iterator[GitServer]:
-    """Serve the repositories below a directory until the block ends."""
+def git_server(root: Path, authority: Authority | None) -> Iterator[GitServer]:
+    """Serve the repositories below a directory until the block ends; by plain HTTP without an authority."""
     server = GitServer(root)
-    certificate, key = authority.issue(LOOPBACK)
+    files = authority.issue(LOOPBACK) if authority else ()
     config = uvicorn.Config(
         server,
         host=LOOPBACK,
@@ -216,16 +216,17 @@ def git_server(root: Path, authority: Authority) -> Iterator[GitServer]:
         log_level="error",
         lifespan="off",
         ws="none",
-        ssl_certfile=str(certificate),
-        ssl_keyfile=str(key),
+        ssl_certfile=str(files[0]) if files else None,
+        ssl_keyfile=str(files[1]) if files else None,
         timeout_graceful_shutdown=1,
     )
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     wait_until(lambda: running.started, what="the git server", seconds=10)
-    key.unlink()
-    server.url = f"https://{LOOPBACK}:{running.servers[0].sockets[0].getsockname()[1]}"
+    for file in files[1:]:
+        file.unlink()
+    server.url = f"http{'s' if files else ''}://{LOOPBACK}:{running.servers[0].sockets[0].getsockname()[1]}"
     try:
         yield server
     finally:

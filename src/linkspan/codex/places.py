@@ -28,6 +28,8 @@ class GitAccess:
     origin: str
     username: str
     password: Secret
+    authorities: str | None = field(default=None, repr=False)
+    """Who vouches for the origin instead of those that are trusted anyway: certificates (PEM)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ class Places(Protocol):
     ) -> Checkout:
         """Answer the run's working tree at the head of the base branch, made if it is not there yet.
 
-        Raises `NotFound` (no such repository or branch), `Forbidden`, `TooLarge`, `UpstreamError`.
+        Raises `NotFound` (no such repository or branch), `NeedsReauth`, `Forbidden`, `TooLarge`,
+        `EgressRefused`, `UpstreamError`.
         """
         ...
 
@@ -104,7 +107,7 @@ class Places(Protocol):
     async def push(self, checkout: Checkout, access: GitAccess | None) -> str:
         """Push the run's branch, once, and answer its name.
 
-        Raises `Conflict` when somebody else's commits are on it, `Forbidden`, `UpstreamError`.
+        Raises `Conflict` when somebody else's commits are on it, `NeedsReauth`, `Forbidden`, `UpstreamError`.
         """
         ...
 

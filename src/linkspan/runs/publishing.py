@@ -313,4 +313,6 @@ def _access(connector: Connector, credential: Credential, base: str) -> GitAcces
     username = connector.git.username
     if credential.method == "basic":
         username = credential.secrets["username"].reveal()
-    return GitAccess(origin_of(base), username or "git", credential.secrets[sent[-1]])
+    authorities = credential.settings.get(connector.ca) if connector.ca is not None else None
+    secret = credential.secrets[sent[-1]]
+    return GitAccess(origin_of(base), username or "git", secret, authorities or None)

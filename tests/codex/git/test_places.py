@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from linkspan.codex.places import Author
+from linkspan.accounts.principal import Tenant
+from linkspan.codex.git.places import GitPlaces
+from linkspan.codex.places import Author, GitAccess, Repository
 from linkspan.errors import (
     Conflict,
     EgressRefused,
@@ -17,8 +21,12 @@ from linkspan.errors import (
     TooLarge,
     UpstreamError,
 )
+from linkspan.net.egress import EgressGuard
+from linkspan.net.egress_proxy import EgressProxy
+from linkspan.settings import parse_egress
+from linkspan.vault.secret import Secret
 from tests.codex.git.conftest import ACME, RUN, Bench, ours
-from tests.servers.git import git
+from tests.servers.git import git, git_server
 
 ADA = Author("Ada Lovelace", "ada@acme.example")
 BRANCH = f"codex/{RUN}"
@@ -114,8 +122,6 @@ async def test_mirrors_are_shared_by_runs_and_not_by_tenants(bench: Bench) -> No
     bench.server.commit("acme/shop", {"big": (first.path / "big").read_bytes(), "README.md": "y"})
     fetched = await bench.prepare(repository, run="run_later")
     assert (fetched.path / "README.md").read_text() == "y"
-    from linkspan.accounts.principal import Tenant
-
     await bench.places().prepare(Tenant("globex"), RUN, repository, bench.access())
     assert len(list((bench.work / "globex/mirrors").glob("*.git"))) == 1
 
@@ -310,8 +316,6 @@ async def test_a_push_that_is_refused(bench: Bench) -> None:
 
 async def test_a_certificate_that_nobody_vouches_for(bench: Bench) -> None:
     """TLS is checked, and the sentence says what is missing."""
-    from linkspan.codex.git.places import GitPlaces
-
     bench.repository()
     places = GitPlaces(bench.work, bench.proxy, clock=lambda: 0.0)
     with pytest.raises(UpstreamError, match="certificate of the forge is not one that is trusted here"):
@@ -319,11 +323,17 @@ async def test_a_certificate_that_nobody_vouches_for(bench: Bench) -> None:
     assert bench.server.requests == []
 
 
+async def test_an_accounts_own_authority_is_trusted_for_its_own_forge(bench: Bench) -> None:
+    """A server that people host themselves brings its certificate with the account."""
+    bench.repository()
+    places = GitPlaces(bench.work, bench.proxy, clock=lambda: 1_800_000_000.0)
+    access = replace(bench.access(), authorities=bench.authority.root.read_text())
+    checkout = await places.prepare(ACME, RUN, bench.known(), access)
+    assert (checkout.path / "README.md").exists()
+
+
 async def test_a_forge_that_egress_does_not_allow(bench: Bench) -> None:
     """The guard's own sentence, with the setting's name, reaches the person."""
-    from linkspan.net.egress import EgressGuard
-    from linkspan.net.egress_proxy import EgressProxy
-
     bench.repository()
     strict = EgressProxy(EgressGuard(), random=os.urandom)
     bench.proxy = strict
@@ -334,11 +344,32 @@ async def test_a_forge_that_egress_does_not_allow(bench: Bench) -> None:
     await strict.aclose()
 
 
+async def test_plain_http_is_spoken_where_the_operator_allows_it(tmp_path: Path) -> None:
+    """A forge on the same machine, such as the demo's; anywhere else it is refused by the setting's name."""
+    with git_server(tmp_path, None) as server:
+        server.repository("acme/shop", {"a": "1\n"})
+        repository = Repository("acme/shop", server.clone_url("acme/shop"), "main")
+        access = GitAccess(server.url, "x-access-token", Secret("canary-forge-token"))
+        for allowed, told in ((server.url.removeprefix("http://"), None), ("", "LINKSPAN_ALLOW_EGRESS")):
+            proxy = EgressProxy(EgressGuard(parse_egress(allowed)), random=os.urandom)
+            places = GitPlaces(tmp_path / f"work{len(allowed)}", proxy, clock=lambda: 1.0)
+            try:
+                checkout = await places.prepare(ACME, RUN, repository, access)
+                (checkout.path / "a").write_text("2\n")
+                await places.commit(checkout, author=ADA, message="x")
+                await places.push(checkout, access)
+                assert told is None
+            except EgressRefused as refused:
+                assert told is not None
+                assert told in (refused.hint or "")
+            finally:
+                await proxy.aclose()
+        assert server.pushes == ["acme/shop"]
+
+
 @pytest.mark.parametrize("name", ["../etc", "run/../..", "", ".", "run_a b", "x" * 80])
 async def test_an_id_is_never_a_way_out_of_the_directory(bench: Bench, name: str) -> None:
     """Nothing is made and nothing is removed for what is no run and no tenant."""
-    from linkspan.accounts.principal import Tenant
-
     repository = bench.repository()
     with pytest.raises(InvalidArgument):
         await bench.places().prepare(ACME, name, repository, bench.access())

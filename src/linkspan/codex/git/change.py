@@ -165,7 +165,7 @@ async def commit_of(
     base_tree = await git.run("rev-parse", f"{note.base_commit}^{{tree}}", at=At(place.git))
     if tree == base_tree.decode().strip():
         raise Conflict("Nothing was changed, so there is nothing to commit")
-    when = f"{note.made} +0000"
+    when = f"@{note.made} +0000"
     who = {
         f"GIT_{role}_{part}": value
         for role in ("AUTHOR", "COMMITTER")

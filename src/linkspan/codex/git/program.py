@@ -119,32 +119,12 @@ class Git:
         `most` bytes of output it is ended, and the output is cut, or `TooLarge`. Raises `GitFailed`,
         `UpstreamTimeout`, and `ConfigurationError` where there is no git.
         """
-        environment = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(at.git_dir),
-            "LANG": "C.UTF-8",
-            "GIT_DIR": str(at.git_dir),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_ATTR_NOSYSTEM": "1",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_OPTIONAL_LOCKS": "0",
-            "GIT_NO_LAZY_FETCH": "1",
-            "GIT_NO_REPLACE_OBJECTS": "1",
-            "GIT_LFS_SKIP_SMUDGE": "1",
-            "GIT_ALLOW_PROTOCOL": "file" if read_from else "",
-            **(also or {}),
-        }
-        if at.work_tree is not None:
-            environment["GIT_WORK_TREE"] = str(at.work_tree)
-        if at.index is not None:
-            environment["GIT_INDEX_FILE"] = str(at.index)
         config = dict(_FIXED)
+        environment = _environment(at, remote, read_from) | (also or {})
         pipe = None
         if remote is not None:
-            environment["GIT_ALLOW_PROTOCOL"] = remote.url.partition(":")[0]
-            if self.ca_file is not None:
-                environment["GIT_SSL_CAINFO"] = str(self.ca_file)
+            if ca_file := _authorities(at, remote, self.ca_file):
+                environment["GIT_SSL_CAINFO"] = str(ca_file)
             config["http.proxy"] = remote.proxy
             if remote.access is not None:
                 pipe = _credential(remote.access)
@@ -213,6 +193,39 @@ async def _run(
     finally:
         _kill(process)
         await process.wait()
+
+
+def _environment(at: At, remote: Remote | None, read_from: Path | None) -> dict[str, str]:
+    """Answer what git is told besides its configuration: nothing of our own environment but PATH."""
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(at.git_dir),
+        "LANG": "C.UTF-8",
+        "GIT_DIR": str(at.git_dir),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "GIT_ALLOW_PROTOCOL": "file" if read_from else remote.url.partition(":")[0] if remote else "",
+    }
+    if at.work_tree is not None:
+        environment["GIT_WORK_TREE"] = str(at.work_tree)
+    if at.index is not None:
+        environment["GIT_INDEX_FILE"] = str(at.index)
+    return environment
+
+
+def _authorities(at: At, remote: Remote, usual: Path | None) -> Path | None:
+    """Answer the file of who is trusted to vouch for the forge: the account's own authorities go before."""
+    if remote.access is None or remote.access.authorities is None:
+        return usual
+    file = at.git_dir / "authorities.pem"
+    file.write_text(remote.access.authorities)
+    return file
 
 
 def _origin(access: GitAccess) -> str:
