@@ -120,7 +120,7 @@ class Git:
         `UpstreamTimeout`, and `ConfigurationError` where there is no git.
         """
         config = dict(_FIXED)
-        environment = _environment(at, remote, read_from) | (also or {})
+        environment = {**_environment(at, remote, read_from), **(also or {})}
         pipe = None
         if remote is not None:
             if ca_file := _authorities(at, remote, self.ca_file):
