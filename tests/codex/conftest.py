@@ -123,7 +123,7 @@ async def bridge() -> AsyncIterator[Bridge]:
         connector = app.catalog.connectors["openai"]
         await app.accounts.link(ACME, connector, secrets={"token": KEY}, settings={"project": "proj_1"})
         desk = app.catalog.connectors["tracker"]
-        secrets = {"token": "token-acme"}
+        secrets = {"token": "canary-acme"}
         await app.accounts.link(ACME, desk, secrets=secrets, settings={"site": site}, verify=app.verifier)
         run, pair = await begin(app)
         async with served(app) as url, httpx2.AsyncClient(timeout=20) as http:

@@ -10,15 +10,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from linkspan.codex.app_server.process import at_work_in, descendants
-from linkspan.codex.engine import Outcome, Thread
+from linkspan.codex.engine import Decision, Event, Interrupt, Outcome, Question, Steer, Thread
 from linkspan.settings import CodexSettings
-from tests.codex.app_server.conftest import Place
+from tests.codex.app_server.conftest import Place, Watcher
 from tests.servers.node import ROOT
 from tests.servers.scripted_model import Answer, ScriptedModel, message, shell
 from tests.servers.serving import serving, wait_until
@@ -167,6 +167,40 @@ async def test_nothing_outlives_its_run(place: Place) -> None:
     assert outcome.status == "completed"
     assert len(place.host.questions) == 1
     assert not sleeping(place.folder)
+
+
+class Lost(Exception):
+    """Somebody else has the run."""
+
+
+@pytest.mark.parametrize("where", ["tell", "decide", "words"])
+async def test_a_host_that_may_not_go_on_ends_the_work(place: Place, where: str) -> None:
+    """A worker whose run was taken over is told so wherever it asks; nothing of it is left."""
+
+    class Host(Watcher):
+        async def tell(self, event: Event) -> None:
+            if where == "tell" and event.kind == "item_started":
+                raise Lost
+            await super().tell(event)
+
+        async def decide(self, question: Question) -> Decision:
+            if where == "decide":
+                raise Lost
+            return await super().decide(question)
+
+        async def words(self) -> AsyncIterator[Steer | Interrupt]:
+            if where == "words":
+                raise Lost
+            async for word in super().words():
+                yield word
+
+    place.host = Host()
+    escaped = shell("", "true")
+    more = {"sandbox_permissions": "require_escalated", "justification": "May I?"}
+    escaped["arguments"] = json.dumps({**json.loads(escaped["arguments"]), **more})
+    with pytest.raises(Lost):
+        await place.work([escaped], Answer([message("x")], until=lambda: False), approve_commands=True)
+    assert list(at_work_in(place.folder)) == []
 
 
 async def test_codex_dies(place: Place) -> None:

@@ -58,7 +58,7 @@ async def test_a_call_has_a_deadline() -> None:
         await Connection(Peer()).call("thread/start", {}, seconds=0.01)
 
 
-@pytest.mark.parametrize("last", [b"", b"this is no message\n"])
+@pytest.mark.parametrize("last", [b"", b"this is no message\n", b"[1]\n"])
 async def test_the_end_fails_what_is_open(last: bytes) -> None:
     """Also when it says something that is no JSON."""
     peer = Peer()

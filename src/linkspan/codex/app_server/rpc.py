@@ -124,17 +124,21 @@ class Connection:
 
     async def _take(self, line: bytes) -> None:
         message = json.loads(line)
+        if not isinstance(message, dict):
+            raise ValueError("not a message")
         method = message.get("method")
         if method is not None:
             given = message.get("params")
             params = given if isinstance(given, dict) else {}
             await self._told.put(Told(method, params, message.get("id"), len(line)))
             return
-        _, future = self._asked.get(message.get("id"), ("", None))
-        if future is None or future.done():
+        number = message.get("id")
+        asked = self._asked.get(number) if isinstance(number, int) else None
+        if asked is None or asked[1].done():
             return
+        name, future = asked
         if "error" in message:
-            future.set_exception(Refused(self._asked[message["id"]][0], message["error"] or {}))
+            future.set_exception(Refused(name, message["error"] or {}))
         else:
             future.set_result(message.get("result"))
 

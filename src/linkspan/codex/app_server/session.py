@@ -49,6 +49,8 @@ class Session:
         self._bytes = 0
         self._before: int | None = None
         self._deadline: asyncio.Timeout | None = None
+        self._main: asyncio.Task[Any] | None = None
+        self._fault: BaseException | None = None
         self._left = task.limits.seconds
 
     async def tell(self, kind: EventKind, data: Json) -> None:
@@ -58,9 +60,11 @@ class Session:
     async def run(self, begin: Callable[[], Awaitable[str]]) -> tuple[Stopped | None, str]:
         """Begin a turn and see it to its end; answer how it was stopped, if it was, and its last words.
 
-        Raises what beginning raises.
+        Raises what beginning raises, and what the host raises, whichever of its methods that is.
         """
+        self._main = asyncio.current_task()
         listening = asyncio.create_task(self._listen())
+        listening.add_done_callback(self._helped)
         try:
             async with asyncio.timeout(None) as self._deadline:
                 self._resume_clock()
@@ -73,6 +77,10 @@ class Session:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TO_END):
                     await self._watch()
+        except asyncio.CancelledError:
+            if self._fault is None or self._main is None or self._main.uncancel():
+                raise
+            raise self._fault from None
         finally:
             listening.cancel()
             waiting = [listening, *self._questions.values()]
@@ -80,6 +88,13 @@ class Session:
                 each.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
         return self._stopped, self._words
+
+    def _helped(self, helper: asyncio.Task[None]) -> None:
+        """End the work with what a helper failed of: nobody else would ever hear of it."""
+        fault = None if helper.cancelled() else helper.exception()
+        if fault is not None and self._fault is None and self._main is not None:
+            self._fault = fault
+            self._main.cancel()
 
     async def _watch(self) -> None:
         """Take what Codex tells until the turn is over; once it is being stopped, not for long."""
@@ -182,6 +197,7 @@ class Session:
         self._pause_clock()
         deciding = asyncio.create_task(decide())
         self._questions[told.id] = deciding
+        deciding.add_done_callback(self._helped)
         deciding.add_done_callback(lambda _: self._answered(told.id))
 
     async def _decline(self, told: Told) -> None:

@@ -1,0 +1,168 @@
+"""Streams passed on in the name of an account."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from starlette.responses import JSONResponse
+
+from linkspan import errors
+from linkspan.accounts.principal import Principal, Tenant
+from linkspan.app import App, build
+from linkspan.gateway.calls import CallInfo
+from linkspan.gateway.relay import Relay, incoming_headers, outgoing_headers
+from linkspan.net.messages import Response, StreamingTransport
+from linkspan.settings import Settings
+from linkspan.store.audit import AuditFilter, AuditRow, find
+from linkspan.wire import Passing
+from tests.fakes.asgi import AsgiTransport
+from tests.fakes.authority import Authority
+from tests.fakes.cloud import Time, load
+from tests.gateway.conftest import Bench
+from tests.gateway.test_renewal import Bench as Renewing
+
+ACME = Tenant("acme")
+RUN = Principal(ACME, "run", "run_1", scopes=())
+INFO = CallInfo("req-1", via="run")
+
+
+@pytest.fixture
+async def renewing(tmp_path: Path) -> AsyncIterator[Renewing]:
+    """A product whose access tokens end."""
+    clock = Time()
+    authority = Authority(clock)
+    transport = AsgiTransport(authority.app())
+    app = await build(Settings(home=tmp_path), catalog=load(), transport=transport, clock=clock)
+    await app.tenants.add(ACME)
+    yield Renewing(app, authority, clock)
+    await app.aclose()
+
+
+def relay_of(app: App, transport: StreamingTransport) -> Relay:
+    """Answer a relay over an open application."""
+    return Relay(lambda: app.catalog, app.accounts, transport, audit=app.audit, clock=lambda: 5.0)
+
+
+async def ask(relay: Relay, connector: str, passing: Passing) -> Response:
+    """Pass a request on, and read the whole answer."""
+    async with relay.open(RUN, connector, passing, info=INFO, name="pass") as answer:
+        return await answer.read(10_000)
+
+
+async def rows(app: App) -> list[AuditRow]:
+    """The audit rows of what was passed on."""
+    await app.audit.flush()
+    return [entry.row for entry in await find(app.database, ACME, AuditFilter(tool="pass"))]
+
+
+async def test_it_goes_below_the_base_url_with_the_accounts_credential(bench: Bench) -> None:
+    """And leaves an audit row."""
+    relay = relay_of(bench.app, bench.transport)
+    passing = Passing("GET", "/tickets", "limit=2", outgoing_headers({"authorization": "Bearer ours"}))
+    answer = await ask(relay, "tracker", passing)
+    assert answer.status == 200
+    (sent,) = bench.transport.sent
+    assert sent.url == "http://tracker.example/api/tickets?limit=2"
+    assert sent.headers["Authorization"] == "Bearer canary-acme"
+    assert "authorization" not in sent.headers
+    (row,) = await rows(bench.app)
+    assert (row.principal_subject, row.connector, row.upstream_status, row.outcome) == (
+        "run_1",
+        "tracker",
+        200,
+        "ok",
+    )
+
+
+@pytest.mark.parametrize("path", ["/../admin", "/a/%2e%2e/b", "tickets", "/a b", "/a?x=1", "//evil.example/"])
+async def test_a_path_leads_nowhere_else(bench: Bench, path: str) -> None:
+    """Nothing is sent, or it stays below the base URL."""
+    relay = relay_of(bench.app, bench.transport)
+    if path == "//evil.example/":
+        await ask(relay, "tracker", Passing("GET", path))
+        assert bench.transport.sent[-1].url == "http://tracker.example/api//evil.example/"
+        return
+    with pytest.raises(errors.InvalidArgument):
+        await ask(relay, "tracker", Passing("GET", path))
+    assert bench.transport.sent == []
+    assert [row.outcome for row in await rows(bench.app)] == ["invalid_argument"]
+
+
+async def test_a_connector_that_is_not_there(bench: Bench) -> None:
+    """Is told with what to do."""
+    with pytest.raises(errors.NotLinked, match="no connector 'openai'") as told:
+        await ask(relay_of(bench.app, bench.transport), "openai", Passing("GET", "/x"))
+    assert told.value.hint is not None
+
+
+async def test_a_sandbox_account_only_reads(bench: Bench) -> None:
+    """As everywhere."""
+    account = await bench.account("acme")
+    connector = bench.app.catalog.connectors["tracker"]
+    secrets = {"token": "canary-acme"}
+    await bench.app.accounts.link(ACME, connector, secrets=secrets, account=account.id, sandbox=True)
+    relay = relay_of(bench.app, bench.transport)
+    assert (await ask(relay, "tracker", Passing("GET", "/tickets"))).status == 200
+    with pytest.raises(errors.Forbidden, match="sandbox"):
+        await ask(relay, "tracker", Passing("POST", "/tickets", body=b"{}"))
+
+
+async def test_a_refusal_keeps_the_credential_to_itself(bench: Bench) -> None:
+    """A product that sends it back, in its error, does not tell it; the account notes a 403."""
+    bench.tracker.faults.append(JSONResponse({"error": {"message": "canary-acme may not"}}, 403))
+    answer = await ask(relay_of(bench.app, bench.transport), "tracker", Passing("GET", "/tickets"))
+    assert answer.status == 403
+    assert b"canary-acme" not in answer.body
+    assert b"may not" in answer.body
+    noted = (await bench.account("acme")).last_error
+    assert "may not" in noted
+    assert "canary-acme" not in noted
+
+
+async def test_an_access_token_is_renewed_and_sent_once_more(renewing: Renewing) -> None:
+    """Where the body is here; where it has gone by, the caller is asked to send it again."""
+    await renewing.link()
+    relay = relay_of(renewing.app, AsgiTransport(renewing.authority.app()))
+    renewing.authority.end_access()
+    assert (await ask(relay, "cloud", Passing("GET", "/tickets"))).status == 200
+    assert renewing.authority.refreshes == 1
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"subject": "x"}'
+
+    renewing.authority.end_access()
+    with pytest.raises(errors.UpstreamError, match="renewed"):
+        await ask(relay, "cloud", Passing("POST", "/tickets", content=body()))
+    assert (await renewing.only()).state == "active"
+
+
+def test_only_what_is_on_the_list_passes() -> None:
+    """Cookies, hop-by-hop headers and what tells of our callers stay."""
+    headers = {
+        "cookie": "a",
+        "connection": "close",
+        "x-forwarded-for": "10.0.0.1",
+        "host": "us",
+        "accept": "text/event-stream",
+        "x-vendor-thing": "1",
+        "accept-encoding": "gzip",
+    }
+    assert outgoing_headers(headers) == {"accept": "text/event-stream", "accept-encoding": "identity"}
+    assert "x-vendor-thing" in outgoing_headers(headers, ("x-vendor-",))
+    answered = {
+        "set-cookie": "a",
+        "transfer-encoding": "chunked",
+        "server": "x",
+        "x-ratelimit-reset-tokens": "6ms",
+        "x-rate-limit": "9",
+        "content-type": "text/plain",
+        "retry-after": "3",
+    }
+    assert set(incoming_headers(answered)) == {
+        "x-ratelimit-reset-tokens",
+        "x-rate-limit",
+        "content-type",
+        "retry-after",
+    }
