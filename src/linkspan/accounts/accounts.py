@@ -29,7 +29,7 @@ from linkspan.spec.catalog import AuthMethod, Connector
 from linkspan.store import accounts as rows
 from linkspan.store import tenants as tenant_rows
 from linkspan.store.accounts import Account
-from linkspan.store.database import Database
+from linkspan.store.database import Database, OutcomeUnknown, StoreFault
 from linkspan.vault.credential import Credential
 from linkspan.vault.keys import Random
 from linkspan.vault.redact import Redactor
@@ -149,7 +149,7 @@ class Accounts:
 
         When proving fails nothing is stored; but with `tokens`, which a person consented to and which would
         be lost, a new account is stored all the same, in the state that says what failed (`verify` tries
-        again), and no error is raised.
+        again), and no error is raised; nor is one when it is stored and its state cannot be written any more.
         """
         if not await tenant_rows.exists(self._db, tenant):
             raise no_tenant(tenant)
@@ -187,16 +187,19 @@ class Accounts:
             row = await renewed_row(row, kept, tokens, self.safe, now)
             kept = await self.safe.open(row)
         self.safe.register(kept.secrets)
-        if (
-            tokens is not None
-            and way.type == "oauth2"
-            and earlier is None
-            and not await rows.insert(self._db, row)
-        ):
+        is_stored = tokens is not None and way.type == "oauth2" and earlier is None
+        if is_stored and not await rows.insert(self._db, row):
             raise no_tenant(tenant)
-        return await self._admission.settle(
-            row, kept, connector, way, earlier, verify, given, allow_identity_change=allow_identity_change
-        )
+        try:
+            return await self._admission.settle(
+                row, kept, connector, way, earlier, verify, given, allow_identity_change=allow_identity_change
+            )
+        except OutcomeUnknown:
+            raise
+        except StoreFault as fault:
+            if not is_stored:
+                raise
+            return replace(row, last_error=short(fault.message))
 
     async def _first_tokens(self, connector: Connector, way: AuthMethod, row: Account, kept: Kept) -> Tokens:
         if self.oauth is None or way.type == "oauth2":

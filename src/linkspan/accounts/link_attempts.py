@@ -203,6 +203,7 @@ class LinkAttempts:
 
         Raises `InvalidArgument` where there is none.
         """
+        session = await self.noted(session)
         account = await self.account(session) if session.linked else None
         if account is None or account.state == "active" or self._clock() >= session.expires:
             raise InvalidArgument("There is nothing here to try again")

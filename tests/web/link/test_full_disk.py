@@ -34,11 +34,11 @@ async def _fits(db: Database, row: Account) -> bool:
         return False
 
 
-def fill_with_the_token(place: Place) -> None:
-    """Let the disk be full from the moment in which the product has given its tokens."""
+def fill_with(place: Place, path: str) -> None:
+    """Let the disk be full from the moment in which the product has answered there."""
 
     async def then(request: Request) -> None:
-        if request.url.endswith("/token"):
+        if request.url.endswith(path):
             place.outside.then = None
             await fill(place)
 
@@ -66,7 +66,7 @@ async def test_a_grant_is_given_back(place: Place) -> None:
     """What somebody consented to and could not be stored does not stay at the product."""
     browser = await place.opened("cloud")
     url = await browser.depart()
-    fill_with_the_token(place)
+    fill_with(place, "/token")
     page = await browser.back(place.authority.consent(url))
     assert "is full; nothing was written" in message(page.text)
     assert "What you consented to was given back." in message(page.text)
@@ -89,7 +89,7 @@ async def test_a_grant_that_others_may_need_is_left_alone(place: Place) -> None:
     before = await place.only()
     browser = await place.opened(account=before)
     url = await browser.depart()
-    fill_with_the_token(place)
+    fill_with(place, "/token")
     page = await browser.back(place.authority.consent(url))
     assert "is full; nothing was written. Nothing was linked. Try again later" in message(page.text)
     assert not any(grant.ended for grant in place.authority.grants.values())
@@ -97,6 +97,26 @@ async def test_a_grant_that_others_may_need_is_left_alone(place: Place) -> None:
     await place.engine.free_disk(place.app.database)
     await browser.back(place.authority.consent(await browser.depart()))
     assert (await place.only()).version == before.version + 1
+
+
+@on_postgres
+async def test_a_grant_that_is_stored_is_not_given_back(place: Place) -> None:
+    """It was there before the disk was full: the page says what is left to do, and does it with room."""
+    browser = await place.opened("cloud")
+    url = await browser.depart()
+    fill_with(place, "/me")
+    page = await browser.back(place.authority.consent(url))
+    assert ('data-linked="no"' in page.text, "is full" in message(page.text)) == (True, True)
+    assert (await place.only()).state == "connecting"
+    assert not any(grant.ended for grant in place.authority.grants.values())
+    shown = await browser.show()
+    assert (shown["status"], shown["failure"]["error_type"]) == ("linked", "validation_error")
+    assert (await browser.ask("again")).json()["failure"]["code"] == "internal"
+    await place.engine.free_disk(place.app.database)
+    answer = await browser.ask("again")
+    assert answer.json()["result"]["state"] == "active"
+    assert (await place.only()).state == "active"
+    assert len(place.authority.grants) == 1
 
 
 @on_postgres
