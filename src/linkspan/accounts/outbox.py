@@ -99,10 +99,9 @@ class Outbox:
 
     async def deliver_due(self) -> int:
         """Send everything that is due now, once; answer how many that were."""
-        await self._turn(at_once=1_000)
-        sending = list(self._sending)
-        await asyncio.gather(*sending)
-        return len(sending)
+        begun = await self._turn(at_once=1_000)
+        await asyncio.gather(*begun)
+        return len(begun)
 
     async def test(self, webhook: str) -> Attempt:
         """Send one event `test` right now, kept nowhere, and answer how it went. Raises `NotFound`."""
@@ -142,8 +141,9 @@ class Outbox:
             raise _no_delivery(delivery)
         return await rows.find(self._db, delivery) or found
 
-    async def _turn(self, *, at_once: int = AT_ONCE) -> None:
+    async def _turn(self, *, at_once: int = AT_ONCE) -> list[asyncio.Task[None]]:
         """Take what is due and begin to send it; a database that cannot do it now is told once."""
+        begun: list[asyncio.Task[None]] = []
         try:
             now = self._clock()
             due = await rows.next_due(self._db)
@@ -151,6 +151,7 @@ class Outbox:
             if due is not None and due <= now and free > 0:
                 for delivery in await rows.claim(self._db, now=now, lease=LEASE, limit=free):
                     task = asyncio.get_running_loop().create_task(self._send(delivery))
+                    begun.append(task)
                     self._sending.add(task)
                     task.add_done_callback(self._sending.discard)
             if now - self._swept >= _SWEEP_EVERY:
@@ -164,6 +165,7 @@ class Outbox:
             log.exception("looking for what is to be delivered failed")
         else:
             self._is_failing = False
+        return begun
 
     async def _send(self, delivery: Delivery) -> None:
         try:
