@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -141,9 +141,9 @@ class Outbox:
             raise _no_delivery(delivery)
         return await rows.find(self._db, delivery) or found
 
-    async def _turn(self, *, at_once: int = AT_ONCE) -> list[asyncio.Task[None]]:
+    async def _turn(self, *, at_once: int = AT_ONCE) -> Sequence[asyncio.Task[None]]:
         """Take what is due and begin to send it; a database that cannot do it now is told once."""
-        begun: list[asyncio.Task[None]] = []
+        begun = []
         try:
             now = self._clock()
             due = await rows.next_due(self._db)
