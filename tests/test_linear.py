@@ -23,8 +23,8 @@ from linkspan.errors import LinkspanError
 from linkspan.mcp_server import headers as mcp_headers
 from linkspan.net import bodies, limits, urls
 from linkspan.net.messages import Response
-from linkspan.spec import converters, references
-from linkspan.text import markdown
+from linkspan.spec import converters, graphql, references
+from linkspan.text import formats, markdown
 from linkspan.vault.redact import Redactor
 
 BODY: Final = 10 * 2**20
@@ -129,6 +129,12 @@ REQUEST_READERS: Final[dict[str, Callable[[str], object]]] = {
     "address": people.mail_address,
     "headings": lambda text: markdown.below(text, 2),
 }
+TEXT_READERS: Final[dict[str, Callable[[str], object]]] = {
+    "html": formats.READING["html"],
+    "wiki": formats.READING["wiki"],
+    "mrkdwn": formats.READING["mrkdwn"],
+    "graphql": graphql.read,
+}
 VALUE_READERS: Final[dict[str, Callable[[str], object]]] = {
     "date": converters.iso8601,
     "number": converters.number,
@@ -142,7 +148,12 @@ VALUE_READERS: Final[dict[str, Callable[[str], object]]] = {
     ("read", "size"),
     [
         pytest.param(read, size, id=name)
-        for readers, size in ((HEADER_READERS, HEADERS), (REQUEST_READERS, REQUEST), (VALUE_READERS, REQUEST))
+        for readers, size in (
+            (HEADER_READERS, HEADERS),
+            (REQUEST_READERS, REQUEST),
+            (VALUE_READERS, REQUEST),
+            (TEXT_READERS, REQUEST),
+        )
         for name, read in readers.items()
     ],
 )

@@ -24,7 +24,7 @@ class Document:
     variables: Mapping[str, bool]
 
 
-class BadDocument(Exception):
+class BadDocument(ValueError):
     """A document that cannot be sent: why, and where in the text."""
 
     def __init__(self, message: str, offset: int = 0) -> None:

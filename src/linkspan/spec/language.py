@@ -41,7 +41,9 @@ Duration = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$", desc
 class Words(BaseModel):
     """A mapping with fixed keys. `shorthand` names the key that a plain value stands for."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, protected_namespaces=(), defer_build=True
+    )
     shorthand: ClassVar[str | None] = None
 
     @model_validator(mode="before")

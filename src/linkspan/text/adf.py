@@ -7,7 +7,7 @@ shows what is in it. Writing goes from the tokens of the one Markdown parser.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,72 +27,74 @@ _BLOCKS: Final = {
     "table": "table", "tableRow": "tr", "tableHeader": "th", "tableCell": "td", "taskList": "ul",
     "decisionList": "ul", "decisionItem": "li",
 }  # fmt: skip
-_SHOWN_BY_TEXT: Final = ("mention", "emoji", "status", "placeholder")
+_SPACED: Final = frozenset({"ul", "ol", "blockquote"})
 
 
 def to_markdown(document: Any) -> Any:
     """Answer the Markdown of a document, or of a list of its nodes; a text stays as it is."""
     if isinstance(document, str) or document is None:
         return document
-    budget = [MOST_NODES, html.LONGEST]
-    return html.to_markdown("".join(_written(document, 0, budget)))
+    made: list[str] = []
+    _write(document, 0, [MOST_NODES, html.LONGEST], made)
+    return html.to_markdown("".join(made))
 
 
-def _written(node: Any, depth: int, budget: list[int]) -> Iterable[str]:
-    if isinstance(node, list):
+def _write(node: Any, depth: int, budget: list[int], made: list[str]) -> None:
+    """Add a node's HTML to what is made; `budget` is how many nodes and characters may still be read."""
+    if node.__class__ is list:
         for part in node:
-            yield from _written(part, depth, budget)
+            _write(part, depth, budget, made)
         return
     budget[0] -= 1
-    if not isinstance(node, Mapping) or depth > DEEPEST or min(budget) < 0:
+    if not isinstance(node, Mapping) or depth > DEEPEST or budget[0] < 0 or budget[1] < 0:
         return
-    named, raw = node.get("type"), node.get("attrs")
-    kind = named if isinstance(named, str) else ""
-    attributes: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
+    kind = node.get("type")
     if kind == "text":
         text = str(node.get("text", ""))
         budget[1] -= len(text)
-        yield _marked(escape(text, quote=False), node.get("marks"))
+        marks = node.get("marks")
+        written = escape(text, quote=False)
+        made.append(_marked(written, marks) if marks else written)
         return
-    yield from _block(kind, node, attributes, depth, budget)
+    raw = node.get("attrs")
+    _write_block(
+        kind if isinstance(kind, str) else "",
+        node,
+        raw if isinstance(raw, Mapping) else {},
+        depth,
+        budget,
+        made,
+    )
 
 
-def _block(
-    kind: str, node: Mapping[str, Any], attributes: Mapping[str, Any], depth: int, budget: list[int]
-) -> Iterable[str]:
+def _write_block(
+    kind: str,
+    node: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+    depth: int,
+    budget: list[int],
+    made: list[str],
+) -> None:
     content = node.get("content")
-    if kind == "hardBreak":
-        yield "<br>"
-    elif kind == "rule":
-        yield "\n<hr>"
-    elif kind in _SHOWN_BY_TEXT:
-        yield escape(str(attributes.get("text") or attributes.get("shortName") or ""))
-    elif kind == "date":
-        yield escape(_day(attributes.get("timestamp")))
-    elif kind in {"inlineCard", "blockCard", "embedCard"}:
-        url = escape(str(attributes.get("url") or ""))
-        yield f'<a href="{url}">{url}</a>' if url else ""
-    elif kind in {"media", "mediaInline"}:
-        yield _media(attributes)
+    if (leaf := _LEAVES.get(kind)) is not None:
+        made.append(leaf(attributes))
     elif kind == "codeBlock":
         language = escape(str(attributes.get("language") or ""))
         text = "".join(_plain(content))
         budget[1] -= len(text)
-        yield f'<pre><code class="language-{language}">{escape(text, quote=False)}</code></pre>'
+        made.append(f'<pre><code class="language-{language}">{escape(text, quote=False)}</code></pre>')
     elif kind == "taskItem":
-        done = "[x] " if attributes.get("state") == "DONE" else "[ ] "
-        yield from ("<li>", done, *_written(content, depth + 1, budget), "</li>")
+        made.append("<li>[x] " if attributes.get("state") == "DONE" else "<li>[ ] ")
+        _write(content, depth + 1, budget, made)
+        made.append("</li>")
     elif kind in {"expand", "nestedExpand"}:
-        title = escape(str(attributes.get("title") or ""))
-        yield from (f"<p><strong>{title}</strong></p>", *_written(content, depth + 1, budget))
+        made.append(f"<p><strong>{escape(str(attributes.get('title') or ''))}</strong></p>")
+        _write(content, depth + 1, budget, made)
     else:
-        tag = _tag(kind, attributes)
-        inner = _written(_tight(content) if kind == "listItem" else content, depth + 1, budget)
-        yield from (
-            f"<{tag[0]}>",
-            *inner,
-            f"</{tag[1]}>\n" if tag[1] in {"ul", "ol", "blockquote"} else f"</{tag[1]}>",
-        )
+        opened, closed = _tag(kind, attributes)
+        made.append(f"<{opened}>")
+        _write(_tight(content) if kind == "listItem" else content, depth + 1, budget, made)
+        made.append(f"</{closed}>\n" if closed in _SPACED else f"</{closed}>")
 
 
 def _tight(content: Any) -> Any:
@@ -125,6 +127,15 @@ def _media(attributes: Mapping[str, Any]) -> str:
     return f"<p>[{attributes.get('type') or 'file'}: {alt or escape(str(attributes.get('id') or ''))}]</p>"
 
 
+def _card(attributes: Mapping[str, Any]) -> str:
+    url = escape(str(attributes.get("url") or ""))
+    return f'<a href="{url}">{url}</a>' if url else ""
+
+
+def _named(attributes: Mapping[str, Any]) -> str:
+    return escape(str(attributes.get("text") or attributes.get("shortName") or ""))
+
+
 def _marked(text: str, marks: Any) -> str:
     for mark in marks[:10] if isinstance(marks, list) else ():
         if not isinstance(mark, Mapping):
@@ -151,6 +162,16 @@ def _day(timestamp: Any) -> str:
         return datetime.fromtimestamp(int(timestamp) / 1000, UTC).strftime("%Y-%m-%d")
     except (TypeError, ValueError, OverflowError, OSError):
         return ""
+
+
+_LEAVES: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
+    "hardBreak": lambda _attributes: "<br>",
+    "rule": lambda _attributes: "\n<hr>",
+    "date": lambda attributes: escape(_day(attributes.get("timestamp"))),
+    **dict.fromkeys(("mention", "emoji", "status", "placeholder"), _named),
+    **dict.fromkeys(("inlineCard", "blockCard", "embedCard"), _card),
+    **dict.fromkeys(("media", "mediaInline"), _media),
+}
 
 
 # Writing --------------------------------------------------------------------------------------------------

@@ -107,6 +107,8 @@ _WIKI_SPANS: Final = (
     (re.compile(r"(?<![\w\\-])-([^\s-](?:[^\n-]*[^\s-])?)-(?![\w-])"), r"~~\1~~"),
     (re.compile(r"(?<![\w\\+])\+([^\s+](?:[^+\n]*[^\s+])?)\+(?![\w+])"), r"\1"),
 )
+_MARKED: Final = re.compile(r"[*_{\[!+^~\\<?\x00-]")
+"""What a line without holds no markup at all."""
 _KEPT: Final = re.compile(r"\x00(\d{1,9})\x00")
 _ESCAPED: Final = re.compile(r"\\([*_{}\[\]!|+^~#-])")
 _WIKI_LINK: Final = re.compile(r"\[([^\[\]\n]{1,2000})\]")
@@ -132,11 +134,15 @@ def _wiki_lines(text: str) -> str:
     lines: list[str] = []
     quoted, in_table = False, False
     for written in text.split("\n"):
+        if not written:
+            lines.append("> " if quoted else "")
+            in_table = False
+            continue
         if written.count("{quote}") % 2:
             quoted = not quoted
             if written.strip() == "{quote}":
                 continue
-        line = _MACRO.sub("", written).strip()
+        line = _MACRO.sub("", written).strip() if "{" in written else written.strip()
         is_row = line.startswith("|") and line.endswith("|") and len(line) > 1
         shown = _wiki_row(line, first=not in_table) if is_row else _wiki_line(line)
         in_table = is_row
@@ -182,13 +188,23 @@ def _wiki_spans(text: str) -> str:
         kept.append(shown)
         return f"\x00{len(kept) - 1}\x00"
 
+    if _MARKED.search(text) is None:
+        return text
     text = text.replace("\x00", "").replace("\\\\", "  \n")
     text = _ESCAPED.sub(lambda found: keep(found[1]), text)
-    text = _WIKI_SPANS[0][0].sub(lambda found: keep(f"`{found[1]}`"), text)
-    text = _WIKI_LINK.sub(lambda found: keep(link(found)) if link(found) != found[0] else found[0], text)
-    text = _WIKI_IMAGE.sub(lambda found: keep(_image(found[1])), text)
-    for pattern, replacement in _WIKI_SPANS[1:]:
-        text = pattern.sub(replacement, text)
+    if "{{" in text:
+        text = _WIKI_SPANS[0][0].sub(lambda found: keep(f"`{found[1]}`"), text)
+    if "[" in text:
+        text = _WIKI_LINK.sub(
+            lambda found: keep(shown) if (shown := link(found)) != found[0] else shown, text
+        )
+    if "!" in text:
+        text = _WIKI_IMAGE.sub(lambda found: keep(_image(found[1])), text)
+    for mark, (pattern, replacement) in zip("*?-+", _WIKI_SPANS[1:], strict=True):
+        if mark in text:
+            text = pattern.sub(replacement, text)
+    if not kept and "<" not in text:
+        return text
     text = re.sub(r"<(?=[A-Za-z/!?\x00])", "&lt;", text)
     return _KEPT.sub(lambda found: _KEPT.sub(lambda inner: kept[int(inner[1])], kept[int(found[1])]), text)
 
