@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Frame, Page
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from tests.browser.linking import KEY, Office, at_the_provider, framed, say_no, sign_in
 from tests.browser.product import Product, events, outcome, product, start
 from tests.servers.browser import Person, look, tab_to
+from tests.servers.node import ROOT
+from tests.servers.serving import serving
 
 pytestmark = pytest.mark.e2e
 
@@ -179,6 +186,33 @@ def test_in_the_same_window(anna: Person, desk: Office) -> None:
     page.get_by_label("Token", exact=True).fill(KEY)
     page.keyboard.press("Enter")
     page.wait_for_url(f"{desk.shop.url}/?back&status=success&**")
+
+
+def test_the_example_of_the_documentation(anna: Person, desk: Office) -> None:
+    """What docs/linking.md says to put into a page is all that it takes; its token comes after the click."""
+    found = re.search(r"```html\n(.*?)```", (ROOT / "docs" / "linking.md").read_text(), re.DOTALL)
+    assert found is not None
+    example = found[1].replace("https://linkspan.example", desk.url).replace('"desk"', '"tracker"')
+    tokens: list[str] = []
+
+    async def page(_request: Request) -> Response:
+        head = '<!doctype html><html lang="en"><title>A product</title><link rel="icon" href="data:,">'
+        return HTMLResponse(head + example)
+
+    async def token(_request: Request) -> Response:
+        return PlainTextResponse(tokens.pop())
+
+    routes = [Route("/", page), Route("/your/link-token", token, methods=["POST"])]
+    with serving(Starlette(routes=routes)) as url:
+        origin = url.replace("127.0.0.1", "localhost")
+        tokens.append(desk.link("tracker", origins=(origin,))["link_token"])
+        before = len(desk.accounts())
+        shown = anna.open(origin)
+        shown.get_by_role("button", name="Connect your tracker").click()
+        framed(shown).get_by_label("Token", exact=True).fill(KEY)
+        shown.keyboard.press("Enter")
+        shown.locator("dialog").wait_for(state="detached")
+    assert len(desk.accounts()) == before + 1
 
 
 @pytest.fixture(scope="module")
