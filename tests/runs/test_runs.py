@@ -124,6 +124,7 @@ async def test_what_is_asked_must_fit(house: House) -> None:
         ({"repository": "a/b", "branch": "../main"}, "'../main' is no branch's name"),
         ({"repository": "a/b", "stile": "x"}, "stile: mend has no such setting"),
         ({"repository": "a/b", "approvers": [1]}, "approvers: must be names"),
+        ({"repository": "a/b", "author": "Acme <Bot> <b@a.example>"}, "is no author: write NAME <ADDRESS>"),
     ],
 )
 async def test_settings_must_fit(house: House, given: dict[str, Any], told: str) -> None:
@@ -138,7 +139,8 @@ async def test_settings_are_kept_when_others_change(house: House) -> None:
     await house.app.recipes.enable(BO, "mend", {"style": "Be brief."})
     found = await house.app.recipes.get(ACME, "mend")
     assert found.settings == {
-        "repository": "acme/cafe", "branch": None, "style": "Be brief.", "approvers": ["bo", "al"]
+        "repository": "acme/cafe", "branch": None, "style": "Be brief.", "approvers": ["bo", "al"],
+        "author": None,
     }  # fmt: skip
     assert found.said is not None
     assert (found.said.changed_by_kind, found.said.changed_by) == ("person", "bo")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from linkspan.errors import Conflict, Forbidden, NotFound, Unauthenticated, UpstreamError
+from linkspan.errors import Conflict, Forbidden, InvalidArgument, NotFound, Unauthenticated, UpstreamError
 from linkspan.store import runs as rows
 from linkspan.store import workers
 from tests.fakes.engine import SUMMARY, ScriptedEngine, ask, fail, hang, listen
@@ -77,11 +77,24 @@ async def test_from_a_ticket_to_a_pull_request(works: Works) -> None:
     assert published.draft
     author, message = works.places.commits[run.id]
     assert author.name == "Codex"
-    assert message.endswith(f"\n\nCodex-Run: {run.id}\nTicket: HC-103\nAsked-For-By: bo\n")
+    assert message.endswith(f"\n\nLinkspan-Run: {run.id}\nTicket: HC-103\nRequested-by: bo\n")
     diff = await works.house.app.runs.artifact(BO, run.id, "diff")
     assert b"+total = 3" in diff[1]
     names = [each.name for each in await works.house.app.runs.artifacts(BO, run.id)]
     assert names == ["context", "diff", "rollout"]
+
+
+async def test_commits_bear_the_name_that_the_tenant_chose(works: Works) -> None:
+    """The recipe asks for it, and what is no author is refused when it is said."""
+    with pytest.raises(InvalidArgument, match="write NAME <ADDRESS>"):
+        await works.house.enable("mend", author="acme bot")
+    await works.house.enable("mend", author="Acme Bot <bot@acme.example>")
+    run = await works.start()
+    await works.until(run.id, "waiting_approval")
+    await decide(works, run.id, "approve")
+    await works.until(run.id)
+    author, _message = works.places.commits[run.id]
+    assert (author.name, author.email) == ("Acme Bot", "bot@acme.example")
 
 
 async def test_what_the_engine_is_given(works: Works) -> None:

@@ -15,6 +15,7 @@ from linkspan.runs.context import Context, Reader
 from linkspan.runs.kept import Kept
 from linkspan.runs.lease import Lease, Mask
 from linkspan.runs.ports import Forge, Publication
+from linkspan.runs.recipes import AUTHOR
 from linkspan.runs.tokens import RunTokens, person_of
 from linkspan.runs.write_back import WriteBack
 from linkspan.spec.templates import render
@@ -92,9 +93,7 @@ class Outlet:
             told = await self._p.forge.review(publication, output)
             await lease.note("published", review=dict(told))
             return
-        await self._p.places.commit(
-            checkout, author=_author(lease.run), message=_message(publication, lease.run)
-        )
+        await self._p.places.commit(checkout, author=_author(lease), message=_message(publication, lease.run))
         self._p.point("committed")
         await lease.check()
         branch = await self._p.places.push(checkout, access)
@@ -143,15 +142,21 @@ def _usual_title(lease: Lease) -> str:
     return lease.recipe.title
 
 
-def _author(run: Run) -> Author:
-    return Author("Codex", f"codex+{run.tenant}@linkspan.invalid")
+def _author(lease: Lease) -> Author:
+    """Answer whose name the commit bears: the tenant's choice, where the recipe asks for one."""
+    run, setting = lease.run, lease.recipe.setting_of("author")
+    chosen = run.plan["settings"].get(setting.name) or setting.default if setting else None
+    found = AUTHOR.fullmatch(str(chosen or ""))
+    if found is None:
+        return Author("Codex", f"codex+{run.tenant}@linkspan.invalid")
+    return Author(found[1], found[2])
 
 
 def _message(publication: Publication, run: Run) -> str:
     """Answer the commit's message: a title, and what it is of as trailers (git-interpret-trailers)."""
-    trailers = [f"Codex-Run: {run.id}"]
+    trailers = [f"Linkspan-Run: {run.id}"]
     if run.entity_id is not None:
         trailers.append(f"{str(run.entity).capitalize()}: {' '.join(run.entity_id.split())}")
     if run.person is not None:
-        trailers.append(f"Asked-For-By: {' '.join(run.person.split())}")
+        trailers.append(f"Requested-by: {' '.join(run.person.split())}")
     return f"{publication.title}\n\n" + "\n".join(trailers) + "\n"

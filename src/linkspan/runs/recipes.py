@@ -20,6 +20,8 @@ from linkspan.store.recipes import RecipeSettings
 
 _REPOSITORY: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100}){0,3}")
 _BRANCH: Final = re.compile(r"(?!-|/|.*(?:\.\.|//|@\{|/$|\.lock$|\.$))[A-Za-z0-9._/+@-]{1,200}")
+AUTHOR: Final = re.compile(r"([^<>\r\n\0]{0,199}[^<>\s\0]) *<([^<>@\s\0]{1,100}@[^<>@\s\0]{1,200})>")
+"""`NAME <ADDRESS>`, as git writes an author."""
 _LONGEST_TEXT: Final = 20_000
 
 
@@ -193,6 +195,8 @@ def _typed(setting: RecipeSetting, value: Any) -> Any:
         raise ValueError(f"{value!r} is no repository: write OWNER/NAME, as the forge calls it")
     if setting.type == "branch" and not _BRANCH.fullmatch(value):
         raise ValueError(f"{value!r} is no branch's name")
+    if setting.type == "author" and not AUTHOR.fullmatch(value):
+        raise ValueError(f"{value!r} is no author: write NAME <ADDRESS>, such as Acme Bot <bot@acme.example>")
     if len(value) > _LONGEST_TEXT:
         raise ValueError(f"has more than {_LONGEST_TEXT} characters")
     return value

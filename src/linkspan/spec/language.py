@@ -805,10 +805,10 @@ class RecipeSetting(Words):
     """Something that a tenant is asked when it turns the recipe on."""
 
     shorthand = "type"
-    type: Literal["text", "number", "choice", "repository", "branch", "people"] = Field(
+    type: Literal["text", "number", "choice", "repository", "branch", "people", "author"] = Field(
         "text",
         description="`repository` is where the work is done, an id of a linked forge account; `branch` is"
-        " what it begins from; `people` are those who may approve.",
+        " what it begins from; `people` are those who may approve; `author` is whose name commits bear.",
     )
     title: str = Field("", description="What people are asked.")
     description: str = ""

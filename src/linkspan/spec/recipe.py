@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from linkspan.spec import language
 
 Json = dict[str, Any]
-SettingType = Literal["text", "number", "choice", "repository", "branch", "people"]
+SettingType = Literal["text", "number", "choice", "repository", "branch", "people", "author"]
 Approve = Literal["never", "before_publish", "each_command"]
 PublishAs = Literal["pull_request", "review", "patch", "nothing"]
 

@@ -20,7 +20,7 @@ _HOST: Final = re.compile(
     r"(?:\*\.)?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*(?::[0-9]{1,5})?"
 )
 _TRIGGER: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\.[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
-_SINGLE: Final = ("repository", "branch", "people")
+_SINGLE: Final = ("repository", "branch", "people", "author")
 """Settings that mean something to us, so that there is one of each at most."""
 _TAKEN: Final = ("settings", "tenant", "run", "pull_request")
 
