@@ -22,6 +22,7 @@ from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
 from tests.fakes.asgi import AsgiTransport
 from tests.fakes.forge import Forge
+from tests.fakes.receiver import Receiver
 from tests.servers.node import ROOT
 
 RECIPES = Path(__file__).parent / "recipes.yaml"
@@ -42,6 +43,8 @@ class House:
     desk: Any
     transport: AsgiTransport
     now: list[float] = field(default_factory=lambda: [NOW])
+    hooks: Receiver = field(default_factory=Receiver)
+    """Takes what webhooks at https://hooks.example are told."""
 
     async def enable(self, recipe: str, principal: Principal = BO, **settings: Any) -> None:
         """Turn a recipe on."""
@@ -89,7 +92,12 @@ async def house(seeded: tuple[Path, dict[str, Any]], tmp_path: Path) -> AsyncIte
     desk = build_desk(store, DESK, post=None)
     forge = Forge(url="https://api.github.com", git_url="https://github.com", tokens={FORGE_TOKEN: "acme"})
     forge.repository("acme/cafe")
-    hosts = {"127.0.0.1:8650": desk, "api.github.com": forge.app()}
+    hooks = Receiver()
+    hosts: dict[str, ASGIApp] = {
+        "127.0.0.1:8650": desk,
+        "api.github.com": forge.app(),
+        "hooks.example": hooks,
+    }
     transport = AsgiTransport(by_host(hosts))
     now = [NOW]
     app = await build(
@@ -105,6 +113,6 @@ async def house(seeded: tuple[Path, dict[str, Any]], tmp_path: Path) -> AsyncIte
             verify=app.verifier,
         )
     await app.accounts.link(ACME, app.catalog.connectors["github"], secrets={"token": FORGE_TOKEN})
-    yield House(app, desk_of(desk), transport, now)
+    yield House(app, desk_of(desk), transport, now, hooks)
     await app.aclose()
     store.close()

@@ -32,9 +32,7 @@ def webhook() -> None:
 @webhook.command()
 @click.argument("url")
 @click.option("--tenant", metavar="NAME", help="Hear of this tenant only. [all tenants]")
-@click.option(
-    "--event", "events", multiple=True, metavar="EVENT", help="Such as integrated_account:active. [all]"
-)
+@click.option("--event", "events", multiple=True, metavar="EVENT", help="Such as run:waiting_approval. [all]")
 @click.option("--truto-signature", is_flag=True, help="Send X-Truto-Signature too.")
 @JSON_OPTION
 @click.pass_context

@@ -9,6 +9,7 @@ from typing import Any, Final
 from linkspan.runs.about import recipe_of
 from linkspan.spec.recipe import Recipe
 from linkspan.store import run_events as event_rows
+from linkspan.store import run_news
 from linkspan.store import runs as rows
 from linkspan.store.database import Database, Transaction
 from linkspan.store.runs import FINISHED, Run, State
@@ -68,7 +69,10 @@ class Lease:
         def work(tx: Transaction) -> Run | None:
             if news and event_rows.add(tx, run.tenant, run.id, news, epoch=run.epoch) is None:
                 return None
-            return rows.changed(tx, run.tenant, run.id, run.epoch, now, state=state, **columns, **ending)
+            entered = rows.changed(tx, run.tenant, run.id, run.epoch, now, state=state, **columns, **ending)
+            if news and entered is not None:
+                run_news.record(tx, entered, now=now)
+            return entered
 
         changed = await self._db.transaction(work, quiet=True)
         if changed is None:

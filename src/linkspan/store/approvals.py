@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from linkspan.store.database import Database, Row
+from linkspan.store import run_news, runs
+from linkspan.store.database import Database, Row, Transaction
 
 ApprovalKind = Literal["command", "file_change", "permissions", "publish"]
 Decision = Literal["approve", "decline", "cancel"]
@@ -41,12 +42,18 @@ class Approval:
 async def ask(db: Database, approval: Approval) -> Approval:
     """Store a question, and answer it as it stands: asked again, it may be decided already."""
     values = {**{name: getattr(approval, name) for name in _KEPT}, "data": json.dumps(dict(approval.data))}
-    await db.execute(
-        f"INSERT INTO approvals ({', '.join(_KEPT)}) VALUES ({', '.join(f':{name}' for name in _KEPT)})"  # noqa: S608
-        " ON CONFLICT (tenant, id) DO NOTHING",
-        values,
-        quiet=True,
-    )
+
+    def work(tx: Transaction) -> None:
+        added = tx.execute(
+            f"INSERT INTO approvals ({', '.join(_KEPT)}) VALUES ({', '.join(f':{name}' for name in _KEPT)})"  # noqa: S608
+            " ON CONFLICT (tenant, id) DO NOTHING",
+            values,
+        )
+        run = runs.inside(tx, approval.tenant, approval.run) if added == 1 else None
+        if run is not None:
+            run_news.record_question(tx, run, approval, now=approval.created)
+
+    await db.transaction(work, quiet=True)
     return await find(db, approval.tenant, approval.id) or approval
 
 

@@ -1,4 +1,4 @@
-"""What is to be told to webhooks: written in the transaction that changes an account, delivered by anybody.
+"""What is to be told to webhooks: written in the transaction that changes something, delivered by anybody.
 
 One row is one delivery: an event for one webhook. It is there exactly when the change is, and it stays until
 it was delivered or given up. A row is taken with a lease, so that of several replicas one sends it; one whose
@@ -14,6 +14,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
@@ -32,6 +33,13 @@ Event = Literal[
     "integrated_account:validation_error",
     "integrated_account:post_install_error",
     "integrated_account:deleted",
+    "run:queued",
+    "run:started",
+    "run:waiting_approval",
+    "run:succeeded",
+    "run:failed",
+    "run:cancelled",
+    "run:timed_out",
 ]
 EVENTS: Final[tuple[Event, ...]] = get_args(Event)
 DeliveryState = Literal["pending", "delivered", "dead"]
@@ -53,7 +61,8 @@ class Delivery:
     webhook: str
     event: str
     payload: str
-    """JSON: the account as it was right after the change (for `deleted`: right before), without secrets."""
+    """JSON: the account or the run as it was right after the change (an account that is deleted: right
+    before), without secrets."""
     created: float
     state: DeliveryState
     attempts: int
@@ -139,32 +148,43 @@ def record(
     events = events_of(before, after, relinked=relinked)
     if not events:
         return
+    write(tx, shown.tenant, events, lambda: snapshot(shown), now=now)
+
+
+def write(
+    tx: Transaction,
+    tenant: str,
+    events: Sequence[Event],
+    payload: Callable[[], dict[str, Any]],
+    *,
+    now: float,
+) -> None:
+    """Write events of a tenant, for every webhook that wants them, inside the transaction of what they tell.
+
+    `payload` is made only when somebody hears of it.
+    """
     hearing = tx.query(
         "SELECT id, events FROM webhooks WHERE active = 1 AND (tenant IS NULL OR tenant = :tenant)"
         " ORDER BY id",
-        {"tenant": shown.tenant},
+        {"tenant": tenant},
     )
-    if not hearing:
-        return
-    payload = json.dumps(snapshot(shown), separators=(",", ":"))
-    rows = [
-        {
-            "tenant": shown.tenant,
-            "webhook": webhook["id"],
-            "event": event,
-            "payload": payload,
-            "now": now,
-        }
+    wanted = [
+        (event, webhook["id"])
         for event in events
         for webhook in hearing
         if not webhook["events"] or event in webhook["events"].split()
     ]
-    if rows:
-        tx.execute_many(
-            "INSERT INTO outbox (tenant, webhook, event, payload, created, state, attempts, since, due)"
-            " VALUES (:tenant, :webhook, :event, :payload, :now, 'pending', 0, 0, :now)",
-            rows,
-        )
+    if not wanted:
+        return
+    text = json.dumps(payload(), separators=(",", ":"))
+    tx.execute_many(
+        "INSERT INTO outbox (tenant, webhook, event, payload, created, state, attempts, since, due)"
+        " VALUES (:tenant, :webhook, :event, :payload, :now, 'pending', 0, 0, :now)",
+        [
+            {"tenant": tenant, "webhook": webhook, "event": event, "payload": text, "now": now}
+            for event, webhook in wanted
+        ],
+    )
 
 
 async def next_due(db: Database) -> float | None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, get_args
 
-from linkspan.store import tenants
+from linkspan.store import run_news, tenants
 from linkspan.store.database import Database, Row, Transaction
 
 State = Literal[
@@ -117,7 +117,10 @@ async def add(db: Database, run: Run) -> tuple[Run, bool] | None:
             _written({name: getattr(run, name) for name in _COLUMNS}),
         )
         (row,) = tx.query("SELECT * FROM runs WHERE tenant = :tenant AND id = :id", _key(run.tenant, run.id))
-        return _run(row), added == 1
+        kept = _run(row)
+        if added == 1:
+            run_news.record(tx, kept, now=run.created)
+        return kept, added == 1
 
     return await db.transaction(work, quiet=True)
 
@@ -249,7 +252,10 @@ async def ask_to_stop(db: Database, tenant: str, run: str, *, who: str, now: flo
             " WHERE tenant = :tenant AND id = :id AND state = 'queued' AND epoch = 0 RETURNING *",
             values,
         )
-        return ended or tx.query(
+        if ended:
+            run_news.record(tx, _run(ended[0]), now=now)
+            return ended
+        return tx.query(
             "UPDATE runs SET stop = 'cancel', stopped_by = coalesce(stopped_by, :who), updated = :now"
             " WHERE tenant = :tenant AND id = :id AND finished IS NULL RETURNING *",
             values,
@@ -257,6 +263,12 @@ async def ask_to_stop(db: Database, tenant: str, run: str, *, who: str, now: flo
 
     rows = await db.transaction(work, quiet=True)
     return _run(rows[0]) if rows else None
+
+
+def inside(tx: Transaction, tenant: str, run: str) -> Run | None:
+    """Answer a run inside a transaction."""
+    found = tx.query("SELECT * FROM runs WHERE tenant = :tenant AND id = :id", _key(tenant, run))
+    return _run(found[0]) if found else None
 
 
 def count_usage(
