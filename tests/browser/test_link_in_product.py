@@ -153,6 +153,29 @@ def test_in_a_window(anna: Person, desk: Office) -> None:
     anna.wait_for_windows(1)
 
 
+def test_a_browser_that_blocks_the_second_window(anna: Person, desk: Office) -> None:
+    """In a frame it is told, and the next click may do; in a window of ours the product opens in that."""
+    page = desk.shop.open(anna, desk.link("oidc")["link_token"])
+    start(page)
+    frame = framed(page)
+    heading(frame, "Connect Identity")
+    frame.evaluate("window.open = () => null")
+    frame.get_by_role("button", name="Continue to Identity").click()
+    frame.get_by_role("alert").wait_for()
+    look(page, "dialog-blocked")
+    page.close()
+
+    page = desk.shop.open(anna, desk.link("oidc")["link_token"], iframe=False)
+    with page.expect_popup() as opened:
+        start(page)
+    heading(opened.value, "Connect Identity")
+    opened.value.evaluate("window.open = () => null")
+    opened.value.get_by_role("button", name="Continue to Identity").click()
+    sign_in(anna, desk.provider, opened.value)
+    linked(outcome(page), desk, "oidc")
+    anna.wait_for_windows(1)
+
+
 def test_the_window_of_the_page_is_closed(anna: Person, desk: Office) -> None:
     """By its own button, and by the browser's."""
     made = desk.link("tracker")
