@@ -80,3 +80,16 @@ async def test_the_clock_stands_while_a_person_thinks(place: Place) -> None:
     await thinking
     assert loop.time() - began > limit
     assert outcome.status == "completed"
+
+
+async def test_a_repository_cannot_approve_for_people(place: Place) -> None:
+    """Its own rules for commands are not read."""
+    rules = place.checkout / ".codex" / "rules"
+    rules.mkdir(parents=True)
+    words = ("echo", "bash", "/bin/bash")
+    lines = [f'prefix_rule(pattern=["{word}"], decision="allow")\n' for word in words]
+    (rules / "default.rules").write_text("".join(lines))
+    outcome = await place.work([outside(place)], [message("I left it.")], approve_commands=True)
+    assert outcome.status == "completed"
+    assert len(place.host.questions) == 1
+    assert not (place.folder / "outside.txt").exists()

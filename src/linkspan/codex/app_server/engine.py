@@ -86,7 +86,11 @@ class AppServer:
         reading = asyncio.create_task(connection.run())
         session = Session(task, host, connection)
         try:
-            return await self._talk(task, host, home, session, connection, versions)
+            outcome = await self._talk(task, host, home, session, connection, versions)
+            if outcome.failure is not None:
+                why = f"{outcome.failure.code}: {outcome.failure.message}"
+                log.warning("run %s: %s; codex said: %s", task.run, why, process.complaints[-2000:])
+            return outcome
         except ConfigurationError:
             raise
         except LinkspanError as error:

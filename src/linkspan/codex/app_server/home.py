@@ -150,6 +150,8 @@ def _config(
         "feedback": {"enabled": False},
         "history": {"persistence": "none"},
         "agents": {"enabled": False},
+        # A repository's skills are read however untrusted it is, and listed with a developer's authority.
+        "skills": {"include_instructions": False, "bundled": {"enabled": False}},
         "features": features,
         "shell_environment_policy": {"inherit": "none", "set": dict(shell)},
         "permissions": {_PROFILE: permissions},
