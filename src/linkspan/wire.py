@@ -149,11 +149,11 @@ def build(
     if connector.method_override is not None and method in _OVERRIDDEN:
         headers[connector.method_override] = method
         method = "POST"
-    ca = _ca(connector, scope.settings)
+    ca = ca_of(connector, scope.settings)
     return Outgoing(method, url, headers, content, shown, plan.repeatable, base, ca)
 
 
-def _ca(connector: Connector, settings: Mapping[str, str]) -> str | None:
+def ca_of(connector: Connector, settings: Mapping[str, str]) -> str | None:
     """Answer the authorities of the account's server, where it has its own."""
     return (settings.get(connector.ca) or None) if connector.ca is not None else None
 
@@ -336,7 +336,7 @@ async def pass_on(
         if (given := value(scope)) is not ABSENT and given is not None:
             set_header(headers, name, plain(given))
     url = f"{base}{ask.path}" + (f"?{ask.query}" if ask.query else "")
-    ca = _ca(connector, credential.settings)
+    ca = ca_of(connector, credential.settings)
     outgoing = Outgoing(ask.method, url, headers, ask.body, None, repeatable=False, base=base, ca=ca)
     _check_destination(outgoing, connector, credential)
     request = _authorized(outgoing, method, lambda name: credential.secrets[name].reveal())

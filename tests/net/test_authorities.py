@@ -9,11 +9,14 @@ import pytest
 
 from linkspan import spec
 from linkspan.accounts.linking import normal_certificates
+from linkspan.accounts.oauth import Provider
 from linkspan.errors import InvalidArgument
 from linkspan.net.client import Client
 from linkspan.net.messages import ConnectionFailed, Request
 from linkspan.net.transport import AiohttpTransport
 from linkspan.spec.catalog import Scope
+from linkspan.spec.grants import OAuth, TokenAnswer
+from linkspan.spec.references import BaseUrlTemplate, constant
 from linkspan.wire import build
 from tests.net.conftest import Servers
 from tests.servers.authority import Authority
@@ -74,6 +77,17 @@ entities:
     site = {"site": "https://own.example"}
     for settings, ca in (({**site, "authority": "PEM"}, "PEM"), (site, None)):
         assert build(plan, Scope({"id": "1"}, settings), catalog.connectors["own"]).ca == ca
+
+
+def test_tokens_of_the_accounts_own_server_are_asked_with_its_authority() -> None:
+    """An authorization server elsewhere has a public certificate."""
+    base = BaseUrlTemplate(((None, "https://own.example/api", ""),))
+    nothing = constant(None)
+    answer = TokenAnswer(nothing, nothing, nothing, nothing, nothing)
+    oauth = OAuth(token_url=base, answer=answer)
+    provider = Provider("Own", oauth, {}, base, "id", None, is_own_client=False, ca="PEM")
+    assert provider.ca_for("https://own.example/oauth/token") == "PEM"
+    assert provider.ca_for("https://login.example/oauth/token") is None
 
 
 def test_certificates_are_read_whatever_became_of_their_lines(tmp_path: Path) -> None:

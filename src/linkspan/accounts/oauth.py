@@ -27,6 +27,7 @@ from linkspan.spec.catalog import AuthMethod, Connector, Scope, Template
 from linkspan.spec.grants import OAuth, TokenAnswer
 from linkspan.vault.secret import Secret
 from linkspan.vault.signing import sign_rs256
+from linkspan.wire import ca_of
 
 TIMEOUT: Final = 15.0
 """Seconds for one exchange with a token endpoint."""
@@ -75,10 +76,18 @@ class Provider:
     client_secret: Secret | None = field(repr=False)
     is_own_client: bool
     """The account brought the client, so it is the account's fault when it is refused."""
+    ca: str | None = field(default=None, repr=False)
+    """The authority that signed the certificate of the account's own server."""
 
     def url(self, template: Template) -> str:
         """Answer one of its addresses for this account's settings."""
         return template.expand(Scope({}, self.settings))
+
+    def ca_for(self, url: str) -> str | None:
+        """Answer the account's own authority for addresses of its own server, and for no others."""
+        return (
+            self.ca if self.ca is not None and origin_of(url) == origin_of(self.url(self.base_url)) else None
+        )
 
     def origins(self) -> tuple[str, ...]:
         """Answer every origin that what renews a token may be sent to."""
@@ -102,7 +111,16 @@ def provider_of(
     if oauth.client is not None:
         client_id = oauth.client.id
         secret = Secret(oauth.client.secret) if oauth.client.secret is not None else None
-    return Provider(connector.title, oauth, settings, connector.base_url, client_id, secret, own)
+    return Provider(
+        connector.title,
+        oauth,
+        settings,
+        connector.base_url,
+        client_id,
+        secret,
+        own,
+        ca_of(connector, settings),
+    )
 
 
 def new_verifier(random: Callable[[int], bytes]) -> Secret:
@@ -211,7 +229,7 @@ class OAuthClient:
         base = provider.url(provider.base_url).rstrip("/")
         url = f"{base}/app/installations/{quote(installation.reveal(), safe='')}/access_tokens"
         headers = {"Accept": "application/vnd.github+json", "Authorization": f"Bearer {word}"}
-        response = await self._send(url, headers, b"", repeatable=True)
+        response = await self._send(provider, url, headers, b"", repeatable=True)
         if response.status in {403, 404}:
             raise GrantGone(
                 f"{provider.title}: the installation was removed or suspended",
@@ -231,7 +249,7 @@ class OAuthClient:
         number = quote(installation.reveal(), safe="")
         url = f"{base}/user/installations/{number}/repositories?per_page=1"
         headers = {"Accept": "application/vnd.github+json", "Authorization": f"Bearer {person.reveal()}"}
-        response = await self._send(url, headers, None, method="GET")
+        response = await self._send(provider, url, headers, None, method="GET")
         if response.status not in {200, 403, 404}:
             raise UpstreamError(
                 f"{provider.title} did not say whose installation it is", upstream_status=response.status
@@ -244,7 +262,7 @@ class OAuthClient:
             return False
         form = {"token": token.reveal(), "token_type_hint": hint}
         headers = self._headers(provider, form)
-        response = await self._send(provider.url(provider.oauth.revoke_url), headers, _form(form))
+        response = await self._send(provider, provider.url(provider.oauth.revoke_url), headers, _form(form))
         if response.status >= 300:
             raise UpstreamError(
                 f"{provider.title} did not take the token back", upstream_status=response.status
@@ -259,7 +277,9 @@ class OAuthClient:
         form |= dict(provider.oauth.token_params)
         headers = self._headers(provider, form)
         now = self._clock()
-        response = await self._send(provider.url(where), headers, _form(form), repeatable=repeatable)
+        response = await self._send(
+            provider, provider.url(where), headers, _form(form), repeatable=repeatable
+        )
         return self._tokens(provider, response, now, form)
 
     def _headers(self, provider: Provider, form: dict[str, str]) -> dict[str, str]:
@@ -278,6 +298,7 @@ class OAuthClient:
 
     async def _send(
         self,
+        provider: Provider,
         url: str,
         headers: Mapping[str, str],
         body: bytes | None,
@@ -285,7 +306,8 @@ class OAuthClient:
         method: str = "POST",
         repeatable: bool = True,
     ) -> Response:
-        request = Request(method, url, {"User-Agent": f"linkspan/{__version__}", **headers}, body)
+        named = {"User-Agent": f"linkspan/{__version__}", **headers}
+        request = Request(method, url, named, body, provider.ca_for(url))
         try:
             reply = await self._client.send(
                 request,

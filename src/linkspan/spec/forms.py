@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from linkspan.spec.language import Words
 from linkspan.spec.problems import Problems
 from linkspan.spec.yaml import Node, Path
+from linkspan.text import formats
 
 M = TypeVar("M", bound=Words)
 
@@ -93,7 +94,8 @@ def _explain(
     if kind == "literal_error":
         words = re.findall(r"'([^']*)'", context["expected"]) or [context["expected"]]
         word = str(root.find(path)[0].value)
-        return "bad_enum", f"cannot be {word!r}; it is {_one_of(words)}", words, word
+        said = f"; a markup is said with format: {word}" if last == "as" and word in formats.READING else ""
+        return "bad_enum", f"cannot be {word!r}; it is {_one_of(words)}{said}", words, word
     if kind in _KINDS:
         wanted = dict.fromkeys(_KINDS[other["type"]] for other in alternatives if other["type"] in _KINDS)
         message = f"must be {' or '.join(wanted)}, not {_what(root.find(path)[0])}"

@@ -195,6 +195,8 @@ class Leaves:
         known = converters.SENDING if key == "as" else formats.WRITING
         if not isinstance(word, str) or word not in known:
             message = f"cannot be {word!r}; it is one of {', '.join(known)}"
+            if key == "as" and word in formats.WRITING:
+                message += f"; a markup is said with format: {word}"
             self.problems.add((*path, key), "bad_enum", message, words=known, word=str(word))
             return None
         return known[word]
