@@ -108,7 +108,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
     },
     "app": dict.fromkeys(FOUNDATIONS + BELOW_APP, "The composition root wires everything once."),
     "serving": dict.fromkeys(
-        ("app", "working", "mcp_server", "web", "accounts", "spec", "vault", "reload", "settings"),
+        ("app", "working", "mcp_server", "web", "runs", "accounts", "spec", "vault", "reload", "settings"),
         "`linkspan serve`: the faces over one application, in one process.",
     ),
     "working": dict.fromkeys(

@@ -31,6 +31,7 @@ from linkspan.mcp_server.http import McpEndpoint
 from linkspan.mcp_server.hub import Hub
 from linkspan.mcp_server.methods import Methods
 from linkspan.reload import Reloader
+from linkspan.runs.feed import Feed
 from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
 from linkspan.vault.logs import configure_logging
@@ -71,6 +72,7 @@ class Serving:
         self._clock = clock
         self._random = random
         self.hub = Hub(max_per_tenant=app.settings.call_limits.listens)
+        self.feed = Feed(app.database)
         self.reloader: Reloader | None = None
         self.methods = Methods(
             app.gateway,
@@ -145,6 +147,9 @@ class Serving:
             webhooks=app.webhooks,
             outbox=app.outbox,
             offboarding=app.offboarding,
+            runs=app.runs,
+            recipes=app.recipes,
+            feed=self.feed,
             audit=app.audit,
             database=app.database,
             verifier=app.verifier,
@@ -302,9 +307,10 @@ def outlive_signals() -> None:
 class Server(uvicorn.Server):
     """An HTTP server that tells open streams to end before it waits for its connections to end."""
 
-    def __init__(self, config: uvicorn.Config, endpoint: McpEndpoint) -> None:
+    def __init__(self, config: uvicorn.Config, endpoint: McpEndpoint, feed: Feed) -> None:
         super().__init__(config)
         self._endpoint = endpoint
+        self._feed = feed
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen. uvloop takes one new connection a turn from a descriptor, so each socket gets several."""
@@ -313,6 +319,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: no new connections, streams ended, calls in flight finished within the grace."""
+        self._feed.close()
         closing = asyncio.create_task(self._endpoint.aclose())
         await super().shutdown(sockets)
         await closing
@@ -334,7 +341,7 @@ def make_server(serving: Serving, settings: Settings) -> Server:
         timeout_graceful_shutdown=GRACE,
         h11_max_incomplete_event_size=65_536,
     )
-    return Server(config, serving.endpoint)
+    return Server(config, serving.endpoint, serving.feed)
 
 
 async def _announce(serving: Serving, settings: Settings) -> None:

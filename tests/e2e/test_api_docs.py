@@ -20,6 +20,14 @@ from tests.servers.serving import LOOPBACK, serving
 pytestmark = pytest.mark.e2e
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
+RECIPE = """
+recipes:
+  fix_ticket:
+    title: Fix with Codex
+    entity: ticket
+    settings: {repository: {type: repository, required: true}}
+    prompt: Fix it.
+"""
 SERVED = "LINKSPAN=http://127.0.0.1:8640"
 
 
@@ -27,7 +35,7 @@ def test_every_example_works(tmp_path: Path) -> None:
     """From the first key to a tenant that has left; a wrong status of any of them ends it."""
     config = tmp_path / "tools.yaml"
     tracker = (ROOT / "tests" / "fakes" / "tracker.yaml").read_text()
-    config.write_text(re.sub(r"^( +)tracker:", r"\1desk:", tracker, flags=re.MULTILINE))
+    config.write_text(re.sub(r"^( +)tracker:", r"\1desk:", tracker, flags=re.MULTILINE) + RECIPE)
     linkspan = Linkspan(tmp_path / "home", config)
     receiver = Receiver()
     with (

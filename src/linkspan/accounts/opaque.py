@@ -63,3 +63,8 @@ def read(text: str | None, kind: OpaqueKind) -> Shown:
     if match is None or match[1] != kind:
         return UNREADABLE
     return Shown(kind, match[2], hashlib.sha256(match[3].encode()).digest())
+
+
+def is_like(text: str | None, kind: OpaqueKind) -> bool:
+    """Tell whether a text has the form of one: only then is it looked up, and counts as a guess."""
+    return bool(read(text, kind).id)

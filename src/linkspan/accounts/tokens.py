@@ -126,6 +126,22 @@ class Tokens:
         await self._touch(token, now)
         return principal
 
+    async def authenticate_anywhere(self, text: str) -> Principal:
+        """Answer who shows this token where no tenant is named: at the REST API.
+
+        Raises `Unauthenticated` as `authenticate` does, and for tokens that are good for one URL (those of a
+        sign-in) or for one account.
+        """
+        shown = read(text, "tenant")
+        tenant = await rows.tenant_of(self._db, shown.id) if shown.id else None
+        principal = await self.authenticate(text, tenant or "")
+        if principal.audience is not None or principal.account is not None:
+            raise Unauthenticated(
+                "The bearer token is missing or not valid here",
+                hint="A token of a sign-in, or of one account, is for the MCP endpoint.",
+            )
+        return principal
+
     async def _find(self, tenant: str, token_id: str) -> tuple[Token, Principal] | None:
         mark = self._db.change_mark()
         key = (tenant, token_id)

@@ -65,6 +65,12 @@ async def find(db: Database, tenant: str, token: str) -> Token | None:
     return _token(rows[0]) if rows else None
 
 
+async def tenant_of(db: Database, token: str) -> str | None:
+    """Answer whose token it is, by its ID: it is shown where no tenant is named."""
+    rows = await db.query("SELECT tenant FROM tokens WHERE id = :id AND kind = 'tenant'", {"id": token})
+    return str(rows[0]["tenant"]) if rows else None
+
+
 async def find_run(db: Database, token: str) -> Token | None:
     """Answer a run's token by its ID, whosever it is: it is shown where no tenant is named."""
     rows = await db.query("SELECT * FROM tokens WHERE id = :id AND kind = 'run'", {"id": token})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,15 +12,22 @@ from linkspan.web.api.routes import ENDPOINTS
 from tests.web.api.conftest import BASE, Api
 
 CREATED = "integrated_account:created"
-PATHS = sorted({endpoint.path.replace("{id}", "x").replace("{name}", "x") for endpoint in ENDPOINTS})
+PATHS = sorted({(re.sub(r"\{\w+\}", "x", endpoint.path), endpoint.tenants) for endpoint in ENDPOINTS})
 
 
-@pytest.mark.parametrize("path", PATHS)
-async def test_no_door_opens_without_an_admin_key(path: str, api: Api) -> None:
-    """Nothing, a tenant's token, something made up: one answer for every path, whether the thing is there."""
+@pytest.mark.parametrize(("path", "is_for_tenants"), PATHS)
+async def test_no_door_opens_without_its_key(path: str, is_for_tenants: bool, api: Api) -> None:
+    """Nothing, a tenant's token where it is not for tenants, something made up: one answer for every path."""
     made = await api.data("POST", "/token", json={"tenant_id": "acme", "subject": "ci"})
     told = set()
-    for key in (None, made["token"], made["token"].replace("lsk_tenant", "lsk_admin"), "x", "lsk_admin_x"):
+    wrong = f"lsk_tenant_{'a' * 12}_{'A' * 43}"
+    for key in (
+        None,
+        wrong if is_for_tenants else made["token"],
+        made["token"].replace("lsk_tenant", "lsk_admin"),
+        "x",
+        "lsk_admin_x",
+    ):
         for method in ("GET", "POST", "DELETE", "PATCH", "PUT", "OPTIONS"):
             answer = await api(method, path, key=key, headers={"X-Request-Id": "r"})
             assert answer.status_code == 401

@@ -1,8 +1,9 @@
 """One door of the management API: who comes in, what is read, and the one shape of every failure.
 
-The order is always the same: the admin key (401 for everything without one, so that nobody learns what there
-is), the method (405), how often (429), the query and the body with all their faults at once (400, 413, 415),
-and then the work. What changes something of a tenant leaves a row in its audit log before it is answered.
+The order is always the same: the admin key, or where a door is for tenants too one of their tokens (401 for
+everything without one, so that nobody learns what there is), the method (405), how often (429), the query and
+the body with all their faults at once (400, 413, 415), and then the work. What changes something of a tenant
+leaves a row in its audit log before it is answered.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, Literal
@@ -18,11 +19,13 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from linkspan.accounts.admins import Admin
-from linkspan.errors import Internal, InvalidArgument, LinkspanError, Unauthenticated
+from linkspan.accounts.opaque import is_like
+from linkspan.accounts.principal import Principal
+from linkspan.errors import Forbidden, Internal, InvalidArgument, LinkspanError, Unauthenticated
 from linkspan.store.audit import AuditRow
 from linkspan.web.api.parts import Parts
 from linkspan.web.api.reading import Model, NoQuery, Query, read_body, read_query
@@ -37,13 +40,15 @@ class Call:
     """One request that came in by a door."""
 
     parts: Parts
-    admin: Admin
+    caller: Admin | Principal
+    """Who shows an admin key, or a token of a tenant where the door is for tenants too."""
     request_id: str
     base: str
     """The URL that this server is reached at."""
     path: Mapping[str, str]
     query: Any
     body: Any
+    headers: Mapping[str, str]
     tenant: str | None = None
     """Whose audit log has it; and what it was about."""
     entity: str = ""
@@ -64,8 +69,31 @@ class Call:
         self.tenant, self.entity, self.entity_id = tenant, entity, entity_id
         self.connector, self.account = connector, account
 
+    async def principal(self) -> Principal:
+        """Answer who acts: the tenant's own, or the operator for the tenant that `tenant_id` names.
 
-Handler = Callable[[Call], Awaitable[BaseModel]]
+        Raises `InvalidArgument` where an operator names none, `NotFound`, and `Forbidden` for another's.
+        """
+        named: str | None = getattr(self.query, "tenant_id", None)
+        if isinstance(self.caller, Principal):
+            if named not in (None, self.caller.tenant):
+                raise Forbidden(f"this token is of tenant {self.caller.tenant} and of no other")
+            return self.caller
+        if named is None:
+            details = [{"path": "tenant_id", "message": "is needed with an admin key"}]
+            raise InvalidArgument("tenant_id: is needed with an admin key", details=details)
+        return Principal(await self.parts.tenants.require(named), "operator", self.caller.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An answer that is not JSON of ours: bytes, or server-sent events as they come."""
+
+    media_type: str
+    body: bytes | AsyncIterator[bytes]
+
+
+Handler = Callable[[Call], Awaitable[BaseModel | Raw]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +106,19 @@ class Endpoint:
     """Its operationId, and what the audit log calls it."""
     summary: str
     handle: Handler
-    answer: type[BaseModel]
+    answer: type[BaseModel] | None
+    """None: bytes."""
     query: type[Query] = NoQuery
     body: type[Model] | None = None
     status: int = 200
     fails: Sequence[int] = field(default=())
     """Statuses that it may fail with beside those that every door has."""
+    tenants: bool = False
+    """Whether a tenant's own token opens it, too."""
+    headers: Sequence[tuple[str, str]] = field(default=())
+    """Headers that it reads, each with what it says."""
+    streams: bool = False
+    """Whether it answers server-sent events to who accepts them."""
 
 
 class Door:
@@ -92,6 +127,7 @@ class Door:
     def __init__(self, endpoints: Sequence[Endpoint], parts: Parts) -> None:
         self._endpoints: dict[str, Endpoint] = {endpoint.method: endpoint for endpoint in endpoints}
         self._parts = parts
+        self._is_for_tenants = all(endpoint.tenants for endpoint in endpoints)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -101,6 +137,9 @@ class Door:
         headers: dict[str, str] = {}
         try:
             status, content = await self._answer(request, request_id)
+            if isinstance(content, Raw):
+                await _raw(content, status, request_id)(scope, receive, send)
+                return
         except LinkspanError as error:
             status, content, headers = told(error, request_id)
         except _WrongMethod:
@@ -113,27 +152,20 @@ class Door:
             fault = Internal("Something went wrong inside Linkspan", hint="Its log has it under request_id.")
             status, content, headers = told(fault, request_id)
         response = Response(content, status, media_type="application/json")
-        response.headers.update(
-            {
-                **headers,
-                "X-Request-Id": request_id,
-                "Cache-Control": "no-store",
-                "X-Content-Type-Options": "nosniff",
-            }
-        )
+        response.headers.update({**headers, **_always(request_id)})
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request, request_id: str) -> tuple[int, bytes]:
+    async def _answer(self, request: Request, request_id: str) -> tuple[int, bytes | Raw]:
         parts = self._parts
         visit = parts.see(request.scope)
-        admin = await self._enter(request, visit.address)
+        caller = await self._enter(request, visit.address)
         endpoint = self._endpoints.get(request.method)
         if endpoint is None:
             raise _WrongMethod
-        parts.calls.take(admin.token_id)
+        parts.calls.take(caller.token_id or "")
         query = read_query(request, endpoint.query)
         body = None if endpoint.body is None else await read_body(request, endpoint.body, parts.max_body)
-        call = Call(parts, admin, request_id, visit.base, request.path_params, query, body)
+        call = Call(parts, caller, request_id, visit.base, request.path_params, query, body, request.headers)
         began = parts.clock()
         outcome = "internal"
         try:
@@ -145,18 +177,28 @@ class Door:
         finally:
             if endpoint.method != "GET" and call.tenant is not None:
                 await parts.audit.write(_row(call, endpoint, outcome, began, parts.clock()))
+        if isinstance(answer, Raw):
+            return endpoint.status, answer
         return endpoint.status, to_json(answer.model_dump(mode="json", by_alias=True))
 
-    async def _enter(self, request: Request, address: str) -> Admin:
-        """Answer who shows the admin key; whoever guesses often is told to wait, and learns nothing by it."""
+    async def _enter(self, request: Request, address: str) -> Admin | Principal:
+        """Answer who shows the key; whoever guesses often is told to wait, and learns nothing by it."""
         kind, _, text = request.headers.get("authorization", "").partition(" ")
         key = text.strip() if kind.lower() == "bearer" else ""
+        is_tenants = self._is_for_tenants and is_like(key, "tenant")
         try:
+            if is_tenants:
+                return await self._parts.tokens.authenticate_anywhere(key)
             return await self._parts.admins.authenticate_admin(key)
         except Unauthenticated:
-            if self._parts.admins.is_like_a_key(key):
+            if is_tenants or self._parts.admins.is_like_a_key(key):
                 self._parts.failures.take(address)
-            raise
+            if not self._is_for_tenants:
+                raise
+            raise Unauthenticated(
+                "The bearer token is missing or not valid here",
+                hint="Make one with: linkspan token create (for one tenant) or linkspan admin create.",
+            ) from None
 
 
 class _WrongMethod(Exception):
@@ -188,13 +230,30 @@ def told(
     return answered, to_json(body), headers
 
 
+def _always(request_id: str) -> dict[str, str]:
+    return {
+        "X-Request-Id": request_id,
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+def _raw(answer: Raw, status: int, request_id: str) -> Response:
+    headers = _always(request_id)
+    if isinstance(answer.body, bytes):
+        # What a run made is shown as what it is, and never run as a page of ours.
+        headers |= {"Content-Security-Policy": "sandbox; default-src 'none'"}
+        return Response(answer.body, status, headers, answer.media_type)
+    return StreamingResponse(answer.body, status, {**headers, "X-Accel-Buffering": "no"}, answer.media_type)
+
+
 def _row(call: Call, endpoint: Endpoint, outcome: str, began: float, ended: float) -> AuditRow:
     return AuditRow(
         tenant=call.tenant or "",
         time=began,
-        principal_kind="operator",
-        principal_subject=call.admin.subject,
-        token_id=call.admin.token_id,
+        principal_kind=call.caller.kind if isinstance(call.caller, Principal) else "operator",
+        principal_subject=call.caller.subject,
+        token_id=call.caller.token_id,
         request_id=call.request_id,
         via="api",
         tool=endpoint.name,

@@ -19,15 +19,17 @@ _ALWAYS: Final = (400, 401, 429)
 _BODY: Final = (413, 415)
 _PLACEHOLDER: Final = re.compile(r"\{([a-z]+)\}")
 _INFO: Final = (
-    "Tenants, people, linked accounts, tokens, webhooks and the audit log of this Linkspan. Every request"
-    " carries an admin key: `linkspan admin create`. Errors are told in docs/errors.md."
+    "Tenants, people, linked accounts, tokens, webhooks, runs and the audit log of this Linkspan. Every"
+    " request carries an admin key (`linkspan admin create`); those for runs and recipes may"
+    " carry a tenant's token. Errors are told in docs/errors.md."
 )
 
 
 def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """Answer the description, without the servers that only a request knows."""
     read = {model for endpoint in endpoints if (model := endpoint.body) is not None}
-    written: set[type[BaseModel]] = {endpoint.answer for endpoint in endpoints} | {Failure}
+    answers = {endpoint.answer for endpoint in endpoints if endpoint.answer is not None}
+    written: set[type[BaseModel]] = {*answers, Failure}
     ordered = sorted(
         [(model, "validation") for model in read] + [(model, "serialization") for model in written],
         key=lambda pair: (pair[0].__name__, pair[1]),
@@ -54,7 +56,12 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "lsk_admin_…, from `linkspan admin create`",
-                }
+                },
+                "tenant_token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "lsk_tenant_…, from `linkspan token create`",
+                },
             },
             "schemas": definitions["$defs"],
         },
@@ -67,17 +74,21 @@ def _operation(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
         "operationId": endpoint.name,
         "summary": endpoint.summary,
         "tags": [endpoint.path.split("/")[1]],
-        "parameters": [*_path_parameters(endpoint.path), *_query_parameters(endpoint)],
+        "parameters": [
+            *_path_parameters(endpoint.path),
+            *_query_parameters(endpoint),
+            *_header_parameters(endpoint),
+        ],
         "responses": {
-            str(endpoint.status): _response(
-                HTTPStatus(endpoint.status).phrase, schemas[endpoint.answer, "serialization"]
-            ),
+            str(endpoint.status): _success(endpoint, schemas),
             **{
                 str(status): _response(HTTPStatus(status).phrase, schemas[Failure, "serialization"])
                 for status in sorted(fails)
             },
         },
     }
+    if endpoint.tenants:
+        operation["security"] = [{"admin_key": []}, {"tenant_token": []}]
     if endpoint.body is not None:
         content = {"application/json": {"schema": schemas[endpoint.body, "validation"]}}
         operation["requestBody"] = {"required": True, "content": content}
@@ -93,12 +104,25 @@ def _links(made: Endpoint, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     for endpoint in endpoints:
         names = _PLACEHOLDER.findall(endpoint.path)
         goes_on = len(names) == 1 and endpoint.path.startswith(f"{made.path}/{{{names[0]}}}")
-        if made.method != "POST" or not goes_on or names[0] not in made.answer.model_fields:
+        fields = made.answer.model_fields if made.answer is not None else {}
+        if made.method != "POST" or not goes_on or names[0] not in fields:
             continue
-        names += [name for name in endpoint.query.model_fields if name in made.answer.model_fields]
+        names += [name for name in endpoint.query.model_fields if name in fields]
         parameters = {name: f"$response.body#/{name}" for name in names}
         links[endpoint.name] = {"operationId": endpoint.name, "parameters": parameters}
     return links
+
+
+def _success(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
+    phrase = HTTPStatus(endpoint.status).phrase
+    if endpoint.answer is None:
+        answer = _response(phrase, {})
+        answer["content"] = {"*/*": {"schema": {"type": "string", "contentMediaType": "*/*"}}}
+        return answer
+    answer = _response(phrase, schemas[endpoint.answer, "serialization"])
+    if endpoint.streams:
+        answer["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    return answer
 
 
 def _response(phrase: str, schema: Any) -> dict[str, Any]:
@@ -113,6 +137,14 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         for name in _PLACEHOLDER.findall(path)
+    ]
+
+
+def _header_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    schema = {"type": "string", "pattern": "^[!-~]{1,200}$"}
+    return [
+        {"name": name, "in": "header", "required": False, "description": told, "schema": schema}
+        for name, told in endpoint.headers
     ]
 
 

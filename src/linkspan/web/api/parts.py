@@ -18,6 +18,9 @@ from linkspan.accounts.tenants import Tenants
 from linkspan.accounts.tokens import Tokens
 from linkspan.accounts.webhooks import Webhooks
 from linkspan.gateway.throttle import Throttle
+from linkspan.runs.feed import Feed
+from linkspan.runs.recipes import Recipes
+from linkspan.runs.runs import Runs
 from linkspan.spec.catalog import Catalog
 from linkspan.store.audit import AuditWriter
 from linkspan.store.database import Database
@@ -50,6 +53,9 @@ class Parts:
     webhooks: Webhooks
     outbox: Outbox
     offboarding: Offboarding
+    runs: Runs
+    recipes: Recipes
+    feed: Feed
     audit: AuditWriter
     database: Database
     verifier: Verifier

@@ -1,0 +1,129 @@
+"""What happens in a run, as it happens, for any number of people who watch.
+
+Runs may be worked by another process, so the store is what is watched: each run that somebody watches is
+looked at by one task, whoever else watches it, and its newest events are kept for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final
+
+from linkspan.accounts.principal import Tenant
+from linkspan.store import run_events as rows
+from linkspan.store import runs as run_rows
+from linkspan.store.database import Database
+from linkspan.store.run_events import RunEvent
+
+LOOK_EVERY: Final = 0.05
+"""Seconds between two looks at a run that somebody watches: one row, by its key."""
+_PAGE: Final = 500
+_RECENT: Final = 1_000
+
+
+class Feed:
+    """Lets runs be watched."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._watches: dict[tuple[str, str], _Watch] = {}
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """End everybody's watching: the process is about to stop."""
+        self._closing.set()
+        for watch in self._watches.values():
+            watch.news.set()
+
+    async def follow(
+        self, tenant: Tenant, run: str, after: int = 0, *, idle: float = 15.0
+    ) -> AsyncIterator[tuple[RunEvent, ...]]:
+        """Answer events after that number, in batches, until the run has ended.
+
+        An empty batch says that nothing has happened for `idle` seconds. Raises nothing for a run that is not
+        there: it ends at once.
+        """
+        watch = self._watches.get((tenant, run))
+        if watch is None:
+            watch = self._watches[tenant, run] = _Watch(self._db, tenant, run)
+        watch.watchers += 1
+        watch.start()
+        try:
+            while not self._closing.is_set():
+                news = watch.news
+                batch = await self._batch(watch, after)
+                if batch:
+                    after = batch[-1].seq
+                    yield batch
+                elif watch.is_over and after >= watch.last:
+                    return
+                elif not await _within(news, idle):
+                    yield ()
+        finally:
+            watch.watchers -= 1
+            if not watch.watchers:
+                self._watches.pop((tenant, run), None)
+                watch.stop()
+
+    async def _batch(self, watch: _Watch, after: int) -> tuple[RunEvent, ...]:
+        if watch.last <= after:
+            return ()
+        recent = watch.recent
+        if recent and recent[0].seq <= after + 1:
+            return tuple(event for event in recent if event.seq > after)
+        return tuple(await rows.after(self._db, watch.tenant, watch.run, after, limit=_PAGE))
+
+
+class _Watch:
+    """One run that is looked at for all who watch it."""
+
+    def __init__(self, db: Database, tenant: Tenant, run: str) -> None:
+        self._db = db
+        self._task: asyncio.Task[None] | None = None
+        self.tenant = tenant
+        self.run = run
+        self.watchers = 0
+        self.recent: deque[RunEvent] = deque(maxlen=_RECENT)
+        self.last = 0
+        self.is_over = False
+        self.news = asyncio.Event()
+        """Set, and replaced by another one, when something has happened."""
+
+    def start(self) -> None:
+        """Begin to look."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._look())
+
+    def stop(self) -> None:
+        """Look no longer."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _look(self) -> None:
+        first = True
+        while True:
+            found = await run_rows.find(self._db, self.tenant, self.run)
+            last = found.events if found else 0
+            if not first and last > self.last:
+                since = self.recent[-1].seq if self.recent else self.last
+                self.recent.extend(await rows.after(self._db, self.tenant, self.run, since, limit=_PAGE))
+                last = self.recent[-1].seq if self.recent else last
+            over = found is None or (found.is_finished and last >= found.events)
+            if first or last > self.last or over != self.is_over:
+                self.last, self.is_over = last, over
+                news, self.news = self.news, asyncio.Event()
+                news.set()
+            if over:
+                return
+            first = False
+            await asyncio.sleep(LOOK_EVERY)
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
