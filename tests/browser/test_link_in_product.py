@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Frame, Page
+from playwright.sync_api import Route as Asked
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -171,6 +172,28 @@ def test_a_browser_that_blocks_the_second_window(anna: Person, desk: Office) -> 
     heading(opened.value, "Connect Identity")
     opened.value.evaluate("window.open = () => null")
     opened.value.get_by_role("button", name="Continue to Identity").click()
+    sign_in(anna, desk.provider, opened.value)
+    linked(outcome(page), desk, "oidc")
+    anna.wait_for_windows(1)
+
+
+def test_a_product_that_cuts_windows_apart(anna: Person, desk: Office) -> None:
+    """By Cross-Origin-Opener-Policy: its window seems closed, and the page hears of it all the same."""
+
+    def cut(route: Asked) -> None:
+        answer = route.fetch(max_redirects=0)
+        route.fulfill(
+            response=answer, headers={**answer.headers, "Cross-Origin-Opener-Policy": "same-origin"}
+        )
+
+    anna.context.route(f"{desk.provider.url}/**", cut)
+    page = desk.shop.open(anna, desk.link("oidc")["link_token"])
+    start(page)
+    frame = framed(page)
+    with page.expect_popup() as opened:
+        frame.get_by_role("button", name="Continue to Identity").click()
+    at_the_provider(anna, desk.provider, opened.value)
+    frame.get_by_text("or went out of sight").wait_for()
     sign_in(anna, desk.provider, opened.value)
     linked(outcome(page), desk, "oidc")
     anna.wait_for_windows(1)
