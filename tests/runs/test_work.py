@@ -153,7 +153,7 @@ async def test_cancelling(works: Works, state: str) -> None:
     await works.house.app.runs.cancel(BO, run.id)
     done = await works.until(run.id)
     assert (done.state, done.error_code) == ("cancelled", "cancelled")
-    assert done.error_message in ("bo cancelled it.", None)
+    assert done.error_message == "bo cancelled it."
     assert works.places.pushed == []
     if state == "running":
         assert works.engine.stopped == 1
@@ -372,3 +372,28 @@ async def test_who_lost_a_run_writes_nothing(house: House) -> None:
             await house.app.runs.bell.wait(0.05)
         after = await house.app.runs.find(ACME, run.id)
         assert (after.state, after.worker, after.epoch) == ("running", "other", taken.epoch)
+
+
+async def test_questions_of_the_dead_are_withdrawn(house: House) -> None:
+    """What was asked before a worker ended is not answered by what its successor asks, nor the other way."""
+    await house.enable("careful")
+    made = Works(
+        house, ScriptedEngine([ask("rm -r build")]), FakePlaces(house.app.settings.home / "work"), FakeForge()
+    )
+    async with working(house.app, parts_of(house.app, made)):
+        run = await made.start("careful")
+        await made.until(run.id, "waiting_approval")
+        first = await house.app.runs.open_approval(BO, run.id)
+    made.engine.acts = [ask("rm -r /")]
+    async with working(house.app, parts_of(house.app, made)):
+        while len(asked := await house.app.runs.approvals(BO, run.id)) < 2:
+            await house.app.runs.bell.wait(0.05)
+        (second,) = [each for each in asked if each.id != first.id]
+        with pytest.raises(Conflict, match="nobody waits for this answer any more"):
+            await house.app.runs.decide(BO, run.id, first.id, "approve")
+        assert second.data["command"] == "rm -r /"
+        assert second.decision is None
+        await house.app.runs.cancel(BO, run.id)
+        await made.until(run.id)
+    asked = await house.app.runs.approvals(BO, run.id)
+    assert {each.decided_by_kind for each in asked} == {"withdrawn"}

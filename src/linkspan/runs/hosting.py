@@ -59,7 +59,8 @@ class RunHost:
             self._db,
             Approval(
                 run.tenant,
-                approval_id(run.id, f"{run.thread_id}:{question.id}"),
+                # Codex counts its questions from the beginning in every process.
+                approval_id(run.id, f"{run.epoch}:{question.id}"),
                 run.id,
                 question.kind,
                 question.reason,

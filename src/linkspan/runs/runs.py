@@ -19,6 +19,7 @@ from linkspan.runs.ids import branch_of, run_id
 from linkspan.runs.kept import Kept
 from linkspan.runs.recipes import Recipes, TenantRecipe
 from linkspan.runs.rights import asked_by, may, person_for, person_says
+from linkspan.runs.verdicts import cancelled
 from linkspan.spec.recipe import Recipe, RunsPolicy
 from linkspan.store import approvals as approval_rows
 from linkspan.store import run_events as event_rows
@@ -203,13 +204,16 @@ class Runs:
         who = asked_by(principal, person_for(principal, person))
         now = self._clock()
         before = await self.get(principal, run)
-        told = await rows.ask_to_stop(self._db, principal.tenant, run, who=who, now=now)
+        told = await rows.ask_to_stop(
+            self._db, principal.tenant, run, who=who, message=cancelled(who).message, now=now
+        )
         if told is None:
             return await self.find(principal.tenant, run)
         if before.stop is None:
             await self._tell(told, "cancel_requested", {"by": who})
         if told.is_finished:
-            await self._tell(told, "state", {"state": told.state})
+            news = {"state": told.state, "code": told.error_code, "message": told.error_message}
+            await self._tell(told, "state", news)
         self.bell.ring()
         return told
 
@@ -419,6 +423,8 @@ def _same(there: Run, asked: Run) -> Run:
 
 def _already(there: Approval, decision: Decision) -> Approval:
     """Answer a question that was decided before. Raises `Conflict` when that was otherwise, or too late."""
+    if there.decided_by_kind == "withdrawn":
+        raise Conflict("nobody waits for this answer any more", hint="See what the run asks now.")
     if there.decision is None or there.decided_by_kind == "deadline":
         raise Conflict("it is too late: what nobody decides by its deadline is declined")
     if there.decision != decision:

@@ -108,6 +108,7 @@ class Work:
             task = await self._task(lease, seconds)
         except LinkspanError as error:
             return failed(error, doing=f"The repository {lease.run.repository} could not be prepared").plain()
+        await self._withdraw(lease)
         await lease.enter("running")
         host = RunHost(
             self._p.db, lease, self._p.bell, clock=self._p.clock, keep_rollout=self._rollout_keeper(lease)
@@ -115,6 +116,7 @@ class Work:
         self._p.point("codex")
         began = self._p.clock()
         outcome = await self._until_stopped(lease, engine, task, host)
+        await self._withdraw(lease)
         spent = lease.run.spent_seconds + max(self._p.clock() - began, 0.0)
         if outcome is None:
             await lease.change(spent_seconds=spent)
@@ -236,6 +238,7 @@ class Work:
     async def close(self, lease: Lease, end: End) -> None:
         """End the run: no token of it opens anything, none of its files is left, and its state says how."""
         await self._p.tokens.revoke(lease.run)
+        await self._withdraw(lease, everything=True)
         self._p.point("closing")
         try:
             await self._p.places.discard(Tenant(lease.run.tenant), lease.run.id)
@@ -249,6 +252,11 @@ class Work:
             worker=None,
         )
         self._p.bell.ring()
+
+    async def _withdraw(self, lease: Lease, *, everything: bool = False) -> None:
+        """Decline what was asked and is waited for no more: by who worked the run before, or at its end."""
+        run = lease.run
+        await approval_rows.withdraw(self._p.db, run.tenant, run.id, self._p.clock(), everything=everything)
 
     async def _until_stopped(self, lease: Lease, engine: Engine, task: Task, host: RunHost) -> Outcome | None:
         """Answer how the work ended; None when somebody wanted it to end, and it has."""

@@ -122,6 +122,20 @@ async def expire(db: Database, tenant: str, approval: str, now: float) -> Approv
     return _approval(rows[0]) if rows else None
 
 
+async def withdraw(db: Database, tenant: str, run: str, now: float, *, everything: bool) -> int:
+    """Decline what a run asked and nobody decided, since nobody waits for it any more; answer how many.
+
+    Without `everything` the question whether to publish stays.
+    """
+    kept = "" if everything else " AND kind <> 'publish'"
+    return await db.execute(
+        "UPDATE approvals SET decision = 'decline', decided_by_kind = 'withdrawn', decided_by = 'nobody',"  # noqa: S608
+        f" decided = :now WHERE tenant = :tenant AND run = :run AND decision IS NULL{kept}",
+        {"tenant": tenant, "run": run, "now": now},
+        quiet=True,
+    )
+
+
 async def settle(db: Database, now: float) -> list[tuple[str, str]]:
     """Answer tenant and run of every publication that is decided or overdue, while its run waits for it."""
     rows = await db.query(

@@ -241,16 +241,22 @@ async def holds(db: Database, tenant: str, run: str, epoch: int) -> bool:
     return bool(rows)
 
 
-async def ask_to_stop(db: Database, tenant: str, run: str, *, who: str, now: float) -> Run | None:
-    """Note that a run is to end; one that nobody has taken yet ends at once. None: it has ended already."""
+async def ask_to_stop(
+    db: Database, tenant: str, run: str, *, who: str, message: str | None = None, now: float
+) -> Run | None:
+    """Note that a run is to end; one that nobody has taken yet ends at once, with that message.
+
+    None: it has ended already.
+    """
 
     def work(tx: Transaction) -> list[Row]:
         values = {**_key(tenant, run), "who": who, "now": now}
+        ending = {**values, "message": message}
         ended = tx.query(
             "UPDATE runs SET state = 'cancelled', stop = 'cancel', stopped_by = :who, finished = :now,"
-            " updated = :now, epoch = epoch + 1, error_code = 'cancelled'"
+            " updated = :now, epoch = epoch + 1, error_code = 'cancelled', error_message = :message"
             " WHERE tenant = :tenant AND id = :id AND state = 'queued' AND epoch = 0 RETURNING *",
-            values,
+            ending,
         )
         if ended:
             run_news.record(tx, _run(ended[0]), now=now)
