@@ -131,8 +131,13 @@ async def test_commands_change_nothing_of_others(place: Place, model: str) -> No
         f"for f in {place.folder}/home/tmp/*/*/codex-linux-sandbox; do rm -f $f; echo x > $f; done",
         f"echo x > {place.folder}/home/tmp/{beside}; mkdir -p {place.folder}/home/sessions",
     ]
+    files = (f"{place.checkout}/.git/hooks/pre-push", f"{place.folder}/{beside}", f"/tmp/{beside}")
+    patches = [f"*** Begin Patch\n*** Add File: {file}\n+x\n*** End Patch" for file in files]
     outcome = await place.work(
-        *([shell(model, command)] for command in commands), [message("done")], model_name=model
+        *([shell(model, command)] for command in commands),
+        *([patch(model, text)] for text in patches),
+        [message("done")],
+        model_name=model,
     )
     assert outcome.status == "completed"
     assert "Read-only file system" in "\n".join(place.model.turns[-1].outputs)
@@ -257,3 +262,20 @@ async def test_commands_reach_the_hosts_of_the_recipe_and_no_others(
     assert "denied.example" in second
     assert "blocked" in second
     assert "@127.0.0.1" not in "\n".join(place.model.turns[-1].outputs)
+
+
+async def test_work_without_a_checkout_makes_no_repository(place: Place) -> None:
+    """Codex itself asks git about its folder, outside of the sandbox: what git reads there is not theirs."""
+    made = place.folder / "pwned"
+    evil = f'printf "[core]\\n\\tfsmonitor = touch {made}\\n" > .git/config'
+    outcome = await place.work(
+        [shell("", "git init -q . || echo refused")],
+        [shell("", f"mkdir -p .git && {evil} || echo refused")],
+        [shell("", "git status; true")],
+        [message("done")],
+        workspace=None,
+    )
+    assert outcome.status == "completed"
+    assert "refused" in place.model.turns[-1].outputs[1]
+    assert not (place.folder / "empty" / ".git" / "config").exists()
+    assert not made.exists()
