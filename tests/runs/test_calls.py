@@ -177,7 +177,7 @@ async def test_a_run_its_diff_and_its_transcript_are_resources(house: House) -> 
 
 
 async def test_every_call_is_in_the_audit_log(house: House) -> None:
-    """With the run that it was about."""
+    """With the run that it was about; and so is the look at the repository when the recipe was turned on."""
     await house.enable("patch")
     codex = await agent(house)
     run = (await codex.call("start_codex_run", recipe="patch", id="HC-103"))["result"]["id"]
@@ -185,6 +185,7 @@ async def test_every_call_is_in_the_audit_log(house: House) -> None:
     await house.app.audit.flush()
     kept = await house.app.database.query("SELECT tool, entity, entity_id, outcome FROM audit ORDER BY time")
     assert [(row["tool"], row["entity_id"]) for row in kept] == [
+        ("get_repository", "acme/cafe"),
         ("start_codex_run", "HC-103"),
         ("get_codex_run", run),
     ]
