@@ -195,7 +195,7 @@ async def test_a_ticket_becomes_a_pull_request(shop: Shop) -> None:
     branch = f"codex/{run.id}"
     assert set(shop.git.branches("acme/harbour")) == {"main", branch}
     assert "+ timedelta(hours=1)" in shop.git.show("acme/harbour", f"{branch}:cafe/orders.py")
-    assert "Asked-For-By: bo" in shop.git.show("acme/harbour", branch)
+    assert "Requested-by: bo" in shop.git.show("acme/harbour", branch)
     (opened,) = shop.forge.repositories["acme/harbour"].pulls
     assert opened["head"]["ref"] == branch
     assert opened["title"] == "Ordering after 22:40 fails with an error page (HC-103)"
