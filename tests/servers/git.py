@@ -64,6 +64,8 @@ class GitServer:
     """Answer this status instead of doing anything."""
     fault_after: int = 0
     """How many requests are served before `fault` holds."""
+    redirect: str | None = None
+    """Send every request to this URL instead."""
     lose_answer: bool = False
     """Do the next push, and cut its answer off."""
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -162,6 +164,8 @@ class GitServer:
         self.requests.append((scope["method"], path, user))
         if self.fault is not None and len(self.requests) > self.fault_after:
             return self.fault, {"content-type": "text/plain"}, b"out of order\n"
+        if self.redirect is not None:
+            return 302, {"location": self.redirect + path + ("?" + query if query else "")}, b""
         if user is None:
             return 401, {"www-authenticate": 'Basic realm="forge"'}, b""
         is_write = "git-receive-pack" in (path.rpartition("/")[2], query.partition("=")[2])

@@ -11,11 +11,10 @@ import pytest
 from linkspan.accounts.principal import Tenant
 from linkspan.codex.git.mirror import size_of
 from linkspan.codex.git.places import GitPlaces
-from linkspan.codex.git.program import At, Git, Remote
 from linkspan.codex.places import Author, Checkout, Repository
-from linkspan.errors import Forbidden, InvalidArgument, LinkspanError, TooLarge
+from linkspan.errors import EgressRefused, Forbidden, InvalidArgument, LinkspanError, TooLarge
 from tests.codex.git.conftest import ACME, RUN, Bench, ours
-from tests.servers.git import File, git
+from tests.servers.git import File, git, git_server
 
 ADA = Author("Ada", "ada@acme.example")
 BRANCH = f"codex/{RUN}"
@@ -288,20 +287,18 @@ async def test_git_goes_only_where_the_account_was_linked(bench: Bench, url: str
     assert bench.server.requests == []
 
 
-async def test_a_redirect_to_elsewhere_takes_nothing_along(bench: Bench) -> None:
+async def test_a_redirect_to_elsewhere_takes_nothing_along(bench: Bench, tmp_path: Path) -> None:
     """A forge that sends git away finds that the proxy does not let it go there."""
     repository = bench.repository()
-    other = Repository("acme/shop", "https://localhost:1/x.git", "main")
-    port = int(bench.server.url.rpartition(":")[2])
-    permit = await bench.proxy.admit([("127.0.0.1", port)], max_bytes=9, remedy="No.")
-    at = At(bench.server.root / "acme/shop.git")
-    with pytest.raises(Exception, match="git ended with"):
-        await Git(bench.authority.root).run(
-            "ls-remote", other.clone_url, at=at, remote=Remote(other.clone_url, None, permit.url)
-        )
-    assert permit.refusal is not None
-    assert permit.refusal.message == "Connections to localhost:1 are not allowed here"
-    assert repository.id == "acme/shop"
+    (tmp_path / "elsewhere").mkdir()
+    with git_server(tmp_path / "elsewhere", bench.authority) as elsewhere:
+        elsewhere.repository("acme/shop", {"README.md": "not yours"})
+        bench.server.redirect = elsewhere.url
+        with pytest.raises(EgressRefused, match=r"Connections to 127\.0\.0\.1:\d+ are not allowed here"):
+            await bench.prepare(repository)
+        assert elsewhere.requests == []
+    bench.server.redirect = None
+    assert (await bench.prepare(repository)).path.exists()
 
 
 async def test_a_huge_file_of_the_run_is_not_read(bench: Bench) -> None:

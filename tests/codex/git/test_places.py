@@ -13,6 +13,7 @@ from linkspan.accounts.principal import Tenant
 from linkspan.codex.git.places import GitPlaces
 from linkspan.codex.places import Author, GitAccess, Repository
 from linkspan.errors import (
+    ConfigurationError,
     Conflict,
     EgressRefused,
     Forbidden,
@@ -330,6 +331,14 @@ async def test_an_accounts_own_authority_is_trusted_for_its_own_forge(bench: Ben
     access = replace(bench.access(), authorities=bench.authority.root.read_text())
     checkout = await places.prepare(ACME, RUN, bench.known(), access)
     assert (checkout.path / "README.md").exists()
+
+
+async def test_a_machine_without_git_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an operator has forgotten to install has a name."""
+    repository = bench.repository()
+    monkeypatch.setenv("PATH", str(bench.work))
+    with pytest.raises(ConfigurationError, match="git is not installed"):
+        await bench.prepare(repository)
 
 
 async def test_a_forge_that_egress_does_not_allow(bench: Bench) -> None:
