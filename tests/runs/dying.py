@@ -2,6 +2,7 @@
 
 python -m tests.runs.dying HOME DATABASE CA POINT TOOLS...
     DATABASE is `-` for SQLite in HOME; POINT is `-` to live
+CODEX in the environment is a real Codex instead of a scripted engine, and SERVING_URL where it finds us
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pathlib import Path
 from linkspan import spec
 from linkspan.accounts.identifiers import identifier
 from linkspan.app import App, build
-from linkspan.codex.engine import Host, Task
+from linkspan.codex.app_server.engine import AppServer
+from linkspan.codex.engine import Engine, Host, Task
 from linkspan.codex.git.places import GitPlaces
 from linkspan.codex.git.program import Git
 from linkspan.net.egress import EgressGuard
@@ -25,7 +27,7 @@ from linkspan.runs.context import Reader
 from linkspan.runs.outlet import Parts
 from linkspan.runs.publishing import GatewayForge
 from linkspan.runs.write_back import WriteBack
-from linkspan.settings import Settings, parse_egress
+from linkspan.settings import CodexSettings, Settings, parse_egress
 from linkspan.vault.redact import Redactor
 from linkspan.working import work_with
 from tests.fakes.engine import ScriptedEngine, edit
@@ -72,6 +74,9 @@ async def main(home: Path, database: str | None, authority: Path, point: str, to
     async def think(task: Task, host: Host) -> None:
         await asyncio.sleep(0.3)
 
+    engine: Engine = ScriptedEngine([edit("calc.py", "total = 3\n"), think])
+    if "CODEX" in os.environ:
+        engine = AppServer(CodexSettings(binary=os.environ["CODEX"]))
     mask = Redactor().mask
     reader = Reader(app.gateway, random=os.urandom, sleep=asyncio.sleep)
     work = home / "work"
@@ -81,7 +86,7 @@ async def main(home: Path, database: str | None, authority: Path, point: str, to
         tokens=app.run_tokens,
         reader=reader,
         write_back=WriteBack(reader, lambda: app.catalog, clean=mask, base=BASE),
-        engines={"app_server": ScriptedEngine([edit("calc.py", "total = 3\n"), think])},
+        engines={"app_server": engine},
         places=GitPlaces(
             work,
             EgressProxy(EgressGuard(EGRESS), random=os.urandom),
@@ -91,7 +96,7 @@ async def main(home: Path, database: str | None, authority: Path, point: str, to
         forge=GatewayForge(app.gateway, app.accounts, base=BASE, mask=mask, random=os.urandom),
         bell=app.runs.bell,
         work=work,
-        base_url=BASE,
+        base_url=os.environ.get("SERVING_URL", BASE),
         clock=time.time,
         mask=mask,
         clean=mask,

@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import os
 import shutil
+import subprocess
+import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +46,8 @@ from tests.servers import codex as codex_cli
 from tests.servers.authority import Authority
 from tests.servers.git import GitServer, git_server
 from tests.servers.node import ROOT
-from tests.servers.scripted_model import ScriptedModel, function_call, message, shell
-from tests.servers.serving import serving
+from tests.servers.scripted_model import Answer, ScriptedModel, function_call, message, shell
+from tests.servers.serving import serving, wait_until
 
 pytestmark = pytest.mark.e2e
 KEY = "key-canary-of-acme"
@@ -72,6 +74,9 @@ class Shop:
     forge: Forge
     git: GitServer
     model: ScriptedModel
+    url: str
+    authority: Authority
+    tools: list[Path]
 
     async def until(self, run: Run, *states: str) -> Run:
         """Answer the run in one of these states, or at its end."""
@@ -93,8 +98,8 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(seeded: tuple[Path, dict[str, Any]], tmp_path: Path) -> AsyncIterator[Shop]:
-    """The sample product, its code at a forge, and Linkspan at work with the recipe of tools.yaml."""
+async def closed(seeded: tuple[Path, dict[str, Any]], tmp_path: Path) -> AsyncIterator[Shop]:
+    """The sample product, its code at a forge, and Linkspan that serves; nobody works."""
     for name in ("tls", "repositories"):
         (tmp_path / name).mkdir()
     authority, model = Authority(tmp_path / "tls"), ScriptedModel()
@@ -122,7 +127,8 @@ async def shop(seeded: tuple[Path, dict[str, Any]], tmp_path: Path) -> AsyncIter
         }
         places.write_text(yaml.safe_dump({"connectors": connectors}))
         settings = Settings(home=home, egress=parse_egress("127.0.0.0/8"))
-        app = await build(settings, catalog=spec.load([ROOT / "tools.yaml", places], {}))
+        tools = [ROOT / "tools.yaml", places]
+        app = await build(settings, catalog=spec.load(tools, {}))
         await app.tenants.add("acme")
         desk_token = seeded[1]["tokens"]["acme"]["codex"]
         known = app.catalog.connectors
@@ -132,20 +138,42 @@ async def shop(seeded: tuple[Path, dict[str, Any]], tmp_path: Path) -> AsyncIter
         await app.accounts.link(ACME, known["github"], secrets={"token": TOKEN})
         await app.accounts.link(ACME, known["openai"], secrets={"token": KEY})
         await app.recipes.enable(BO, "fix_ticket", {"repository": "acme/harbour", "style": "Be brief."})
-        made = Shop(app, desk, forge, server, model)
-        proxy = EgressProxy(EgressGuard(settings.egress), random=os.urandom)
         async with served(app) as url:
-            parts = parts_at(app, url, authority, proxy)
-            working = asyncio.create_task(work_with(app, parts, worker="wrk_shop"))
-            try:
-                yield made
-            finally:
-                working.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await working
-        await proxy.aclose()
+            yield Shop(app, desk, forge, server, model, url, authority, tools)
         await app.aclose()
     shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+async def shop(closed: Shop) -> AsyncIterator[Shop]:
+    """The same, with a worker in this process."""
+    proxy = EgressProxy(EgressGuard(closed.app.settings.egress), random=os.urandom)
+    parts = parts_at(closed.app, closed.url, closed.authority, proxy)
+    working = asyncio.create_task(work_with(closed.app, parts, worker="wrk_shop"))
+    try:
+        yield closed
+    finally:
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
+        await proxy.aclose()
+
+
+@contextlib.contextmanager
+def a_worker(shop: Shop, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that works runs with the real Codex; it is killed at the end of the block."""
+    words = [shop.app.settings.home, "-", shop.authority.root, "-", *shop.tools]
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "src", ROOT / "examples")))
+    env = {**os.environ, "PYTHONPATH": path, "CODEX": codex_cli.npm_command()[1], "SERVING_URL": shop.url}
+    command = [sys.executable, "-m", "tests.runs.dying", *map(str, words)]
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output) as made,
+    ):
+        try:
+            yield made
+        finally:
+            made.kill()
 
 
 def parts_at(app: App, url: str, authority: Authority, proxy: EgressProxy) -> Parts:
@@ -232,3 +260,38 @@ async def test_codex_changes_no_other_ticket(shop: Shop) -> None:
     assert shop.comments("HC-104") == []
     assert [each.id for each in await shop.app.runs.list(BO)] == [run.id]
     assert shop.comments("HC-103")[-1].startswith("Codex could not finish this. Codex ended without changing")
+
+
+async def test_a_worker_is_killed_while_codex_works(closed: Shop, tmp_path: Path) -> None:
+    """No process of it is left, the next worker goes on with its conversation, and all is there once."""
+    hold = [True]
+    closed.model.prepare(
+        [
+            [shell("", MEND)],
+            Answer([message("Thinking.")], until=lambda: not hold[0]),
+            [message(SUMMARY)],
+        ]
+    )
+    log = tmp_path / "workers.log"
+    run = await closed.app.runs.start(BO, "fix_ticket", source="button", entity_id="HC-103", key="click")
+    folder = closed.app.settings.home / "work/acme/runs" / run.id
+    with a_worker(closed, log):
+        async with asyncio.timeout(90):
+            while len(closed.model.turns) < 2:  # noqa: ASYNC110 - it is asked in another thread
+                await asyncio.sleep(0.1)
+        assert list(at_work_in(folder))
+    hold[0] = False
+    await asyncio.to_thread(wait_until, lambda: not list(at_work_in(folder)), what="Codex's end", seconds=10)
+    with a_worker(closed, log):
+        waiting = await closed.until(run, "waiting_approval")
+        assert waiting.state == "waiting_approval", (waiting.error_message, log.read_text()[-2000:])
+        question = await closed.app.runs.open_approval(BO, run.id)
+        await closed.app.runs.decide(BO, run.id, question.id, "approve")
+        done = await closed.until(run)
+    assert (done.state, done.error_message) == ("succeeded", None)
+    assert set(closed.git.branches("acme/harbour")) == {"main", f"codex/{run.id}"}
+    assert len(closed.forge.repositories["acme/harbour"].pulls) == 1
+    assert len(closed.comments("HC-103")) == 2
+    assert not list(at_work_in(folder))
+    mended = closed.git.show("acme/harbour", f"codex/{run.id}:test_cafe.py")
+    assert mended.count("late = datetime") == 1
