@@ -123,9 +123,8 @@ def build(
     if extra is not None:
         if extra.url is not None:
             url, pairs = extra.url, []
-        pairs = [pair for pair in pairs if pair[0] not in extra.query] + [
-            (name, str(value)) for name, value in extra.query.items()
-        ]
+        pairs = [pair for pair in pairs if pair[0] not in extra.query]
+        pairs += [(name, str(value)) for name, value in extra.query.items()]
     if pairs:
         joint = "&" if "?" in url else "?"
         url += joint + query_text(pairs)
@@ -262,8 +261,9 @@ async def send(
     timeout: float | None = None,
     kept: Kept | None = None,
     tenant: str = "",
+    watch: Callable[[Outgoing, AuthMethod, Response], None] | None = None,
 ) -> Answer:
-    """Send one request as an account and answer what came back, if it was a success.
+    """Send one request as an account and answer what came back, if it was a success; `watch` sees both.
 
     `kept` has the tenant's earlier answers, for plans that ask after what has changed. `timeout` is in
     seconds for one exchange, the connector's by default. Raises `NeedsReauth` before anything is sent when
@@ -292,7 +292,10 @@ async def send(
     response = reply.response
     if plan.is_conditional and kept is not None:
         response = kept.settle(key, response)
-    return _understood(_without_secrets(response, credential), reply.rate_limit, connector, plan)
+    response = _without_secrets(response, credential)
+    if watch is not None:
+        watch(outgoing, method, response)
+    return _understood(response, reply.rate_limit, connector, plan)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -370,8 +373,7 @@ def _without_secrets(response: Response, credential: Credential) -> Response:
 
 
 def _check_destination(outgoing: Outgoing, connector: Connector, credential: Credential) -> None:
-    url, base = outgoing.url, outgoing.base
-    origin = origin_of(base)
+    url, base, origin = outgoing.url, outgoing.base, origin_of(outgoing.base)
     if origin not in credential.origins:
         raise errors.NeedsReauth(
             f"{connector.title} is now at {origin}, but account {credential.account} was linked for"

@@ -21,10 +21,13 @@ from linkspan.gateway.intake import Intake, Request
 from linkspan.gateway.once import Once
 from linkspan.gateway.results import Blocks, DryRun, Item, Page
 from linkspan.gateway.trail import Trail, Trails
+from linkspan.gateway.watch import PageSeen
 from linkspan.net import paging
 from linkspan.net.client import Client
 from linkspan.net.kept import Kept
+from linkspan.net.messages import Response
 from linkspan.spec.catalog import (
+    AuthMethod,
     Catalog,
     Include,
     Operation,
@@ -188,10 +191,7 @@ class Gateway:
         thing = _thing(operation, answer)
         if operation.include and isinstance(thing, dict):
             thing = {**thing, **await self._included(catalog, request, thing, trail)}
-        shown = operation.shape(thing) if operation.shape and thing is not None else thing
-        if operation.offers_remote and shown is not None and request.arguments.get("remote_data"):
-            shown = {**shown, "remote_data": thing}
-        return Item(shown, account, answer.rate_limit)
+        return Item(_shown(request, thing), account, answer.rate_limit)
 
     async def _last(
         self,
@@ -271,6 +271,12 @@ class Gateway:
         connector, tenant = catalog.connectors[operation.connector], request.principal.tenant
         plan = other or operation.plan
         assert plan is not None  # noqa: S101
+        watch = request.info.watch
+
+        def seen(outgoing: wire.Outgoing, method: AuthMethod, response: Response) -> None:
+            if watch is not None:
+                shown = wire.show(outgoing, method, catalog.variables)
+                watch.exchanged(operation.connector, plan.line, shown, response)
 
         async def send(credential: Credential) -> Answer:
             return await wire.send(
@@ -284,6 +290,7 @@ class Gateway:
                 timeout=operation.timeout,
                 kept=self._kept,
                 tenant=tenant,
+                watch=seen if watch is not None else None,
             )
 
         try:
@@ -331,6 +338,8 @@ class Gateway:
                 answer.body, answer.headers, answer.url, len(found), position.at, position.size
             )
             following = paging.next_position(operation.paging, page, base_url=base_url, seen=seen)
+            if request.info.watch is not None:
+                request.info.watch.read(found, PageSeen(position.at, position.size, len(found), following))
             if found or following is None:
                 break
             seen.append(position.at)
@@ -397,6 +406,17 @@ def _thing(operation: Operation, answer: Answer) -> Any:
     if thing is None and operation.kind == "read":
         raise _unlike(operation, answer, operation.entity)
     return thing
+
+
+def _shown(request: Request, thing: Any) -> Any:
+    """Answer the one thing of an answer as its fields."""
+    operation = request.operation
+    if request.info.watch is not None:
+        request.info.watch.things.append(thing)
+    shown = operation.shape(thing) if operation.shape and thing is not None else thing
+    if operation.offers_remote and shown is not None and request.arguments.get("remote_data"):
+        return {**shown, "remote_data": thing}
+    return shown
 
 
 def _is_safe(plan: RequestPlan) -> bool:

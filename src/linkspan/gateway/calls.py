@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from linkspan.gateway.watch import Watch
+
 Elicitor = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any] | None]]
 """Shows a form (message, JSON Schema); answers `{action, content}`, or None when the client cannot ask."""
 ProgressTeller = Callable[[float, float | None], Awaitable[None]]
@@ -25,3 +27,5 @@ class CallInfo:
     progress: ProgressTeller | None = None
     only_show: bool = False
     """Show the request and send nothing. Of reads, too, whose tools have no `dry_run` to ask it with."""
+    watch: Watch | None = None
+    """Sees requests and answers on the way: for the operator's own command line, and for nobody else."""

@@ -360,6 +360,18 @@ class Elicit:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldSource:
+    """Where a source has a field, for those who ask why it came out as it did; calls use `shape`."""
+
+    name: str
+    expression: str
+    """As it is written in the file."""
+    getter: Getter
+    words: Mapping[str, str] | None = None
+    """The product's words to ours, where the field has fixed ones."""
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One thing that can be done with one entity at one connector.
 
@@ -402,6 +414,11 @@ class Operation:
     """The answer is a file, shown as an image, a text or an embedded resource."""
     offers_remote: bool = False
     """Whether the argument `remote_data` brings the item as the product answered it."""
+
+    fields: tuple[FieldSource, ...] = ()
+    """What `shape` is made of."""
+    where: str = "@"
+    """`items` or `item` as it is written."""
 
     @property
     def key(self) -> str:

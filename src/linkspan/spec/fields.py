@@ -66,6 +66,8 @@ class Mapped:
     source: str | None
     """What the getter does, as Python."""
     convert: converters.Converter | None
+    expression: str = ""
+    """Where it is, as it is written."""
     again: int = 0
     """How many levels down the getter's things are mapped as the thing that they are in."""
 
@@ -176,11 +178,11 @@ def _mapped(
         getter = mapping.matches(getter, pattern, change, single=single)
     shown = declared if declared is not None else _UNTYPED
     if spec.map == "self":
-        return Mapped(name, shown, words, getter, None, convert, again=spec.depth or 0)
+        return Mapped(name, shown, words, getter, None, convert, expression, again=spec.depth or 0)
     if spec.map is not None:
         inner = _inner(spec.map, leaves, (*here, "map"))
         getter = mapping.each(getter, _shape(inner, None) if inner else None)
-    return Mapped(name, shown, words, getter, source, convert)
+    return Mapped(name, shown, words, getter, source, convert, expression)
 
 
 def _inner(forms: Mapping[str, SourceField], leaves: Leaves, path: Path) -> dict[str, Mapped]:

@@ -13,6 +13,7 @@ from linkspan.spec.arguments import Arguments
 from linkspan.spec.catalog import (
     Connector,
     Elicit,
+    FieldSource,
     Getter,
     Json,
     Kind,
@@ -124,6 +125,16 @@ def compile_operation(
         is_download=form.download is not None,
         names_asker=name == "comment" if form.names_asker is None else form.names_asker,
         offers_remote=offers_remote,
+        fields=_field_sources((returned or place).source, only_id=only_id) if shape is not None else (),
+        where=form.items or form.item or "@",
+    )
+
+
+def _field_sources(source: SourceFields, *, only_id: bool) -> tuple[FieldSource, ...]:
+    shown = source.identity.parts if only_id and source.identity is not None else tuple(source.mapped)
+    return tuple(
+        FieldSource(one.name, one.expression, one.getter, one.words.reading if one.words else None)
+        for one in (source.mapped[name] for name in shown)
     )
 
 

@@ -1,0 +1,55 @@
+"""What an operator may see of a call on its way: requests without their credential, answers, raw items.
+
+It is made by the command line alone, for whoever writes a tools.yaml; no other face hands one to a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from linkspan.net.messages import Response
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Exchange:
+    """One request as `--dry-run` shows it, and what was answered; both without the credential."""
+
+    request: Mapping[str, Any]
+    line: str
+    """Method and path as the file has them."""
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PageSeen:
+    """A page that was read: the position asked for, what was on it, and the position that follows."""
+
+    position: str | int | None
+    size: int | None
+    items: int
+    following: str | int | None
+
+
+@dataclass(slots=True, repr=False)
+class Watch:
+    """Collects what is seen of one call."""
+
+    connector: str = ""
+    exchanges: list[Exchange] = field(default_factory=list)
+    things: list[Any] = field(default_factory=list)
+    """The items as the product has them, before they become fields."""
+    pages: list[PageSeen] = field(default_factory=list)
+
+    def exchanged(self, connector: str, line: str, request: Mapping[str, Any], response: Response) -> None:
+        """Keep one exchange."""
+        self.connector = connector
+        self.exchanges.append(Exchange(request, line, response.status, response.headers, response.body))
+
+    def read(self, things: list[Any], page: PageSeen) -> None:
+        """Keep one page of a list."""
+        self.things += things
+        self.pages.append(page)
