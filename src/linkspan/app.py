@@ -42,6 +42,7 @@ from linkspan.net.messages import Request, StreamingTransport
 from linkspan.net.transport import AiohttpTransport
 from linkspan.net.urls import origin_of
 from linkspan.runs.calls import RunCalls
+from linkspan.runs.history import History
 from linkspan.runs.kept import Kept
 from linkspan.runs.recipes import Recipes
 from linkspan.runs.runs import Runs
@@ -100,6 +101,11 @@ class App:
     def catalog(self) -> Catalog:
         """The catalog that is served now."""
         return self.gateway.catalog
+
+    @property
+    def history(self) -> History:
+        """What was, for whoever looks it up."""
+        return History(self.database, self.runs)
 
     async def aclose(self) -> None:
         """Finish what is queued, then close connections and the store."""

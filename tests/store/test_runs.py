@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from linkspan.store import approvals, artifacts, recipes, run_events, runs, tenants, usage, workers
+from linkspan.store import approvals, artifacts, recipes, run_events, run_terms, runs, tenants, usage, workers
 from linkspan.store.approvals import Approval
 from linkspan.store.artifacts import Artifact
 from linkspan.store.database import Database
@@ -264,3 +264,27 @@ def approval() -> Approval:
 def artifact(**changes: Any) -> Artifact:
     """Answer a sealed diff."""
     return replace(Artifact("acme", "run_1", "diff", "text/x-diff", 6, 3.0, 3.0, b"sealed"), **changes)
+
+
+async def test_runs_are_found_by_their_words(acme: Database) -> None:
+    """By the beginnings of words, each tenant its own, the one that changed last first; gone when removed."""
+    for number, words in enumerate(("the till adds up", "the TILL is shut", "Zürich"), start=1):
+        taken = await begun(acme, id=f"run_{number}", created=float(number))
+        assert await run_terms.put(acme, "acme", taken.id, run_terms.terms_of([words]), epoch=taken.epoch)
+        await runs.change(acme, "acme", taken.id, taken.epoch, 10.0 + number, state="running")
+
+    async def found(*terms: str, tenant: str = "acme") -> list[str]:
+        return [each.id for each in await runs.with_terms(acme, tenant, terms)]
+
+    assert await found("till") == ["run_2", "run_1"]
+    assert await found("ti", "add") == ["run_1"]
+    assert await found("zuri") == ["run_3"]
+    assert await found("urich") == []
+    assert await found("till", tenant="bolt") == []
+    assert [each.id for each in await runs.with_terms(acme, "acme", ["till"], before=(12.0, "run_2"))] == [
+        "run_1"
+    ]
+    gone = await tenants.remove(acme, "acme")
+    assert gone is not None
+    assert gone["run_terms"] == 9
+    assert await found("till") == []

@@ -19,6 +19,7 @@ COMMANDS = {
     "work": ("linkspan.cli.serve", "Work runs in a process of its own."),
     "recipe": ("linkspan.cli.recipes", "Turn recipes on and off for a tenant: jobs for Codex."),
     "run": ("linkspan.cli.runs", "Start, watch, approve and cancel runs of Codex."),
+    "history": ("linkspan.cli.history", "List conversations with Codex and what each of them called."),
     "stdio": ("linkspan.cli.serve", "Serve MCP over standard input and output, for one tenant."),
     "codex-config": ("linkspan.cli.codex", "Print what to put into Codex's config.toml."),
     "call": ("linkspan.cli.call", "Call one operation, or show the request it would send."),

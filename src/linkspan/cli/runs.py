@@ -19,6 +19,7 @@ from linkspan.cli.common import (
     time_text,
 )
 from linkspan.cli.common import run as run_work
+from linkspan.cli.history import export, plain, search
 from linkspan.cli.recipes import operator
 
 if TYPE_CHECKING:
@@ -170,6 +171,10 @@ def list_(
         return 0
 
     _act(context, tenant, as_json, work)
+
+
+run.add_command(search)
+run.add_command(export)
 
 
 @run.command()
@@ -362,13 +367,13 @@ def _tell_event(event: RunEvent, as_json: bool) -> None:
         click.echo(json.dumps(shown_event(event), ensure_ascii=False))
         return
     for line in lines_of(event):
-        click.secho(_plain(line), fg=_COLOURS.get(line[:1]))
+        click.secho(plain(line), fg=_COLOURS.get(line[:1]))
 
 
 def _tell_run(found: Run) -> None:
     click.echo(f"{found.id}: {found.state}")
     about = f"{found.entity} {found.entity_id}" if found.entity_id else "nothing"
-    title = f", {_plain(found.entity_title)}" if found.entity_title else ""
+    title = f", {plain(found.entity_title)}" if found.entity_title else ""
     click.echo(f"recipe   {found.recipe}, for {about}{title}")
     click.echo(f"asked    by {found.person or found.asker} ({found.source}), {time_text(found.created)}")
     if found.repository:
@@ -379,17 +384,15 @@ def _tell_run(found: Run) -> None:
     if found.pull_request:
         click.echo(f"opened   {found.pull_request.get('url')}")
     if found.error_message:
-        click.echo(f"because  {_plain(found.error_message)}")
+        click.echo(f"because  {plain(found.error_message)}")
     if found.summary:
-        click.echo(f"\n{_plain(found.summary)}")
+        click.echo(f"\n{plain(found.summary)}")
 
 
 def _tell_question(found: Run, asked: Approval) -> None:
-    click.echo(
-        f"asks     {asked.kind} ({asked.id}) until {time_text(asked.deadline)}: {_plain(asked.reason)}"
-    )
+    click.echo(f"asks     {asked.kind} ({asked.id}) until {time_text(asked.deadline)}: {plain(asked.reason)}")
     if asked.data.get("command"):
-        click.echo(f"         $ {_plain(str(asked.data['command']))}")
+        click.echo(f"         $ {plain(str(asked.data['command']))}")
     click.echo(f"         linkspan run approve {found.id} {asked.id}, or decline")
 
 
@@ -402,10 +405,3 @@ def _print_run(found: Run, **more: Any) -> None:
     if "artifacts" in more:
         shown["artifacts"] = [shown_artifact(each) for each in more["artifacts"]]
     print_json(shown)
-
-
-def _plain(text: str) -> str:
-    """Answer text without what a terminal would obey: it comes from a model, or from a product."""
-    return "".join(
-        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )

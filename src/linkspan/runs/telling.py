@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from linkspan.store.run_events import RunEvent
@@ -51,6 +51,11 @@ def lines_of(event: RunEvent) -> list[str]:
         case "warning" | "error":
             return [f"! {_short(data.get('message'))}"]
     return []
+
+
+def searched(lines: Sequence[str]) -> list[str]:
+    """Answer those of an event's lines by whose words a run is found: not what commands printed."""
+    return [line for line in lines if not line.startswith("  ")]
 
 
 def _item(item: Mapping[str, Any]) -> list[str]:

@@ -16,15 +16,19 @@ from linkspan.accounts.principal import Tenant
 from linkspan.codex.engine import Access, Engine, Failure, Limits, Outcome, Task, Thread
 from linkspan.errors import Internal, LinkspanError, NotFound
 from linkspan.runs.context import Context
+from linkspan.runs.history import calls_of, events_of
 from linkspan.runs.hosting import POLL, RunHost
 from linkspan.runs.ids import approval_id
 from linkspan.runs.lease import Lease
 from linkspan.runs.outlet import Outlet, Parts
+from linkspan.runs.transcript import terms_texts, transcript_of
 from linkspan.runs.verdicts import GO_ON, WAIT, End, cancelled, failed, name_of
 from linkspan.spec.templates import render
 from linkspan.store import approvals as approval_rows
+from linkspan.store import run_terms
 from linkspan.store import runs as rows
 from linkspan.store.approvals import Approval
+from linkspan.store.run_terms import terms_of
 from linkspan.store.runs import Run
 
 log = logging.getLogger("linkspan.runs")
@@ -240,6 +244,7 @@ class Work:
         await self._p.tokens.revoke(lease.run)
         await self._withdraw(lease, everything=True)
         self._p.point("closing")
+        await self._remember(lease, end)
         try:
             await self._p.places.discard(Tenant(lease.run.tenant), lease.run.id)
         except (OSError, LinkspanError) as error:
@@ -257,6 +262,22 @@ class Work:
         """Decline what was asked and is waited for no more: by who worked the run before, or at its end."""
         run = lease.run
         await approval_rows.withdraw(self._p.db, run.tenant, run.id, self._p.clock(), everything=everything)
+
+    async def _remember(self, lease: Lease, end: End) -> None:
+        """Keep the transcript, and the words by which the run is found.
+
+        They are for later readers: a run that is over does not stay open for them.
+        """
+        run = await lease.look()
+        try:
+            events = await events_of(self._p.db, run)
+            calls = await calls_of(self._p.db, run.tenant, run.thread_id)
+            text = transcript_of(run, events, calls, ending=end.message)
+            await self._out.keep(lease, "transcript", "text/markdown; charset=utf-8", text.encode())
+            terms = terms_of(terms_texts(run, events, ending=end.message))
+            await run_terms.put(self._p.db, run.tenant, run.id, terms, epoch=lease.epoch)
+        except LinkspanError as error:
+            log.warning("the transcript of run %s could not be kept: %s", run.id, error.message)
 
     async def _until_stopped(self, lease: Lease, engine: Engine, task: Task, host: RunHost) -> Outcome | None:
         """Answer how the work ended; None when somebody wanted it to end, and it has."""

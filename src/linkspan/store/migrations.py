@@ -450,6 +450,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE UNIQUE INDEX link_consents_by_ticket ON link_consents (ticket)",
     ),
     ("ALTER TABLE audit ADD COLUMN steps {text}",),
+    (
+        """
+        CREATE TABLE run_terms (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            run {text} NOT NULL,
+            term {text} NOT NULL,
+            PRIMARY KEY (tenant, run, term)
+        )
+        """,
+        "CREATE INDEX run_terms_by_term ON run_terms (tenant, term, run)",
+        "CREATE INDEX audit_by_thread ON audit (tenant, thread_id, id) WHERE thread_id IS NOT NULL",
+    ),
 )
 
 

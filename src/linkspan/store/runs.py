@@ -172,6 +172,46 @@ async def listed(
     return [_run(row) for row in rows]
 
 
+async def with_terms(
+    db: Database,
+    tenant: str,
+    terms: Sequence[str],
+    *,
+    before: tuple[float, str] | None = None,
+    limit: int = 50,
+) -> list[Run]:
+    """Answer runs in which every term begins a word, the one that changed last first (see run_terms)."""
+    clauses = ["tenant = :tenant"]
+    values: dict[str, Any] = {"tenant": tenant, "limit": limit}
+    for number, term in enumerate(terms):
+        clauses.append(
+            "id IN (SELECT run FROM run_terms WHERE tenant = :tenant"  # noqa: S608
+            f" AND term >= :from{number} AND term < :to{number})"
+        )
+        values |= {f"from{number}": term, f"to{number}": f"{term}\U0010ffff"}
+    if before is not None:
+        clauses.append("(updated, id) < (:place, :place_id)")
+        values |= {"place": before[0], "place_id": before[1]}
+    rows = await db.query(
+        f"SELECT * FROM runs WHERE {' AND '.join(clauses)} ORDER BY updated DESC, id DESC LIMIT :limit",  # noqa: S608
+        values,
+    )
+    return [_run(row) for row in rows]
+
+
+async def of_threads(db: Database, tenant: str, threads: Sequence[str]) -> list[Run]:
+    """Answer the runs whose conversations these are, oldest first."""
+    if not threads:
+        return []
+    names = {f"thread{number}": thread for number, thread in enumerate(threads)}
+    rows = await db.query(
+        f"SELECT * FROM runs WHERE tenant = :tenant AND thread_id IN ({', '.join(f':{n}' for n in names)})"  # noqa: S608
+        " ORDER BY created, id",
+        {**names, "tenant": tenant},
+    )
+    return [_run(row) for row in rows]
+
+
 async def going_on(db: Database) -> list[Run]:
     """Answer every run that has not ended, of all tenants, oldest first."""
     rows = await db.query("SELECT * FROM runs WHERE finished IS NULL ORDER BY created, id")
@@ -298,7 +338,10 @@ async def sweep(db: Database, *, finished_before: float) -> int:
 
     def work(tx: Transaction) -> int:
         old = {"time": finished_before}
-        for table in ("run_events", "run_words", "approvals", "artifacts"):
+        if not tx.query("SELECT 1 FROM runs WHERE finished < :time LIMIT 1", old):
+            tx.execute("DELETE FROM tokens WHERE kind = 'run' AND expires < :time", old)
+            return 0
+        for table in ("run_events", "run_words", "run_terms", "approvals", "artifacts"):
             tx.execute(
                 f"DELETE FROM {table} WHERE EXISTS (SELECT 1 FROM runs r WHERE r.tenant = {table}.tenant"  # noqa: S608
                 f" AND r.id = {table}.run AND r.finished < :time)",

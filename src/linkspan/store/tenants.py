@@ -8,6 +8,7 @@ OWNED = (
     "usage",
     "recipe_settings",
     "artifacts",
+    "run_terms",
     "approvals",
     "run_words",
     "run_events",
