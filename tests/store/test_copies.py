@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from dbos import DBOS
 
 from linkspan.errors import ConfigurationError
-from linkspan.store import accounts, audit, data_keys, tenants, tokens
+from linkspan.store import accounts, audit, data_keys, runs, tenants, tokens
 from linkspan.store.copies import Copy, back_up, move, refuse_if_moved, restore
 from linkspan.store.data_keys import StoredKey
 from linkspan.store.database import Database, StoreFault
@@ -20,7 +21,7 @@ from linkspan.store.migrations import migrate
 from linkspan.store.sqlite import SqliteDatabase, open_sqlite
 from tests.store.engines import Engine, on_postgres
 from tests.store.processes import run_together
-from tests.store.rows import account, entry, token
+from tests.store.rows import account, entry, run, token
 
 
 @pytest.fixture
@@ -204,6 +205,19 @@ async def test_a_move_takes_every_row(path: Path, db: Database) -> None:
     assert expected["keys"] == await data_keys.of_tenant(db, "acme")
     await audit.AuditWriter(db).write(entry("acme", entity_id="new"))
     assert (await audit.find(db, "acme"))[0].id == 7
+
+
+@on_postgres
+async def test_a_move_leaves_the_journal_of_runs_behind(path: Path, db: Database) -> None:
+    """Its tables are another program's; what is ours is moved beside it, runs among it."""
+    file = open_sqlite(path)
+    await runs.add(file, run("acme"))
+    await file.aclose()
+    DBOS.migrate(f"sqlite:///{path}")
+    moved = await move(path, db)
+    assert moved["runs"] == 1
+    assert not [table for table in moved if "workflow" in table]
+    assert [each.id for each in await runs.going_on(db)] == ["run_1"]
 
 
 @on_postgres
