@@ -81,7 +81,7 @@ async def test_from_a_ticket_to_a_pull_request(works: Works) -> None:
     diff = await works.house.app.runs.artifact(BO, run.id, "diff")
     assert b"+total = 3" in diff[1]
     names = [each.name for each in await works.house.app.runs.artifacts(BO, run.id)]
-    assert names == ["context", "diff", "rollout"]
+    assert names == ["context", "diff", "rollout", "transcript"]
 
 
 async def test_commits_bear_the_name_that_the_tenant_chose(works: Works) -> None:
@@ -214,9 +214,9 @@ async def test_a_patch_is_kept(works: Works) -> None:
     assert done.state == "succeeded"
     assert b"+total = 3" in (await works.house.app.runs.artifact(BO, run.id, "patch"))[1]
     assert works.places.pushed == []
-    with pytest.raises(NotFound, match="has no 'transcript'") as told:
-        await works.house.app.runs.artifact(BO, run.id, "transcript")
-    assert told.value.hint == "It has: context, diff, patch, rollout."
+    with pytest.raises(NotFound, match="has no 'output'") as told:
+        await works.house.app.runs.artifact(BO, run.id, "output")
+    assert told.value.hint == "It has: context, diff, patch, rollout, transcript."
 
 
 async def test_a_run_of_nothing(works: Works) -> None:
