@@ -44,11 +44,7 @@ def explained(operation: Operation, watch: Watch) -> dict[str, Any]:
 
 
 def _exchange(one: Exchange) -> dict[str, Any]:
-    body: Any
-    try:
-        body = json.loads(one.body) if one.body else None
-    except ValueError:
-        body = one.body.decode(errors="replace")
+    body = one.data
     told = {
         name: answers.short(value)
         for name, value in one.headers.items()

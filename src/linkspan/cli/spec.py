@@ -1,28 +1,82 @@
-"""Commands about tools.yaml itself; none of them uses a credential."""
+"""Commands about tools.yaml itself; only `check --live` uses a credential."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from linkspan.cli.common import JSON_OPTION, near_config, print_json, print_table, settings_of
+from linkspan.cli.common import (
+    JSON_OPTION,
+    TENANT_OPTION,
+    near_config,
+    opened,
+    print_json,
+    print_table,
+    run,
+    settings_of,
+)
 from linkspan.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from linkspan.cli.live import Look
 
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Then read: one list per entity and its first item, as a tenant with a linked account. Tells what"
+    " came back against what is mapped. Writes nothing.",
+)
+@TENANT_OPTION
+@click.option(
+    "--arg",
+    "arguments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="With --live: an argument that reads need.",
+)
+@click.option(
+    "--pages",
+    type=click.IntRange(1, 50),
+    default=3,
+    help="With --live: how many pages of a list to read (3).",
+)
+@click.option("--allow-egress", metavar="LIST", help="Private networks or host:port that may be reached.")
 @JSON_OPTION
 @click.pass_context
-def check(context: click.Context, file: Path | None, as_json: bool) -> None:
+def check(
+    context: click.Context,
+    file: Path | None,
+    live: bool,
+    tenant: str | None,
+    arguments: tuple[str, ...],
+    pages: int,
+    allow_egress: str | None,
+    as_json: bool,
+) -> None:
     """Read FILE (or the tools.yaml at hand) and tell every mistake as file:line:column: path: message.
 
-    Exits with 1 when there is a mistake.
+    Exits with 1 when there is a mistake; with --live also for words that are not mapped, lists that are not
+    found and lists without an end, and with 3 when no account is linked.
     """
     from linkspan import spec
+
+    if live:
+        if file is not None:
+            context.find_root().params["config"] = str(file)
+        config = settings_of(context, tenant=tenant, allow_egress=allow_egress).config
+        if config is not None and not spec.check([config], os.environ):
+            sys.exit(_live(context, tenant, arguments, pages, allow_egress, as_json=as_json))
+        if config is None:
+            from linkspan.app import config_path
+
+            config_path(settings_of(context))  # says where one is looked for
 
     path = file or near_config(settings_of(context))
     if not path.exists():
@@ -43,6 +97,37 @@ def check(context: click.Context, file: Path | None, as_json: bool) -> None:
                 f" {_count(len(catalog.tools), 'tool')}. See them: linkspan tools"
             )
     sys.exit(1 if problems else 0)
+
+
+def _live(
+    context: click.Context,
+    tenant: str | None,
+    arguments: tuple[str, ...],
+    pages: int,
+    allow_egress: str | None,
+    *,
+    as_json: bool,
+) -> int:
+    from linkspan.cli.live import LiveCheck, exit_code_of, print_looks
+
+    given = dict(word.split("=", 1) for word in arguments if "=" in word)
+    if len(given) < len(arguments):
+        raise click.BadParameter("each is NAME=VALUE, and each name once", param_hint="--arg")
+
+    async def work() -> list[Look]:
+        from linkspan.accounts.principal import Principal
+
+        settings = settings_of(context, tenant=tenant, allow_egress=allow_egress)
+        async with opened(settings, with_catalog=True) as app:
+            principal = Principal(await app.tenants.only(app.settings.tenant), "operator", "cli")
+            return await LiveCheck(app, principal, given, pages=pages).run()
+
+    looks = run(work, as_json=as_json)
+    if as_json:
+        print_json({"calls": [look.to_dict() for look in looks]})
+    else:
+        print_looks(looks)
+    return exit_code_of(looks)
 
 
 @click.command()

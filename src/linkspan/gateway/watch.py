@@ -5,6 +5,7 @@ It is made by the command line alone, for whoever writes a tools.yaml; no other 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,14 @@ class Exchange:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    @property
+    def data(self) -> Any:
+        """The body as JSON, else as text; None if there is none."""
+        try:
+            return json.loads(self.body) if self.body else None
+        except ValueError:
+            return self.body.decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)

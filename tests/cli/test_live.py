@@ -1,0 +1,98 @@
+"""`linkspan check --live`: a tools.yaml against what its product really answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Shell
+
+
+@pytest.fixture
+def linked(shell: Shell) -> Shell:
+    """The tracker, linked for acme."""
+    shell.run("tenant", "add", "acme")
+    shell.link("acme")
+    return shell
+
+
+def edit(shell: Shell, old: str, new: str) -> None:
+    path: Path = shell.home / "tools.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_good_file_is_good(linked: Shell) -> None:
+    """A list, and its first item by id; exit code 0."""
+    result = linked.run("check", "--live", "--tenant", "acme")
+    assert result.exit_code == 0, result.output
+    assert "ok         ticket.list at tracker: 7 items, 3 pages" in result.stdout
+    assert "ok         ticket.get at tracker: 1 item\n" in result.stdout
+    assert "mapped to nothing: etag" in result.stdout
+
+
+def test_nothing_but_reads_is_called(linked: Shell) -> None:
+    """No write is tried on somebody's data."""
+    before = json.dumps(linked.tracker.tickets)
+    looks = linked.data("check", "--live", "--json")["calls"]
+    assert {look["call"] for look in looks} == {"ticket.list", "ticket.get"}
+    assert json.dumps(linked.tracker.tickets) == before
+    assert not linked.tracker.comments
+
+
+def test_words_that_are_not_mapped_are_told_with_how_often(linked: Shell) -> None:
+    """They become `unknown` for Codex, so the file has a hole: exit code 1."""
+    for ticket in linked.tracker.tickets["acme"][:2]:
+        ticket["state"] = "blocked"
+    result = linked.run("check", "--live", "--json")
+    assert result.exit_code == 1
+    listed = json.loads(result.stdout)["calls"][0]
+    assert listed["unmapped_words"] == {"status": {"blocked": 2}}
+    assert "blocked (2) are not in values" in linked.run("check", "--live").stdout
+
+
+def test_fields_that_are_always_null_are_told(linked: Shell) -> None:
+    """It may be right, so it is a warning."""
+    edit(linked, "title: subject", "title: subjekt")
+    result = linked.run("check", "--live")
+    assert result.exit_code == 0
+    assert "warn       ticket.list" in result.stdout
+    assert "null in every item: title" in result.stdout
+    assert "mapped to nothing: subject, etag" in result.stdout
+
+
+def test_items_that_are_found_nowhere_are_told_with_the_lists_that_are_there(linked: Shell) -> None:
+    """And the get that needed an id is not called."""
+    edit(linked, "items: tickets", "items: issues")
+    result = linked.run("check", "--live")
+    assert result.exit_code == 1
+    assert "items: issues finds no list; lists in the answer: tickets (3)" in result.stdout
+    assert "not called ticket.get at tracker" in result.stdout
+    assert "ok         ticket.get" in linked.run("check", "--live", "--arg", "id=1").stdout
+
+
+def test_a_pagination_without_effect_is_found(linked: Shell) -> None:
+    """The product shows its first page again and again."""
+    edit(linked, "send: {query: cursor}", "send: {query: after}")
+    result = linked.run("check", "--live")
+    assert result.exit_code == 1
+    assert "the list never ends" in result.stdout or "does not go on" in result.stdout
+
+
+def test_without_an_account_it_says_what_to_link(shell: Shell) -> None:
+    """Exit code 3."""
+    shell.run("tenant", "add", "acme")
+    result = shell.run("check", "--live")
+    assert result.exit_code == 3
+    assert "ticket.list" in result.stdout
+
+
+def test_a_file_with_mistakes_is_not_tried(linked: Shell) -> None:
+    """The mistakes are told as without `--live`."""
+    edit(linked, "request: GET /tickets\n", "requst: GET /tickets\n")
+    result = linked.run("check", "--live")
+    assert result.exit_code == 1
+    assert "requst" in result.stdout
