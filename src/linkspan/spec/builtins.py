@@ -6,6 +6,8 @@ words of a tools.yaml whose connector has the file's name.
 
 from __future__ import annotations
 
+from typing import Any
+
 from linkspan.spec import yaml
 from linkspan.spec.language import CONNECTORS, connector_names
 from linkspan.spec.problems import Problems
@@ -41,6 +43,10 @@ def bring_in(root: Node, problems: Problems) -> None:
         problems.found += mistakes
         if ready is not None and isinstance(ready.children, dict):
             entities = ready.children.pop("entities", None)
+            if (chosen := node.child("entities")) is not None:
+                _leave_out_events(
+                    ready, [one.value for one in chosen.children or () if isinstance(one, Node)]
+                )
             has_own_ways = node.child("auth") is not None
             _lay_under(node, ready)
             if not has_own_ways:
@@ -60,6 +66,28 @@ def _leave_out_ways(node: Node) -> None:
         for way in ways.children
         if (kind := way.child("type")) is None or needs.get(str(kind.value), kind) is not None
     ]
+
+
+def _leave_out_events(ready: Node, chosen: list[Any]) -> None:
+    """Tell nothing of entities that were not chosen."""
+    _leave_out_of(ready, "webhooks", chosen)
+    streams = ready.child("streams")
+    if streams is not None and isinstance(streams.children, dict):
+        for name in list(streams.children):
+            _leave_out_of(streams, name, chosen)
+
+
+def _leave_out_of(around: Node, name: str, chosen: list[Any]) -> None:
+    source = around.child(name)
+    events = source.child("events") if source is not None else None
+    if events is None or not isinstance(events.children, dict) or not isinstance(around.children, dict):
+        return
+    for event in list(events.children):
+        entity = events.children[event].child("entity")
+        if (entity.value if entity is not None else event.partition(".")[0]) not in chosen:
+            del events.children[event]
+    if not events.children:
+        del around.children[name]
 
 
 def _bring_entities(

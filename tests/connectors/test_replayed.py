@@ -1,0 +1,87 @@
+"""Every built-in connector against kept answers of its product; what holds its `Checked against`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linkspan.errors import LinkspanError
+from linkspan.spec.language import CONNECTORS as FILES
+from tests.connectors.replayed import CONNECTORS, bench, cases, catalog_of, differences, kept
+from tests.servers.node import ROOT
+
+CHECKED = re.compile(
+    r"^# (Checked against (?:(a real server|an emulator|its official description): .+ \((tests/\S+)\)"
+    r"|documentation only)\.)$",
+    re.MULTILINE,
+)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """One loop is enough here."""
+    return "asyncio"
+
+
+@pytest.mark.parametrize(
+    ("name", "case"), [pytest.param(name, case, id=f"{name}: {title}") for name, title, case in cases()]
+)
+async def test_a_kept_exchange(name: str, case: Mapping[str, Any], tmp_path: Path) -> None:
+    """What is sent, and what comes out of the answer."""
+    async with bench(name, tmp_path) as linked:
+        linked.product.waiting = list(case["exchanges"])
+        error = case.get("error")
+        if error is not None:
+            with pytest.raises(LinkspanError) as caught:
+                await linked.call(case)
+            assert caught.value.code == error["code"], caught.value
+            assert error.get("message", "") in caught.value.message
+            waits = {"retry_after": error["retry_after"]} if "retry_after" in error else {}
+            assert waits == ({"retry_after": getattr(caught.value, "retry_after", None)} if waits else {})
+        else:
+            result = await linked.call(case)
+            assert not list(differences(result, case.get("result", result)))
+        assert not linked.product.wrong, "\n".join(linked.product.wrong)
+        assert not linked.product.waiting
+        assert "canary" not in str(case.get("result"))
+
+
+@pytest.mark.parametrize("name", CONNECTORS)
+def test_there_is_an_exchange_of_every_kind(name: str, tmp_path: Path) -> None:
+    """A list, one thing, a write, a credential that is refused, and too many calls."""
+    catalog = catalog_of(tmp_path, name)
+    kinds, refusals = set(), set()
+    for case in kept(name)["cases"].values():
+        tool = catalog.tool_for(case["call"])
+        assert tool is not None, case["call"]
+        (operation,) = tool.operations.values()
+        if "error" in case:
+            refusals.add(case["error"]["code"])
+        else:
+            kinds.add("list" if operation.items else "get" if operation.kind == "read" else "write")
+    assert kinds == {"list", "get", "write"}
+    assert refusals >= {"needs_reauth", "rate_limited"}
+
+
+@pytest.mark.parametrize("name", CONNECTORS)
+def test_it_says_what_it_was_checked_against(name: str) -> None:
+    """In its head and in its page, with the same words; the test that is named uses the connector."""
+    said = CHECKED.search((FILES / f"{name}.yaml").read_text())
+    assert said is not None, "its head lacks a line '# Checked against …'"
+    assert said[1] in (ROOT / "docs" / "connectors" / f"{name}.md").read_text()
+    if said[3] is not None:
+        assert re.search(rf"\b{name}\b", (ROOT / said[3]).read_text())
+
+
+def test_nothing_is_told_of_entities_that_were_not_chosen(tmp_path: Path) -> None:
+    """An event goes with its entity; without any, there is nothing to deliver."""
+    assert (
+        catalog_of(tmp_path, "alertmanager", entities=["silence"]).connectors["alertmanager"].webhooks is None
+    )
+    webhooks = catalog_of(tmp_path, "alertmanager", entities=["alert"]).connectors["alertmanager"].webhooks
+    assert webhooks is not None
+    assert set(webhooks.events) == {"alert.firing", "alert.resolved"}
