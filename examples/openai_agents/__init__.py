@@ -1,0 +1,1 @@
+"""An agent made with openai-agents that uses a tenant's tools."""
