@@ -39,15 +39,16 @@ async def test_one_browser_has_it(kept: Database) -> None:
 
 
 async def test_one_attempt_at_a_time(kept: Database) -> None:
-    """Until it ends or its lease does; and none once an account came of it."""
+    """Until it ends or its lease does; none once an account came of it, or the link is over."""
     session = link_session("acme")
     assert await link_sessions.begin(kept, session, now=1.0, until=5.0)
     assert not await link_sessions.begin(kept, session, now=2.0, until=6.0)
     assert await link_sessions.begin(kept, session, now=5.0, until=9.0)
     await link_sessions.end(kept, session, linked=None, failure={"code": "conflict"})
-    assert await link_sessions.begin(kept, session, now=6.0, until=9.0)
+    assert await link_sessions.begin(kept, session, now=6.0, until=7.0)
+    assert not await link_sessions.begin(kept, session, now=session.expires, until=10.0)
     await link_sessions.end(kept, session, linked="acc_1", failure=None)
-    assert not await link_sessions.begin(kept, session, now=99.0, until=100.0)
+    assert not await link_sessions.begin(kept, session, now=8.0, until=9.0)
     found = await link_sessions.find(kept, "ls_acme")
     assert found is not None
     assert (found.linked, found.failure, found.busy) == ("acc_1", None, None)

@@ -135,10 +135,10 @@ async def revoke(db: Database, tenant: str, session: str, *, now: float) -> bool
 
 
 async def begin(db: Database, session: LinkSession, *, now: float, until: float) -> bool:
-    """Be the one attempt that is under way; False while another is, or when the session is used up."""
+    """Be the one attempt that is under way; False while another is, or when the session is over."""
     changed = await db.execute(
         "UPDATE link_sessions SET busy = :until WHERE tenant = :tenant AND id = :id"
-        " AND linked IS NULL AND (busy IS NULL OR busy <= :now)",
+        " AND linked IS NULL AND expires > :now AND (busy IS NULL OR busy <= :now)",
         {"tenant": session.tenant, "id": session.id, "now": now, "until": until},
         quiet=True,
     )
