@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.linking import KEY, Office, say_no, sign_in
+from tests.browser.linking import KEY, Office, at_the_provider, say_no, sign_in
 from tests.servers.browser import Person, look, tab_to
 
 pytestmark = pytest.mark.e2e
@@ -89,6 +89,36 @@ def test_a_link_whose_time_is_over(anna: Person, desk: Office) -> None:
     page.reload()
     heading(page, "This link does not work")
     look(page, "link-over")
+
+
+def test_a_link_whose_time_is_over_while_a_window_is_away(anna: Person, desk: Office) -> None:
+    """The page waits no longer, since nothing can come of it, and leads back to where one came from."""
+    made = desk.link("oidc", "--redirect-uri", f"{desk.shop.url}/linked", tenant=desk.tenant("link-late"))
+    opener = anna.open(desk.shop.url)
+    with opener.expect_popup() as opened:
+        opener.evaluate("(url) => void window.open(url)", made["url"])
+    page = opened.value
+    with page.expect_popup() as away:
+        page.get_by_role("button", name="Continue to Identity").click()
+    at_the_provider(anna, desk.provider, away.value)
+    desk.expire(made["link_token"])
+    heading(page, "This link does not work")
+    anna.watch.expect(REFUSED)
+    alone = anna.open(page.url)
+    heading(alone, "This link does not work")
+    alone.get_by_role("link", name="Back to localhost").click()
+    alone.wait_for_url(f"{desk.shop.url}/linked?status=error&error_type=invalid_token")
+
+
+def test_a_way_is_chosen_with_the_arrow_keys(anna: Person, desk: Office) -> None:
+    """There and back: the keyboard stays where it is while the fields under it change."""
+    page = anna.open(desk.link("tracker")["url"])
+    heading(page, "Connect The Tracker")
+    tab_to(page, "API token")
+    page.keyboard.press("ArrowDown")
+    page.get_by_label("Password", exact=True).wait_for()
+    page.keyboard.press("ArrowUp")
+    page.get_by_label("Token", exact=True).wait_for()
 
 
 def test_one_of_several_sites_is_chosen(anna: Person, desk: Office) -> None:

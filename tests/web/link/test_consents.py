@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from starlette.responses import JSONResponse
 
+from linkspan.net.messages import Request
 from linkspan.store.audit import find
 from tests.web.link.conftest import ACME, BASE, BOLT, Browser, Place, message, policy, query, told
 
@@ -276,6 +277,26 @@ async def test_where_the_browser_goes_afterwards(place: Place) -> None:
     assert (await browser.show())["redirect"] == (
         f"{uri}&status=success&integration=cloud&integrated_account_id={linked.id}"
     )
+    late = await place.opened("cloud", redirect_uri=uri, lifetime=60.0)
+    place.clock.now += 61
+    assert (await late.show())["redirect"] == f"{uri}&status=error&error_type=invalid_token"
+
+
+async def test_an_attempt_that_outlasts_its_link(place: Place) -> None:
+    """The page goes on waiting for it: it may still come to an account."""
+    browser = await place.opened("cloud", lifetime=60.0)
+    url = await browser.depart()
+    place.clock.now += 59
+    seen = []
+
+    async def later(_request: Request) -> None:
+        place.clock.now += 5
+        seen.append((await browser.show())["status"])
+
+    place.outside.then = later
+    await browser.back(place.authority.consent(url))
+    assert set(seen) == {"busy"}
+    assert (await browser.show())["status"] == "linked"
 
 
 async def test_two_windows_one_account(place: Place) -> None:

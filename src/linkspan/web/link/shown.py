@@ -37,6 +37,7 @@ _ABILITIES: Final[tuple[tuple[str, Kind], ...]] = (
     ("Create, change and comment on", "write"),
     ("Delete", "delete"),
 )
+_OVER: Final[Failure] = {"error_type": "invalid_token"}
 OPEN_TO_SEE: Final = frozenset({"username", "client_id", "installation_id"})
 """Fields whose value may be seen while it is typed."""
 
@@ -55,10 +56,10 @@ def session_shown(
     status = "open"
     if session.linked is not None:
         status = "linked"
-    elif is_over:
-        status = "over"
     elif session.busy is not None and session.busy > now:
         status = "busy"
+    elif is_over:
+        status = "over"
     before = account.settings if account is not None and linked is None and session.keep_settings else {}
     return {
         "id": session.id,
@@ -73,7 +74,7 @@ def session_shown(
         "integrations": [_connector(each, session, catalog, before) for each in connectors],
         "result": _result(session, linked, catalog) if linked is not None else None,
         "failure": session.failure,
-        "redirect": redirect_of(session, linked, session.failure),
+        "redirect": redirect_of(session, linked, session.failure or (_OVER if status == "over" else None)),
         "redirect_host": host_of(session.redirect_uri) if session.redirect_uri else None,
     }
 

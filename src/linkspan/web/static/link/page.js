@@ -72,7 +72,7 @@ function serverFailure() {
 function failedForGood(failure) {
   host.error(failure);
   if (document.body.dataset.stage === "failed") return;
-  views.show("This link does not work", views.fault(failure));
+  views.show("This link does not work", views.fault(failure), session ? foot() : null);
 }
 
 function leave() {
@@ -134,7 +134,10 @@ function form(integration, { failure = null, type = null, entered = {} } = {}) {
   if (!failure) host.event("selected", { integration: integration.name });
   const ways = waysOf(integration);
   const way = ways.find((each) => each.type === type) ?? ways[0];
-  const change = (next) => form(integration, { type: next, entered: typed() });
+  const change = (next) => {
+    form(integration, { type: next, entered: typed() });
+    document.querySelector("input[name=way]:checked").focus(); // arrow keys go on from here
+  };
   const wrong = failure?.fields ?? {};
   const isConsent = way.kind === "consent";
   const title = session.relink ? `Connect ${integration.title} again` : `Connect ${integration.title}`;
@@ -327,10 +330,11 @@ function wait(integration, way, entered, away) {
     } catch {
       return;
     }
-    if (isOver || (found.status !== "linked" && !found.failure)) return;
+    const hasEnded = found.status === "linked" || found.status === "over";
+    if (isOver || (!hasEnded && !found.failure)) return;
     stop();
     session = found;
-    if (found.status === "linked") return render();
+    if (hasEnded) return render();
     failed(integration, way, entered, found.failure);
   };
   const tick = setInterval(() => {
