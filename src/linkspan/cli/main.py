@@ -11,6 +11,7 @@ import click
 from linkspan import __version__
 
 COMMANDS = {
+    "init": ("linkspan.cli.init", "Ask about a product and write a first tools.yaml."),
     "check": ("linkspan.cli.spec", "Read a tools.yaml and tell every mistake with file, line and column."),
     "schema": ("linkspan.cli.spec", "Print the JSON Schema of tools.yaml (for editors)."),
     "tools": ("linkspan.cli.spec", "Show what Codex will see, with bytes and estimated tokens."),

@@ -109,7 +109,7 @@ class _Compiler:
             )
             self.problems.add(path, "bad_name", message, key=True)
         fields, model = entity_fields(form, self.leaves, path)
-        plural = form.plural or (model.plural if model and model_is(form, name) else _plural(name))
+        plural = form.plural or (model.plural if model and model_is(form, name) else plural_of(name))
         if model is not None and form.plural is None and name == model.plural:
             message = f"an entity is called by what one of it is: get_{form.model}, list_{name}"
             self.problems.add(path, "bad_name", message, words=[str(form.model)], word=name, key=True)
@@ -203,7 +203,8 @@ def model_is(form: language.Entity, name: str) -> bool:
     return form.model == name
 
 
-def _plural(name: str) -> str:
+def plural_of(name: str) -> str:
+    """Answer what several of a thing are called, where the file does not say."""
     if name.endswith(("s", "x", "z", "ch", "sh")):
         return f"{name}es"
     if name.endswith("y") and name[-2:-1] not in "aeiou":
