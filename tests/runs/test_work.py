@@ -397,3 +397,21 @@ async def test_questions_of_the_dead_are_withdrawn(house: House) -> None:
         await made.until(run.id)
     asked = await house.app.runs.approvals(BO, run.id)
     assert {each.decided_by_kind for each in asked} == {"withdrawn"}
+
+
+async def test_a_fault_of_ours_ends_a_run_and_stays_out_of_the_journal(works: Works) -> None:
+    """It is told in a sentence without its cause; the journal keeps nobody's words."""
+
+    async def burst(task: Any, host: Any) -> None:
+        raise RuntimeError("words of a customer")
+
+    works.engine.acts = [burst]
+    run = await works.start()
+    done = await works.until(run.id)
+    told = "Something went wrong inside Linkspan; its log has more."
+    assert (done.state, done.error_code, done.error_message) == ("failed", "internal", told)
+    for table in ("workflow_status", "operation_outputs", "workflow_input", "workflow_output"):
+        rows_there = await works.house.app.database.query(f"SELECT * FROM {table}")
+        text = str(rows_there)
+        assert "words of a customer" not in text
+        assert "Ordering after" not in text

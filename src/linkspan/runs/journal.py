@@ -10,14 +10,16 @@ that waits for a day is nobody's work and takes nobody's turn.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy
-from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetEnqueueOptions, SetWorkflowID
+from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, Serializer, SetEnqueueOptions, SetWorkflowID
 
+from linkspan.errors import Internal
 from linkspan.runs.lease import Lease
 from linkspan.runs.verdicts import End, end_of
 from linkspan.runs.work import Work
@@ -41,6 +43,29 @@ def out_of(run: str) -> str:
 def run_of(workflow: str) -> str:
     """Answer the run that a workflow is of."""
     return workflow.removesuffix(".out")
+
+
+class PlainJson(Serializer):
+    """What the journal keeps: names and verdicts as JSON; of a fault only its kind, for it may quote."""
+
+    def name(self) -> str:
+        """Answer what rows say of it."""
+        return "linkspan_json"
+
+    def serialize(self, data: Any) -> str:
+        """Write names, verdicts or a fault."""
+        if isinstance(data, BaseException):
+            return json.dumps({"fault": type(data).__name__})
+        return json.dumps(data)
+
+    def deserialize(self, serialized_data: str) -> Any:
+        """Read them again."""
+        data = json.loads(serialized_data)
+        if isinstance(data, dict) and data.keys() == {"fault"}:
+            return Internal(f"a step ended with {data['fault']}")
+        if isinstance(data, dict) and data.keys() == {"args", "kwargs"}:
+            return {**data, "args": tuple(data["args"])}  # DBOS puts the instance before them
+        return data
 
 
 class Journal:
@@ -80,6 +105,7 @@ class Journal:
             "run_migrations": True,
             "use_listen_notify": False,
             "sys_db_pool_size": 5,
+            "serializer": PlainJson(),
         }
         DBOS(config=config)
         logger.propagate = True
