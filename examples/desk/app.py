@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from desk.admin_api import switch_routes
 from desk.api import api_routes
+from desk.codex import Codex
 from desk.doorman import Doorman
 from desk.errors import DeskError
 from desk.outbox import Post, post_over_http
@@ -31,15 +32,21 @@ _SAID = {404: "Nothing has this address.", 405: "That cannot be done here."}
 
 
 def build(
-    store: Store, public_url: str = "http://127.0.0.1:8650", *, post: Post | None = post_over_http
+    store: Store,
+    public_url: str = "http://127.0.0.1:8650",
+    *,
+    post: Post | None = post_over_http,
+    codex: Codex | None = None,
 ) -> Starlette:
     """Join the desk's parts. `post` sends webhooks while the application runs; None sends none.
+
+    With `codex` tickets have the button "Fix with Codex".
 
     `app.state.desk` is the `Desk`, for tests that look behind the counter.
     """
     public_url = public_url.rstrip("/")
     desk = open_desk(store, public_url)
-    pages = Pages(desk, HERE / "templates")
+    pages = Pages(desk, HERE / "templates", codex)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import uvicorn
 
 from desk.app import build
+from desk.codex import Codex
 from desk.seed import issue_tokens, seed
 from desk.store import Store
 
@@ -40,7 +42,15 @@ def _serve(given: Sequence[str]) -> int:
         action="store_true",
         help="allow a host other than loopback: whoever reaches the pages may sign in as anybody",
     )
+    parser.add_argument(
+        "--linkspan",
+        metavar="URL",
+        help="where Linkspan serves: tickets get the button Fix with Codex. DESK_LINKSPAN_TOKENS holds its"
+        ' tokens as JSON, by organisation: {"acme": "lsk_tenant_…"}',
+    )
+    parser.add_argument("--model-note", default="", help="what the page says of the model")
     options = parser.parse_args(given)
+    codex = _codex(parser, options.linkspan, options.model_note)
     if not _is_loopback(options.host) and not options.let_anyone_in:
         parser.error(
             f"--host {options.host}: its pages ask for no password, so it binds to loopback only"
@@ -53,10 +63,27 @@ def _serve(given: Sequence[str]) -> int:
     sys.stdout.write(f"Desk at {url}  (tokens: python -m desk seed --data {options.data})\n")
     sys.stdout.flush()
     uvicorn.run(
-        build(store, url), host=options.host, port=options.port, log_level="warning", access_log=False
+        build(store, url, codex=codex),
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        access_log=False,
     )
     store.close()
     return 0
+
+
+def _codex(parser: argparse.ArgumentParser, url: str | None, note: str) -> Codex | None:
+    """Whoever runs Codex for the customers. Tokens come by the environment: arguments are for all to see."""
+    if url is None:
+        return None
+    try:
+        tokens = json.loads(os.environ.get("DESK_LINKSPAN_TOKENS", ""))
+        if not isinstance(tokens, dict) or not all(isinstance(each, str) for each in tokens.values()):
+            raise ValueError("no object of texts")
+    except ValueError:
+        parser.error('--linkspan needs DESK_LINKSPAN_TOKENS, such as {"acme": "lsk_tenant_…"}')
+    return Codex(url, tokens, model_note=note)
 
 
 def _seed(given: Sequence[str]) -> int:

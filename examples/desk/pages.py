@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from desk import alerts, tickets
+from desk.codex import Codex, Progress
 from desk.comments import Kind
 from desk.errors import DeskError, Fault, forbidden, not_found
 from desk.paging import PageRequest, read_page
@@ -50,8 +51,9 @@ Handler = Callable[[Visit], Awaitable[Response]]
 class Pages:
     """The pages over a desk."""
 
-    def __init__(self, desk: Desk, templates: Path) -> None:
+    def __init__(self, desk: Desk, templates: Path, codex: Codex | None = None) -> None:
         self._desk = desk
+        self._codex = codex
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(templates),
             autoescape=True,
@@ -80,6 +82,11 @@ class Pages:
             post("/tickets/new", self._create_ticket),
             get("/tickets/{id}", self._ticket),
             post("/tickets/{id}", self._update_ticket),
+            *(
+                (get("/tickets/{id}/codex", self._codex_page), post("/tickets/{id}/codex", self._codex_act))
+                if self._codex
+                else ()
+            ),
             get("/alerts", self._alerts),
             get("/alerts/{id}", self._alert),
             post("/alerts/{id}", self._update_alert),
@@ -190,6 +197,9 @@ class Pages:
             visit,
             "ticket.html",
             ticket=ticket,
+            codex=await self._progress(visit, ticket["key"]),
+            model_note=self._codex.model_note if self._codex else "",
+            once=secrets.token_hex(16),
             etag=tickets.etag(row),
             comments=self._comments(visit, "ticket"),
             alerts=[
@@ -211,6 +221,34 @@ class Pages:
         key = visit.path("id")
         self._desk.tickets.update(visit.user, key, values, visit.form.get("etag", ""))
         return RedirectResponse(f"/tickets/{key}", 303)
+
+    # Codex
+
+    async def _codex_page(self, visit: Visit) -> Response:
+        ticket = self._desk.tickets.to_dict(self._desk.tickets.get(visit.user, visit.path("id")))
+        progress = await self._progress(visit, ticket["key"], whole=True)
+        if progress is None or self._codex is None:
+            raise not_found("page", "codex")
+        return self._page(
+            visit, "codex.html", ticket=ticket, codex=progress, model_note=self._codex.model_note
+        )
+
+    async def _codex_act(self, visit: Visit) -> Response:
+        _may_write(visit)
+        key = self._desk.tickets.to_dict(self._desk.tickets.get(visit.user, visit.path("id")))["key"]
+        if self._codex is None or not self._codex.is_for(visit.user):
+            raise not_found("page", "codex")
+        act = visit.form.get("act", "")
+        if act == "start":
+            await self._codex.start(visit.user, key, visit.form.get("key") or secrets.token_hex(16))
+        else:
+            await self._codex.decide(visit.user, key, act, visit.form.get("approval", ""))
+        return RedirectResponse(f"/tickets/{key}/codex", 303)
+
+    async def _progress(self, visit: Visit, ticket: str, *, whole: bool = False) -> Progress | None:
+        if self._codex is None or not self._codex.is_for(visit.user):
+            return None
+        return await self._codex.progress(visit.user, ticket, whole=whole)
 
     # Alerts
 
