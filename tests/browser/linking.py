@@ -117,6 +117,11 @@ def say_no(anna: Person, provider: Oidc, window: Page) -> None:
     window.get_by_text("[ Cancel ]").click()
 
 
+def back_again(page: Page) -> None:
+    """Wait until the window in which somebody signed in has left the page that only leads back."""
+    page.wait_for_url("**/connect-account?*")
+
+
 def framed(page: Page) -> Frame:
     """Answer the link page in the dialog over a product's page."""
     element = page.wait_for_selector("dialog iframe")

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.linking import KEY, Office, at_the_provider, say_no, sign_in
+from tests.browser.linking import KEY, Office, at_the_provider, back_again, say_no, sign_in
 from tests.servers.browser import Person, look, tab_to
 
 pytestmark = pytest.mark.e2e
@@ -144,10 +144,12 @@ def test_somebody_signs_in_at_the_product(anna: Person, desk: Office) -> None:
     look(page, "link-consent")
     page.get_by_role("button", name="Continue to Identity").click()
     say_no(anna, desk.provider, page)
+    back_again(page)
     page.get_by_role("alert").wait_for()
     look(page, "link-denied")
     page.get_by_role("button", name="Continue to Identity").click()
     sign_in(anna, desk.provider, page)
+    back_again(page)
     heading(page, "Connected")
     page.get_by_text("bo@acme.example").first.wait_for()
     look(page, "link-signed-in")
@@ -159,6 +161,7 @@ def test_somebody_else_signs_in_to_an_account(anna: Person, desk: Office) -> Non
     page = anna.open(desk.link("oidc", tenant=tenant)["url"])
     page.get_by_role("button", name="Continue to Identity").click()
     sign_in(anna, desk.provider, page)
+    back_again(page)
     heading(page, "Connected")
     anna.context.clear_cookies()
     (account,) = desk.accounts(tenant)
@@ -167,6 +170,7 @@ def test_somebody_else_signs_in_to_an_account(anna: Person, desk: Office) -> Non
     look(page, "link-again")
     page.get_by_role("button", name="Continue to Identity").click()
     sign_in(anna, desk.provider, page, "eve")
+    back_again(page)
     alert = page.get_by_role("alert")
     alert.wait_for()
     look(page, "link-identity-changed")
