@@ -22,7 +22,7 @@ from linkspan.accounts.oauth import new_verifier
 from linkspan.accounts.opaque import mint
 from linkspan.accounts.principal import Tenant
 from linkspan.accounts.proving import Verifier
-from linkspan.errors import Conflict, Forbidden, InvalidArgument, LinkspanError, NotFound
+from linkspan.errors import Conflict, Forbidden, Internal, InvalidArgument, LinkspanError, NotFound
 from linkspan.spec.catalog import Connector
 from linkspan.store import accounts as account_rows
 from linkspan.store import link_sessions as rows
@@ -229,6 +229,11 @@ class LinkAttempts:
             account = await work()
         except LinkspanError as error:
             return await self._end(Outcome(session, connector.name, None, failure_of(error), error))
+        except Exception:
+            # A fault of ours: whoever waits is told, and the next attempt need not wait for the lease.
+            failure = failure_of(Internal("Something went wrong here"))
+            await self._end(Outcome(session, connector.name, None, failure))
+            raise
         if account.state == "post_install_error":
             account, failure = await self._choices(account, connector)
         else:

@@ -152,6 +152,27 @@ async def test_a_consent_that_took_too_long(place: Place) -> None:
     assert (place.authority.asked, await place.accounts()) == ([], [])
 
 
+async def test_a_fault_of_ours(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """Is a page as every other failure, the page that waits hears of it, and the next try has not to wait."""
+    browser = await place.opened("cloud")
+    url = await browser.depart()
+
+    async def wrong(_request: Request) -> None:
+        raise ZeroDivisionError("a secret of ours")
+
+    place.outside.then = wrong
+    page = await browser.back(place.authority.consent(url))
+    assert (page.status_code, page.headers["content-type"]) == (500, "text/html; charset=utf-8")
+    assert message(page.text) == "Something went wrong here. Ask whoever sent you here."
+    assert "a secret of ours" not in page.text
+    assert "a secret of ours" in caplog.text
+    failure = (await browser.show())["failure"]
+    assert (failure["error_type"], failure["integration"]) == ("connection_error", "cloud")
+    place.outside.then = None
+    await browser.back(place.authority.consent(await browser.depart()))
+    assert (await place.only()).state == "active"
+
+
 async def test_a_window_of_a_session_that_is_over(place: Place) -> None:
     """Comes back to nothing: the token ended meanwhile, or another window was quicker."""
     browser = await place.opened("cloud", lifetime=60.0)
@@ -171,7 +192,7 @@ async def test_a_product_that_gives_no_token(place: Place) -> None:
         page = await browser.back(place.authority.consent(url))
         assert "The Cloud" in message(page.text)
         assert "tools.yaml" not in page.text
-        assert "canary" not in page.text
+        assert "a secret of ours" not in page.text
         assert (await browser.show())["failure"]["error_type"] == "connection_error"
     assert await place.accounts() == []
 

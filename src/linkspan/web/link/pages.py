@@ -7,6 +7,7 @@ lets exactly the pages of the token's `allowed_origins` show it in a frame.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
@@ -17,7 +18,7 @@ from starlette.responses import Response
 from linkspan.accounts.link_attempts import LinkAttempts, Outcome
 from linkspan.accounts.link_failures import failure_of
 from linkspan.accounts.link_sessions import LinkSessions
-from linkspan.errors import InvalidArgument, LinkspanError
+from linkspan.errors import Internal, InvalidArgument, LinkspanError
 from linkspan.spec.catalog import Catalog
 from linkspan.store.link_sessions import LinkSession
 from linkspan.web.link.browser import framed_by, traveller
@@ -26,6 +27,7 @@ from linkspan.web.oauth.login import see_other
 from linkspan.web.oauth.place import See, Visit
 from linkspan.web.pages import page
 
+log = logging.getLogger("linkspan.link")
 PATH: Final = "/connect-account"
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -128,11 +130,16 @@ def page_door(see: See, answer: Answer) -> Callable[[Request], Awaitable[Respons
     """Make a page of it: where it came to is looked at, and a failure is a page that stays."""
 
     async def endpoint(request: Request) -> Response:
+        told: LinkspanError
         try:
             return await answer(request, place_of(see, request))
         except LinkspanError as error:
-            values = {"failure": failure_of(error)}
-            return page("link/failed.html", values, status=error.status, headers=_headers("'none'"))
+            told = error
+        except Exception:
+            log.exception("the link page failed at %s", request.url.path)
+            told = Internal("Something went wrong here")
+        values = {"failure": failure_of(told)}
+        return page("link/failed.html", values, status=told.status, headers=_headers("'none'"))
 
     return endpoint
 
