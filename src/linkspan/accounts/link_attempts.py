@@ -231,8 +231,8 @@ class LinkAttempts:
             return await self._end(Outcome(session, connector.name, None, failure_of(error), error))
         except Exception:
             # A fault of ours: whoever waits is told, and the next attempt need not wait for the lease.
-            failure = failure_of(Internal("Something went wrong here"))
-            await self._end(Outcome(session, connector.name, None, failure))
+            ours = Internal("Something went wrong here")
+            await self._end(Outcome(session, connector.name, None, failure_of(ours), ours))
             raise
         if account.state == "post_install_error":
             account, failure = await self._choices(account, connector)
