@@ -132,7 +132,11 @@ class Bench:
 
 def catalog_of(home: Path, name: str, **words: Any) -> Catalog:
     """Compile a tools.yaml that has one built-in connector."""
-    head = {"linkspan": 1, "name": "tests", "instructions": "List tickets, alerts, silences, designs."}
+    head = {
+        "linkspan": 1,
+        "name": "tests",
+        "instructions": "List tickets, alerts, silences, messages, designs, channels.",
+    }
     file = home / "tools.yaml"
     file.write_text(yaml.safe_dump({**head, "connectors": {name: {"use": name, **words}}}))
     return spec.load([file], {})

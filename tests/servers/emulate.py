@@ -1,4 +1,4 @@
-"""Vercel's emulate: GitHub's REST API in a program of somebody else, as a second opinion.
+"""Vercel's emulate: GitHub's REST API and Linear in a program of somebody else, as a second opinion.
 
 It knows no git, takes an unknown token for its first user, answers 403 where GitHub answers 404, and opens a
 second pull request for a branch; what rests on those is tested against `tests/fakes/forge.py`.
@@ -50,7 +50,6 @@ class Emulate:
 @contextlib.contextmanager
 def github(home: Path) -> Iterator[Emulate]:
     """Run it until the block ends."""
-    program = installed("emulate/dist/index.js")
     home.mkdir(parents=True, exist_ok=True)
     seed = home / "seed.yaml"
     seed.write_text(
@@ -64,20 +63,25 @@ def github(home: Path) -> Iterator[Emulate]:
             }
         )
     )
+    with _started("github", seed, home) as url:
+        yield Emulate(url)
+
+
+@contextlib.contextmanager
+def linear(home: Path) -> Iterator[str]:
+    """Run its Linear until the block ends: a team `ENG` and a ticket in it. Yields where it listens."""
+    home.mkdir(parents=True, exist_ok=True)
+    seed = home / "seed.yaml"
+    seed.write_text(json.dumps({"linear": {}}))
+    with _started("linear", seed, home) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _started(service: str, seed: Path, home: Path) -> Iterator[str]:
     port = free_port()
     url = f"http://{LOOPBACK}:{port}"
-    command = [
-        NODE,
-        program,
-        "start",
-        "--service",
-        "github",
-        "--port",
-        port,
-        "--seed",
-        seed,
-        "--base-url",
-        url,
-    ]
+    words = ["start", "--service", service, "--port", port, "--seed", seed, "--base-url", url]
+    command = [NODE, installed("emulate/dist/index.js"), *words]
     with running(command, log=home / "emulate.log", ready=lambda: accepts(port), cwd=home):
-        yield Emulate(url)
+        yield url
