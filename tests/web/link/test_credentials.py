@@ -19,6 +19,7 @@ from linkspan.settings import Settings
 from linkspan.store.audit import find
 from tests.fakes.authority import Grant
 from tests.fakes.cloud import load
+from tests.servers.authority import Authority
 from tests.web.link.conftest import ACME, BASE, BOLT, FILE, Browser, Place, told
 
 
@@ -116,7 +117,7 @@ async def test_what_proves_nothing_of_who_links_is_not_linked(place: Place, meth
     """The operator's own client, or the number of somebody's installation: an operator links these."""
     browser = await place.opened()
     names = [each["name"] for each in (await browser.show())["integrations"]]
-    assert names == ["tracker", "cloud", "sites"]
+    assert names == ["tracker", "cloud", "sites", "private"]
     secrets = {"installation_id": "42"} if method == "github_app" else {}
     for name in ("shared", "cloud"):
         body = {"integration": name, "method": method, "secrets": secrets}
@@ -183,6 +184,20 @@ async def test_an_address_inside_is_not_asked(tmp_path: Path) -> None:
             assert "LINKSPAN" not in answer.text
     assert await app.accounts.list(ACME) == []
     await app.aclose()
+
+
+async def test_certificates_of_an_authority_are_entered(place: Place, tmp_path: Path) -> None:
+    """A chain of them, as long as chains are; the page does not repeat what nobody reads."""
+    place.know_keys()
+    pem = Authority(tmp_path).root.read_text()
+    chain = pem * (10_000 // len(pem))
+    browser = await place.opened("private")
+    answer = await browser.link("private", settings={"authority": chain})
+    assert answer.is_success, answer.text
+    assert (await place.only()).settings == {"authority": chain}
+    assert answer.json()["result"]["settings"] == []
+    (known,) = (await (await place.opened("private", settings={"authority": chain})).show())["integrations"]
+    assert known["given"] == []
 
 
 async def test_something_is_chosen_that_is_found(place: Place) -> None:

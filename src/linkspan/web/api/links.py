@@ -10,7 +10,7 @@ from linkspan.accounts.principal import Tenant
 from linkspan.errors import InvalidArgument
 from linkspan.store.outbox import iso
 from linkspan.web.api.endpoint import Call, Endpoint
-from linkspan.web.api.models import NAMED, Deleted, Line, Name, OfTenant, TenantId, Time, whole
+from linkspan.web.api.models import Deleted, Line, Name, OfTenant, Settings, TenantId, Time, whole
 from linkspan.web.api.reading import Model
 
 PAGE = "/connect-account"
@@ -34,7 +34,7 @@ class NewLinkToken(Model):
     """Pages that may show it in a frame, and are told how it went."""
     redirect_uri: Annotated[str, Field(max_length=2000)] | None = None
     """Where the browser goes afterwards, when no page of `allowed_origins` has opened it."""
-    context: Annotated[dict[Name, Annotated[str, Field(max_length=2000)]], Field(max_length=50), NAMED] = {}
+    context: Settings = {}
     """Settings that are known already and are not asked."""
     persist_previous_context: bool = True
     """Linked again, the account keeps the settings that are not given now."""

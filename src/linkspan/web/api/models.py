@@ -46,6 +46,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Line = Annotated[str, Field(pattern=r"^[!-~À-ɏ]([ -~À-ɏ]{0,98}[!-~À-ɏ])?$", description="One line of text.")]
 Scope = Annotated[str, Field(pattern=r"^(read|write|[a-z][a-z0-9_]*\.(\*|[a-z][a-z0-9_]*))$")]
 NAMED: Final = Field(json_schema_extra={"additionalProperties": False})
+SETTING: Final = 16_384
+"""Characters that a setting may have: some are a chain of certificates."""
+Settings = Annotated[dict[Name, Annotated[str, Field(max_length=SETTING)]], Field(max_length=50), NAMED]
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=100)]
 Duration = Annotated[int, Field(ge=1, le=31_536_000, description="Seconds."), BeforeValidator(whole)]
 Limit = Annotated[int, Field(ge=1, le=100)]
@@ -217,7 +220,7 @@ class NewAccount(Model):
     tenant_id: TenantId
     integration: Name
     authentication_method: Name | None = None
-    settings: Annotated[dict[Name, Annotated[str, Field(max_length=2000)]], Field(max_length=50), NAMED] = {}
+    settings: Settings = {}
     secrets: Annotated[dict[Name, SecretStr], Field(max_length=10), NAMED] = {}
     subject: Line | None = None
     integrated_account_id: Name | None = None

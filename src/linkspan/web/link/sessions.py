@@ -25,6 +25,7 @@ from linkspan.spec.catalog import Catalog
 from linkspan.store.audit import AuditRow, AuditWriter
 from linkspan.store.link_sessions import LinkSession
 from linkspan.vault.secret import Secret
+from linkspan.web.api.models import SETTING
 from linkspan.web.api.reading import Model, read_body
 from linkspan.web.link.browser import Random, check_page, handle_of, session_cookie, traveller_cookie
 from linkspan.web.link.shown import session_shown
@@ -34,7 +35,7 @@ log = logging.getLogger("linkspan.link")
 _MOST_BYTES: Final = 65_536
 _Text = Annotated[str, Field(max_length=4_000)]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-_Settings = Annotated[dict[_Name, _Text], Field(max_length=50)]
+_Settings = Annotated[dict[_Name, Annotated[str, Field(max_length=SETTING)]], Field(max_length=50)]
 
 
 class Opening(Model):

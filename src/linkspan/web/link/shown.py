@@ -111,6 +111,7 @@ def _result(session: LinkSession, account: Account, catalog: Catalog) -> dict[st
         "settings": [
             {"title": settings[name].title if name in settings else name, "value": value}
             for name, value in account.settings.items()
+            if name not in settings or settings[name].type != "certificate"
         ],
         "not_granted": _not_granted(session, account, connector),
     }
@@ -146,7 +147,7 @@ def _connector(
         "given": [
             {"title": connector.settings[name].title, "value": value}
             for name, value in session.settings.items()
-            if name in connector.settings
+            if name in connector.settings and connector.settings[name].type != "certificate"
         ],
         "ways": [_way(way, session) for way in _fitting(connector, session)],
     }
