@@ -70,28 +70,37 @@ class LiveCheck:
         reads = [tool for tool in self._app.catalog.tools if tool.kind == "read" and tool.operations]
         lists = [tool for tool in reads if any(each.is_list for each in tool.operations.values())]
         # What needs no argument comes first: its items bring the ids that others ask for.
-        for tool in sorted(lists, key=lambda tool: len(tool.input_schema.get("required", ()))):
-            await self._at_each(tool, accounts)
-        for tool in reads:
-            if tool.operation == "get":
-                await self._at_each(tool, accounts)
+        lists.sort(key=lambda tool: len(tool.input_schema.get("required", ())))
+        gets = [tool for tool in reads if tool.operation == "get"]
+        waiting = [(tool, connector) for tool in (*lists, *gets) for connector in tool.operations]
+        while waiting:
+            known = len(self._ids)
+            waiting = [
+                (tool, connector)
+                for tool, connector in waiting
+                if not await self._is_called(tool, connector, accounts.get(connector))
+            ]
+            if len(self._ids) == known:
+                break
+            self.looks = [look for look in self.looks if look.state != "not_called"]
         return self.looks
 
-    async def _at_each(self, tool: Tool, accounts: Mapping[str, str]) -> None:
-        for connector, operation in tool.operations.items():
-            if operation.is_list and operation.name != "list" and (connector, tool.entity) in self._ids:
-                continue  # the list was read already: one call is enough
-            look = Look(tool.key, connector)
-            self.looks.append(look)
-            arguments, missing = self._arguments(operation)
-            if missing:
-                names = ", ".join(missing)
-                look.state = "not_called"
-                look.notes.append(f"it needs {names}: give it with --arg {missing[0]}=VALUE")
-                continue
-            if connector in accounts:
-                arguments["account"] = accounts[connector]
-            await self._look(tool, operation, arguments, look)
+    async def _is_called(self, tool: Tool, connector: str, account: str | None) -> bool:
+        """Call it; answers whether it had what it needs."""
+        operation = tool.operations[connector]
+        if operation.is_list and operation.name != "list" and (connector, tool.entity) in self._ids:
+            return True  # the list was read already: one call is enough
+        look = Look(tool.key, connector)
+        self.looks.append(look)
+        arguments, missing = self._arguments(operation)
+        if missing:
+            look.state = "not_called"
+            look.notes.append(f"it needs {', '.join(missing)}: give it with --arg {missing[0]}=VALUE")
+            return False
+        if account is not None:
+            arguments["account"] = account
+        await self._look(tool, operation, arguments, look)
+        return True
 
     def _arguments(self, operation: Operation) -> tuple[dict[str, Any], list[str]]:
         """Fill what is required: from what was given, or with the first thing that such a name means."""

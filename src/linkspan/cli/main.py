@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import sys
 from typing import Any
 
@@ -12,6 +13,10 @@ from linkspan import __version__
 
 COMMANDS = {
     "init": ("linkspan.cli.init", "Ask about a product and write a first tools.yaml."),
+    "import": (
+        "linkspan.cli.imports",
+        "Write a first tools.yaml from a product's own description (OpenAPI).",
+    ),
     "check": ("linkspan.cli.spec", "Read a tools.yaml and tell every mistake with file, line and column."),
     "schema": ("linkspan.cli.spec", "Print the JSON Schema of tools.yaml (for editors)."),
     "tools": ("linkspan.cli.spec", "Show what Codex will see, with bytes and estimated tokens."),
@@ -55,7 +60,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
-        command = getattr(module, cmd_name.replace("-", "_"))
+        name = cmd_name.replace("-", "_")
+        command = getattr(module, f"{name}_" if keyword.iskeyword(name) else name)
         assert isinstance(command, click.Command)  # noqa: S101
         return command
 
