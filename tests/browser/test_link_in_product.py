@@ -235,6 +235,23 @@ def test_in_the_same_window(anna: Person, desk: Office) -> None:
     page.wait_for_url(f"{desk.shop.url}/?back&status=success&**")
 
 
+def test_in_the_same_window_of_a_product_that_was_opened_itself(anna: Person, desk: Office) -> None:
+    """Who has opened the product waits for nothing of ours: there, to what is linked, and back."""
+    made = desk.link("oidc", "--redirect-uri", f"{desk.shop.url}/?back")
+    portal = anna.open(desk.shop.url)
+    with portal.expect_popup() as opened:
+        portal.evaluate("(url) => void window.open(url)", desk.shop.url)
+    page = opened.value
+    page.wait_for_selector("[data-ready]")
+    page.evaluate(
+        "(token) => Object.assign(window, { token, options: { sameWindow: true } })", made["link_token"]
+    )
+    start(page)
+    page.get_by_role("button", name="Continue to Identity").click()
+    sign_in(anna, desk.provider, page)
+    page.wait_for_url(f"{desk.shop.url}/?back&status=success&**")
+
+
 def test_the_example_of_the_documentation(anna: Person, desk: Office) -> None:
     """What docs/linking.md says to put into a page is all that it takes; its token comes after the click."""
     found = re.search(r"```html\n(.*?)```", (ROOT / "docs" / "linking.md").read_text(), re.DOTALL)
@@ -269,8 +286,11 @@ def migrant(desk: Office) -> Iterator[Product]:
         yield shop
 
 
-def test_trutos_script_links_an_account(anna: Person, desk: Office, migrant: Product) -> None:
-    """In its window mode: it opens our page, and resolves with what it knows from Truto."""
+@pytest.mark.parametrize("is_blocked", [False, True])
+def test_trutos_script_links_an_account(
+    is_blocked: bool, anna: Person, desk: Office, migrant: Product
+) -> None:
+    """In its window mode, with a second window or without: it resolves with what it knows from Truto."""
     made = desk.link("tracker", "oidc", origins=(migrant.url,))
     page = migrant.open(anna, made["link_token"], iframe=False, integration="oidc")
     with page.expect_popup() as opened:
@@ -278,9 +298,15 @@ def test_trutos_script_links_an_account(anna: Person, desk: Office, migrant: Pro
     window = opened.value
     heading(window, "Connect Identity")
     assert made["link_token"] not in window.url
-    with window.expect_popup() as second:
-        window.get_by_role("button", name="Continue to Identity").click()
-    sign_in(anna, desk.provider, second.value)
+    go_on = window.get_by_role("button", name="Continue to Identity")
+    if is_blocked:
+        window.evaluate("window.open = () => null")
+        go_on.click()
+        sign_in(anna, desk.provider, window)
+    else:
+        with window.expect_popup() as second:
+            go_on.click()
+        sign_in(anna, desk.provider, second.value)
     found = outcome(page)["resolved"]
     account = next(each for each in reversed(desk.accounts()) if each["connector"] == "oidc")
     told = {"result": "success", "integration": "oidc", "integrated_account_id": account["id"]}

@@ -264,10 +264,10 @@ def test_a_browser_that_blocks_windows(anna: Person, shop: Product, page_origin:
 
 
 def test_in_the_same_window(anna: Person, shop: Product, page_origin: str) -> None:
-    """The product's page is left; nothing is said to be a frame."""
+    """The product's page is left; it is said that nobody waits."""
     page = shop.open(anna, TOKEN, baseUrl=page_origin, sameWindow=True)
     start(page)
-    page.wait_for_url(f"{page_origin}/connect-account?iframe=0#link_token=**")
+    page.wait_for_url(f"{page_origin}/connect-account?iframe=same#link_token=**")
 
 
 def test_its_types_are_those_it_says(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ export const connect = (linkToken, options = {}) => new Promise((resolve, reject
   signal?.throwIfAborted();
   const page = new URL("connect-account", `${baseUrl}`.replace(/\/?$/, "/"));
   const asked = {
-    iframe: iframe && !sameWindow ? "1" : "0",
+    iframe: sameWindow ? "same" : iframe ? "1" : "0",
     integration: options.integration,
     integrations: options.integrations?.join(),
     auth_format: options.authFormat,
@@ -87,7 +87,7 @@ function framed({ iframe, width = 560, height = 720, title = "Connect an account
   button.onclick = gone;
   dialog.append(button);
   document.body.append(dialog);
-  dialog.showModal(); // which gives the focus back to where it was when it is closed
+  dialog.showModal(); // which gives the focus back when it is closed
   over.addEventListener("abort", () => (dialog.close(), dialog.remove()));
   return { ...view(dialog), focus: () => (button.remove(), frame.focus()) }; // the page has a button of its own
 }

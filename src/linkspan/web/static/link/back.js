@@ -10,6 +10,8 @@ if (sessionStorage.getItem("linkspan-window") === "popup") {
   window.opener?.postMessage({ type: "linkspan:back", session }, location.origin);
   if (linked === "yes") setTimeout(() => window.close(), 400);
 } else {
-  location.replace(onward);
+  const before = sessionStorage.getItem("linkspan-page"); // with what else the page was told when it was opened
+  const isOf = new URLSearchParams(before ?? "").get("session") === session;
+  location.replace(isOf ? `/connect-account${before}` : onward);
 }
 document.getElementById("heading").focus();

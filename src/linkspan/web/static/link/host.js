@@ -4,7 +4,9 @@
 export class Host {
   constructor(params) {
     this.framed = window.parent !== window;
-    this.window = this.framed ? window.parent : window.opener;
+    // In the same window we took the place of who asked: an opener is then that page's, and none of ours.
+    const isAlone = params.get("iframe") === "same";
+    this.window = this.framed ? window.parent : isAlone ? null : window.opener;
     this.isTruto = params.get("dialect") === "truto" || params.has("link_token");
     this.origins = null;
     this.greeted = null;

@@ -292,6 +292,7 @@ function consent(integration, way, entered, wanted) {
     }
     const { url } = await ask("POST", "/link-session/depart", { ticket });
     sessionStorage.removeItem("linkspan-window");
+    sessionStorage.setItem("linkspan-page", location.search);
     location.assign(url);
   };
   go().catch((failure) => {
