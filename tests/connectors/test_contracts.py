@@ -1,0 +1,159 @@
+"""What the connectors for github, figma and linear really send, held against the products' own descriptions.
+
+`tests/contracts/NAME.json` keeps the paths that we call as they are in the description, and leaves the others
+out; `x-origin` says where it is from and under which licence. Linear's is a GraphQL schema. Answers that are
+replayed are not held against it: they are shortened.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+import jsonschema_rs
+import pytest
+from graphql import build_schema, parse, validate
+from graphql.execution.values import get_variable_values
+from graphql.language import OperationDefinitionNode
+
+from linkspan.errors import LinkspanError
+from linkspan.net.messages import Request
+from tests.connectors.replayed import bench, kept
+from tests.servers.node import ROOT
+
+CONTRACTS: Final = ("figma", "github")
+FILES: Final = ROOT / "tests" / "contracts"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """One loop is enough here."""
+    return "asyncio"
+
+
+def described(name: str) -> dict[str, Any]:
+    """Answer the description; its version 3.0 has `nullable`, which no body of ours needs."""
+    found: dict[str, Any] = json.loads((FILES / f"{name}.json").read_text())
+    return found
+
+
+def resolved(description: Mapping[str, Any], part: Any) -> Any:
+    """Follow a `$ref` of the description."""
+    while isinstance(part, dict) and "$ref" in part:
+        found: Any = description
+        for word in part["$ref"].removeprefix("#/").split("/"):
+            found = found[word.replace("~1", "/").replace("~0", "~")]
+        part = found
+    return part
+
+
+def objections(description: Mapping[str, Any], request: Request) -> Iterator[str]:
+    """Yield what the description does not allow of a request: path, method, parameters, body."""
+    parts = urlsplit(request.url)
+    said = f"{request.method} {parts.path}"
+    templates = (
+        template
+        for template in description["paths"]
+        if re.fullmatch(re.sub(r"\{[^{}]*\}", "[^/]+", template), parts.path)
+    )
+    template = next(templates, None)
+    if template is None:
+        yield f"{said}: no such path"
+        return
+    path = description["paths"][template]
+    operation = path.get(request.method.lower())
+    if operation is None:
+        yield f"{said}: {template} has no such method"
+        return
+    given = [*path.get("parameters", []), *operation.get("parameters", [])]
+    known = {
+        one["name"]: one for one in (resolved(description, each) for each in given) if one["in"] == "query"
+    }
+    sent = dict(parse_qsl(parts.query, keep_blank_values=True))
+    yield from (f"{said}: no parameter {name}" for name in sent if name not in known)
+    yield from (
+        f"{said}: {name} is missing"
+        for name, one in known.items()
+        if one.get("required") and name not in sent
+    )
+    for name, value in sent.items():
+        words = resolved(description, known.get(name, {}).get("schema", {})).get("enum")
+        if words and value not in [str(word) for word in words]:
+            yield f"{said}: {name} cannot be {value}"
+    body = resolved(description, operation.get("requestBody"))
+    if request.body and body is None:
+        yield f"{said}: takes no body"
+    if body is not None and (request.body or body.get("required")):
+        schema = {**body["content"]["application/json"]["schema"], "components": description["components"]}
+        for error in jsonschema_rs.Draft202012Validator(schema).iter_errors(
+            json.loads(request.body or b"{}")
+        ):
+            yield f"{said}: {error.instance_path}: {error.message}"
+        unknown = set(json.loads(request.body or b"{}")) - set(
+            resolved(description, schema).get("properties", {})
+        )
+        yield from (f"{said}: no member {name}" for name in unknown)
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+async def test_what_is_sent_is_allowed(name: str, tmp_path: Path) -> None:
+    """Every operation of the connector is called once at least, and every request is as it should be."""
+    description, called = described(name), set()
+    async with bench(name, tmp_path) as linked:
+        for case in kept(name)["cases"].values():
+            if "error" in case:
+                continue
+            linked.product.waiting = list(case["exchanges"])
+            try:
+                await linked.call(case)
+            except LinkspanError as error:
+                pytest.fail(f"{case['call']}: {error}")
+            called.add(case["call"])
+        wrong = [line for request in linked.transport.sent for line in objections(description, request)]
+        assert not wrong
+        operations = {tool.key for tool in linked.app.catalog.tools if tool.operations}
+    assert operations - called == set()
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_a_request_that_is_wrong_is_found(name: str) -> None:
+    """The check is one: a path, a parameter and a body that are not in the description are told."""
+    description = described(name)
+    assert "licen" in description["x-origin"].lower()
+    base = "https://api.example"
+    post = {"figma": "/v1/files/a/comments", "github": "/repos/a/b/issues"}[name]
+    for request, words in [
+        (Request("GET", f"{base}/nowhere", {}, None), "no such path"),
+        (Request("DELETE", f"{base}{post}", {}, None), "no such method"),
+        (Request("GET", f"{base}{post}?wrong=1", {}, None), "no parameter wrong"),
+        (Request("POST", f"{base}{post}", {}, b"{}"), "is a required property"),
+    ]:
+        assert words in " ".join(objections(description, request))
+
+
+async def test_documents_of_linear_are_allowed(tmp_path: Path) -> None:
+    """Every document is one of the schema, and so are the variables that are sent with it."""
+    schema = build_schema((FILES / "linear.graphql").read_text())
+    called = set()
+    async with bench("linear", tmp_path) as linked:
+        for case in kept("linear")["cases"].values():
+            if "error" not in case:
+                linked.product.waiting = list(case["exchanges"])
+                await linked.call(case)
+                called.add(case["call"])
+        for request in linked.transport.sent:
+            body = json.loads(request.body or b"")
+            document = parse(body["query"])
+            assert not validate(schema, document)
+            (definition,) = document.definitions
+            assert isinstance(definition, OperationDefinitionNode)
+            found = get_variable_values(
+                schema, definition.variable_definitions or (), body.get("variables") or {}
+            )
+            assert not isinstance(found, list), found
+        assert {tool.key for tool in linked.app.catalog.tools if tool.operations} - called == set()
+    assert validate(schema, parse("{ issues { nodes { wrong } } }"))
