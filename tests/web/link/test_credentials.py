@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from linkspan.accounts.principal import Principal
 from linkspan.app import build
 from linkspan.errors import InvalidArgument
+from linkspan.net.messages import Request, Response
 from linkspan.serving import Serving
 from linkspan.settings import Settings
 from linkspan.store.audit import find
@@ -117,7 +118,7 @@ async def test_what_proves_nothing_of_who_links_is_not_linked(place: Place, meth
     """The operator's own client, or the number of somebody's installation: an operator links these."""
     browser = await place.opened()
     names = [each["name"] for each in (await browser.show())["integrations"]]
-    assert names == ["tracker", "cloud", "sites", "private"]
+    assert names == ["tracker", "cloud", "sites", "private", "openai"]
     secrets = {"installation_id": "42"} if method == "github_app" else {}
     for name in ("shared", "cloud"):
         body = {"integration": name, "method": method, "secrets": secrets}
@@ -184,6 +185,40 @@ async def test_an_address_inside_is_not_asked(tmp_path: Path) -> None:
             assert "LINKSPAN" not in answer.text
     assert await app.accounts.list(ACME) == []
     await app.aclose()
+
+
+async def test_the_account_that_pays_for_runs(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key of OpenAI's, which is asked for its models, with the organization and project that it is for."""
+    asked: list[Request] = []
+
+    async def exchange(request: Request, **_limits: float) -> Response:
+        asked.append(request)
+        if request.headers["Authorization"] == "Bearer sk-good":
+            return Response(200, {}, b'{"object": "list", "data": []}', request.url)
+        body = b'{"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}'
+        return Response(401, {}, body, request.url)
+
+    monkeypatch.setattr(place.outside, "exchange", exchange)
+    browser = await place.opened("openai")
+    (openai,) = (await browser.show())["integrations"]
+    assert [(each["name"], each["required"]) for each in openai["settings"]] == [
+        ("organization", False),
+        ("project", False),
+    ]
+    assert [(way["title"], way["kind"], way["help_url"]) for way in openai["ways"]] == [
+        ("API key", "form", "https://platform.openai.com/api-keys")
+    ]
+    failure = told(await browser.link("openai", token="sk-bad"))
+    assert (failure["error_type"], await place.accounts()) == ("validation_error", [])
+    assert "Incorrect API key" in failure["message"]
+    settings = {"organization": "org-acme", "project": "proj_1"}
+    assert (await browser.link("openai", token="sk-good", settings=settings)).json()["status"] == "linked"
+    linked = await place.only()
+    assert (linked.connector, linked.subject, linked.settings) == ("openai", None, settings)
+    last = asked[-1]
+    assert (last.method, last.url) == ("GET", "https://api.openai.com/v1/models")
+    assert last.headers["OpenAI-Organization"] == "org-acme"
+    assert last.headers["OpenAI-Project"] == "proj_1"
 
 
 async def test_certificates_of_an_authority_are_entered(place: Place, tmp_path: Path) -> None:

@@ -45,7 +45,13 @@ async def test_the_best_way_stands_first(place: Place) -> None:
 async def test_what_the_operator_pays_for_is_not_linked(place: Place) -> None:
     """A connector with one key for all is nowhere to be chosen."""
     shown = await (await place.opened()).show()
-    assert [each["name"] for each in shown["integrations"]] == ["tracker", "cloud", "sites", "private"]
+    assert [each["name"] for each in shown["integrations"]] == [
+        "tracker",
+        "cloud",
+        "sites",
+        "private",
+        "openai",
+    ]
 
 
 @pytest.mark.parametrize("session", ["x", "%00", "%ff", "a" * 12, "A" * 12, "a" * 300])
