@@ -150,7 +150,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
 }
 """Importer -> imported -> why. Every part may import `errors` and itself."""
 
-PART_OF: Final = {"demo": "cli"}
+PART_OF: Final = {"demo": "cli", "demo_codex": "cli"}
 """Modules at the top that are one part with another: the demo is a command that is long."""
 
 LIBRARIES: Final[dict[str, set[str]]] = {

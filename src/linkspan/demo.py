@@ -8,8 +8,8 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from linkspan import spec
 from linkspan.accounts.principal import Tenant
 from linkspan.app import App, build
 from linkspan.cli.codex import http_config, stdio_config
+from linkspan.demo_codex import TENANT, furnish, missing, start_forge
 from linkspan.errors import ConfigurationError, Conflict, LinkspanError
 from linkspan.reload import Reloader
 from linkspan.serving import (
@@ -35,11 +36,14 @@ from linkspan.settings import DEFAULT_PORT, Settings, parse_egress
 from linkspan.vault.logs import configure_logging
 from linkspan.vault.redact import Redactor
 from linkspan.web.pages import page, static_files
+from linkspan.working import work_runs
 
 TENANTS = ("acme", "globex")
 DESK_PORT = 8650
 CONNECTOR = "desk"
 SUBJECT = "codex-demo"
+SAMPLE = "HC-103"
+"""The ticket that the script in a model's place knows how to fix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,17 @@ class Desk:
     url: str
     tokens: Mapping[str, str]
     process: asyncio.subprocess.Process
+    note: str = ""
+    """What it says of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """What the desk's own server needs for "Fix with Codex"."""
+
+    url: str
+    token: str = field(repr=False)
+    note: str
 
 
 def run(settings: Settings, example: Path, config: Path) -> int:
@@ -61,28 +76,55 @@ def run(settings: Settings, example: Path, config: Path) -> int:
 
 
 async def _run(settings: Settings, example: Path, config: Path, redactor: Redactor) -> None:
-    catalog = spec.load([config], os.environ)
-    desk = await _start_desk(example, settings.home / "desk")
-    try:
+    async with contextlib.AsyncExitStack() as ending:
+        why = missing(settings)
+        workshop = None
+        if why is None:
+            examples = example.parent
+            workshop = await start_forge(
+                examples / "forge", examples / "harbour", settings.home / "forge", _free_port
+            )
+            ending.push_async_callback(_end, workshop.process)
+        files = [config] if workshop is None else [config, workshop.places]
+        desk_port = _free_port(DESK_PORT)
+        hosts = (f"127.0.0.1:{desk_port}", *(workshop.hosts if workshop else ()))
         settings = replace(
             settings,
             config=config,
             port=_free_port(DEFAULT_PORT),
             public_url=None,
-            egress=parse_egress(desk.url.removeprefix("http://")),
+            egress=parse_egress(",".join(hosts)),
+            ca_file=workshop.certificate if workshop else settings.ca_file,
         )
-        app = await build(settings, catalog=catalog, redactor=redactor)
-        try:
-            await _serve(app, settings, desk, config)
-        finally:
-            await app.aclose()
-    finally:
-        if desk.process.returncode is None:
-            desk.process.terminate()
-            await desk.process.wait()
+        app = await build(settings, catalog=spec.load(files, os.environ), redactor=redactor)
+        ending.push_async_callback(app.aclose)
+        for name in TENANTS:
+            with contextlib.suppress(Conflict):
+                await app.tenants.add(name)
+        button = None
+        if workshop is not None:
+            base = f"http://{settings.host}:{settings.port}"
+            button = Button(base, await furnish(app, workshop), workshop.note)
+        desk = await _start_desk(example, settings.home / "desk", desk_port, button)
+        ending.push_async_callback(_end, desk.process)
+        await _serve(app, settings, desk, files, redactor, why=why)
 
 
-async def _serve(app: App, settings: Settings, desk: Desk, config: Path) -> None:
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        await process.wait()
+
+
+async def _serve(
+    app: App,
+    settings: Settings,
+    desk: Desk,
+    files: Sequence[Path],
+    redactor: Redactor,
+    *,
+    why: str | None,
+) -> None:
     tokens = {name: await _prepare(app, name, desk) for name in TENANTS}
     shown: dict[str, Any] = {}
 
@@ -90,12 +132,14 @@ async def _serve(app: App, settings: Settings, desk: Desk, config: Path) -> None
         return page("demo.html", shown)
 
     serving = Serving(app, routes=[Route("/", start), static_files()])
-    serving.reloader = Reloader([config], lambda: spec.load([config], os.environ), serving.replace_catalog)
+    serving.reloader = Reloader(files, lambda: spec.load(files, os.environ), serving.replace_catalog)
     listener = listen(settings.host, settings.port)
     server = make_server(serving, settings)
     outlive_signals()
     base = f"http://{settings.host}:{settings.port}"
     tasks = [asyncio.create_task(serving.reloader.run()), asyncio.create_task(server.serve([listener]))]
+    if why is None:
+        tasks.append(asyncio.create_task(work_runs(app, redactor=redactor)))
     try:
         while not server.started:
             if tasks[1].done():
@@ -103,6 +147,7 @@ async def _serve(app: App, settings: Settings, desk: Desk, config: Path) -> None
             await asyncio.sleep(0.02)
         call = await _first_call(base, TENANTS[0], tokens[TENANTS[0]])
         shown.update(_page_values(settings, desk, base, tokens, call))
+        shown["button"] = {"why": why, "note": desk.note, "ticket": f"{desk.url}/tickets/{SAMPLE}"}
         sys.stdout.write(_text(shown, base))
         sys.stdout.flush()
         await tasks[1]
@@ -113,11 +158,13 @@ async def _serve(app: App, settings: Settings, desk: Desk, config: Path) -> None
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _start_desk(example: Path, data: Path) -> Desk:
-    port = _free_port(DESK_PORT)
+async def _start_desk(example: Path, data: Path, port: int, button: Button | None) -> Desk:
     made = json.loads(await _output(str(example), "seed", "--json", "--data", str(data), "--port", str(port)))
+    more = ("--linkspan", button.url, "--model-note", button.note) if button else ()
+    environment = {"DESK_LINKSPAN_TOKENS": json.dumps({TENANT: button.token})} if button else {}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(example), "--port", str(port), "--data", str(data),
+        sys.executable, str(example), "--port", str(port), "--data", str(data), *more,
+        env={**os.environ, **environment},
         stdout=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     for _ in range(200):
@@ -130,7 +177,8 @@ async def _start_desk(example: Path, data: Path) -> Desk:
         else:
             writer.close()
             break
-    return Desk(made["url"], {name: made["tokens"][name]["codex"] for name in TENANTS}, process)
+    tokens = {name: made["tokens"][name]["codex"] for name in TENANTS}
+    return Desk(made["url"], tokens, process, button.note if button else "")
 
 
 async def _output(*arguments: str) -> bytes:
@@ -142,11 +190,8 @@ async def _output(*arguments: str) -> bytes:
 
 
 async def _prepare(app: App, name: str, desk: Desk) -> str:
-    """Make the tenant, link its account anew, and answer a fresh token; the ones of earlier demos end."""
-    try:
-        tenant = await app.tenants.add(name)
-    except Conflict:
-        tenant = Tenant(name)
+    """Link the tenant's account anew, and answer a fresh token; the ones of earlier demos end."""
+    tenant = Tenant(name)
     connector = app.catalog.connectors[CONNECTOR]
     earlier = await app.accounts.list(tenant, CONNECTOR)
     settings = {"site": desk.url} if "site" in connector.settings else {}
@@ -213,6 +258,8 @@ def _text(shown: Mapping[str, Any], base: str) -> str:
         f"  {call['tool']} {call['arguments']}",
         *(f"  {ticket['key']}  {ticket['status']:<12} {ticket['title']}" for ticket in call["tickets"]),
         "",
+        *_button_text(shown["button"]),
+        "",
         "Give it to Codex (stdio, tenant acme):",
         "",
         f"  {shown['stdio']['line']}",
@@ -233,6 +280,12 @@ def _text(shown: Mapping[str, Any], base: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _button_text(button: Mapping[str, Any]) -> list[str]:
+    if button["why"] is not None:
+        return [f"The desk's tickets have no button Fix with Codex here: {button['why']}"]
+    return [f"Press the button Fix with Codex at {button['ticket']}", f"  ({button['note']})"]
 
 
 def _free_port(wanted: int) -> int:

@@ -267,9 +267,11 @@ async def _tail(stream: asyncio.StreamReader) -> bytes:
 
 
 async def _feed(stream: asyncio.StreamWriter, data: bytes) -> None:
-    with contextlib.suppress(OSError):
-        stream.write(data)
-        await stream.drain()
+    # git may have ended without reading it: uvloop says so with RuntimeError, asyncio with OSError.
+    with contextlib.suppress(OSError, RuntimeError):
+        if data:
+            stream.write(data)
+            await stream.drain()
     stream.close()
 
 
