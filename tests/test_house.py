@@ -121,6 +121,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
     ),
     "cli": {
         "runs": "`run` and `recipe` act on runs; their types are named.",
+        "codex": "The demo asks whether Codex is installed before it offers its button.",
         "app": "Commands act on a built application.",
         "working": "`work`.",
         "serving": "`serve`, and the demo's own server.",
