@@ -197,6 +197,7 @@ REVEAL_A_SECRET: Final = {
     "linkspan.cli.links": "A new link is shown, once.",
     "linkspan.web.link": "A browser is given its own handle, and a window its ticket, once.",
     "linkspan.web.oauth": "What was issued (codes, tokens, cookies) goes back to who asked for it, once.",
+    "linkspan.demo_codex": "The sample desk's own server is given its token.",
     "linkspan.demo": "The demo prints the tokens that it made for its sample tenants.",
     "linkspan.vault.transit": "The key service's token is sent to it.",
     "linkspan.runs.publishing": "The user name of a basic credential is what git shows with its password.",
