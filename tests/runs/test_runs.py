@@ -85,6 +85,16 @@ async def test_one_thing_is_worked_on_once_at_a_time(house: House) -> None:
     assert (await start(house, key="other")).state == "queued"
 
 
+async def test_who_turned_a_recipe_off_is_not_made_up(house: House) -> None:
+    """A person's token names nobody else, and a service's a name that can be shown."""
+    await house.enable("mend")
+    with pytest.raises(Forbidden, match="cannot ask for al"):
+        await house.app.recipes.disable(BO, "mend", person="al")
+    with pytest.raises(InvalidArgument, match="must be a name"):
+        await house.app.recipes.disable(OPERATOR, "mend", person="al\nbo")
+    assert (await house.app.recipes.get(ACME, "mend")).enabled
+
+
 async def test_a_recipe_is_off_until_somebody_turns_it_on(house: House) -> None:
     """For each tenant by itself; turned off again, it starts nothing."""
     with pytest.raises(Forbidden, match="the recipe mend is off for tenant acme"):

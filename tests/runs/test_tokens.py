@@ -159,6 +159,14 @@ async def test_money_ends_a_run_too(house: House) -> None:
     assert not await house.app.run_tokens.spent(ACME, run.id, "gpt-test", dear)
 
 
+async def test_a_dated_release_has_the_price_of_its_name(house: House) -> None:
+    """Asked for a model, OpenAI answers as its release: a budget of money holds all the same."""
+    run = await working(house)
+    dear = {"output_tokens": 10_000, "total_tokens": 10_000}
+    assert not await house.app.run_tokens.spent(ACME, run.id, "gpt-test-2026-04-23", dear)
+    assert (await house.app.runs.get(BO, run.id)).cost == pytest.approx(1.0)
+
+
 async def test_a_run_of_nothing_may_write_where_its_scopes_let_it(house: House) -> None:
     """There is no thing that it is bound to."""
     run = await working(house, recipe="look")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from linkspan.errors import Conflict, Forbidden, InvalidArgument, NotFound, Unauthenticated, UpstreamError
+from linkspan.runs.lease import LostError
+from linkspan.runs.verdicts import End
+from linkspan.runs.work import Work
 from linkspan.store import runs as rows
 from linkspan.store import workers
 from tests.fakes.engine import SUMMARY, ScriptedEngine, ask, fail, hang, listen
@@ -372,6 +376,62 @@ async def test_who_lost_a_run_writes_nothing(house: House) -> None:
             await house.app.runs.bell.wait(0.05)
         after = await house.app.runs.find(ACME, run.id)
         assert (after.state, after.worker, after.epoch) == ("running", "other", taken.epoch)
+
+
+async def test_who_lost_a_run_does_not_close_it(house: House) -> None:
+    """Its tokens and its question are those of who has it now."""
+    await house.enable("patch")
+    made = Works(house, ScriptedEngine(), FakePlaces(house.app.settings.home / "work"), FakeForge())
+    run = await made.start("patch")
+    slow = Work(parts_of(house.app, made), "w1")
+    lease = await slow.take("acme", run.id)
+    assert lease is not None
+    taken = await rows.take(house.app.database, "acme", run.id, worker="w2", now=house.now[0])
+    assert taken is not None
+    await rows.change(house.app.database, "acme", run.id, taken.epoch, house.now[0], state="running")
+    pair = await house.app.run_tokens.issue(taken, expires=house.now[0] + 60)
+    with pytest.raises(LostError):
+        await slow.close(lease, End("failed", "internal", "Something went wrong."))
+    await house.app.run_tokens.grant(pair.model.reveal())
+
+
+async def test_a_sentence_is_filtered_before_the_ticket_has_it(works: Works) -> None:
+    """It may quote a product, a file's name or a model."""
+    works.engine.acts = [fail("upstream_error", "Codex failed: @everyone look here")]
+    run = await works.start()
+    await works.until(run.id)
+    assert "Codex failed: everyone look here" in comments(works.house)[-1]
+
+
+async def test_the_journal_forgets_what_has_ended(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it at once, also behind runs that wait for a person."""
+    for recipe in ("mend", "patch"):
+        await house.enable(recipe)
+    made = Works(house, ScriptedEngine(), FakePlaces(house.app.settings.home / "work"), FakeForge())
+    async with working(house.app, parts_of(house.app, made)) as worker:
+        waits = await made.start()
+        await made.until(waits.id, "waiting_approval")
+        for number in (101, 102, 103):
+            done = await made.start("patch", entity_id=f"HC-{number}", key=f"k{number}")
+            await made.until(done.id)
+        journal = worker._journal
+        while len(await journal.ended()) < 4:
+            await house.app.runs.bell.wait(0.05)
+        with monkeypatch.context() as patch:
+            patch.setattr(journal, "ended", functools.partial(journal.ended, limit=1))
+            await worker._tidy()
+        assert await journal.ended() == [waits.id]
+
+
+async def test_an_end_is_a_line_in_the_log(works: Works, caplog: pytest.LogCaptureFixture) -> None:
+    """With run, tenant, state and code, and without a customer's words."""
+    caplog.set_level("INFO", "linkspan.runs")
+    works.engine.acts = [fail("quota_exceeded", "words of a customer")]
+    run = await works.start("patch")
+    await works.until(run.id)
+    (line,) = [each for each in caplog.messages if " ended: " in each]
+    assert line.startswith(f"run {run.id} of tenant acme ended: failed, quota_exceeded (recipe patch,")
+    assert "words of a customer" not in line
 
 
 async def test_questions_of_the_dead_are_withdrawn(house: House) -> None:

@@ -55,6 +55,19 @@ async def test_two_that_start_one_run_at_once(acme: Database, other: Database) -
     assert [each is not None and each[1] for each in made].count(True) == 1
 
 
+async def test_two_runs_for_one_thing_at_once(acme: Database, other: Database) -> None:
+    """One is begun, and the others are answered it; another recipe, and the next one when it ended, may."""
+    stores = [(db, f"run_{number}") for number, db in enumerate((acme, other) * 3)]
+    made = await asyncio.gather(*(runs.add(db, run("acme", id=name)) for db, name in stores))
+    assert [each is not None and each[1] for each in made].count(True) == 1
+    (first,) = {each[0].id for each in made if each is not None}
+    assert await runs.add(acme, run("acme", id="run_9", recipe="review")) is not None
+    await runs.ask_to_stop(acme, "acme", first, who="person:bo", now=2.0)
+    after = await runs.add(acme, run("acme", id="run_10"))
+    assert after is not None
+    assert after[1]
+
+
 async def test_who_took_a_run_last_has_it(acme: Database) -> None:
     """What an earlier worker writes is not written: no column, no event, no artifact."""
     zombie = await begun(acme)
@@ -125,10 +138,6 @@ async def test_lists_find_what_is_asked(acme: Database) -> None:
     assert await ids(entity="ticket", entity_id="HC-1") == ["run_1"]
     assert await ids(asker="al") == ["run_2"]
     assert [each.id for each in await runs.going_on(acme)] == ["run_1", "run_2", "run_4"]
-    found = await runs.active_for(acme, "acme", "fix_ticket", "HC-1")
-    assert found is not None
-    assert found.id == "run_1"
-    assert await runs.active_for(acme, "acme", "review", "HC-101") is None
 
 
 async def test_events_are_numbered_without_gaps(acme: Database, other: Database) -> None:
@@ -269,7 +278,7 @@ def artifact(**changes: Any) -> Artifact:
 async def test_runs_are_found_by_their_words(acme: Database) -> None:
     """By the beginnings of words, each tenant its own, the one that changed last first; gone when removed."""
     for number, words in enumerate(("the till adds up", "the TILL is shut", "Zürich"), start=1):
-        taken = await begun(acme, id=f"run_{number}", created=float(number))
+        taken = await begun(acme, id=f"run_{number}", entity_id=f"HC-{number}", created=float(number))
         assert await run_terms.put(acme, "acme", taken.id, run_terms.terms_of([words]), epoch=taken.epoch)
         await runs.change(acme, "acme", taken.id, taken.epoch, 10.0 + number, state="running")
 

@@ -36,3 +36,12 @@ def still(run: Run) -> str:
         "timed_out": "ran out of time",
     }
     return words[run.state]
+
+
+def in_a_line(run: Run) -> str:
+    """Answer for a log what became of a run that has ended: no customer's words, its row has the sentence."""
+    seconds = (run.finished or run.updated) - (run.started or run.created)
+    return (
+        f"run {run.id} of tenant {run.tenant} ended: {run.state}, {run.error_code or 'no error'}"
+        f" (recipe {run.recipe}, {seconds:.0f} s, {run.total_tokens} tokens)"
+    )

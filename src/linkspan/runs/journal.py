@@ -155,10 +155,14 @@ class Journal:
         if workflows:
             await DBOS.delete_workflows_async(workflows)
 
-    async def ended(self, *, limit: int = 100) -> list[str]:
-        """Answer some workflows that have ended, oldest first."""
+    async def ended(self, *, skip: int = 0, limit: int = 100) -> list[str]:
+        """Answer some workflows that have ended, oldest first, after the first `skip` of them."""
         found = await DBOS.list_workflows_async(
-            status=["SUCCESS", "ERROR", "CANCELLED"], limit=limit, load_input=False, load_output=False
+            status=["SUCCESS", "ERROR", "CANCELLED"],
+            limit=limit,
+            offset=skip,
+            load_input=False,
+            load_output=False,
         )
         return [each.workflow_id for each in found]
 

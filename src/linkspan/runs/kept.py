@@ -15,7 +15,7 @@ _PURPOSE: Final = "artifact"
 
 
 class Kept:
-    """Keeps the artifacts of runs: diff, patch, rollout, transcript, log, output."""
+    """Keeps the artifacts of runs: context, diff, patch, rollout, output, transcript."""
 
     def __init__(self, db: Database, vault: Vault, *, clock: Callable[[], float]) -> None:
         self._db = db

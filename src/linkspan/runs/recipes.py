@@ -12,7 +12,7 @@ from linkspan.accounts.tenants import no_tenant
 from linkspan.errors import Forbidden, InvalidArgument, LinkspanError, NotFound
 from linkspan.gateway.call import Gateway
 from linkspan.gateway.calls import CallInfo
-from linkspan.runs.rights import may, person_says
+from linkspan.runs.rights import may, person_for, person_says
 from linkspan.spec.recipe import Recipe, RecipeSetting
 from linkspan.store import recipes as rows
 from linkspan.store.database import Database
@@ -109,9 +109,10 @@ class Recipes:
     async def disable(self, principal: Principal, name: str, *, person: str | None = None) -> TenantRecipe:
         """Turn a recipe off; its settings are kept, and runs that go on go on."""
         may(principal, "recipe.disable")
+        who = person_for(principal, person)
         found = await self.get(principal.tenant, name)
         settings = dict(found.said.settings) if found.said else {}
-        return await self._keep(principal, found, settings, enabled=False, who=person)
+        return await self._keep(principal, found, settings, enabled=False, who=who)
 
     async def _keep(
         self,

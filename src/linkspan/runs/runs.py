@@ -194,7 +194,7 @@ class Runs:
         return await self._kept.of_run(principal.tenant, run)
 
     async def artifact(self, principal: Principal, run: str, name: str) -> tuple[Artifact, bytes]:
-        """Answer one thing that a run made: diff, patch, transcript, log, output. Raises `NotFound`."""
+        """Answer one thing that a run made: diff, patch, transcript, output. Raises `NotFound`."""
         await self.get(principal, run)
         return await self._kept.take(principal.tenant, run, name)
 
@@ -364,18 +364,16 @@ class Runs:
         if there is not None:
             return _same(there, run)
         await self._check_budget(Tenant(run.tenant))
-        if run.entity_id is not None:
-            active = await rows.active_for(self._db, run.tenant, run.recipe, run.entity_id)
-            if active is not None:
-                raise Conflict(
-                    f"{active.id} works on {run.entity} {run.entity_id} already: it {still(active)}",
-                    hint=f"Watch it with: linkspan run watch {active.id}",
-                    details={"run": active.id, "state": active.state},
-                )
         added = await rows.add(self._db, run)
         if added is None:
             raise no_tenant(run.tenant)
         kept, is_new = added
+        if kept.id != run.id:
+            raise Conflict(
+                f"{kept.id} works on {run.entity} {run.entity_id} already: it {still(kept)}",
+                hint=f"Watch it with: linkspan run watch {kept.id}",
+                details={"run": kept.id, "state": kept.state},
+            )
         if not is_new:
             return _same(kept, run)
         await self._tell(kept, "state", {"state": "queued"})

@@ -107,7 +107,7 @@ class RunTokens:
 
     async def spent(self, tenant: Tenant, run: str, model: str, tokens: Mapping[str, int]) -> bool:
         """Count a call of the model, and answer whether the run may make another one."""
-        price = self._policy().prices.get(model)
+        price = self._policy().price_of(model)
         cost = None
         if price is not None:
             cost = price.of(

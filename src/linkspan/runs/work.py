@@ -15,6 +15,7 @@ from typing import Any, Final
 from linkspan.accounts.principal import Tenant
 from linkspan.codex.engine import Access, Engine, Failure, Limits, Outcome, Task, Thread
 from linkspan.errors import Internal, LinkspanError, NotFound
+from linkspan.runs.about import in_a_line
 from linkspan.runs.context import Context
 from linkspan.runs.history import calls_of, events_of
 from linkspan.runs.hosting import POLL, RunHost
@@ -241,6 +242,7 @@ class Work:
 
     async def close(self, lease: Lease, end: End) -> None:
         """End the run: no token of it opens anything, none of its files is left, and its state says how."""
+        await lease.check()  # its tokens and questions would be those of who has it now
         await self._p.tokens.revoke(lease.run)
         await self._withdraw(lease, everything=True)
         self._p.point("closing")
@@ -256,6 +258,7 @@ class Work:
             error_message=end.message,
             worker=None,
         )
+        log.info("%s", in_a_line(lease.run))
         self._p.bell.ring()
 
     async def _withdraw(self, lease: Lease, *, everything: bool = False) -> None:
@@ -326,6 +329,7 @@ class Work:
         run, recipe = lease.run, lease.recipe
         expires = self._p.clock() + seconds + recipe.approve_within + _TOKEN_GRACE
         checkout = (await self._out.checkout(lease))[0] if run.repository is not None else None
+        await lease.check()  # the checkout may have taken long, and issuing revokes
         pair = await self._p.tokens.issue(run, expires=expires)
         context = await self._context(lease)
         names = {

@@ -35,6 +35,8 @@ LOOK: Final = 2.0
 """Seconds between two looks; what is asked in this process is seen at once."""
 _TIDY: Final = 600.0
 _FORGET: Final = 86_400.0
+_MOST_BATCHES: Final = 100
+"""Of ended workflows that are looked at in one go."""
 _BROKEN: Final = End("failed", "internal", "Something went wrong inside Linkspan; its log has more.")
 
 
@@ -154,9 +156,15 @@ class Worker:
         now = self._clock()
         await rows.sweep(self._db, finished_before=now - self._policy().keep)
         await worker_rows.forget(self._db, seen_before=now - _FORGET)
-        ended = await self._journal.ended()
-        going_on = {run.id for run in await rows.going_on(self._db)}
-        await self._journal.forget([each for each in ended if run_of(each) not in going_on])
+        kept = 0  # first parts of runs that wait for a person
+        for _ in range(_MOST_BATCHES):
+            ended = await self._journal.ended(skip=kept)
+            if not ended:
+                return
+            going_on = {run.id for run in await rows.going_on(self._db)}
+            over = [each for each in ended if run_of(each) not in going_on]
+            await self._journal.forget(over)
+            kept += len(ended) - len(over)
 
     async def _keep_beating(self) -> None:
         while True:

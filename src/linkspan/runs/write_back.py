@@ -61,7 +61,7 @@ class WriteBack:
                 "state": run.state,
                 "summary": self._clean(run.summary or ""),
                 "person": run.person,
-                "error": {"code": run.error_code, "message": run.error_message},
+                "error": {"code": run.error_code, "message": _filtered(run.error_message, self._clean)},
             },
             "pull_request": dict(run.pull_request or {"url": None, "number": None}),
         }
@@ -117,6 +117,11 @@ class WriteBack:
         }
         await lease.check()
         await self._reader.call(lease.run, f"{lease.run.entity}.update", {"id": lease.run.entity_id, **given})
+
+
+def _filtered(text: str | None, clean: Callable[[str], str]) -> str | None:
+    """Answer a sentence that may quote a product, a file's name or a model."""
+    return None if text is None else clean(text)
 
 
 def _line(run: Run, moment: Moment) -> str:

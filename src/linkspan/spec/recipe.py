@@ -6,9 +6,10 @@ tools.yaml changes what is started next, and nothing that goes on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from linkspan.spec.durations import seconds
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from linkspan.spec import language
 
 Json = dict[str, Any]
+_DATE: Final = re.compile(r"-\d{4}-\d{2}-\d{2}\Z", re.ASCII)
 SettingType = Literal["text", "number", "choice", "repository", "branch", "people", "author"]
 Approve = Literal["never", "before_publish", "each_command"]
 PublishAs = Literal["pull_request", "review", "patch", "nothing"]
@@ -143,6 +145,13 @@ class RunsPolicy:
     every: float = 30 * 86_400.0
     """Seconds that a tenant's budget looks back."""
     prices: Mapping[str, Price] = field(default_factory=dict)
+
+    def price_of(self, model: str) -> Price | None:
+        """Answer the price of the model that answered: of its dated release, or else of its name alone.
+
+        Asked for `gpt-5.5`, OpenAI answers as `gpt-5.5-2026-04-23`.
+        """
+        return self.prices.get(model) or self.prices.get(_DATE.sub("", model))
 
 
 def policy(form: language.Runs | None) -> RunsPolicy:

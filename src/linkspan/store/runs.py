@@ -103,24 +103,26 @@ _CHANGED: Final = frozenset(_COLUMNS) - {"tenant", "id", "epoch", "events", "cre
 
 
 async def add(db: Database, run: Run) -> tuple[Run, bool] | None:
-    """Store a new run, and answer it and True; or the one with its id that is there, and False.
+    """Store a new run, and answer it and True; or the one that stands in its way, and False.
 
-    None when there is no such tenant.
+    That is the one with its id, or another one of its recipe that goes on for its thing. None when there is
+    no such tenant.
     """
 
     def work(tx: Transaction) -> tuple[Run, bool] | None:
         if not tenants.known(tx, run.tenant):
             return None
-        added = tx.execute(
+        there = inside(tx, run.tenant, run.id) or _active_for(tx, run)
+        if there is not None:
+            return there, False
+        (row,) = tx.query(
             f"INSERT INTO runs ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{n}' for n in _COLUMNS)})"  # noqa: S608
-            " ON CONFLICT (tenant, id) DO NOTHING",
+            " ON CONFLICT (tenant, id) DO NOTHING RETURNING *",
             _written({name: getattr(run, name) for name in _COLUMNS}),
         )
-        (row,) = tx.query("SELECT * FROM runs WHERE tenant = :tenant AND id = :id", _key(run.tenant, run.id))
         kept = _run(row)
-        if added == 1:
-            run_news.record(tx, kept, now=run.created)
-        return kept, added == 1
+        run_news.record(tx, kept, now=run.created)
+        return kept, True
 
     return await db.transaction(work, quiet=True)
 
@@ -218,16 +220,6 @@ async def going_on(db: Database) -> list[Run]:
     return [_run(row) for row in rows]
 
 
-async def active_for(db: Database, tenant: str, recipe: str, entity_id: str) -> Run | None:
-    """Answer the run of a recipe that goes on for a thing, if there is one."""
-    rows = await db.query(
-        "SELECT * FROM runs WHERE tenant = :tenant AND recipe = :recipe AND entity_id = :entity_id"
-        " AND finished IS NULL ORDER BY created LIMIT 1",
-        {"tenant": tenant, "recipe": recipe, "entity_id": entity_id},
-    )
-    return _run(rows[0]) if rows else None
-
-
 async def take(db: Database, tenant: str, run: str, *, worker: str, now: float) -> Run | None:
     """Take a run that has not ended, whoever had it; answer it with its new epoch. None: it has ended."""
     rows = await db.transaction(
@@ -314,6 +306,18 @@ async def ask_to_stop(
 def inside(tx: Transaction, tenant: str, run: str) -> Run | None:
     """Answer a run inside a transaction."""
     found = tx.query("SELECT * FROM runs WHERE tenant = :tenant AND id = :id", _key(tenant, run))
+    return _run(found[0]) if found else None
+
+
+def _active_for(tx: Transaction, run: Run) -> Run | None:
+    """Answer the run of a recipe that goes on for the same thing, if there is one."""
+    if run.entity_id is None:
+        return None
+    found = tx.query(
+        "SELECT * FROM runs WHERE tenant = :tenant AND recipe = :recipe AND entity_id = :entity_id"
+        " AND finished IS NULL ORDER BY created LIMIT 1",
+        {"tenant": run.tenant, "recipe": run.recipe, "entity_id": run.entity_id},
+    )
     return _run(found[0]) if found else None
 
 

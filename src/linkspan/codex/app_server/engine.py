@@ -27,7 +27,7 @@ from linkspan.codex.app_server.thread import (
 )
 from linkspan.codex.engine import Failure, Host, Outcome, Task, Thread
 from linkspan.errors import ConfigurationError, LinkspanError
-from linkspan.net.egress_proxy import EgressProxy, Permit
+from linkspan.net.egress_proxy import EgressProxy, Permit, places
 from linkspan.settings import CodexSettings
 
 log = logging.getLogger("linkspan.codex")
@@ -72,9 +72,8 @@ class AppServer:
             return
         if self._proxy is None:
             raise ConfigurationError("commands of a run cannot reach a network here")
-        places = [_place(host) for host in task.network]
         remedy = "Add the host to the recipe's network."
-        permit = await self._proxy.admit(places, max_bytes=_MOST_BYTES, remedy=remedy)
+        permit = await self._proxy.admit(places(task.network), max_bytes=_MOST_BYTES, remedy=remedy)
         try:
             yield permit
         finally:
@@ -173,11 +172,6 @@ def _output(task: Task, words: str) -> tuple[Any, Failure | None]:
         log.warning("run %s: %s %s", task.run, message, str(error)[:500])
         return None, Failure("upstream_error", message, retryable=True)
     return output, None
-
-
-def _place(text: str) -> tuple[str, int]:
-    host, _, port = text.partition(":")
-    return host, int(port) if port.isdecimal() else 443
 
 
 def _sentence(error: Exception) -> str:
