@@ -20,6 +20,10 @@ COMMANDS = {
     "check": ("linkspan.cli.spec", "Read a tools.yaml and tell every mistake with file, line and column."),
     "schema": ("linkspan.cli.spec", "Print the JSON Schema of tools.yaml (for editors)."),
     "tools": ("linkspan.cli.spec", "Show what Codex will see, with bytes and estimated tokens."),
+    "doctor": (
+        "linkspan.cli.doctor",
+        "Look for what keeps this installation from working, and say what to do.",
+    ),
     "demo": ("linkspan.cli.demo", "Start the sample product and Linkspan, and say what to paste into Codex."),
     "serve": ("linkspan.cli.serve", "Serve MCP over HTTP, one endpoint per tenant."),
     "work": ("linkspan.cli.serve", "Work runs in a process of its own."),
