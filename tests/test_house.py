@@ -135,7 +135,6 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "gateway": "`call` prints what the gateway answers.",
         "vault": "A secret is wrapped as soon as it is read from a prompt, stdin or the environment.",
         "store": "What is listed are rows; their types are named.",
-        "codex": "`doctor` looks for the codex program.",
         "net": "`import` fetches a product's description through the egress guard.",
     },
     "server": {
