@@ -16,7 +16,7 @@ from linkspan.store import runs as rows
 from linkspan.store import workers
 from tests.fakes.engine import SUMMARY, ScriptedEngine, ask, fail, hang, listen
 from tests.fakes.places import RULES, FakeForge, FakePlaces
-from tests.runs.conftest import ACME, BO, House
+from tests.runs.conftest import ACME, BO, OPERATOR, House
 from tests.runs.working import BASE, Works, parts_of, working
 
 
@@ -85,7 +85,12 @@ async def test_from_a_ticket_to_a_pull_request(works: Works) -> None:
     diff = await works.house.app.runs.artifact(BO, run.id, "diff")
     assert b"+total = 3" in diff[1]
     names = [each.name for each in await works.house.app.runs.artifacts(BO, run.id)]
-    assert names == ["context", "diff", "rollout", "transcript"]
+    assert names == ["diff", "transcript"]
+    everything = await works.house.app.runs.artifacts(OPERATOR, run.id)
+    assert [each.name for each in everything] == ["context", "diff", "rollout", "transcript"]
+    with pytest.raises(NotFound, match="has no 'rollout'"):
+        await works.house.app.runs.artifact(BO, run.id, "rollout")
+    assert (await works.house.app.runs.artifact(OPERATOR, run.id, "rollout"))[1]
 
 
 async def test_commits_bear_the_name_that_the_tenant_chose(works: Works) -> None:
@@ -220,7 +225,7 @@ async def test_a_patch_is_kept(works: Works) -> None:
     assert works.places.pushed == []
     with pytest.raises(NotFound, match="has no 'output'") as told:
         await works.house.app.runs.artifact(BO, run.id, "output")
-    assert told.value.hint == "It has: context, diff, patch, rollout, transcript."
+    assert told.value.hint == "It has: diff, patch, transcript."
 
 
 async def test_a_run_of_nothing(works: Works) -> None:

@@ -36,9 +36,14 @@ class Kept:
         found = await rows.find(self._db, tenant, run, name)
         if found is None:
             there = [each.name for each in await self.of_run(tenant, run)]
-            raise NotFound(f"{run} has no {name!r}", hint=f"It has: {', '.join(there) or 'nothing yet'}.")
+            raise no_artifact(run, name, there)
         return found, await self._vault.open_stored(_PURPOSE, tenant, found.id, found.sealed)
 
     async def of_run(self, tenant: str, run: str) -> Sequence[Artifact]:
         """Answer what was kept of a run, without the bytes."""
         return await rows.of_run(self._db, tenant, run)
+
+
+def no_artifact(run: str, name: str, there: Sequence[str]) -> NotFound:
+    """Answer the error for what a run has not made, or for who asks has not."""
+    return NotFound(f"{run} has no {name!r}", hint=f"It has: {', '.join(there) or 'nothing yet'}.")

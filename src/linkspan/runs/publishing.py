@@ -34,6 +34,7 @@ from linkspan.net.urls import is_below, origin_of
 from linkspan.runs.ids import branch_of
 from linkspan.runs.ports import Publication
 from linkspan.runs.reviewing import Review, read_review
+from linkspan.runs.shown import run_url
 from linkspan.spec.catalog import Connector, Scope
 from linkspan.text.outgoing import Outgoing
 from linkspan.vault.credential import Credential
@@ -255,7 +256,7 @@ class GatewayForge:
     def _ending(self, publication: Publication) -> str:
         """Answer the last lines of what is published: which run, who asked, and how it is found again."""
         run = publication.run
-        url = f"{self._base}/t/{publication.tenant}/runs/{run}"
+        url = run_url(self._base, publication.tenant, run)
         asked = Outgoing(self._mask).line(publication.person or "", 80).replace("@", " at ")
         who = f", asked for by {asked}" if asked else ""
         return f"Codex run [{run}]({url}){who}.\n<!-- linkspan:{run} -->"

@@ -16,7 +16,7 @@ from linkspan.errors import Conflict, InvalidArgument, NotFound, QuotaExceeded
 from linkspan.runs.about import approvers_of, still, waits_to_publish
 from linkspan.runs.bell import Bell
 from linkspan.runs.ids import branch_of, run_id
-from linkspan.runs.kept import Kept
+from linkspan.runs.kept import Kept, no_artifact
 from linkspan.runs.recipes import Recipes, TenantRecipe
 from linkspan.runs.rights import asked_by, may, person_for, person_says
 from linkspan.runs.verdicts import cancelled
@@ -34,6 +34,9 @@ from linkspan.store.usage import Usage
 
 _LONGEST_KEY: Final = 200
 _LONGEST_WORDS: Final = 20_000
+_SHOWN: Final = ("diff", "patch", "transcript", "output")
+"""What a tenant reads of what a run made. The engine's own record and what was read for it have everything in
+them that a command printed and a product answered, unmasked: they are for the operator."""
 _PAST: Final = {"approve": "approved", "decline": "declined", "cancel": "cancelled"}
 
 
@@ -191,11 +194,14 @@ class Runs:
     async def artifacts(self, principal: Principal, run: str) -> Sequence[Artifact]:
         """Answer what a run made, without the bytes. Raises `NotFound`."""
         await self.get(principal, run)
-        return await self._kept.of_run(principal.tenant, run)
+        made = await self._kept.of_run(principal.tenant, run)
+        return [each for each in made if principal.kind == "operator" or each.name in _SHOWN]
 
     async def artifact(self, principal: Principal, run: str, name: str) -> tuple[Artifact, bytes]:
         """Answer one thing that a run made: diff, patch, transcript, output. Raises `NotFound`."""
-        await self.get(principal, run)
+        there = [each.name for each in await self.artifacts(principal, run)]
+        if name not in there:
+            raise no_artifact(run, name, there)
         return await self._kept.take(principal.tenant, run, name)
 
     async def cancel(self, principal: Principal, run: str, *, person: str | None = None) -> Run:

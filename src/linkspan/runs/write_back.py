@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from linkspan.errors import Conflict, LinkspanError, RateLimited, UpstreamError, UpstreamTimeout
 from linkspan.runs.context import WAITS, Context, Json, Reader
 from linkspan.runs.lease import Lease
+from linkspan.runs.shown import run_url
 from linkspan.spec.catalog import Catalog
 from linkspan.spec.recipe import Back
 from linkspan.spec.templates import render
@@ -57,7 +58,7 @@ class WriteBack:
             "tenant": {"name": run.tenant},
             "run": {
                 "id": run.id,
-                "url": f"{self._base}/t/{run.tenant}/runs/{run.id}",
+                "url": run_url(self._base, run.tenant, run.id),
                 "state": run.state,
                 "summary": self._clean(run.summary or ""),
                 "person": run.person,
