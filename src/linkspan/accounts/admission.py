@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from linkspan.accounts.opening import Opener, credential_of, sent_of
-from linkspan.accounts.proving import Identity, NotProven, Verifier, prove, same_identity, short
+from linkspan.accounts.proving import Identity, NotProven, Verifier, prove, same_identity, same_place, short
 from linkspan.accounts.safe import Kept, Safe
 from linkspan.accounts.tenants import no_tenant
 from linkspan.net.client import Client
@@ -45,6 +45,8 @@ class Admission:
         allow_identity_change: bool,
     ) -> Account:
         """Prove what was linked, and store what became of it."""
+        if earlier is not None and not allow_identity_change:
+            same_place(earlier, connector, row.settings)
         is_stored = way.type == "oauth2" and earlier is None
         secrets = sent_of(way, kept)
         if way.service is not None:

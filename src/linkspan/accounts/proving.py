@@ -135,6 +135,21 @@ def same_identity(account: Account, identity: Identity) -> None:
         )
 
 
+def same_place(account: Account, connector: Connector, settings: Mapping[str, str]) -> None:
+    """Raise `Conflict` when an account would come to lie at another server that somebody named.
+
+    Whoever runs a server answers whichever identity it likes, so the same id there proves nothing.
+    """
+    for setting in connector.settings.values():
+        before, given = account.settings.get(setting.name), settings.get(setting.name)
+        if setting.type == "origin" and None not in (before, given) and before != given:
+            raise Conflict(
+                f"Account {shown(account)} is at {before}, not at {short(given)}",
+                hint="Link it as an account of its own, without naming this one.",
+                details={"reason": IDENTITY_CHANGED, "linked": before, "given": short(given)},
+            )
+
+
 def short(text: str | None) -> str | None:
     """Text that came from a product, as one line of bounded length."""
     if text is None:

@@ -353,3 +353,16 @@ async def test_attempts_are_written_down(place: Place) -> None:
     events = [each.event for each in await place.app.outbox.list()]
     assert set(events) == {"integrated_account:created", "integrated_account:active"}
     assert "bos-canary-key" not in json.dumps([each.payload for each in await place.app.outbox.list()])
+
+
+async def test_the_account_stays_at_its_own_server(place: Place) -> None:
+    """Another server answers the same identity if it likes, so its address counts as one."""
+    place.know_keys()
+    await (await place.opened("tracker")).link()
+    before = await place.only()
+    browser = await place.opened(account=before)
+    answer = await browser.link(settings={"site": "http://elsewhere.example"})
+    failure = told(answer)
+    assert (answer.status_code, failure["code"]) == (409, "identity_changed")
+    assert (failure["linked"], failure["given"]) == (before.settings["site"], "http://elsewhere.example")
+    assert (await place.only()) == before
