@@ -81,6 +81,15 @@ class FakePlaces:
         shutil.rmtree(self.work / tenant / "runs" / run, ignore_errors=True)
         self.discarded.append(run)
 
+    async def there(self) -> Mapping[Tenant, frozenset[str]]:
+        """Answer of which tenants and runs there is a directory."""
+        tenants = self.work.iterdir() if self.work.is_dir() else ()
+        return {Tenant(each.name): frozenset(run.name for run in each.glob("runs/*")) for each in tenants}
+
+    async def forget(self, tenant: Tenant) -> None:
+        """Remove a tenant's directory."""
+        shutil.rmtree(self.work / tenant)
+
     def _fail(self, what: str) -> None:
         if what in self.faults:
             raise self.faults[what]

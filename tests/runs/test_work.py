@@ -428,6 +428,18 @@ async def test_the_journal_forgets_what_has_ended(house: House, monkeypatch: pyt
         assert await journal.ended() == [waits.id]
 
 
+async def test_files_of_nobody_go(house: House) -> None:
+    """Those of a run that ended without removing them, and all of a tenant that was removed; no others."""
+    await house.enable("patch")
+    made = Works(house, ScriptedEngine(), FakePlaces(house.app.settings.home / "work"), FakeForge())
+    run = await made.start("patch")
+    for place in (f"acme/runs/{run.id}", "acme/runs/run_gone", "acme/mirrors", "left/mirrors"):
+        (made.places.work / place).mkdir(parents=True)
+    await Work(parts_of(house.app, made), "w1").tidy()
+    there = {str(each.relative_to(made.places.work)) for each in made.places.work.glob("*/**")}
+    assert there == {"acme", "acme/runs", f"acme/runs/{run.id}", "acme/mirrors"}
+
+
 async def test_an_end_is_a_line_in_the_log(works: Works, caplog: pytest.LogCaptureFixture) -> None:
     """With run, tenant, state and code, and without a customer's words."""
     caplog.set_level("INFO", "linkspan.runs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -113,4 +114,12 @@ class Places(Protocol):
 
     async def discard(self, tenant: Tenant, run: str) -> None:
         """Remove everything of the run from the disk."""
+        ...
+
+    async def there(self) -> Mapping[Tenant, frozenset[str]]:
+        """Answer of which tenants something is on the disk, and of which of their runs."""
+        ...
+
+    async def forget(self, tenant: Tenant) -> None:
+        """Remove everything of a tenant from the disk."""
         ...

@@ -19,6 +19,8 @@ from linkspan.runs.recipes import AUTHOR
 from linkspan.runs.tokens import RunTokens, person_of
 from linkspan.runs.write_back import WriteBack
 from linkspan.spec.templates import render
+from linkspan.store import runs as rows
+from linkspan.store import tenants as tenant_rows
 from linkspan.store.database import Database
 from linkspan.store.runs import Run
 
@@ -82,6 +84,20 @@ class Outlet:
         run = lease.run
         if not await self._p.kept.put(run.tenant, run.id, name, media_type, data, epoch=lease.epoch):
             await lease.check()
+
+    async def tidy(self) -> None:
+        """Remove from the disk what stayed behind of runs that have ended, and all of removed tenants."""
+        there = await self._p.places.there()
+        # Read after it: a tenant and a run are written down before they have a folder.
+        known = {name for name, _created in await tenant_rows.everyone(self._p.db)}
+        going_on = {(run.tenant, run.id) for run in await rows.going_on(self._p.db)}
+        for tenant, runs in there.items():
+            if tenant not in known:
+                await self._p.places.forget(tenant)
+                continue
+            for run in runs:
+                if (tenant, run) not in going_on:
+                    await self._p.places.discard(tenant, run)
 
     async def _publish(self, lease: Lease, how: str, context: Context) -> None:
         checkout, access = await self.checkout(lease)

@@ -261,6 +261,10 @@ class Work:
         log.info("%s", in_a_line(lease.run))
         self._p.bell.ring()
 
+    async def tidy(self) -> None:
+        """Remove from the disk what no run needs any more."""
+        await self._out.tidy()
+
     async def _withdraw(self, lease: Lease, *, everything: bool = False) -> None:
         """Decline what was asked and is waited for no more: by who worked the run before, or at its end."""
         run = lease.run

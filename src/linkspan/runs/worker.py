@@ -156,6 +156,10 @@ class Worker:
         now = self._clock()
         await rows.sweep(self._db, finished_before=now - self._policy().keep)
         await worker_rows.forget(self._db, seen_before=now - _FORGET)
+        try:
+            await self._work.tidy()
+        except OSError as error:
+            log.warning("files of runs that have ended stay: %s", error)
         kept = 0  # first parts of runs that wait for a person
         for _ in range(_MOST_BATCHES):
             ended = await self._journal.ended(skip=kept)

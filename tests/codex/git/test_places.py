@@ -215,6 +215,16 @@ async def test_discard_leaves_nothing_of_the_run(bench: Bench) -> None:
         await bench.places().change(checkout)
 
 
+async def test_what_is_on_the_disk_is_known_and_a_tenant_is_forgotten(bench: Bench) -> None:
+    """Its runs by their names; forgotten, its mirrors are gone too."""
+    assert await bench.places().there() == {}
+    await bench.prepare(bench.repository())
+    assert await bench.places().there() == {ACME: frozenset({RUN})}
+    await bench.places().forget(ACME)
+    assert await bench.places().there() == {}
+    assert not (bench.work / ACME).exists()
+
+
 async def test_agents_md_of_the_base_commit_is_given_capped(bench: Bench) -> None:
     """It is read from the commit, so a run cannot write its own; beyond the cap it says that it goes on."""
     repository = bench.repository(files={"AGENTS.md": "Run the tests.\n", "x": "x"})

@@ -95,14 +95,24 @@ class Layout:
         """Answer a run's place, which need not be there. Raises `InvalidArgument` for what is no name."""
         if not _RUN.fullmatch(run):
             raise InvalidArgument("that is not the id of a run")
-        return _place(self._tenant(tenant), run)
+        return _place(self.tenant(tenant), run)
 
     def mirror(self, tenant: Tenant, clone_url: str) -> Path:
         """Answer the mirror of a repository; its lock stands beside it."""
         digest = hashlib.sha256(clone_url.encode()).hexdigest()[:24]
-        return self._tenant(tenant) / "mirrors" / f"{digest}.git"
+        return self.tenant(tenant) / "mirrors" / f"{digest}.git"
 
-    def _tenant(self, tenant: Tenant) -> Path:
+    def there(self) -> dict[Tenant, frozenset[str]]:
+        """Answer which tenants have a directory, and which of their runs."""
+        found = {}
+        for path in self.root.iterdir() if self.root.is_dir() else ():
+            if _TENANT.fullmatch(path.name) and path.is_dir():
+                runs = {each.name for part in ("runs", "repositories") for each in path.glob(f"{part}/*")}
+                found[Tenant(path.name)] = frozenset(run for run in runs if _RUN.fullmatch(run))
+        return found
+
+    def tenant(self, tenant: Tenant) -> Path:
+        """Answer a tenant's directory. Raises `InvalidArgument` for what is no name."""
         if not _TENANT.fullmatch(tenant):
             raise InvalidArgument("that is not a tenant's name")
         return self.root / tenant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -134,6 +134,14 @@ class GitPlaces:
         place = self._layout.run(tenant, run)
         for path in (place.path, place.ours):
             await asyncio.to_thread(remove, path)
+
+    async def there(self) -> Mapping[Tenant, frozenset[str]]:
+        """Answer of which tenants something is on the disk, and of which of their runs."""
+        return await asyncio.to_thread(self._layout.there)
+
+    async def forget(self, tenant: Tenant) -> None:
+        """Remove everything of a tenant from the disk, its mirrors too."""
+        await asyncio.to_thread(remove, self._layout.tenant(tenant))
 
     async def _at_forge(self, place: RunPlace, remote: Remote, ref: str) -> str | None:
         """Answer the commit that a ref has at the forge, or None."""
