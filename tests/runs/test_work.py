@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from linkspan.codex.places import Change, Checkout
 from linkspan.errors import Conflict, Forbidden, InvalidArgument, NotFound, Unauthenticated, UpstreamError
 from linkspan.runs.lease import LostError
 from linkspan.runs.verdicts import End
@@ -226,6 +228,21 @@ async def test_a_patch_is_kept(works: Works) -> None:
     with pytest.raises(NotFound, match="has no 'output'") as told:
         await works.house.app.runs.artifact(BO, run.id, "output")
     assert told.value.hint == "It has: diff, patch, transcript."
+
+
+async def test_half_a_patch_is_none(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A diff that was cut is shown, and not handed out as the change."""
+    whole = works.places.change
+
+    async def cut(checkout: Checkout) -> Change:
+        return replace(await whole(checkout), truncated=True)
+
+    monkeypatch.setattr(works.places, "change", cut)
+    run = await works.start("patch")
+    done = await works.until(run.id)
+    assert (done.state, done.error_code) == ("failed", "too_large")
+    names = [each.name for each in await works.house.app.runs.artifacts(BO, run.id)]
+    assert names == ["diff", "transcript"]
 
 
 async def test_a_run_of_nothing(works: Works) -> None:

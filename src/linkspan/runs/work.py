@@ -150,6 +150,9 @@ class Work:
         ]
         await lease.note("change", files=files, truncated=change.truncated)
         self._p.point("collected")
+        if change.truncated and lease.recipe.publish.how == "patch":
+            message = "The change is larger than the diff that is kept, so it would be no whole patch."
+            return End("failed", "too_large", message).plain()
         if not change and lease.recipe.publish.how in ("pull_request", "patch"):
             message = "Codex ended without changing a file, so there is nothing to publish."
             return End("failed", "nothing_to_publish", message).plain()
