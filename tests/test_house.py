@@ -119,7 +119,12 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         ("app", "accounts", "gateway", "spec", "vault", "reload", "settings"),
         "`linkspan stdio`: what is built behind the prepared answers.",
     ),
+    "replaying": dict.fromkeys(
+        ("app", "accounts", "gateway", "net", "settings", "spec"),
+        "Recorded calls are made again in an installation of their own, with the record in place of the net.",
+    ),
     "cli": {
+        "replaying": "`fixtures` records and replays.",
         "runs": "`run` and `recipe` act on runs; their types are named.",
         "codex": "The demo asks whether Codex is installed before it offers its button.",
         "app": "Commands act on a built application.",

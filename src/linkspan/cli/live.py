@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from linkspan.gateway.watch import Watch
     from linkspan.spec.catalog import Operation, Tool
 
+Seen = tuple[str, str, dict[str, Any], "Watch"]
+"""A call, its connector, its arguments, and what was sent and came."""
 _RESERVED = frozenset({"cursor", "limit", "account", "dry_run", "remote_data"})
 
 
@@ -53,11 +55,20 @@ class Look:
 class LiveCheck:
     """Reads as a tenant would. It makes no call that is not a read."""
 
-    def __init__(self, app: App, principal: Principal, given: Mapping[str, str], *, pages: int) -> None:
+    def __init__(
+        self,
+        app: App,
+        principal: Principal,
+        given: Mapping[str, str],
+        *,
+        pages: int,
+        seen: list[Seen] | None = None,
+    ) -> None:
         self._app = app
         self._principal = principal
         self._given = given
         self._pages = pages
+        self._seen = seen
         self._ids: dict[tuple[str, str], str] = {}
         """The first id that was seen, by connector and entity."""
         self.looks: list[Look] = []
@@ -128,6 +139,8 @@ class LiveCheck:
         from linkspan.gateway.watch import Watch
 
         watch = Watch()
+        if self._seen is not None:
+            self._seen.append((tool.key, operation.connector, arguments, watch))
         try:
             answer = await self._call(tool, arguments, watch)
             if isinstance(answer, Page):

@@ -20,6 +20,10 @@ COMMANDS = {
     "check": ("linkspan.cli.spec", "Read a tools.yaml and tell every mistake with file, line and column."),
     "schema": ("linkspan.cli.spec", "Print the JSON Schema of tools.yaml (for editors)."),
     "tools": ("linkspan.cli.spec", "Show what Codex will see, with bytes and estimated tokens."),
+    "fixtures": (
+        "linkspan.cli.fixtures",
+        "Keep answers of a product, and replay the calls of a tools.yaml offline.",
+    ),
     "doctor": (
         "linkspan.cli.doctor",
         "Look for what keeps this installation from working, and say what to do.",
