@@ -67,7 +67,7 @@ class Kept:
         self,
         request: Request,
         *,
-        content: Any = None,
+        content: Any = None,  # noqa: ARG002
         timeout: float,
         idle: float,  # noqa: ARG002
     ) -> AsyncIterator[Streamed]:
