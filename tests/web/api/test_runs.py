@@ -208,8 +208,10 @@ async def test_what_cannot_be_done_now_is_a_conflict(backend: Backend) -> None:
 
 async def test_recipes_are_listed_turned_on_and_off(backend: Backend) -> None:
     """By a service that passes on what a person said."""
-    (mend, *_rest) = (await backend.data("GET", "/recipes"))["result"]
-    assert (mend["name"], mend["enabled"]) == ("mend", True)
+    listed = (await backend.data("GET", "/recipes"))["result"]
+    assert {each["name"]: each["enabled"] for each in listed} == {
+        "fix_ticket": False, "mend": True, "patch": False, "careful": False, "look": False
+    }  # fmt: skip
     off = await backend.data("POST", "/recipes/mend/disable", json={"person": "bo"})
     assert not off["enabled"]
     assert await backend.code("POST", "/runs", json={"recipe": "mend", "entity_id": "HC-103"}) == (
