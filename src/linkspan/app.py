@@ -15,6 +15,7 @@ from linkspan.accounts.client_documents import ClientDocuments
 from linkspan.accounts.clients import Clients
 from linkspan.accounts.consent import Consents
 from linkspan.accounts.grants import Grants
+from linkspan.accounts.hook_secrets import HookSecrets
 from linkspan.accounts.keeping import Keeper
 from linkspan.accounts.link_attempts import LinkAttempts
 from linkspan.accounts.link_sessions import LinkSessions
@@ -41,8 +42,10 @@ from linkspan.net.egress import EgressGuard
 from linkspan.net.messages import Request, StreamingTransport
 from linkspan.net.transport import AiohttpTransport
 from linkspan.net.urls import origin_of
+from linkspan.runs.arrivals import Arrivals
 from linkspan.runs.calls import RunCalls
 from linkspan.runs.history import History
+from linkspan.runs.hooks import Hooks
 from linkspan.runs.kept import Kept
 from linkspan.runs.recipes import Recipes
 from linkspan.runs.runs import Runs
@@ -94,6 +97,11 @@ class App:
     kept: Kept
     """What runs made."""
     run_tokens: RunTokens
+    hook_secrets: HookSecrets
+    hooks: Hooks
+    """Takes what products deliver."""
+    arrivals: Arrivals
+    """Works it."""
     models: ModelProxy
     """Where the Codex of a run finds its model."""
 
@@ -215,6 +223,7 @@ async def build(
     runs = Runs(database, kept, recipes, policy=policy, clock=clock, random=random)
     gateway.answer_by("run", RunCalls(runs, cursors))
     run_tokens = RunTokens(database, runs, policy=policy, clock=clock, random=random)
+    hook_secrets = HookSecrets(database, vault, clock=clock, random=random)
     relay = Relay(lambda: gateway.catalog, accounts, wire, audit=audit, clock=clock)
     return App(
         settings=settings,
@@ -263,5 +272,8 @@ async def build(
         runs=runs,
         kept=kept,
         run_tokens=run_tokens,
+        hook_secrets=hook_secrets,
+        hooks=Hooks(database, hook_secrets, catalog=lambda: gateway.catalog, clock=clock, bell=runs.bell),
+        arrivals=Arrivals(database, gateway, runs, clock=clock, random=random),
         models=ModelProxy(run_tokens, relay, clock=clock),
     )

@@ -40,6 +40,7 @@ from linkspan.web.api.parts import Parts as ApiParts
 from linkspan.web.api.routes import api_routes
 from linkspan.web.asgi import Front
 from linkspan.web.health import health_routes
+from linkspan.web.hooks import hook_routes
 from linkspan.web.link.routes import link_routes
 from linkspan.web.link.sessions import Parts as LinkParts
 from linkspan.web.models import model_routes
@@ -96,6 +97,7 @@ class Serving:
                 *oauth_routes(sign_in),
                 *api_routes(self._api(sign_in.see)),
                 *model_routes(app.models),
+                *hook_routes(app.hooks),
                 *link_routes(self._linking(sign_in.see)),
                 static_files(),
                 *routes,

@@ -123,7 +123,12 @@ async def work_with(app: App, parts: Parts, *, worker: str, polling: float = 0.2
         **pace,
     )
     log.info("working runs as %s: %d at once", worker, policy.at_once)
-    await running.run()
+    arriving = asyncio.create_task(app.arrivals.run())
+    try:
+        await running.run()
+    finally:
+        arriving.cancel()
+        await asyncio.gather(arriving, return_exceptions=True)
 
 
 async def journal_schema(app: App) -> str:

@@ -53,6 +53,7 @@ COMMANDS = {
     "admin": ("linkspan.cli.admins", "Create, list and revoke keys for the management API."),
     "log": ("linkspan.cli.log", "List what was done for a tenant, by whom, and how it ended."),
     "webhook": ("linkspan.cli.webhooks", "Tell URLs of what happens to accounts; see and replay deliveries."),
+    "hooks": ("linkspan.cli.hooks", "Let a product's events start recipes; see and replay what came in."),
 }
 
 

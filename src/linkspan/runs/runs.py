@@ -86,6 +86,10 @@ class Runs:
         run = replace(run, entity=found.recipe.entity, entity_id=entity_id, account=account)
         return await self._add(run)
 
+    async def recipe(self, tenant: Tenant, name: str) -> TenantRecipe:
+        """Answer a recipe as the tenant has it, on or off. Raises `NotFound`."""
+        return await self._recipes.get(tenant, name)
+
     async def check(self, principal: Principal, recipe: str, *, entity_id: str | None = None) -> TenantRecipe:
         """Answer the recipe, when it may be started so. Raises what `start` raises before it begins."""
         may(principal, "run.start")

@@ -77,6 +77,8 @@ class Event:
     each: Getter | None = None
     same: Getter | None = None
     item: Getter | None = None
+    by: Getter | None = None
+    """Who did it, as the identity of accounts is written: what our own account did starts nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,7 @@ def _events(
             each=leaves.getter((*here, "each"), event.each, roots),
             same=leaves.getter((*here, "same"), event.same, inner),
             item=leaves.getter((*here, "item"), event.item, inner),
+            by=leaves.getter((*here, "by"), event.by, inner),
         )
     return made
 

@@ -444,6 +444,9 @@ class Event(Words):
     id: Expression = Field(description="The id of the thing that it is about.")
     same: Expression | None = Field(None, description="What makes two of them the same event.")
     item: Expression | None = Field(None, description="The thing itself, where the delivery has it.")
+    by: Expression | None = Field(
+        None, description="Who did it, as `verify.id` says it; what our own account did starts nothing."
+    )
 
 
 _EVENT_NAMES: dict[str, Any] = {"propertyNames": {"pattern": r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$"}}

@@ -127,6 +127,16 @@ async def find(db: Database, tenant: str, account: str) -> Account | None:
     return account_of(rows[0]) if rows else None
 
 
+async def told_by(db: Database, connector: str) -> list[Account]:
+    """Answer the accounts at a connector that tenants share, of all tenants: for what a product delivers."""
+    rows = await db.query(
+        "SELECT * FROM accounts WHERE connector = :connector AND subject IS NULL AND state = 'active'"
+        " ORDER BY tenant, id",
+        {"connector": connector},
+    )
+    return [account_of(row) for row in rows]
+
+
 async def of_connector(db: Database, tenant: str, connector: str) -> list[Account]:
     """Answer the tenant's accounts of one connector, oldest first."""
     rows = await db.query(
@@ -300,6 +310,9 @@ def _delete(tx: Transaction, tenant: str, account: str, *, now: float) -> bool:
         {"tenant": tenant, "id": account},
     )
     if rows:
+        tx.execute(
+            "DELETE FROM hook_secrets WHERE tenant = :tenant AND id = :id", {"tenant": tenant, "id": account}
+        )
         outbox.record(tx, account_of(rows[0]), None, now=now)
     return bool(rows)
 

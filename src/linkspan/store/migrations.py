@@ -462,6 +462,37 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX run_terms_by_term ON run_terms (tenant, term, run)",
         "CREATE INDEX audit_by_thread ON audit (tenant, thread_id, id) WHERE thread_id IS NOT NULL",
     ),
+    (
+        """
+        CREATE TABLE hook_secrets (
+            id {text} PRIMARY KEY,
+            tenant {text} REFERENCES tenants (tenant),
+            sealed {blob} NOT NULL,
+            created double precision NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE arrivals (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {text} NOT NULL,
+            connector {text} NOT NULL,
+            account {text} NOT NULL,
+            event {text} NOT NULL,
+            entity {text} NOT NULL,
+            entity_id {text} NOT NULL,
+            received double precision NOT NULL,
+            state {text} NOT NULL,
+            attempts integer NOT NULL,
+            due double precision NOT NULL,
+            lease double precision,
+            finished double precision,
+            outcome {text},
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+        "CREATE INDEX arrivals_by_due ON arrivals (due) WHERE state = 'pending'",
+        "CREATE INDEX arrivals_by_time ON arrivals (tenant, received)",
+    ),
 )
 
 

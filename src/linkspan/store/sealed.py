@@ -29,6 +29,7 @@ SEALED: Final = (
     SealedColumn("calls", "answer", "call", "call", ("caller", "call")),
     SealedColumn("artifacts", "sealed", "artifact", "id", ("id",)),
     SealedColumn("webhooks", "sealed", "webhook", "id", ("id",)),
+    SealedColumn("hook_secrets", "sealed", "hook", "id", ("id",)),
     SealedColumn("link_consents", "sealed", "consent", "id", ("id",)),
 )
 NOT_SEALED: Final = {

@@ -13,6 +13,8 @@ OWNED = (
     "run_words",
     "run_events",
     "runs",
+    "arrivals",
+    "hook_secrets",
     "outbox",
     "webhooks",
     "audit",
