@@ -188,6 +188,20 @@ async def test_a_delivery_counts_once(door: Door) -> None:
     assert len(await door.house.app.runs.list(BO)) == 1
 
 
+async def test_a_ticket_that_is_worked_already_is_left_alone(door: Door) -> None:
+    """A second assignment meanwhile says which run works on it, and starts none."""
+    assign(door.house)
+    await door.post(event())
+    await door.work()
+    door.house.now[0] += 1
+    await door.post(event("dlv_2"))
+    (state, outcome), _ = await door.work()
+    (run,) = await door.house.app.runs.list(BO)
+    assert state == "ignored"
+    assert outcome is not None
+    assert outcome.startswith(f"fix_ticket: {run.id} works on ticket HC-103 already")
+
+
 async def test_a_payload_is_only_a_hint(door: Door) -> None:
     """What was delivered says codex, and the ticket itself somebody else: nothing is started."""
     assign(door.house, "priya")

@@ -11,6 +11,7 @@ from linkspan.store import (
     audit,
     calls,
     data_keys,
+    deliveries,
     grants,
     link_sessions,
     oauth_clients,
@@ -27,6 +28,7 @@ from linkspan.store.approvals import Approval
 from linkspan.store.artifacts import Artifact
 from linkspan.store.data_keys import StoredKey
 from linkspan.store.database import Database
+from linkspan.store.deliveries import Arrival, HookSecret
 from linkspan.store.people import Session
 from linkspan.store.recipes import RecipeSettings
 from tests.store.engines import Engine
@@ -48,6 +50,13 @@ from tests.store.rows import (
 )
 
 
+def arrival(tenant: str) -> Arrival:
+    """Answer an event that came in."""
+    return Arrival(
+        tenant, "arr_1", "desk", "acc_1", "ticket.assigned", "ticket", "HC-1", 1.0, "pending", 0, 1.0
+    )
+
+
 async def test_a_name_is_taken_once(db: Database) -> None:
     """The second one is told so."""
     assert await tenants.add(db, "acme", 1.0)
@@ -62,7 +71,7 @@ async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engin
         await tenants.add(db, name, 1.0)
         await webhooks.insert(db, webhook(name))
         await data_keys.keep_first(db, StoredKey(name, b"1234", b"wrapped", 1.0))
-        await accounts.insert(db, account(name))
+        await accounts.insert(db, account(name, id=f"acc_{name}"))
         await people.keep(db, person(name), invitation(name))
         await people.welcome(db, person(name), partial(_session, name))
         await people.allow(db, domain(name))
@@ -80,6 +89,8 @@ async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engin
         assert await run_terms.put(db, name, "run_1", ["till"], epoch=0)
         await artifacts.put(db, Artifact(name, "run_1", "diff", "text/x-diff", 1, 1.0, 1.0), epoch=None)
         await recipes.keep(db, RecipeSettings(name, "fix_ticket", True, {}, "person", "bo", 1.0))
+        await deliveries.put_secret(db, HookSecret(f"acc_{name}", name, b"sealed", 1.0))
+        await deliveries.add(db, [arrival(name)])
         await usage.spend(db, name, "run_1", model="m", tokens={}, cost=None, now=1.0)
     gone = await tenants.remove(db, "acme")
     assert gone == dict.fromkeys(("tenants", *tenants.OWNED), 1)

@@ -12,7 +12,15 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from linkspan.accounts.principal import AccountId, Principal, Tenant
-from linkspan.errors import Internal, LinkspanError, NotFound, RateLimited, UpstreamError, UpstreamTimeout
+from linkspan.errors import (
+    Conflict,
+    Internal,
+    LinkspanError,
+    NotFound,
+    RateLimited,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from linkspan.gateway.call import Gateway
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.results import Item
@@ -23,6 +31,7 @@ from linkspan.store import accounts as account_rows
 from linkspan.store import deliveries as rows
 from linkspan.store.database import Database
 from linkspan.store.deliveries import Arrival, ArrivalState
+from linkspan.store.runs import Run
 
 log = logging.getLogger("linkspan.runs")
 WAITS: Final = (10.0, 60.0, 300.0, 1800.0)
@@ -85,6 +94,10 @@ class Arrivals:
                 if not is_failing:
                     log.error("events cannot be looked for: %s", error.message)
                 is_failing = True
+            except Exception:
+                if not is_failing:
+                    log.exception("looking for events failed")
+                is_failing = True
             await self._runs.bell.wait(LOOK)
 
     async def work_due(self) -> int:
@@ -132,17 +145,24 @@ class Arrivals:
             if condition is not None and not compile_predicate(condition)(item):
                 outcomes.append(f"{recipe.name}: `when` is not so.")
                 continue
-            run = await self._runs.start(
-                self._principal(arrival, "run.start"),
-                recipe.name,
-                source=f"webhook:{arrival.connector}",
-                entity_id=arrival.entity_id,
-                account=arrival.account,
-                key=f"{arrival.id}:{recipe.name}",
-            )
+            try:
+                run = await self._start(arrival, recipe)
+            except Conflict as error:
+                outcomes.append(f"{recipe.name}: {error.message}.")
+                continue
             started = True
             outcomes.append(f"{recipe.name}: {run.id}.")
         return ("done" if started else "ignored"), " ".join(outcomes)
+
+    async def _start(self, arrival: Arrival, recipe: Recipe) -> Run:
+        return await self._runs.start(
+            self._principal(arrival, "run.start"),
+            recipe.name,
+            source=f"webhook:{arrival.connector}",
+            entity_id=arrival.entity_id,
+            account=arrival.account,
+            key=f"{arrival.id}:{recipe.name}",
+        )
 
     def _waiting(self, arrival: Arrival) -> Sequence[Recipe]:
         return [

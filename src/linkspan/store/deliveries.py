@@ -52,7 +52,10 @@ class Arrival:
 
 
 async def put_secret(db: Database, secret: HookSecret) -> bool:
-    """Store a secret in place of what was there; False when it is of a tenant or an account that is not."""
+    """Store a secret in place of what was there; False when its tenant or account is not there.
+
+    The id of one tenant's account is never taken over by another.
+    """
 
     def work(tx: Transaction) -> bool:
         if secret.tenant is not None and (
@@ -63,13 +66,13 @@ async def put_secret(db: Database, secret: HookSecret) -> bool:
             )
         ):
             return False
-        tx.execute(
+        put = tx.execute(
             "INSERT INTO hook_secrets (id, tenant, sealed, created) VALUES (:id, :tenant, :sealed, :created)"
-            " ON CONFLICT (id) DO UPDATE SET tenant = excluded.tenant, sealed = excluded.sealed,"
-            " created = excluded.created",
+            " ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, created = excluded.created"
+            " WHERE coalesce(hook_secrets.tenant, '') = coalesce(excluded.tenant, '')",
             asdict(secret),
         )
-        return True
+        return put == 1
 
     return await db.transaction(work, quiet=True)
 
@@ -84,15 +87,18 @@ async def add(db: Database, arrivals: Sequence[Arrival]) -> int:
     """Keep events, all or none; answers how many of them are new."""
 
     def work(tx: Transaction) -> int:
+        there = {each.tenant for each in arrivals}
+        there = {tenant for tenant in there if tenants.known(tx, tenant)}
         return sum(
             tx.execute(
                 "INSERT INTO arrivals (tenant, id, connector, account, event, entity, entity_id, received,"
-                " state, attempts, due, lease, finished, outcome) SELECT :tenant, :id, :connector, :account,"
-                " :event, :entity, :entity_id, :received, :state, :attempts, :due, :lease, :finished,"
-                " :outcome FROM tenants WHERE tenant = :tenant ON CONFLICT (tenant, id) DO NOTHING",
+                " state, attempts, due, lease, finished, outcome) VALUES (:tenant, :id, :connector,"
+                " :account, :event, :entity, :entity_id, :received, :state, :attempts, :due, :lease,"
+                " :finished, :outcome) ON CONFLICT (tenant, id) DO NOTHING",
                 asdict(arrival),
             )
             for arrival in arrivals
+            if arrival.tenant in there
         )
 
     return await db.transaction(work, quiet=True)
