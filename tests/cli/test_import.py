@@ -310,3 +310,9 @@ def test_our_own_description_makes_tools(tmp_path: Path) -> None:
     path = tmp_path / "ours.json"
     path.write_text(json.dumps(describe(ENDPOINTS)))
     assert len(drafted(str(path))["tools"]) > 5
+
+
+def test_a_place_on_an_unnamed_server_is_kept(file: Path) -> None:
+    """Each account is asked for the server; the path before all paths stays."""
+    file.write_text(json.dumps({**DESCRIPTION, "servers": [{"url": "/api/v1"}]}))
+    assert 'base_url: "{settings.origin}/api/v1"' in drafted(str(file))["yaml"]

@@ -299,7 +299,7 @@ class Fragment:
         if self._base_url:
             return [f"    base_url: {scalar(self._base_url)}"]
         return [
-            '    base_url: "{settings.origin}"     # guessed: the description names no server',
+            f'    base_url: "{{settings.origin}}{self._description.base_path}"     # guessed',
             "    settings:",
             "      origin: {type: origin, title: Server}",
         ]

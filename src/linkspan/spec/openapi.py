@@ -174,6 +174,15 @@ class Description:
         return ""
 
     @property
+    def base_path(self) -> str:
+        """What stands before every path where the description names no server, only a place on it."""
+        for server in _list(self.document.get("servers")):
+            url = mapping(server).get("url")
+            if isinstance(url, str) and re.match(r"(/[A-Za-z0-9._~-]+)+/?\Z", url):
+                return url.rstrip("/")
+        return ""
+
+    @property
     def title(self) -> str:
         """What the API calls itself."""
         return str(mapping(self.document.get("info")).get("title") or "API")
