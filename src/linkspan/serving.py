@@ -157,7 +157,7 @@ class Serving:
             verifier=app.verifier,
             catalog=lambda: app.catalog,
             sealer=app.vault,
-            clock=time.time,
+            clock=self._clock,
             see=see,
             max_body=app.settings.max_request_bytes,
         )

@@ -292,6 +292,32 @@ async def test_events_are_streamed_to_the_end_and_from_where_one_was(backend: Ba
     assert ([each["seq"] for each in page["result"]], page["next_after"]) == ([4], 4)
 
 
+async def test_a_key_that_is_revoked_watches_nothing_more(backend: Backend) -> None:
+    """The stream ends without what happened since, and without an end of the run."""
+    run = (await backend.start())["id"]
+    app, now = backend.house.app, backend.house.now
+    taken = await take(app, run, now[0])
+    (key,) = await app.tokens.list(Tenant("acme"))
+    front = Serving(app, clock=lambda: now[0])
+    backend.http = httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(front.asgi), base_url="http://127.0.0.1:8640"
+    )
+
+    async def happen() -> None:
+        while not front.feed._watches:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0)
+        await app.tokens.revoke(Tenant("acme"), key.id)
+        now[0] += 10
+        told = [(now[0], "message_delta", {"item_id": "i", "text": "secret"})]
+        await run_events.append(app.database, "acme", run, told, epoch=taken.epoch)
+
+    answer, _ = await asyncio.gather(
+        backend("GET", f"/runs/{run}/events?after=1", headers={"Accept": "text/event-stream"}), happen()
+    )
+    assert read(answer.text) == []
+    await backend.http.aclose()
+
+
 async def test_a_stop_ends_streams(backend: Backend) -> None:
     """Nobody who watches keeps the process from stopping."""
     run = (await backend.start())["id"]

@@ -49,6 +49,8 @@ class Call:
     query: Any
     body: Any
     headers: Mapping[str, str]
+    look_again: Callable[[], Awaitable[object]]
+    """Raises `Unauthenticated` when the key is good no more: for answers that take their time."""
     tenant: str | None = None
     """Whose audit log has it; and what it was about."""
     entity: str = ""
@@ -165,7 +167,10 @@ class Door:
         parts.calls.take(caller.token_id or "")
         query = read_query(request, endpoint.query)
         body = None if endpoint.body is None else await read_body(request, endpoint.body, parts.max_body)
-        call = Call(parts, caller, request_id, visit.base, request.path_params, query, body, request.headers)
+        call = Call(
+            parts, caller, request_id, visit.base, request.path_params, query, body, request.headers,
+            lambda: self._enter(request, visit.address),
+        )  # fmt: skip
         began = parts.clock()
         outcome = "internal"
         try:

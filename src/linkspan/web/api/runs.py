@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Final
 
-from linkspan.errors import InvalidArgument
+from linkspan.errors import InvalidArgument, Unauthenticated
 from linkspan.runs.shown import shown_approval, shown_artifact, shown_event, shown_run, shown_usage
 from linkspan.store import runs as rows
 from linkspan.store.approvals import Decision
@@ -38,6 +38,8 @@ EVENT_STREAM: Final = "text/event-stream"
 _KEY: Final = ("Idempotency-Key", "The same key is the same run: a repetition starts no other one.")
 _LAST: Final = ("Last-Event-ID", "Of a stream that was lost: the `id` of the last event that came.")
 _BEGINNING: Final = 0.0
+_LOOK_AGAIN: Final = 5.0
+"""Seconds for which somebody who watches needs no new look at the key."""
 
 
 async def start(call: Call) -> Run:
@@ -107,9 +109,16 @@ async def events(call: Call) -> Events | Raw:
 
 async def _stream(call: Call, run: rows.Run, after: int) -> AsyncIterator[bytes]:
     """Answer events as HTML's server-sent events (WHATWG HTML 9.2); the last one is called `end`."""
-    principal = await call.principal()
+    principal, looked = await call.principal(), call.parts.clock()
     yield b"retry: 1000\n\n"
     async for batch in call.parts.feed.follow(principal.tenant, run.id, after):
+        now = call.parts.clock()
+        if now - looked >= _LOOK_AGAIN:
+            looked = now
+            try:
+                await call.look_again()
+            except Unauthenticated:
+                return
         if not batch:
             yield b": nothing new\n\n"
             continue
