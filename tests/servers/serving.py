@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,6 +17,9 @@ from typing import Any
 import uvicorn
 
 LOOPBACK = "127.0.0.1"
+_NOT_GIVEN = (20_000, 30_000)
+"""Ports below those that Linux gives to connections, and to whoever asks for any (32768 and up)."""
+_CHOICE = random.SystemRandom()
 
 
 @contextlib.contextmanager
@@ -110,10 +114,16 @@ def accepts(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Answer a loopback port that nothing listened on a moment ago."""
-    with socket.create_server((LOOPBACK, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """Answer a loopback port that nothing listens on.
+
+    It is one of those that the system gives to nobody by itself: one that it gave away a moment ago may be
+    somebody's connection by the time that it is listened on.
+    """
+    for _ in range(100):
+        port = _CHOICE.randrange(*_NOT_GIVEN)
+        with contextlib.suppress(OSError), socket.create_server((LOOPBACK, port)):
+            return port
+    raise RuntimeError("no port is free")
 
 
 def tail(log: Path, lines: int = 20) -> str:
