@@ -30,6 +30,8 @@ from linkspan.vault.redact import Redactor
 BODY: Final = 10 * 2**20
 REQUEST: Final = 2**20
 HEADERS: Final = 64 * 1024
+FILE: Final = 64 * 1024
+"""Characters of what somebody writes into tools.yaml."""
 RECORD: Final = 60_000
 """Characters just below what is cut off a record."""
 INSTANT: Final = 0.1
@@ -133,8 +135,8 @@ TEXT_READERS: Final[dict[str, Callable[[str], object]]] = {
     "html": formats.READING["html"],
     "wiki": formats.READING["wiki"],
     "mrkdwn": formats.READING["mrkdwn"],
-    "graphql": graphql.read,
 }
+FILE_READERS: Final[dict[str, Callable[[str], object]]] = {"graphql": graphql.read}
 VALUE_READERS: Final[dict[str, Callable[[str], object]]] = {
     "date": converters.iso8601,
     "number": converters.number,
@@ -153,6 +155,7 @@ VALUE_READERS: Final[dict[str, Callable[[str], object]]] = {
             (REQUEST_READERS, REQUEST),
             (VALUE_READERS, REQUEST),
             (TEXT_READERS, REQUEST),
+            (FILE_READERS, FILE),
         )
         for name, read in readers.items()
     ],
