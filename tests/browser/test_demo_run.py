@@ -18,7 +18,7 @@ from playwright.sync_api import expect
 from tests.servers.browser import Person, look
 from tests.servers.linkspan import PROGRAM
 from tests.servers.node import ROOT
-from tests.servers.serving import running
+from tests.servers.serving import alone, running
 
 pytestmark = pytest.mark.e2e
 SECONDS = 60_000
@@ -31,12 +31,15 @@ def printed(tmp_path: Path) -> Iterator[str]:
     home = ROOT / ".work" / f"demo-{uuid.uuid4().hex[:12]}"
     log = tmp_path / "demo.log"
     env = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
-    with running(
-        [PROGRAM, "--home", home, "demo"],
-        log=log,
-        env=env,
-        ready=lambda: "Ctrl+C ends it" in log.read_text(),
-        seconds=60,
+    with (
+        alone("demo"),
+        running(
+            [PROGRAM, "--home", home, "demo"],
+            log=log,
+            env=env,
+            ready=lambda: "Ctrl+C ends it" in log.read_text(),
+            seconds=60,
+        ),
     ):
         yield log.read_text()
     shutil.rmtree(home, ignore_errors=True)

@@ -23,7 +23,7 @@ from tests.servers.browser import Person, focused, look, tab_to
 from tests.servers.linkspan import PROGRAM, Linkspan
 from tests.servers.node import ROOT
 from tests.servers.oidc import CLIENT, SECRET, oidc
-from tests.servers.serving import LOOPBACK, free_port, running, serving
+from tests.servers.serving import LOOPBACK, alone, free_port, running, serving
 
 pytestmark = pytest.mark.e2e
 
@@ -208,13 +208,16 @@ def test_the_page_of_the_demo(anna: Person, tmp_path: Path) -> None:
     """What to paste can be read on every screen, a command as one command."""
     log = tmp_path / "demo.log"
     environment = Linkspan(tmp_path / "home", None).environment
-    with running(
-        [PROGRAM, "demo"],
-        log=log,
-        env=environment,
-        cwd=ROOT,
-        ready=lambda: "Ctrl+C ends it" in log.read_text(),
-        seconds=60,
+    with (
+        alone("demo"),
+        running(
+            [PROGRAM, "demo"],
+            log=log,
+            env=environment,
+            cwd=ROOT,
+            ready=lambda: "Ctrl+C ends it" in log.read_text(),
+            seconds=60,
+        ),
     ):
         found = re.search(rf"http://{LOOPBACK}:\d+(?=   \(this page)", log.read_text())
         assert found is not None

@@ -208,6 +208,9 @@ def test_the_conformance_suite_finds_a_good_authorization_server(door: Door, tmp
         stop(process)
         if process.stdout is not None:
             process.stdout.close()
-    checks = [check for file in tmp_path.rglob("checks.json") for check in json.loads(file.read_text())]
+    checks = []
+    for file in list(tmp_path.rglob("checks.json")):
+        checks += json.loads(file.read_text())
+        file.unlink()  # It holds the code that the suite was given, which was good once.
     assert {check["id"] for check in checks} >= {"authorization-server-metadata", "authorization-code-grant"}
     assert {check["status"] for check in checks} == {"SUCCESS"}, checks

@@ -12,7 +12,7 @@ import pytest
 
 from tests.servers.codex import Codex, ToolMode, call_tool
 from tests.servers.node import ROOT
-from tests.servers.serving import running
+from tests.servers.serving import alone, running
 
 pytestmark = pytest.mark.e2e
 
@@ -24,12 +24,15 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     clone = folder / "linkspan"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     log = folder / "demo.log"
-    with running(
-        [clone / "scripts" / "demo"],
-        log=log,
-        cwd=clone,
-        ready=lambda: "Ctrl+C ends it" in log.read_text(),
-        seconds=600,
+    with (
+        alone("demo"),
+        running(
+            [clone / "scripts" / "demo"],
+            log=log,
+            cwd=clone,
+            ready=lambda: "Ctrl+C ends it" in log.read_text(),
+            seconds=600,
+        ),
     ):
         yield log.read_text()
 

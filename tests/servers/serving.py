@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import random
 import signal
@@ -37,6 +38,16 @@ def serving(app: Any) -> Iterator[str]:
         server.should_exit = True
         thread.join(timeout=10)
         listener.close()
+
+
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Keep the other workers of a test run from doing the same at the same time: what takes fixed ports."""
+    folder = Path(__file__).parents[2] / ".work"
+    folder.mkdir(exist_ok=True)
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager
