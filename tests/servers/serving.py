@@ -42,12 +42,23 @@ def serving(app: Any) -> Iterator[str]:
 
 @contextlib.contextmanager
 def alone(name: str) -> Iterator[None]:
-    """Keep the other workers of a test run from doing the same at the same time: what takes fixed ports."""
+    """Keep the other workers of a test run from doing the same at the same time: what takes fixed ports.
+
+    Raises `TimeoutError` when another one does it for five minutes.
+    """
     folder = Path(__file__).parents[2] / ".work"
     folder.mkdir(exist_ok=True)
     with (folder / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        wait_until(lambda: _locked(lock.fileno()), what=f"another {name} to end", seconds=300)
         yield
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
