@@ -185,8 +185,14 @@ def look(page: Page, name: str) -> None:
     assert not found, "\n\n".join(found)
 
 
+_SETTLED: Final = """() => document.getAnimations()
+  .filter((each) => each instanceof CSSTransition).forEach((each) => each.finish())"""
+"""Colours on their way from one scheme to the other are nobody's to read."""
+
+
 def violations(frame: Frame) -> list[str]:
     """Answer what axe-core finds in a document."""
+    frame.evaluate(_SETTLED)
     if not frame.evaluate("'axe' in window"):
         frame.evaluate(installed("axe-core/axe.min.js").read_text())
     found: list[str] = frame.evaluate(_AXE, _RULES)
