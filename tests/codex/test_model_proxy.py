@@ -13,6 +13,8 @@ from linkspan.store.audit import AuditFilter, find
 from tests.codex.conftest import ACME, KEY, Bridge
 from tests.servers.scripted_model import Answer, Failed, Refusal, message
 
+pytestmark = pytest.mark.slow
+
 
 async def test_the_tenants_key_goes_out_and_the_runs_token_does_not(bridge: Bridge) -> None:
     """With what the account is linked with; nothing of our caller's own that is not Codex's."""

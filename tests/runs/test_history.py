@@ -21,6 +21,8 @@ from tests.fakes.places import FakeForge, FakePlaces
 from tests.runs.conftest import BO, House
 from tests.runs.working import Works, parts_of, working
 
+pytestmark = pytest.mark.slow
+
 NASTY = '<script src="https://evil.example/x.js"></script> & `ticks`'
 
 

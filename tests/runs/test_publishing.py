@@ -40,6 +40,8 @@ from tests.fakes.forge import Forge
 from tests.servers.authority import Authority
 from tests.servers.git import GitServer, git_server
 
+pytestmark = pytest.mark.slow
+
 ACME = Tenant("acme")
 RUN = "run_abcdefghijklmnopqrstuvwxyz"
 BRANCH = f"codex/{RUN}"

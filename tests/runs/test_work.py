@@ -21,6 +21,8 @@ from tests.fakes.places import RULES, FakeForge, FakePlaces
 from tests.runs.conftest import ACME, BO, OPERATOR, House
 from tests.runs.working import BASE, Works, parts_of, working
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def works(house: House) -> AsyncIterator[Works]:

@@ -16,6 +16,8 @@ from linkspan.errors import EgressRefused, Forbidden, InvalidArgument, LinkspanE
 from tests.codex.git.conftest import ACME, RUN, Bench, ours
 from tests.servers.git import File, git, git_server
 
+pytestmark = pytest.mark.slow
+
 ADA = Author("Ada", "ada@acme.example")
 BRANCH = f"codex/{RUN}"
 

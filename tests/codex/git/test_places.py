@@ -29,6 +29,8 @@ from linkspan.vault.secret import Secret
 from tests.codex.git.conftest import ACME, RUN, Bench, ours
 from tests.servers.git import git, git_server
 
+pytestmark = pytest.mark.slow
+
 ADA = Author("Ada Lovelace", "ada@acme.example")
 BRANCH = f"codex/{RUN}"
 MESSAGE = f"Fix the total\n\nLinkspan-Run: {RUN}\nRequested-by: Ada Lovelace"
