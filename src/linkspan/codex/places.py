@@ -123,3 +123,8 @@ class Places(Protocol):
     async def forget(self, tenant: Tenant) -> None:
         """Remove everything of a tenant from the disk."""
         ...
+
+
+def branch_of(run: str) -> str:
+    """Answer the branch that a run publishes."""
+    return f"codex/{run}"

@@ -20,11 +20,6 @@ def approval_id(run: str, question: str) -> str:
     return f"apr_{_digest(_APPROVAL_LENGTH, run, question)}"
 
 
-def branch_of(run: str) -> str:
-    """Answer the branch that a run publishes."""
-    return f"codex/{run}"
-
-
 def _digest(length: int, *parts: str) -> str:
     told = "\0".join(f"{len(part)}:{part}" for part in parts)
     return base64.b32encode(hashlib.sha256(told.encode()).digest()).decode().lower()[:length]

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from linkspan.accounts.accounts import Accounts
 from linkspan.accounts.principal import Principal, Tenant
-from linkspan.codex.places import GitAccess, Repository
+from linkspan.codex.places import GitAccess, Repository, branch_of
 from linkspan.errors import (
     Conflict,
     Forbidden,
@@ -31,7 +31,6 @@ from linkspan.gateway.call import Gateway
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.results import Item, Page
 from linkspan.net.urls import is_below, origin_of
-from linkspan.runs.ids import branch_of
 from linkspan.runs.ports import Publication
 from linkspan.runs.reviewing import Review, read_review
 from linkspan.runs.shown import run_url

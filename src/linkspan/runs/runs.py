@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.accounts.tenants import no_tenant
+from linkspan.codex.places import branch_of
 from linkspan.errors import Conflict, InvalidArgument, NotFound, QuotaExceeded
 from linkspan.runs.about import approvers_of, still, waits_to_publish
 from linkspan.runs.bell import Bell
-from linkspan.runs.ids import branch_of, run_id
+from linkspan.runs.ids import run_id
 from linkspan.runs.kept import Kept, no_artifact
 from linkspan.runs.recipes import Recipes, TenantRecipe
 from linkspan.runs.rights import asked_by, may, person_for, person_says

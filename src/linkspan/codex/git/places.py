@@ -15,18 +15,13 @@ from linkspan.codex.git.mirror import Mirror
 from linkspan.codex.git.program import At, Git, GitFailed, Remote
 from linkspan.codex.git.refusals import refusal, somebody_elses
 from linkspan.codex.git.tree import REMEDY, Bounds, entries_of, house_rules, put
-from linkspan.codex.places import Author, Change, Checkout, GitAccess, Repository
+from linkspan.codex.places import Author, Change, Checkout, GitAccess, Repository, branch_of
 from linkspan.errors import EgressRefused, InvalidArgument, TooLarge
 from linkspan.net.egress_proxy import EgressProxy
 from linkspan.net.urls import is_below, origin_of
 
 _OVERHEAD: Final = 10_000_000
 """Bytes of an exchange beside the files themselves."""
-
-
-def branch_of(run: str) -> str:
-    """Answer the name of a run's branch."""
-    return f"codex/{run}"
 
 
 class GitPlaces:
