@@ -180,7 +180,9 @@ async def test_every_call_is_in_the_audit_log(house: House) -> None:
     """With the run that it was about; and so is the look at the repository when the recipe was turned on."""
     await house.enable("patch")
     codex = await agent(house)
+    house.now[0] += 1
     run = (await codex.call("start_codex_run", recipe="patch", id="HC-103"))["result"]["id"]
+    house.now[0] += 1
     await codex.call("get_codex_run", id=run)
     await house.app.audit.flush()
     kept = await house.app.database.query("SELECT tool, entity, entity_id, outcome FROM audit ORDER BY time")
