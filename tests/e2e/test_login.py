@@ -98,6 +98,7 @@ def log_in(codex: Codex, door: Door, registration: str, *, pasted: bool = False)
             output, _ = process.communicate(f"{answer}\n", timeout=30)
         else:
             assert httpx2.get(answer, timeout=20).is_success
+            process.wait(timeout=30)  # it reads its input meanwhile: to close that is an answer too
             output, _ = process.communicate(timeout=30)
     finally:
         stop(process)
