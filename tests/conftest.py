@@ -14,6 +14,7 @@ from tests.store.engines import ON_BOTH, Engine, Postgres, Sqlite
 
 pytest_plugins = ["tests.left_behind"]
 HOW = "run `scripts/test --all`, or pytest with --all where that has run before"
+UNSTEADY = 3
 NOT_RUN = pytest.StashKey[int]()
 
 
@@ -47,13 +48,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(
             f"NOT RUN: {left_out} end-to-end and slow tests; {HOW}", yellow=True, bold=True
         )
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.write_line(
+            f"UNSTEADY: {report.nodeid} failed, and was run again", red=True, bold=True
+        )
+        terminalreporter.write_line(str(report.longrepr))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A skipped test is a failure: what is missing here is installed by a script, not passed over."""
+    """A skipped test is a failure, as is a run with more than a few that passed only when run again.
+
+    What is missing here is installed by a script, not passed over.
+    """
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None and reporter.stats.get("skipped"):
+    if reporter is None:
+        return
+    if reporter.stats.get("skipped") or len(reporter.stats.get("rerun", [])) > UNSTEADY:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
