@@ -12,9 +12,10 @@ from linkspan.errors import InvalidArgument
 from linkspan.spec import language, references
 from linkspan.spec.catalog import ABSENT, Connector, Json, Kind
 from linkspan.spec.connector import AccountNames
-from linkspan.spec.fields import Identity, Mapped, Words, field_schema
+from linkspan.spec.fields import field_schema
 from linkspan.spec.language import ModelField
 from linkspan.spec.leaves import NAME, Leaves
+from linkspan.spec.mapped import Identity, Mapped, Words
 from linkspan.spec.references import Lookup
 from linkspan.spec.yaml import Path
 

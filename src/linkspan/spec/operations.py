@@ -25,9 +25,9 @@ from linkspan.spec.catalog import (
 )
 from linkspan.spec.connector import compile_paging, relay_at, seconds
 from linkspan.spec.content import compile_blocks
-from linkspan.spec.fields import SourceFields
 from linkspan.spec.language import ModelField
 from linkspan.spec.leaves import Leaves
+from linkspan.spec.mapped import SourceFields
 from linkspan.spec.requests import Requested, check_variables, includes, requests, step
 from linkspan.spec.requests import plan as request_plan
 from linkspan.spec.yaml import Path

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from linkspan.spec import language
 from linkspan.spec.catalog import Json, Kind, Operation, Tool
-from linkspan.spec.fields import SourceFields, field_schema
+from linkspan.spec.fields import field_schema
 from linkspan.spec.language import ModelField
 from linkspan.spec.leaves import Leaves
+from linkspan.spec.mapped import SourceFields
 from linkspan.spec.yaml import Path
 
 PLURAL: Final = ("list", "search")
