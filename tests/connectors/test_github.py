@@ -45,6 +45,8 @@ class Bench:
 
     app: App
     branch: Callable[[str], None]
+    checked: Callable[[str, dict[str, Any]], None]
+    """Let CI say of the head of a branch what it checked."""
     forge: Forge | None = None
 
     async def call(self, key: str, **arguments: Any) -> Any:
@@ -101,7 +103,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         settings = Settings(home=tmp_path / "home", egress=parse_egress(place))
         app = await build(settings, catalog=catalog_of(tmp_path, {"base_url": server.url}))
         await linked(app, TOKEN)
-        yield Bench(app, server.branch)
+        yield Bench(app, server.branch, server.checked)
     else:
         forge = Forge()
         repository = forge.repository("acme/shop")
@@ -115,7 +117,14 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         def branch(name: str) -> None:
             repository.branches[name] = f"{len(repository.branches):040x}"
 
-        yield Bench(app, branch, forge)
+        def checked(name: str, check: dict[str, Any]) -> None:
+            number = len(repository.checks) + 1
+            address = f"{forge.url}/repos/acme/shop/check-runs/{number}"
+            repository.checks.append(
+                {"id": number, "head_sha": repository.branches[name], "url": address, **check}
+            )
+
+        yield Bench(app, branch, checked, forge)
     await app.aclose()
 
 
@@ -186,6 +195,36 @@ async def test_issues_as_tickets(bench: Bench) -> None:
     said = await bench.call("ticket.comment", id=found["id"], body="Done.")
     assert [each["id"] for each in await bench.every("ticket.comments", id=found["id"])] == [said["id"]]
     assert len(await bench.call("ticket.search", query="repo:acme/shop Broken")) == 5
+
+
+async def test_checks_of_a_commit(bench: Bench) -> None:
+    """What CI said of a branch, by the branch's name or the commit's; none of another branch's."""
+    bench.branch("codex/fix")
+    found = {"title": "1 failed", "summary": "x"}
+    ended = {"name": "test", "status": "completed", "conclusion": "failure", "output": found}
+    bench.checked("codex/fix", ended)
+    bench.checked("codex/fix", {"name": "lint", "status": "in_progress"})
+    place = {"owner": "acme", "repo": "shop"}
+    listed = {each["name"]: each for each in await bench.every("check.list", **place, ref="codex/fix")}
+    assert {name: (each["status"], each["conclusion"]) for name, each in listed.items()} == {
+        "test": ("completed", "failure"),
+        "lint": ("in_progress", None),
+    }
+    failed = listed["test"]
+    assert (failed["summary"], failed["repository"]) == ("1 failed\n\nx", "acme/shop")
+    (same,) = await bench.every("check.list", **place, ref=failed["commit_sha"], name="test")
+    assert same["id"] == failed["id"]
+    assert await bench.every("check.list", **place, ref="main") == []
+    if bench.forge is None:  # emulate has no commit statuses
+        return
+    sha = failed["commit_sha"]
+    for state, conclusion in [("pending", None), ("success", "success")]:
+        said = await bench.call("check.report", **place, sha=sha, state=state, text="Codex looked.")
+        assert (said["name"], said["conclusion"], said["commit_sha"]) == ("linkspan", conclusion, sha)
+        (status,) = await bench.every("check.statuses", **place, ref="codex/fix")
+        assert (status["id"], status["summary"]) == (said["id"], "Codex looked.")
+    with pytest.raises(InvalidArgument, match="No commit found for SHA"):
+        await bench.call("check.report", **place, sha="f" * 40, state="error")
 
 
 async def test_what_github_refuses_is_told(bench: Bench) -> None:

@@ -35,6 +35,8 @@ class Repository:
     things: list[Json] = field(default_factory=list)
     comments: list[Json] = field(default_factory=list)
     reviews: list[Json] = field(default_factory=list)
+    checks: list[Json] = field(default_factory=list)
+    statuses: list[Json] = field(default_factory=list)
 
     @property
     def full_name(self) -> str:
@@ -88,6 +90,9 @@ class Forge:
                 Route(f"{repo}/issues/{{number:int}}", self._update, methods=["PATCH"]),
                 Route(f"{repo}/issues/{{number:int}}/comments", self._list_comments, methods=["GET"]),
                 Route(f"{repo}/issues/{{number:int}}/comments", self._comment, methods=["POST"]),
+                Route(f"{repo}/commits/{{ref:path}}/check-runs", self._list_checks),
+                Route(f"{repo}/commits/{{ref:path}}/status", self._combined),
+                Route(f"{repo}/statuses/{{sha}}", self._report, methods=["POST"]),
                 Route("/search/issues", self._search),
             ]
         )
@@ -298,6 +303,37 @@ class Forge:
         found.comments.append(comment)
         return self._made(request, "comments", comment)
 
+    # Checks ------------------------------------------------------------------------------------------------
+
+    async def _list_checks(self, request: Request) -> Response:
+        found = self._enter(request, "checks")
+        if isinstance(found, Response):
+            return found
+        name, sha = request.query_params.get("check_name"), _sha(found, request)
+        kept = [each for each in found.checks if each["head_sha"] == sha and name in (None, each["name"])]
+        return self._page(request, kept, "check_runs")
+
+    async def _combined(self, request: Request) -> Response:
+        found = self._enter(request, "statuses")
+        if isinstance(found, Response):
+            return found
+        address = f"{self.url}/repos/{found.full_name}/statuses/{_sha(found, request)}"
+        latest = {each["context"]: each for each in found.statuses if each["url"] == address}
+        return self._page(request, list(latest.values()), "statuses")
+
+    async def _report(self, request: Request) -> Response:
+        found = self._enter(request, "statuses")
+        if isinstance(found, Response):
+            return found
+        body, sha = await request.json(), request.path_params["sha"]
+        if sha not in found.branches.values():
+            return JSONResponse({"message": f"No commit found for SHA: {sha}", "status": "422"}, 422)
+        status = {"context": "default", "description": None, "target_url": None, **body}
+        status |= {"id": len(found.statuses) + 1, "created_at": self._time(), "updated_at": self._time()}
+        status["url"] = f"{self.url}/repos/{found.full_name}/statuses/{sha}"
+        found.statuses.append(status)
+        return self._made(request, "statuses", status)
+
     # What all of it shares ---------------------------------------------------------------------------------
 
     def _thing(self, found: Repository, body: Json, kind: str) -> Json:
@@ -327,7 +363,7 @@ class Forge:
             return JSONResponse({"message": "Server Error"}, 502)
         return JSONResponse(thing, status)
 
-    def _page(self, request: Request, things: list[Json]) -> Response:
+    def _page(self, request: Request, things: list[Json], within: str | None = None) -> Response:
         size, page = int(request.query_params.get("per_page", 30)), int(request.query_params.get("page", 1))
         links = []
         if page * size < len(things):
@@ -335,7 +371,9 @@ class Forge:
         if page > 1:
             links.append(f'<{request.url.include_query_params(page=page - 1)}>; rel="prev"')
         headers = {"Link": ", ".join(links)} if links else {}
-        return JSONResponse(things[(page - 1) * size : page * size], headers=headers)
+        shown = things[(page - 1) * size : page * size]
+        content = shown if within is None else {"total_count": len(things), within: shown}
+        return JSONResponse(content, headers=headers)
 
     def _time(self) -> str:
         return dt.datetime.fromtimestamp(self.now, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -343,6 +381,11 @@ class Forge:
 
 def _numbered(things: list[Json], request: Request) -> Json | None:
     return next((thing for thing in things if thing["number"] == request.path_params["number"]), None)
+
+
+def _sha(found: Repository, request: Request) -> str:
+    ref: str = request.path_params["ref"]
+    return found.branches.get(ref, ref)
 
 
 def missing() -> Response:
