@@ -19,6 +19,8 @@ from linkspan.store.approvals import Approval
 from tests.cli.conftest import FILE, Shell
 from tests.cli.test_recipes import RECIPE
 
+SHOWN = {"base_branch": "main", "base_commit": "c0ffee" * 6 + "c0ff", "tree": "5aced0c" * 5 + "5aced"}
+
 
 @pytest.fixture
 def acme(shell: Shell) -> Shell:
@@ -117,13 +119,14 @@ def test_what_a_run_asks_is_answered(acme: Shell, command: str, told: str) -> No
 
     async def ask(app: App) -> None:
         now = time.time()
-        asked = Approval("acme", question, run, "publish", "Publish 1 file?", {}, now, now + 600)
+        asked = Approval("acme", question, run, "publish", "Publish 1 file?", SHOWN, now, now + 600)
         await approvals.ask(app.database, asked)
 
     taken(acme, run, [("state", {"state": "waiting_approval"})], state="waiting_approval")
     work_on(acme, ask)
     shown = acme.run("run", "show", run).output
     assert f"asks     publish ({question})" in shown
+    assert f"         tree 5aced0c5aced on main c0ffeec0ffee: linkspan run get {run} diff\n" in shown
     assert f"linkspan run approve {run} {question}, or decline" in shown
     done = acme.run("run", command, run, "--person", "bo", "--note", "looks right")
     assert done.output == f"publish is {told} ({question}).\n"

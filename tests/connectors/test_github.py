@@ -352,7 +352,7 @@ async def test_publishing_finds_its_pull_request_again(bench: Bench) -> None:
         run=RUN,
         checkout=checkout,
         access=None,
-        change=Change("", ()),
+        change=Change("", (), "c0ffee"),
         title="Fix the total",
         body="It was counted twice.",
         draft=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from linkspan.accounts.principal import Tenant
+from linkspan.codex.git.refusals import not_what_was_shown
 from linkspan.codex.places import Author, Change, ChangedFile, Checkout, GitAccess, Repository
 from linkspan.errors import LinkspanError
 from linkspan.runs.ports import Publication
@@ -28,6 +30,7 @@ class FakePlaces:
     commits: dict[str, tuple[Author, str]] = field(default_factory=dict)
     pushed: list[str] = field(default_factory=list)
     discarded: list[str] = field(default_factory=list)
+    base: str = "c0ffee"
 
     async def prepare(
         self,
@@ -46,7 +49,7 @@ class FakePlaces:
             for name, text in FILES.items():
                 (path / name).write_text(text)
         branch = base_branch or repository.default_branch
-        return Checkout(run, path, repository, branch, "c0ffee", RULES)
+        return Checkout(run, path, repository, branch, self.base, RULES)
 
     async def change(self, checkout: Checkout) -> Change:
         """Answer what differs from what it was made with."""
@@ -60,11 +63,13 @@ class FakePlaces:
                 )
                 diffs += list(lines)
                 files.append(ChangedFile(path.name, "modified", 1, 1))
-        return Change("".join(diffs), tuple(files))
+        return Change("".join(diffs), tuple(files), _tree(checkout))
 
-    async def commit(self, checkout: Checkout, *, author: Author, message: str) -> str:
-        """Remember a commit."""
+    async def commit(self, checkout: Checkout, *, author: Author, message: str, tree: str) -> str:
+        """Remember a commit, of what was shown and nothing else."""
         self._fail("commit")
+        if tree != _tree(checkout):
+            raise not_what_was_shown(tree, _tree(checkout))
         self.commits[checkout.run] = (author, message)
         return "deadbeef"
 
@@ -93,6 +98,14 @@ class FakePlaces:
     def _fail(self, what: str) -> None:
         if what in self.faults:
             raise self.faults[what]
+
+
+def _tree(checkout: Checkout) -> str:
+    """Answer an id of all files of a working tree."""
+    whole = hashlib.sha1(usedforsecurity=False)
+    for path in sorted(checkout.path.iterdir()):
+        whole.update(f"{path.name} {path.stat().st_size}\n".encode() + path.read_bytes())
+    return whole.hexdigest()
 
 
 @dataclass

@@ -10,8 +10,9 @@ import httpx2
 from linkspan.accounts.principal import Tenant
 from linkspan.serving import Serving
 from linkspan.spec.run_tools import RUN_TOOL_NAMES
-from linkspan.store import artifacts
+from linkspan.store import approvals, artifacts
 from linkspan.store import runs as rows
+from linkspan.store.approvals import Approval
 from tests.runs.conftest import ACME, House
 
 GLOBEX = Tenant("globex")
@@ -167,6 +168,12 @@ async def test_a_run_its_diff_and_its_transcript_are_resources(house: House) -> 
     shown = (await codex.ask("resources/read", uri=f"linkspan://run/{run}"))["result"]["contents"][0]
     assert shown["mimeType"] == "text/markdown"
     assert run in shown["text"]
+    now = house.now[0]
+    asked = Approval("acme", "apr_1", run, "publish", "Publish?", {"tree": "5aced0c"}, now, now + 9)
+    await approvals.ask(house.app.database, asked)
+    await rows.change(house.app.database, "acme", run, taken.epoch, now, state="waiting_approval")
+    waiting = (await codex.ask("resources/read", uri=f"linkspan://run/{run}"))["result"]["contents"][0]
+    assert "Tree: 5aced0c" in waiting["text"] or "Tree 5aced0c" in waiting["text"], waiting["text"]
     diff = (await codex.ask("resources/read", uri=f"linkspan://run/{run}/diff"))["result"]["contents"][0]
     assert (diff["mimeType"], diff["text"]) == ("text/x-diff", "--- a\n+++ b\n")
     missing = await codex.ask("resources/read", uri=f"linkspan://run/{run}/transcript")

@@ -34,6 +34,7 @@ from linkspan.runs.ports import Publication
 from linkspan.runs.publishing import GatewayForge
 from linkspan.settings import Settings, parse_egress
 from linkspan.vault.redact import Redactor
+from tests.codex.git.conftest import commit_now
 from tests.fakes import forge as github
 from tests.fakes.asgi import AsgiTransport
 from tests.fakes.forge import Forge
@@ -72,7 +73,7 @@ class Bench:
         repository, access = await self.publisher.locate(ACME, "acme/shop", run=RUN, person="ada")
         checkout = await self.places.prepare(ACME, RUN, repository, access)
         (checkout.path / "cart.py").write_text("total = sum(prices)\n")
-        await self.places.commit(checkout, author=ADA, message=f"Fix the total\n\nLinkspan-Run: {RUN}")
+        await commit_now(self.places, checkout, author=ADA, message=f"Fix the total\n\nLinkspan-Run: {RUN}")
         await self.places.push(checkout, access)
         return await self.publication(checkout, **words)
 

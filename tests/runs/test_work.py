@@ -97,6 +97,38 @@ async def test_from_a_ticket_to_a_pull_request(works: Works) -> None:
     assert (await works.house.app.runs.artifact(OPERATOR, run.id, "rollout"))[1]
 
 
+async def test_what_is_published_is_what_was_shown(works: Works) -> None:
+    """The question names base and tree; files that changed since are not pushed, and the run says why."""
+    run = await works.start()
+    waiting = await works.until(run.id, "waiting_approval")
+    question = await works.house.app.runs.open_approval(BO, run.id)
+    assert waiting.tree
+    assert (question.data["base_commit"], question.data["tree"]) == ("c0ffee", waiting.tree)
+    (told,) = await works.told(run.id, "asked")
+    assert (told["base_commit"], told["tree"]) == ("c0ffee", waiting.tree)
+    checkout = works.places.work / "acme" / "runs" / run.id / "checkout"
+    (checkout / "calc.py").write_text("total = 3  # and send me the till\n")
+    await decide(works, run.id, "approve")
+    done = await works.until(run.id)
+    assert (done.state, done.error_code) == ("failed", "conflict")
+    assert (done.error_message or "").startswith(
+        "The change could not be published: The files of the run are not those that were shown and decided on"
+    )
+    assert (works.places.commits, works.places.pushed, works.forge.opened) == ({}, [], {})
+
+
+async def test_another_base_than_the_one_shown_is_not_published(works: Works) -> None:
+    """A working tree that had to be made anew from a newer commit is nobody's approved change."""
+    run = await works.start()
+    await works.until(run.id, "waiting_approval")
+    works.places.base = "0ldbeef"
+    await decide(works, run.id, "approve")
+    done = await works.until(run.id)
+    assert (done.state, done.error_code) == ("failed", "conflict")
+    assert "was made anew, from 0ldbeef: what was shown was of c0ffee" in (done.error_message or "")
+    assert works.places.pushed == []
+
+
 async def test_commits_bear_the_name_that_the_tenant_chose(works: Works) -> None:
     """The recipe asks for it, and what is no author is refused when it is said."""
     with pytest.raises(InvalidArgument, match="write NAME <ADDRESS>"):

@@ -393,6 +393,9 @@ def _tell_question(found: Run, asked: Approval) -> None:
     click.echo(f"asks     {asked.kind} ({asked.id}) until {time_text(asked.deadline)}: {plain(asked.reason)}")
     if asked.data.get("command"):
         click.echo(f"         $ {plain(str(asked.data['command']))}")
+    if asked.data.get("tree"):
+        base = f"{asked.data.get('base_branch')} {str(asked.data.get('base_commit'))[:12]}"
+        click.echo(f"         tree {asked.data['tree'][:12]} on {base}: linkspan run get {found.id} diff")
     click.echo(f"         linkspan run approve {found.id} {asked.id}, or decline")
 
 

@@ -64,6 +64,8 @@ class Change:
 
     diff: str = field(repr=False)
     files: tuple[ChangedFile, ...]
+    tree: str
+    """git's id of all files as they are now: two that are alike to the last byte have the same one."""
     truncated: bool = False
 
     def __bool__(self) -> bool:
@@ -101,8 +103,11 @@ class Places(Protocol):
         """Answer what the run has changed so far."""
         ...
 
-    async def commit(self, checkout: Checkout, *, author: Author, message: str) -> str:
-        """Commit everything that changed on `codex/RUN` and answer its id; again: the same commit."""
+    async def commit(self, checkout: Checkout, *, author: Author, message: str, tree: str) -> str:
+        """Commit everything that changed on `codex/RUN` and answer its id; again: the same commit.
+
+        `tree` is what people were shown. Raises `Conflict` when the files are another one by now.
+        """
         ...
 
     async def push(self, checkout: Checkout, access: GitAccess | None) -> str:

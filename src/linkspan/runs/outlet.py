@@ -10,8 +10,10 @@ from pathlib import Path
 from linkspan.accounts.principal import Tenant
 from linkspan.codex.engine import Engine
 from linkspan.codex.places import Author, Change, Checkout, GitAccess, Places
+from linkspan.errors import Conflict
 from linkspan.runs.bell import Bell
 from linkspan.runs.context import Context, Reader
+from linkspan.runs.ids import approval_id
 from linkspan.runs.kept import Kept
 from linkspan.runs.lease import Lease, Mask
 from linkspan.runs.ports import Forge, Publication
@@ -19,6 +21,7 @@ from linkspan.runs.recipes import AUTHOR
 from linkspan.runs.tokens import RunTokens, person_of
 from linkspan.runs.write_back import WriteBack
 from linkspan.spec.templates import render
+from linkspan.store import approvals as approval_rows
 from linkspan.store import runs as rows
 from linkspan.store import tenants as tenant_rows
 from linkspan.store.database import Database
@@ -100,7 +103,14 @@ class Outlet:
                     await self._p.places.discard(tenant, run)
 
     async def _publish(self, lease: Lease, how: str, context: Context) -> None:
+        base, tree = await self._shown(lease)
         checkout, access = await self.checkout(lease)
+        if checkout.base_commit != base:
+            raise Conflict(
+                f"The working tree of the run was made anew, from {checkout.base_commit[:12]}: what was shown"
+                f" was of {base[:12]}; nothing was published",
+                hint="Retry the run: it makes its change anew, and asks again.",
+            )
         change = await self._p.places.change(checkout)
         publication = self._publication(lease, checkout, access, change, context)
         if how == "review":
@@ -109,7 +119,8 @@ class Outlet:
             told = await self._p.forge.review(publication, output)
             await lease.note("published", review=dict(told))
             return
-        await self._p.places.commit(checkout, author=_author(lease), message=_message(publication, lease.run))
+        message = _message(publication, lease.run)
+        await self._p.places.commit(checkout, author=_author(lease), message=message, tree=tree)
         self._p.point("committed")
         await lease.check()
         branch = await self._p.places.push(checkout, access)
@@ -120,6 +131,19 @@ class Outlet:
         self._p.point("opened")
         await lease.change(pull_request=dict(opened))
         await lease.note("published", pull_request=dict(opened))
+
+    async def _shown(self, lease: Lease) -> tuple[str, str]:
+        """Answer the base commit and the tree that may be published: those that a person has approved.
+
+        Where nobody is asked they are those of the diff that was kept.
+        """
+        run = lease.run
+        if not lease.recipe.asks_before_publishing:
+            return str(run.base_commit), str(run.tree)
+        asked = await approval_rows.find(self._p.db, run.tenant, approval_id(run.id, "publish"))
+        if asked is None or asked.decision != "approve":
+            raise Conflict("nobody has approved it; nothing was published")
+        return str(asked.data.get("base_commit")), str(asked.data.get("tree"))
 
     def _publication(
         self,

@@ -36,7 +36,9 @@ def lines_of(event: RunEvent) -> list[str]:
             return _plan(data)
         case "asked":
             reason = f": {data['reason']}" if data.get("reason") else ""
-            return [f"? {data.get('what')} needs a person{reason} ({data.get('approval')})"]
+            return [
+                f"? {data.get('what')} needs a person{reason} ({data.get('approval')}){_what_is_shown(data)}"
+            ]
         case "decided":
             return [f"! {data.get('by')}: {data.get('decision')} ({data.get('approval')})"]
         case "steered":
@@ -116,6 +118,13 @@ def _published(data: Mapping[str, Any]) -> str:
         return "a patch, among what the run made"
     url = made.get("url") if isinstance(made, Mapping) else None
     return str(url or "done")
+
+
+def _what_is_shown(data: Mapping[str, Any]) -> str:
+    """Answer which files a question whether to publish is about: these and no others are published."""
+    if not data.get("tree"):
+        return ""
+    return f": tree {str(data['tree'])[:12]} on {str(data.get('base_commit'))[:12]}"
 
 
 def _short(value: Any) -> str:

@@ -148,7 +148,8 @@ class Work:
             }
             for each in change.files
         ]
-        await lease.note("change", files=files, truncated=change.truncated)
+        await lease.change(tree=change.tree)
+        await lease.note("change", files=files, truncated=change.truncated, tree=change.tree)
         self._p.point("collected")
         if change.truncated and lease.recipe.publish.how == "patch":
             message = "The change is larger than the diff that is kept, so it would be no whole patch."
@@ -164,6 +165,13 @@ class Work:
             return GO_ON
         run, now = lease.run, self._p.clock()
         what = "a review" if lease.recipe.publish.how == "review" else "a pull request"
+        shown = {
+            "repository": run.repository,
+            "branch": run.branch,
+            "base_branch": run.base_branch,
+            "base_commit": run.base_commit,
+            "tree": run.tree,
+        }
         asked = await approval_rows.ask(
             self._p.db,
             Approval(
@@ -172,14 +180,19 @@ class Work:
                 run.id,
                 "publish",
                 f"Publish {what} to {run.repository}?",
-                {"repository": run.repository, "branch": run.branch, "base_branch": run.base_branch},
+                shown,
                 now,
                 now + lease.recipe.approve_within,
             ),
         )
         if asked.created == now:
             await lease.note(
-                "asked", approval=asked.id, what=asked.kind, reason=asked.reason, deadline=asked.deadline
+                "asked",
+                approval=asked.id,
+                what=asked.kind,
+                reason=asked.reason,
+                deadline=asked.deadline,
+                **shown,
             )
         self._p.point("asked")
         await lease.enter("waiting_approval", worker=None)

@@ -493,6 +493,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX arrivals_by_due ON arrivals (due) WHERE state = 'pending'",
         "CREATE INDEX arrivals_by_time ON arrivals (tenant, received)",
     ),
+    ("ALTER TABLE runs ADD COLUMN tree {text}",),
 )
 
 

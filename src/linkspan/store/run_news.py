@@ -68,6 +68,7 @@ def shown_run(run: Run) -> dict[str, Any]:
         "base_branch": run.base_branch,
         "base_commit": run.base_commit,
         "branch": run.branch,
+        "tree": run.tree,
         "thread_id": run.thread_id,
         "turns": run.turns,
         "items": run.items,

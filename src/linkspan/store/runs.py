@@ -64,6 +64,8 @@ class Run:
     base_branch: str | None = None
     base_commit: str | None = None
     branch: str | None = None
+    tree: str | None = None
+    """git's id of all its files, as they were when its diff was kept: no other is published."""
     thread_id: str | None = None
     turns: int = 0
     items: int = 0

@@ -13,7 +13,7 @@ from linkspan.accounts.principal import Tenant
 from linkspan.codex.git.places import GitPlaces
 from linkspan.codex.git.program import Git
 from linkspan.codex.git.tree import Bounds
-from linkspan.codex.places import Checkout, GitAccess, Repository
+from linkspan.codex.places import Author, Checkout, GitAccess, Repository
 from linkspan.net.egress import EgressGuard
 from linkspan.net.egress_proxy import EgressProxy
 from linkspan.settings import parse_egress
@@ -67,6 +67,12 @@ class Bench:
         return await self.places(**bounds).prepare(
             ACME, run, repository, self.access(), base_branch=base_branch
         )
+
+
+async def commit_now(places: GitPlaces, checkout: Checkout, *, author: Author, message: str) -> str:
+    """Commit what the working tree is at this moment."""
+    shown = await places.change(checkout)
+    return await places.commit(checkout, author=author, message=message, tree=shown.tree)
 
 
 def ours(checkout: Checkout) -> Path:

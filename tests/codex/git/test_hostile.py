@@ -13,7 +13,7 @@ from linkspan.codex.git.mirror import size_of
 from linkspan.codex.git.places import GitPlaces
 from linkspan.codex.places import Author, Checkout, Repository
 from linkspan.errors import EgressRefused, Forbidden, InvalidArgument, LinkspanError, TooLarge
-from tests.codex.git.conftest import ACME, RUN, Bench, ours
+from tests.codex.git.conftest import ACME, RUN, Bench, commit_now, ours
 from tests.servers.git import File, git, git_server
 
 pytestmark = pytest.mark.slow
@@ -84,7 +84,7 @@ async def finish(bench: Bench, checkout: Checkout) -> str:
     """Take every step that git is needed for after a run; answer the diff."""
     places = bench.places()
     change = await places.change(checkout)
-    await places.commit(checkout, author=ADA, message="x")
+    await commit_now(places, checkout, author=ADA, message="x")
     await places.push(checkout, bench.access())
     return change.diff
 
@@ -402,7 +402,7 @@ async def test_the_credential_is_nowhere_but_on_the_wire(bench: Bench, tmp_path:
     checkout = await bench.prepare(bench.repository())
     (checkout.path / "new").write_text("x")
     places = bench.places()
-    await places.commit(checkout, author=ADA, message="x")
+    await commit_now(places, checkout, author=ADA, message="x")
     before = os.environ["PATH"]
     os.environ["PATH"] = f"{shim}:{before}"
     try:

@@ -26,7 +26,7 @@ from linkspan.net.egress import EgressGuard
 from linkspan.net.egress_proxy import EgressProxy
 from linkspan.settings import parse_egress
 from linkspan.vault.secret import Secret
-from tests.codex.git.conftest import ACME, RUN, Bench, ours
+from tests.codex.git.conftest import ACME, RUN, Bench, commit_now, ours
 from tests.servers.git import git, git_server
 
 pytestmark = pytest.mark.slow
@@ -61,7 +61,7 @@ async def test_a_run_from_checkout_to_branch(bench: Bench) -> None:
     assert "-one\n+ONE\n" in change.diff
     assert "+ünï\n" in change.diff
     assert not change.truncated
-    commit = await places.commit(checkout, author=ADA, message=MESSAGE)
+    commit = await commit_now(places, checkout, author=ADA, message=MESSAGE)
     assert await places.push(checkout, bench.access()) == BRANCH
     assert bench.server.branches("acme/shop") == {"main": base, BRANCH: commit}
     shown = bench.server.show("acme/shop", BRANCH)
@@ -81,9 +81,9 @@ async def test_every_step_may_be_taken_again(bench: Bench) -> None:
     again = await bench.places().prepare(ACME, RUN, repository, bench.access())
     assert again == checkout
     assert (again.path / "new.txt").read_text() == "work of a turn\n"
-    first = await places.commit(checkout, author=ADA, message=MESSAGE)
+    first = await commit_now(places, checkout, author=ADA, message=MESSAGE)
     bench.now[0] += 3_600
-    assert await bench.places().commit(again, author=ADA, message=MESSAGE) == first
+    assert await commit_now(bench.places(), again, author=ADA, message=MESSAGE) == first
     for _ in range(3):
         await bench.places().push(again, bench.access())
     assert bench.server.pushes == ["acme/shop"]
@@ -137,7 +137,7 @@ async def test_the_base_may_move_on_before_the_push(bench: Bench) -> None:
     (checkout.path / "a").write_text("one\n")
     for number in range(3):
         bench.server.commit("acme/shop", {"a": "1\n", "b": f"{number}\n"})
-    commit = await places.commit(checkout, author=ADA, message="x")
+    commit = await commit_now(places, checkout, author=ADA, message="x")
     await places.push(checkout, bench.access())
     told = bench.server.show("acme/shop", f"{BRANCH} --format=%P".split()[0])
     assert bench.server.branches("acme/shop")[BRANCH] == commit
@@ -150,7 +150,7 @@ async def test_a_lost_answer_to_a_push_is_no_second_push(bench: Bench) -> None:
     places = bench.places()
     checkout = await places.prepare(ACME, RUN, repository, bench.access())
     (checkout.path / "new").write_text("x")
-    await places.commit(checkout, author=ADA, message="x")
+    await commit_now(places, checkout, author=ADA, message="x")
     bench.server.lose_answer = True
     assert await places.push(checkout, bench.access()) == BRANCH
     assert bench.server.pushes == ["acme/shop"]
@@ -162,7 +162,7 @@ async def test_somebody_elses_commits_are_left_alone(bench: Bench) -> None:
     places = bench.places()
     checkout = await places.prepare(ACME, RUN, repository, bench.access())
     (checkout.path / "new").write_text("x")
-    await places.commit(checkout, author=ADA, message="x")
+    await commit_now(places, checkout, author=ADA, message="x")
     other = bench.server.commit("acme/shop", {"other": "y"}, branch=BRANCH)
     with pytest.raises(Conflict, match="has commits that this run did not make; nothing was pushed"):
         await places.push(checkout, bench.access())
@@ -170,12 +170,29 @@ async def test_somebody_elses_commits_are_left_alone(bench: Bench) -> None:
     assert bench.server.pushes == []
 
 
+async def test_only_the_tree_that_was_shown_is_committed(bench: Bench) -> None:
+    """A file that changes after people have looked is in no commit; put back, it is no hindrance."""
+    places = bench.places()
+    checkout = await places.prepare(ACME, RUN, bench.repository(), bench.access())
+    (checkout.path / "new").write_text("shown\n")
+    shown = await places.change(checkout)
+    (checkout.path / "new").write_text("slipped in\n")
+    with pytest.raises(Conflict, match="not those that were shown") as told:
+        await places.commit(checkout, author=ADA, message=MESSAGE, tree=shown.tree)
+    assert shown.tree[:12] in told.value.message
+    with pytest.raises(InvalidArgument, match="Nothing was committed yet"):
+        await places.push(checkout, bench.access())
+    (checkout.path / "new").write_text("shown\n")
+    commit = await places.commit(checkout, author=ADA, message=MESSAGE, tree=shown.tree)
+    assert git(ours(checkout) / "git", "rev-parse", f"{commit}^{{tree}}") == shown.tree
+
+
 async def test_nothing_changed_and_nothing_committed_are_said(bench: Bench) -> None:
     """There is no empty commit and no empty branch."""
     places = bench.places()
     checkout = await places.prepare(ACME, RUN, bench.repository(), bench.access())
     with pytest.raises(Conflict, match="Nothing was changed"):
-        await places.commit(checkout, author=ADA, message="x")
+        await commit_now(places, checkout, author=ADA, message="x")
     with pytest.raises(InvalidArgument, match="Nothing was committed yet"):
         await places.push(checkout, bench.access())
 
@@ -195,7 +212,7 @@ async def test_an_author_that_would_break_a_commit_is_refused(bench: Bench, auth
     checkout = await places.prepare(ACME, RUN, bench.repository(), bench.access())
     (checkout.path / "new").write_text("x")
     with pytest.raises(InvalidArgument, match="author of a commit"):
-        await places.commit(checkout, author=author, message="x")
+        await commit_now(places, checkout, author=author, message="x")
 
 
 async def test_discard_leaves_nothing_of_the_run(bench: Bench) -> None:
@@ -310,7 +327,7 @@ async def test_a_push_that_is_refused(bench: Bench) -> None:
     places = bench.places()
     checkout = await places.prepare(ACME, RUN, repository, bench.access())
     (checkout.path / "new").write_text("x")
-    await places.commit(checkout, author=ADA, message="x")
+    await commit_now(places, checkout, author=ADA, message="x")
     bench.server.refuse_pushes("acme/shop", "error: GH006: Protected branch update failed.")
     with pytest.raises(Forbidden) as caught:
         await places.push(checkout, bench.access())
@@ -377,7 +394,7 @@ async def test_plain_http_is_spoken_where_the_operator_allows_it(tmp_path: Path)
             try:
                 checkout = await places.prepare(ACME, RUN, repository, access)
                 (checkout.path / "a").write_text("2\n")
-                await places.commit(checkout, author=ADA, message="x")
+                await commit_now(places, checkout, author=ADA, message="x")
                 await places.push(checkout, access)
                 assert told is None
             except EgressRefused as refused:

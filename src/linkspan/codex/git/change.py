@@ -16,6 +16,7 @@ from typing import Final
 
 from linkspan.codex.git.layout import Note, RunPlace
 from linkspan.codex.git.program import At, Git, GitFailed
+from linkspan.codex.git.refusals import not_what_was_shown
 from linkspan.codex.git.tree import Bounds, shown
 from linkspan.codex.places import Author, Change, ChangedFile
 from linkspan.errors import Conflict, InvalidArgument, TooLarge
@@ -111,7 +112,7 @@ async def change_of(git: Git, place: RunPlace, note: Note, bounds: Bounds) -> Ch
     truncated = len(patch) == bounds.diff_bytes
     if truncated:
         patch = patch[: patch.rfind(_NEXT_FILE) + 1]
-    return Change(patch.decode(errors="replace"), files, truncated)
+    return Change(patch.decode(errors="replace"), files, tree, truncated)
 
 
 def _files(raw: bytes, counted: bytes) -> tuple[ChangedFile, ...]:
@@ -152,9 +153,20 @@ def _text(path: bytes) -> str:
 
 
 async def commit_of(
-    git: Git, place: RunPlace, note: Note, bounds: Bounds, *, author: Author, message: str, branch: str
+    git: Git,
+    place: RunPlace,
+    note: Note,
+    bounds: Bounds,
+    *,
+    author: Author,
+    message: str,
+    branch: str,
+    only: str,
 ) -> str:
-    """Commit what changed onto the run's branch: the same tree gives the same commit, whenever it is made."""
+    """Commit what changed onto the run's branch: the same tree gives the same commit, whenever it is made.
+
+    `only` is the tree that may be committed, and no other is.
+    """
     for word in (author.name, author.email):
         if not word.strip() or any(mark in word for mark in _NOT_IN_A_NAME):
             raise InvalidArgument(
@@ -162,6 +174,8 @@ async def commit_of(
                 hint="Look at the author in the recipe's settings.",
             )
     tree = await tree_of(git, place, bounds)
+    if tree != only:
+        raise not_what_was_shown(only, tree)
     base_tree = await git.run("rev-parse", f"{note.base_commit}^{{tree}}", at=At(place.git))
     if tree == base_tree.decode().strip():
         raise Conflict("Nothing was changed, so there is nothing to commit")

@@ -82,7 +82,7 @@ class GitPlaces:
         place, note = place_of(checkout)
         return await change_of(self._git, place, note, self._bounds)
 
-    async def commit(self, checkout: Checkout, *, author: Author, message: str) -> str:
+    async def commit(self, checkout: Checkout, *, author: Author, message: str, tree: str) -> str:
         """Commit everything that changed on `codex/RUN` and answer its id; again: the same commit."""
         place, note = place_of(checkout)
         return await commit_of(
@@ -93,6 +93,7 @@ class GitPlaces:
             author=author,
             message=message,
             branch=branch_of(checkout.run),
+            only=tree,
         )
 
     async def push(self, checkout: Checkout, access: GitAccess | None) -> str:

@@ -106,6 +106,15 @@ def somebody_elses(repository: str, branch: str) -> Conflict:
     )
 
 
+def not_what_was_shown(shown: str, now: str) -> Conflict:
+    """Answer the error for a change that became another one after people had looked at it."""
+    return Conflict(
+        "The files of the run are not those that were shown and decided on: they were changed afterwards"
+        f" (tree {shown[:12]} was shown, {now[:12]} is there now); nothing was committed or pushed",
+        hint="Retry the run: it makes its change anew, and asks again.",
+    )
+
+
 def _said(words: str) -> str:
     """Answer what the forge itself said, short and in one line."""
     told = " ".join(line for line in (_plain(found) for found in _REMOTE.findall(words)) if line)

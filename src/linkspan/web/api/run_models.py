@@ -144,6 +144,7 @@ class Run(Model):
     base_branch: str | None
     base_commit: str | None
     branch: str | None
+    tree: Annotated[str | None, Field(description="git's id of the files that the diff shows.")]
     thread_id: str | None
     turns: int
     items: int
