@@ -314,6 +314,26 @@ def test_trutos_script_links_an_account(
     anna.wait_for_windows(1)
 
 
+def test_a_browser_without_fetch_metadata_trades_the_token_by_script(
+    anna: Person, desk: Office, migrant: Product
+) -> None:
+    """Older browsers, and any over plain HTTP, do not say that somebody goes there."""
+    made = desk.link("tracker", origins=(migrant.url,))
+    page = migrant.open(anna, made["link_token"], iframe=False)
+
+    def unsaid(route: Asked) -> None:
+        headers = {name: value for name, value in route.request.headers.items() if "sec-fetch" not in name}
+        route.fulfill(response=route.fetch(headers=headers))
+
+    page.context.route("**/connect-account?*link_token=*", unsaid)
+    with page.expect_popup() as opened:
+        start(page)
+    heading(opened.value, "Connect The Tracker")
+    assert made["link_token"] not in opened.value.url
+    opened.value.get_by_role("button", name="Close").click()
+    assert outcome(page) == {"rejected": "closed"}
+
+
 def test_trutos_script_is_told_of_a_link_that_was_used(anna: Person, migrant: Product) -> None:
     """It rejects with an Error that has Truto's `error_type`, and closes its window."""
     page = migrant.open(anna, "lsk_link_no", iframe=False)

@@ -219,7 +219,8 @@ async def test_a_token_in_the_query_becomes_a_cookie(place: Place) -> None:
     token = await place.token("tracker", allowed_origins=[SITE])
     browser = place.browser()
     asked = {"link_token": token, "integration": "tracker", "no_back": "true", "evil": "1"}
-    answer = await browser.http.get("/connect-account", params=asked)
+    going = {"Sec-Fetch-Mode": "navigate"}
+    answer = await browser.http.get("/connect-account", params=asked, headers=going)
     assert answer.status_code == 303
     session = token.split("_")[2]
     assert answer.headers["location"] == (
@@ -229,21 +230,25 @@ async def test_a_token_in_the_query_becomes_a_cookie(place: Place) -> None:
     assert answer.headers["set-cookie"].startswith(f"__Host-linkspan-link-{session}=")
     browser.session = session
     assert (await browser.show())["status"] == "open"
-    again = await place.browser().http.get("/connect-account", params=asked)
+    again = await place.browser().http.get("/connect-account", params=asked, headers=going)
     assert again.status_code == 403
     assert "another browser" in message(again.text)
     assert 'data-error-type="invalid_token"' in again.text
-    gone = await browser.http.get("/connect-account", params={"link_token": token[:-2] + "xx"})
+    asked["link_token"] = token[:-2] + "xx"
+    gone = await browser.http.get("/connect-account", params=asked, headers=going)
     assert (gone.status_code, 'data-error-type="invalid_token"' in gone.text) == (401, True)
 
 
 async def test_whoever_looks_ahead_opens_nothing(place: Place) -> None:
-    """Prefetching a page, or looking whether it is there, is nobody's wish to link."""
+    """Prefetching a page, looking whether it is there, or what it is, is nobody's wish to link."""
     token = await place.token("tracker")
     http, asked = place.browser().http, {"link_token": token}
     ahead = await http.get("/connect-account", params=asked, headers={"Sec-Purpose": "prefetch"})
     assert ahead.status_code == 400
     assert (await http.head("/connect-account", params=asked)).status_code == 400
+    preview = await http.get("/connect-account", params=asked)
+    assert (preview.status_code, "set-cookie" in preview.headers) == (200, False)
+    assert 'data-stage="loading"' in preview.text
     assert (await place.browser().open(token)).is_success
 
 
@@ -277,6 +282,7 @@ async def test_whoever_guesses_waits(place: Place) -> None:
     answers = [(await browser.open("lsk_link_x")).status_code for _ in range(31)]
     assert answers == [401] * 30 + [429]
     query = {"link_token": "lsk_link_x"}
-    assert (await browser.http.get("/connect-account", params=query)).status_code == 429
+    going = {"Sec-Fetch-Mode": "navigate"}
+    assert (await browser.http.get("/connect-account", params=query, headers=going)).status_code == 429
     token = await place.token("tracker")
     assert (await place.browser("198.51.100.1").open(token)).is_success

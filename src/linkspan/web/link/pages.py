@@ -66,12 +66,18 @@ class Pages:
         return self._page("session", ancestors=_ancestors(session), session=session)
 
     async def _arrive(self, request: Request, visit: Visit, query: Mapping[str, str]) -> Response:
-        """Trade a token in the query, as Truto's own script sends it, and take it out of the address."""
+        """Trade a token in the query, as Truto's own script sends it, and take it out of the address.
+
+        Only for a browser that says that somebody goes there (Fetch Metadata). Programs that look what is
+        behind a link, as chats do for a preview, say nothing: they get the page, and its script trades it.
+        """
         onward = {name: query[name] for name in _HANDED_ON if name in query}
         framed = framed_by(request.headers) or onward.get("iframe") in {"true", "1"}
         ahead = request.headers.get("sec-purpose", "").startswith("prefetch")
         if ahead or request.method == "HEAD":
             raise InvalidArgument("A link is opened by a person, not ahead of time")
+        if request.headers.get("sec-fetch-mode") != "navigate":
+            return self._page("loading", ancestors="*")
         asked = Opening(link_token=query["link_token"][:_LONGEST], framed=framed)
         try:
             entered = await self._doors.enter(request, visit, asked)

@@ -32,7 +32,7 @@ async function begin() {
   });
   if (stage === "failed") return failedForGood(serverFailure());
   try {
-    if (stage === "loading") return await open(tokenIn(behind));
+    if (stage === "loading") return await open(tokenIn(behind) ?? params.get("link_token"));
     server = new Server(params.get("session"), new URLSearchParams(behind).get("handle"));
     session = await server.show();
   } catch (failure) {
@@ -45,19 +45,22 @@ async function begin() {
 }
 
 function tokenIn(behind) {
-  const token = behind.startsWith("lsk_link_") ? behind : new URLSearchParams(behind).get("link_token");
-  if (token) return token;
-  throw {
-    error_type: "invalid_token",
-    message: "This page is opened with a link.",
-    hint: "Open the link that you were given once more.",
-  };
+  return behind.startsWith("lsk_link_") ? behind : new URLSearchParams(behind).get("link_token");
 }
 
 async function open(token) {
+  if (!token) {
+    throw {
+      error_type: "invalid_token",
+      message: "This page is opened with a link.",
+      hint: "Open the link that you were given once more.",
+    };
+  }
   const asked = { link_token: token, framed: host.framed, parent: host.framed ? host.parent : null };
   const { id, handle } = await ask("POST", "/link-session", asked);
   const next = new URL(location.href);
+  if (host.isTruto) next.searchParams.set("dialect", "truto");
+  next.searchParams.delete("link_token");
   next.searchParams.set("session", id);
   if (host.window && host.parent) next.searchParams.set("parent", host.parent);
   next.hash = handle ? `handle=${handle}` : "";
