@@ -45,9 +45,11 @@ from linkspan.web.link.routes import link_routes
 from linkspan.web.link.sessions import Parts as LinkParts
 from linkspan.web.models import model_routes
 from linkspan.web.oauth.place import See, Visit, issuer_of, may_sign_in, network_of
-from linkspan.web.oauth.routes import Parts, oauth_routes
+from linkspan.web.oauth.routes import Parts, login_of, oauth_routes
 from linkspan.web.pages import static_files
 from linkspan.web.protocol import HttpProtocol
+from linkspan.web.watch.routes import Parts as WatchParts
+from linkspan.web.watch.routes import watch_routes
 
 log = logging.getLogger("linkspan")
 GRACE = 30
@@ -99,6 +101,7 @@ class Serving:
                 *model_routes(app.models),
                 *hook_routes(app.hooks),
                 *link_routes(self._linking(sign_in.see)),
+                *watch_routes(self._watching(sign_in)),
                 static_files(),
                 *routes,
             ],
@@ -172,6 +175,19 @@ class Serving:
             clock=self._clock,
             random=self._random,
             see=see,
+        )
+
+    def _watching(self, sign_in: Parts) -> WatchParts:
+        app = self.app
+        return WatchParts(
+            runs=app.runs,
+            sessions=app.sessions,
+            login=login_of(sign_in),
+            feed=self.feed,
+            database=app.database,
+            clock=self._clock,
+            random=self._random,
+            see=sign_in.see,
         )
 
     def replace_catalog(self, catalog: Catalog) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser.linking import Office, office
 from tests.servers.browser import Person, chromium, person
+
+expect.set_options(timeout=30_000)
+"""Milliseconds that a page has to show what is expected, on a machine that does other things as well."""
 
 
 @pytest.fixture(scope="package")

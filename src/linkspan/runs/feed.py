@@ -31,6 +31,11 @@ class Feed:
         self._watches: dict[tuple[str, str], _Watch] = {}
         self._closing = asyncio.Event()
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether watching ends because the process is about to stop."""
+        return self._closing.is_set()
+
     def close(self) -> None:
         """End everybody's watching: the process is about to stop."""
         self._closing.set()

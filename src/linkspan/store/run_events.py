@@ -109,6 +109,20 @@ async def after(db: Database, tenant: str, run: str, seq: int, *, limit: int = 5
     return [_event(row) for row in rows]
 
 
+async def of_kinds(
+    db: Database, tenant: str, run: str, kinds: Sequence[str], *, before: int, limit: int
+) -> list[RunEvent]:
+    """Answer the latest events of some kinds from before a number, in order."""
+    names = {f"kind{number}": kind for number, kind in enumerate(kinds)}
+    rows = await db.query(
+        "SELECT seq, time, kind, data FROM run_events WHERE tenant = :tenant AND run = :run"  # noqa: S608
+        f" AND seq < :before AND kind IN ({', '.join(f':{name}' for name in names)})"
+        " ORDER BY seq DESC LIMIT :limit",
+        {"tenant": tenant, "run": run, "before": before, "limit": limit, **names},
+    )
+    return [_event(row) for row in reversed(rows)]
+
+
 async def say(
     db: Database, tenant: str, run: str, *, kind: WordKind, words: str, who: str, now: float
 ) -> None:

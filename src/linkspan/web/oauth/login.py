@@ -44,9 +44,14 @@ def authorize_path(place: Place) -> str:
     return f"{place.path}/oauth/authorize"
 
 
+def runs_path(place: Place) -> str:
+    """Answer the path of the tenant's runs, as people see them."""
+    return f"{place.path}/runs"
+
+
 def go_on(browser: Browser, place: Place, who: SignedIn, after: str | None) -> Response:
     """Answer the way on for somebody who has just signed in: to one of our own pages, wherever it says."""
-    known = after is not None and after.startswith(f"{authorize_path(place)}?")
+    known = after is not None and after.startswith((f"{authorize_path(place)}?", f"{runs_path(place)}"))
     target = after if known and after is not None else home_path(place)
     return browser.sign_in(see_other(target), who)
 

@@ -56,6 +56,16 @@ class Parts:
     see: See
 
 
+def login_of(parts: Parts) -> Login:
+    """Answer the way in which people say who they are here."""
+    attempts = Throttle(rate=1 / 6, burst=10, clock=parts.clock)
+    if parts.provider is None:
+        return InvitationLogin(parts.sessions, random=parts.random, throttle=attempts)
+    return ProviderLogin(
+        parts.provider, parts.sessions, clock=parts.clock, random=parts.random, throttle=attempts
+    )
+
+
 def oauth_routes(parts: Parts) -> list[BaseRoute]:
     """Answer every route of signing in."""
 
@@ -68,14 +78,7 @@ def oauth_routes(parts: Parts) -> list[BaseRoute]:
     def program_door(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         return _program_door(parts.see, answer)
 
-    attempts = throttle(rate=1 / 6, burst=10)
-    login: Login
-    if parts.provider is None:
-        login = InvitationLogin(parts.sessions, random=parts.random, throttle=attempts)
-    else:
-        login = ProviderLogin(
-            parts.provider, parts.sessions, clock=parts.clock, random=parts.random, throttle=attempts
-        )
+    login = login_of(parts)
     authorize = Authorize(
         parts.clients,
         parts.grants,

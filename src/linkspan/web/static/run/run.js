@@ -1,0 +1,162 @@
+// A run's page as it lives. Everything in it was written, and escaped, by the server; this puts pieces in place.
+// In a product's frame the token stands behind the # of the address, and is kept in memory only.
+const root = document.getElementById("run");
+const base = root.dataset.base;
+const framed = "framed" in root.dataset;
+const token = framed && new URLSearchParams(location.hash.slice(1)).get("view_token");
+const OFTEN = 250; // ms between two looks at what stands beside
+
+if (token) history.replaceState(null, "", location.pathname + location.search);
+const ask = (path, options = {}) => fetch(`${base}/${path}`, {
+  ...options,
+  headers: { "linkspan-page": "1", ...(token && { authorization: `Bearer ${token}` }), ...options.headers },
+});
+const tell = (name, more = {}) => framed && parent !== window
+  && parent.postMessage({ type: `linkspan:${name}`, ...more }, document.referrer ? new URL(document.referrer).origin : "*");
+const part = (id) => document.getElementById(id);
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function load(path, place) {
+  const answer = await ask(path);
+  if (answer.ok && place) place.innerHTML = await answer.text();
+  return answer;
+}
+
+// Words that somebody is typing stay, whatever else is written anew.
+async function renew() {
+  const place = part("beside");
+  const answer = await ask("beside");
+  if (!answer.ok) return;
+  const text = await answer.text();
+  const typed = [...place.querySelectorAll("textarea, input[type=text]")].map(({ id, value }) => [id, value]);
+  const { activeElement: active } = document;
+  const focus = place.contains(active) && (active.id || active.textContent);
+  place.innerHTML = text;
+  for (const [id, value] of typed) if (value && part(id)) part(id).value = value;
+  if (focus) (part(focus) ?? [...place.querySelectorAll("button")].find((each) => each.textContent === focus))?.focus();
+  tell("state", { state: part("state")?.textContent });
+}
+
+const soon = (work) => {
+  let due;
+  return () => { due ??= setTimeout(() => { due = undefined; work(); }, OFTEN); };
+};
+const beside = soon(renew);
+const changes = soon(() => load("changes", part("changes")));
+
+const atEnd = () => innerHeight + scrollY >= part("entries").getBoundingClientRect().bottom + scrollY - 80
+  && innerHeight + scrollY <= part("entries").getBoundingClientRect().bottom + scrollY + innerHeight;
+const find = (key) => part("entries").querySelector(`[data-key="${CSS.escape(key)}"]`);
+const does = {
+  entry({ key, html }) {
+    const made = document.createRange().createContextualFragment(html);
+    const old = find(key);
+    const follow = !old && atEnd();
+    if (old) old.replaceWith(made);
+    else part("entries").append(made);
+    if (follow) part("entries").lastElementChild.scrollIntoView({ block: "nearest" });
+  },
+  text({ key, text }) {
+    const old = find(key);
+    if (old && "open" in old.dataset) old.querySelector("[data-text]")?.append(text);
+  },
+  usage({ text }) { part("usage").textContent = text; },
+  beside,
+  changes,
+};
+
+// Server-sent events over fetch, which can show a token; what is lost is asked for again by its number.
+async function follow() {
+  let last = part("live").dataset.last;
+  let pause = 500;
+  for (;;) {
+    try {
+      const answer = await ask(`stream?after=${last}`, { headers: { accept: "text/event-stream" } });
+      if (answer.status === 401 || answer.status === 403 || answer.status === 404) return pulse("Load the page again to go on watching.");
+      if (!answer.ok) throw new Error(answer.statusText);
+      pulse("Live");
+      pause = 500;
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (let rest = ""; ;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        const messages = (rest + value).split("\n\n");
+        rest = messages.pop();
+        for (const message of messages) {
+          const read = Object.fromEntries(message.split("\n").map((line) => line.split(/: ?(.*)/s, 2)));
+          if (read.event === "end") return over();
+          if (read.event) does[read.event]?.(JSON.parse(read.data));
+          if (read.id) last = read.id;
+        }
+      }
+    } catch { /* the connection is gone: again, in a moment */ }
+    pulse("The connection is lost. Trying again …");
+    await wait(pause);
+    pause = Math.min(pause * 2, 10_000);
+  }
+}
+
+function pulse(text) {
+  const place = part("pulse");
+  if (place && place.textContent !== text) place.textContent = text;
+  place?.classList.toggle("lost", text !== "Live");
+}
+
+async function over() {
+  part("pulse")?.remove();
+  await renew();
+  await load("changes", part("changes"));
+  tell("ended", { state: part("state")?.textContent });
+}
+
+addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (form.method !== "post") return;
+  event.preventDefault();
+  const body = new URLSearchParams(new FormData(form, event.submitter));
+  const path = form.getAttribute("action").slice(base.length + 1);
+  for (const button of form.querySelectorAll("button")) button.disabled = true;
+  const answer = await ask(path, { method: "POST", body }).catch(() => null);
+  if (answer?.status === 200) return location.assign((await answer.json()).onward);
+  for (const button of form.querySelectorAll("button")) button.disabled = false;
+  const told = answer?.ok ? "" : (await answer?.json().catch(() => null))?.error;
+  if (answer?.ok) form.reset();
+  await renew();
+  say(answer?.ok ? "" : told ? [told.message, told.hint].filter(Boolean).join(". ") : "That did not reach the server.");
+});
+
+function say(text) {
+  let place = part("fault");
+  if (!place && text) {
+    place = Object.assign(document.createElement("p"), { id: "fault", className: "fault", role: "alert" });
+    part("beside").append(place);
+  }
+  if (place) Object.assign(place, { textContent: text, hidden: !text });
+}
+
+addEventListener("click", async ({ target }) => {
+  if (target.matches?.(".earlier")) {
+    const height = document.documentElement.scrollHeight;
+    const answer = await ask(`earlier?before=${target.dataset.before}`);
+    if (!answer.ok) return;
+    const made = document.createRange().createContextualFragment(await answer.text());
+    const first = made.querySelector("button") ?? made.querySelector("article");
+    target.replaceWith(made);
+    scrollBy(0, document.documentElement.scrollHeight - height);
+    first?.focus?.();
+  } else if (target.matches?.(".list a")) {
+    const file = part(target.hash.slice(1));
+    if (file) file.open = true;
+  }
+});
+
+if (framed) {
+  const answer = token ? await load("body", root) : null;
+  if (answer?.ok) tell("ready");
+  else {
+    const told = await answer?.json().catch(() => null);
+    root.querySelector("[role=status]").textContent = told?.error?.message ?? "This run cannot be shown here.";
+    tell("failed", { code: told?.error?.code ?? "unauthenticated" });
+  }
+}
+if (part("live") && "live" in part("live").dataset) follow();

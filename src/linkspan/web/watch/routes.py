@@ -1,0 +1,207 @@
+"""The pages of runs, as routes: who comes in, and how a failure is told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from linkspan.accounts.principal import Tenant
+from linkspan.accounts.sessions import Sessions
+from linkspan.errors import Internal, LinkspanError, NotFound, Unauthenticated
+from linkspan.gateway.throttle import Throttle
+from linkspan.runs.feed import Feed
+from linkspan.runs.runs import Runs
+from linkspan.store.database import Database
+from linkspan.web.oauth.browser import Browser, Random
+from linkspan.web.oauth.forms import read_form
+from linkspan.web.oauth.login import Login, see_other
+from linkspan.web.oauth.place import Place, See, is_tenant, may_sign_in
+from linkspan.web.pages import page
+from linkspan.web.watch.doing import VERBS, do
+from linkspan.web.watch.pages import Pages, headers
+from linkspan.web.watch.stream import Stream
+from linkspan.web.watch.viewer import Viewer, Viewers
+
+log = logging.getLogger("linkspan.watch")
+Answer = Callable[[Request, Place], Awaitable[Response]]
+_SCRIPT: Final = "linkspan-page"
+"""A header that our own script sends: it is answered parts, and errors as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the pages of runs are made of."""
+
+    runs: Runs
+    sessions: Sessions
+    login: Login
+    feed: Feed
+    database: Database
+    clock: Callable[[], float]
+    random: Random
+    see: See
+
+
+class Doors:
+    """The doors of a tenant's runs for people."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._viewers = Viewers(parts.sessions, random=parts.random)
+        self._pages = Pages(parts.runs, parts.database)
+        self._stream = Stream(parts.feed, clock=parts.clock)
+        self._acts = Throttle(rate=1.0, burst=30, clock=parts.clock)
+
+    async def listed(self, request: Request, place: Place) -> Response:
+        """Answer the list, or the page to sign in at."""
+        viewer = await self._viewers.signed_in(request, place)
+        if viewer is None:
+            return self._sign_in(request, place)
+        return self._keep(request, place, await self._pages.listed(request, place, viewer))
+
+    async def show(self, request: Request, place: Place) -> Response:
+        """Answer a run's page, or the page to sign in at."""
+        viewer = await self._viewers.signed_in(request, place)
+        if viewer is None:
+            return self._sign_in(request, place)
+        answer = await self._pages.show(place, viewer, request.path_params["run"])
+        return self._keep(request, place, answer)
+
+    async def part(self, request: Request, place: Place) -> Response:
+        """Answer a part of a run's page, for its script."""
+        viewer, run = await self._somebody(request, place), request.path_params["run"]
+        match request.path_params["part"]:
+            case "body":
+                return await self._pages.body(place, viewer, run)
+            case "beside":
+                return await self._pages.aside(place, viewer, run)
+            case "changes":
+                return await self._pages.changes(viewer, run)
+            case "earlier":
+                return await self._pages.earlier(viewer, run, _number(request.query_params.get("before")))
+            case "stream":
+                return await self._follow(request, place, viewer, run)
+        raise NotFound("There is nothing at this address")
+
+    async def file(self, request: Request, place: Place) -> Response:
+        """Answer something that a run made, as a file to keep."""
+        viewer = await self._somebody(request, place)
+        run, name = request.path_params["run"], request.path_params["name"]
+        made, data = await self._parts.runs.artifact(viewer.principal, run, name)
+        kept = {
+            "Content-Security-Policy": "sandbox; default-src 'none'",
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "no-store",
+            "Content-Disposition": f'attachment; filename="{run}-{made.name}.txt"',
+        }
+        return Response(data, headers=kept, media_type=made.media_type)
+
+    async def act(self, request: Request, place: Place) -> Response:
+        """Do what somebody has pressed."""
+        verb, run = request.path_params["verb"], request.path_params["run"]
+        if verb not in VERBS:
+            raise NotFound("There is nothing at this address")
+        viewer, form = await self._somebody(request, place), await read_form(request)
+        if viewer.session:
+            self._viewers.check(request, place, viewer, form.one("seal"))
+        self._acts.take(f"{place.tenant} {viewer.name}")
+        done = await do(self._parts.runs, viewer, run, verb, form)
+        if _SCRIPT in request.headers and done.id == run:
+            return Response(status_code=204, headers={"Cache-Control": "no-store"})
+        onward = f"{place.path}/runs/{done.id}"
+        if _SCRIPT in request.headers:
+            return JSONResponse({"onward": onward}, headers={"Cache-Control": "no-store"})
+        return see_other(onward)
+
+    async def _follow(self, request: Request, place: Place, viewer: Viewer, run: str) -> Response:
+        found = await self._parts.runs.get(viewer.principal, run)
+        last = request.headers.get("last-event-id") or request.query_params.get("after")
+
+        async def look_again() -> None:
+            await self._somebody(request, place)
+
+        return StreamingResponse(
+            self._stream.follow(found, _number(last), look_again),
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            media_type="text/event-stream",
+        )
+
+    async def _somebody(self, request: Request, place: Place) -> Viewer:
+        viewer = await self._viewers.signed_in(request, place)
+        if viewer is None:
+            raise Unauthenticated("Nobody is signed in with this browser", hint="Load the page again.")
+        return viewer
+
+    def _sign_in(self, request: Request, place: Place) -> Response:
+        browser = Browser(request, place, self._parts.random)
+        login = self._parts.login
+        return browser.keep(login.page(browser, place, after=request.url.path, program=None))
+
+    def _keep(self, request: Request, place: Place, answer: Response) -> Response:
+        return Browser(request, place, self._parts.random).keep(answer)
+
+
+def watch_routes(parts: Parts) -> list[BaseRoute]:
+    """Answer the routes of what people see of runs."""
+    doors = Doors(parts)
+
+    def at(path: str, answer: Answer, method: str = "GET") -> Route:
+        return Route(f"/t/{{tenant}}/runs{path}", door(parts.see, answer), methods=[method])
+
+    return [
+        at("", doors.listed),
+        at("/{run}", doors.show),
+        at("/{run}/files/{name}", doors.file),
+        at("/{run}/{part}", doors.part),
+        at("/{run}/{verb}", doors.act, "POST"),
+    ]
+
+
+def door(see: See, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+    """Make an endpoint of it: an error is a page, or for our script JSON."""
+
+    async def endpoint(request: Request) -> Response:
+        told: LinkspanError
+        try:
+            return await answer(request, _place(see, request))
+        except LinkspanError as error:
+            told = error
+        except Exception:
+            log.exception("the page of a run failed at %s", request.url.path)
+            told = Internal("Something went wrong inside Linkspan")
+        if _SCRIPT in request.headers:
+            return JSONResponse(told.to_dict(), told.status, headers={"Cache-Control": "no-store"})
+        return _page(told, request)
+
+    return endpoint
+
+
+def _page(error: LinkspanError, request: Request) -> HTMLResponse:
+    message = error.message if error.message[-1:] in ".!?" else f"{error.message}."
+    tenant = request.path_params.get("tenant", "")
+    back = f"/t/{tenant}/runs" if is_tenant(tenant) else None
+    values = {
+        "title": "There is no such run" if error.status == 404 else "That did not work",
+        "message": message[:1].upper() + message[1:],
+        "hint": None if (error.hint or "").startswith("See: linkspan") else error.hint,
+        "back": back,
+    }
+    return page("run/failed.html", values, status=error.status, headers=headers())
+
+
+def _place(see: See, request: Request) -> Place:
+    visit = see(request.scope)
+    tenant = request.path_params["tenant"]
+    if not may_sign_in(visit.base) or not is_tenant(tenant):
+        raise NotFound("There is nothing at this address")
+    return Place(visit.base, Tenant(tenant), visit.address)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else 0

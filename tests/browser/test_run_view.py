@@ -1,0 +1,178 @@
+"""A run's page: how it looks in each state, how it lives, and what people do with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.servers.browser import Person, look, tab_to, until
+from tests.servers.linkspan import Linkspan
+from tests.servers.node import ROOT
+from tests.servers.played import Asked, Stage, stage, whole
+from tests.servers.serving import LOOPBACK, free_port
+
+pytestmark = pytest.mark.e2e
+
+
+@dataclass
+class Theatre:
+    """Linkspan as it serves, and the stage behind it."""
+
+    linkspan: Linkspan
+    stage: Stage
+    log: Path
+    port: int
+    served: contextlib.ExitStack
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def runs(self) -> str:
+        """Where the tenant's runs are."""
+        return f"{self.url}/t/acme/runs"
+
+    def start(self) -> None:
+        """Start the server."""
+        self.served.enter_context(self.linkspan.serve(log=self.log, port=self.port))
+
+    def enter(self, anna: Person, *words: str, name: str = "anna") -> Page:
+        """Sign somebody in."""
+        printed = self.linkspan.run("person", "invite", name, "--tenant", "acme", *words, "--json")
+        link = urlsplit(str(json.loads(printed)["link"]))
+        page = anna.open(f"{self.url}{link.path}#{link.fragment}")
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url("**/sign-in")
+        return page
+
+
+@pytest.fixture(scope="module")
+def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+    """One server for all of it, which works no runs."""
+    folder = tmp_path_factory.mktemp("theatre")
+    linkspan = Linkspan(folder / "home", ROOT / "tools.yaml", {"LINKSPAN_NO_WORK": "1"})
+    linkspan.add_tenant("acme")
+    port, log = free_port(), folder / "linkspan.log"
+    with stage(linkspan) as played, contextlib.ExitStack() as served:
+        theatre = Theatre(linkspan, played, log, port, served)
+        theatre.start()
+        yield theatre
+
+
+def test_a_run_is_read_steered_and_approved(anna: Person, theatre: Theatre) -> None:
+    """By the keyboard; what an agent or a product wrote is text, and nothing else."""
+    run = theatre.stage.begin("HC-103", "Ordering after 22:40 <img src=x>")
+    page = theatre.enter(anna)
+    page.goto(f"{theatre.runs}/{run.id}")
+    whole(run)
+    expect(page.get_by_role("button", name="Approve")).to_be_visible()
+    expect(page.get_by_text("I found it: <b>the till</b> adds no hour.")).to_be_visible()
+    expect(page.get_by_text('"<script>alert(1)</script>"')).to_be_visible()
+    expect(page.get_by_text("1,000 tokens")).to_be_visible()
+    look(page, "run-asks")
+    tab_to(page, "Why, if you want to say")
+    page.keyboard.type("It is small")
+    tab_to(page, "Approve")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("approved by anna, “It is small”")).to_be_visible()
+    run.enter("succeeded", summary="The till adds an hour now.",
+              pull_request={"url": "https://forge.example/acme/harbour/pull/7", "number": 7})  # fmt: skip
+    expect(page.get_by_role("link", name="7", exact=True)).to_be_visible()
+    expect(page.locator("#pulse")).to_have_count(0)
+    look(page, "run-done")
+    page.reload()
+    expect(page.get_by_text("The till adds an hour now.")).to_be_visible()
+    page.goto(theatre.runs)
+    look(page, "runs")
+    page.goto(f"{theatre.runs}?state=timed_out")
+    expect(page.get_by_text("There are none like that.")).to_be_visible()
+
+
+def test_a_page_lives_through_a_lost_connection_and_a_restart(anna: Person, theatre: Theatre) -> None:
+    """What happened meanwhile is there once, in order, whatever was under way; words that were typed stay."""
+    run = theatre.stage.begin("HC-104", "The printer")
+    run.enter("running")
+    page = theatre.enter(anna)
+    page.goto(f"{theatre.runs}/{run.id}")
+    run.item("m1", "agentMessage", completed=False, text="")
+    run.tell("message_delta", item_id="m1", text="One, ")
+    expect(page.get_by_text("One,", exact=True)).to_be_visible()
+    page.get_by_label("Say something to Codex").fill("Wait for me")
+    anna.watch.expect("ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY_RESPONSE")
+    theatre.served.close()
+    run.tell("message_delta", item_id="m1", text="two, ")
+    expect(page.get_by_text("The connection is lost")).to_be_visible()
+    theatre.start()
+    expect(page.get_by_text("One, two,", exact=True)).to_be_visible()
+    run.item("m1", "agentMessage", text="One, two, three.")
+    run.item("m2", "agentMessage", text="That is all.")
+    expect(page.get_by_text("That is all.", exact=True)).to_be_visible()
+    expect(page.get_by_text("One, two, three.", exact=True)).to_have_count(1)
+    expect(page.get_by_label("Say something to Codex")).to_have_value("Wait for me")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_text("anna said: Wait for me")).to_be_visible()
+    look(page, "run-works")
+    run.enter("failed", error_code="upstream_error", error_message="OpenAI did not answer.")
+    expect(page.get_by_text("OpenAI did not answer.")).to_be_visible()
+    look(page, "run-failed")
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_url(lambda url: not url.endswith(run.id))
+    page.get_by_role("button", name="Cancel the run").click()
+    expect(page.locator("#state")).to_have_text("Cancelled")
+
+
+def test_a_long_run_opens_at_its_end(anna: Person, theatre: Theatre) -> None:
+    """20,000 events and 5,000 lines of change are a page at once, which goes further back on demand."""
+    run = theatre.stage.begin("HC-105", "A long one")
+    run.enter("running")
+    events: Asked = []
+    for number in range(800):
+        command = {"type": "commandExecution", "command": f"make step-{number}", "exitCode": 0}
+        events += [("output_delta", {"item_id": f"c{number}", "text": "."})] * 24
+        events.append(
+            ("item_completed", {"item": {"id": f"c{number}", "aggregatedOutput": "done", **command}})
+        )
+    run.tell_all(events)
+    lines = "".join(f"+    return {line} if name == 'x' else None  # {line}\n" for line in range(100))
+    run.keep("diff", "".join(f"diff --git a/{n} b/{n}\n@@ -0,0 +1,100 @@\n{lines}" for n in range(50)))
+    run.enter("succeeded")
+    page = theatre.enter(anna)
+    began = time.monotonic()
+    page.goto(f"{theatre.runs}/{run.id}")
+    expect(page.locator(".entry").last).to_be_visible()
+    taken = time.monotonic() - began
+    shown = page.evaluate("performance.getEntriesByType('navigation')[0].toJSON()")
+    print(f"opened in {taken:.2f} s: {shown['responseEnd']:.0f} ms to the page, "  # noqa: T201 (for people)
+          f"{shown['domContentLoadedEventEnd']:.0f} ms to its script")  # fmt: skip
+    assert page.locator(".entry").count() == 300
+    assert until(page, "document.querySelectorAll('.l').length") == 5050
+    page.get_by_role("button", name="Show what was before").click()
+    expect(page.locator(".entry")).to_have_count(600)
+    page.get_by_role("button", name="Show what was before").click()
+    expect(page.get_by_text("make step-0", exact=True)).to_be_attached()
+    keys = page.eval_on_selector_all(".entry[data-key^=c]", "(all) => all.map((one) => one.dataset.key)")
+    assert keys == [f"c{number}" for number in range(800)]
+
+
+def test_who_may_only_read_is_offered_nothing_else(anna: Person, theatre: Theatre) -> None:
+    """No button is there that would be refused; and a run that is not there is said to be none."""
+    run = theatre.stage.begin("HC-106")
+    whole(run)
+    page = theatre.enter(anna, "--scope", "read", name="rita")
+    page.goto(f"{theatre.runs}/{run.id}")
+    expect(page.get_by_role("heading", name="Publishing what was made")).to_be_visible()
+    assert page.get_by_role("button").count() == 0
+    anna.watch.expect("status of 404")
+    page.goto(f"{theatre.runs}/run_{'a' * 26}")
+    expect(page.get_by_role("heading", name="There is no such run")).to_be_visible()
+    look(page, "run-nowhere")

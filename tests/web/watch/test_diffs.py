@@ -1,0 +1,66 @@
+"""A diff as it is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from linkspan.web.watch.diffs import files_of
+
+DIFF = """\
+diff --git a/a.py b/a.py
+index 1..2 100644
+--- a/a.py
++++ b/a.py
+@@ -1,2 +1,3 @@ def x():
+ same
+-x = '<b>'  # not <i>
++x = 1
++-- y
+diff --git a/old name.txt b/new name.txt
+similarity index 90%
+rename from old name.txt
+rename to new name.txt
+diff --git a/p.png b/p.png
+new file mode 100644
+Binary files /dev/null and b/p.png differ
+diff --git a/gone.py b/gone.py
+deleted file mode 100644
+--- a/gone.py
++++ /dev/null
+@@ -1 +0,0 @@
+--- a comment that looks like a header
+"""
+
+
+def test_files_are_named_and_counted() -> None:
+    """Renamed, new, deleted and binary ones; a line that looks like a header is a line."""
+    files, left = files_of(DIFF)
+    assert [(f.path, f.before, f.kind, f.additions, f.deletions, f.binary) for f in files] == [
+        ("a.py", None, "edit", 2, 1, False),
+        ("new name.txt", "old name.txt", "rename", 0, 0, False),
+        ("p.png", None, "add", 0, 0, True),
+        ("gone.py", None, "delete", 0, 1, False),
+    ]
+    assert left == 0
+
+
+def test_lines_are_numbered_coloured_and_escaped() -> None:
+    """Each with its number in its own file; markup in them is text."""
+    lines = files_of(DIFF)[0][0].lines
+    assert lines[1] == '<span class="l " data-n="1"> same\n</span>'
+    assert "<i class=s>&#39;&lt;b&gt;&#39;</i>" in lines[2]
+    assert "<i class=c># not &lt;i&gt;</i>" in lines[2]
+    assert lines[3].startswith('<span class="l a" data-n="2">+x = <i class=n>1</i>')
+
+
+def test_there_is_an_end_to_it() -> None:
+    """Lines beyond the bound are counted, also those of the sums."""
+    files, left = files_of(DIFF, most=3)
+    assert (sum(len(each.lines) for each in files), left) == (3, 4)
+    assert (files[0].additions, files[3].deletions) == (2, 1)
+
+
+@pytest.mark.parametrize("text", ["", "nonsense\n+x", "diff --git \n@@ x", "diff --git a b\n@@ -1 +1 @@\n"])
+def test_what_is_no_diff_is_no_fault(text: str) -> None:
+    """It shows what there is of it."""
+    files_of(text)

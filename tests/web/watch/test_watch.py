@@ -1,0 +1,168 @@
+"""The pages of runs, asked without a browser: who gets in, what forms may do, and what is never markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import pytest
+
+from linkspan.accounts.principal import Tenant
+from linkspan.serving import Serving
+from linkspan.store import run_events
+from tests.runs.conftest import ACME, BO, House, house, seeded
+
+__all__ = ["house", "seeded"]
+BASE = "http://127.0.0.1:8640"
+SCRIPT = {"Linkspan-Page": "1", "Origin": BASE}
+NOWHERE = f"run_{'a' * 26}"
+
+
+@dataclass
+class Viewer:
+    """Somebody's browser, and a run of acme."""
+
+    house: House
+    http: httpx2.AsyncClient
+    run: str
+
+    @property
+    def path(self) -> str:
+        """Where the run's page is."""
+        return f"/t/acme/runs/{self.run}"
+
+    async def seal(self) -> str:
+        """What the page's forms carry."""
+        found = re.search(r'name="seal" value="([^"]+)"', (await self.http.get(self.path)).text)
+        assert found is not None
+        return found[1]
+
+    async def send(self, verb: str, **form: str) -> httpx2.Response:
+        """Send a form of the page."""
+        return await self.http.post(f"{self.path}/{verb}", data={"seal": await self.seal(), **form})
+
+
+async def signed_in(house: House, tenant: str, name: str, **more: list[str]) -> httpx2.AsyncClient:
+    """Answer a browser in which somebody has signed in, by the way a person takes."""
+    transport = httpx2.ASGITransport(Serving(house.app, clock=lambda: house.now[0]).asgi)
+    http = httpx2.AsyncClient(transport=transport, base_url=BASE)
+    made = await house.app.people.invite(Tenant(tenant), name, **more)  # type: ignore[arg-type]
+    page = (await http.get(f"/t/{tenant}/invitation")).text
+    seal = re.search(r'name="seal" value="([^"]+)"', page)
+    assert seal is not None
+    assert made.secret is not None
+    form = {"seal": seal[1], "after": "", "invitation": made.secret.reveal()}
+    assert (await http.post(f"/t/{tenant}/invitation", data=form)).status_code == 303
+    return http
+
+
+@pytest.fixture
+async def bo(house: House) -> AsyncIterator[Viewer]:
+    """Bo of acme, who asked for the run."""
+    await house.enable("mend")
+    run = await house.app.runs.start(BO, "mend", source="button", entity_id="HC-103")
+    async with aclosing(await signed_in(house, "acme", "bo")) as http:
+        yield Viewer(house, http, run.id)
+
+
+async def test_nobody_sees_anything_before_signing_in(bo: Viewer) -> None:
+    """The page leads to the sign-in and back; its parts are refused; another tenant's people find nothing."""
+    bo.http.cookies.clear()
+    page = await bo.http.get(bo.path)
+    assert page.status_code == 200
+    assert 'name="after" value="/t/acme/runs/' in page.text
+    assert "HC-103" not in page.text
+    for part in ("body", "beside", "changes", "earlier", "stream", "files/diff"):
+        answer = await bo.http.get(f"{bo.path}/{part}", headers=SCRIPT)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthenticated")
+    async with aclosing(await signed_in(bo.house, "globex", "eve")) as eve:
+        assert "Runs of acme" not in (await eve.get(bo.path)).text
+        assert (await eve.get(f"/t/globex/runs/{bo.run}")).status_code == 404
+        assert bo.run not in (await eve.get("/t/globex/runs")).text
+
+
+async def test_signing_in_leads_to_the_run_that_was_asked_for(bo: Viewer) -> None:
+    """And to no other place that somebody wrote there."""
+    made = await bo.house.app.people.invite(ACME, "ida")
+    bo.http.cookies.clear()
+    page = (await bo.http.get(bo.path)).text
+    fields = dict(re.findall(r'name="(seal|after)" value="([^"]*)"', page))
+    assert made.secret is not None
+    answer = await bo.http.post("/t/acme/invitation", data={**fields, "invitation": made.secret.reveal()})
+    assert (answer.status_code, answer.headers["location"]) == (303, bo.path)
+
+
+@pytest.mark.parametrize("seal", ["", "x" * 43])
+async def test_a_form_of_another_page_does_nothing(bo: Viewer, seal: str) -> None:
+    """Without the seal that ties it to the browser, and from another origin, whatever it brings."""
+    good = await bo.seal()
+    answer = await bo.http.post(f"{bo.path}/cancel", data={"seal": seal})
+    assert answer.status_code == 403
+    foreign = await bo.http.post(
+        f"{bo.path}/cancel", data={"seal": good}, headers={"Origin": "https://evil.example"}
+    )
+    assert foreign.status_code == 403
+    assert (await bo.house.app.runs.find(ACME, bo.run)).stop is None
+    assert (await bo.http.post(f"{bo.path}/cancel", data={"seal": good})).status_code == 303
+
+
+async def test_words_reach_codex_and_faults_are_told(bo: Viewer) -> None:
+    """What cannot be done is said on a page, or to the page's script."""
+    assert (await bo.send("steer", text="Leave the menu")).headers["location"] == bo.path
+    said = await run_events.hear(bo.house.app.database, "acme", bo.run, now=1.0)
+    assert [(word.words, word.who) for word in said] == [("Leave the menu", "person:bo")]
+    for verb, form in (("steer", {}), ("decide", {"decision": "maybe"}), ("decide", {"decision": "approve"})):
+        refused = await bo.send(verb, **form)
+        assert refused.status_code in (400, 404)
+        assert "That did not work" in refused.text or "no such run" in refused.text
+    assert (await bo.send("dance")).status_code == 404
+    told = await bo.http.post(f"{bo.path}/interrupt", data={"seal": await bo.seal()}, headers=SCRIPT)
+    assert (told.status_code, told.json()["error"]["code"]) == (409, "conflict")
+
+
+async def test_who_may_only_read_does_nothing(bo: Viewer) -> None:
+    """The page offers nothing, and the doors refuse."""
+    async with aclosing(await signed_in(bo.house, "acme", "rita", scopes=["read"])) as http:
+        page = (await http.get(bo.path)).text
+        assert "<form" not in page
+        # A seal of her own browser, as its own page would carry it.
+        rita = Viewer(bo.house, http, bo.run)
+        assert "HC-103" in page
+        for verb in ("cancel", "steer", "interrupt", "retry", "decide"):
+            answer = await rita.http.post(f"{bo.path}/{verb}", data={"seal": "", "text": "x"})
+            assert answer.status_code == 403
+
+
+async def test_the_stream_has_each_event_once_and_ends_with_the_run(bo: Viewer) -> None:
+    """What is told is escaped; the number of the last event goes on where a connection was lost."""
+    db = bo.house.app.database
+    item = {"type": "agentMessage", "id": "m1", "text": "<script>x</script>"}
+    events: list[tuple[float, str, dict[str, Any]]] = [
+        (1.0, "item_completed", {"item": item}),
+        (2.0, "message_delta", {"item_id": "m2", "text": "<"}),
+    ]
+    await run_events.append(db, "acme", bo.run, events, epoch=None)
+    await bo.house.app.runs.cancel(BO, bo.run)
+    told = (await bo.http.get(f"{bo.path}/stream?after=0")).text
+    assert "<script>" not in told
+    assert "&lt;script&gt;" in told
+    numbers = [int(each) for each in re.findall(r"(?m)^id: (\d+)$", told)]
+    assert numbers == sorted(set(numbers))
+    assert told.endswith("event: end\ndata: {}\n\n")
+    later = (await bo.http.get(f"{bo.path}/stream", headers={"Last-Event-ID": str(numbers[1])})).text
+    assert [int(each) for each in re.findall(r"(?m)^id: (\d+)$", later)] == numbers[2:]
+
+
+async def test_a_page_may_do_little(bo: Viewer) -> None:
+    """Scripts of ours only, nothing from elsewhere, in nobody's frame, kept by no cache."""
+    for path in (bo.path, "/t/acme/runs", f"/t/acme/runs/{NOWHERE}"):
+        answer = await bo.http.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["cache-control"] == "no-store"
+        assert not re.search(r"<script(?! type=\"module\" src=)|\son\w+=|style=\"", answer.text)
