@@ -168,6 +168,13 @@ class Host(Protocol):
         """Keep, before anything else, which conversation this is: after a crash it is gone on with."""
         ...
 
+    async def holds(self) -> bool:
+        """Tell whether the run is still this host's: nobody touches what another one's stay has on the disk.
+
+        False also when that cannot be known.
+        """
+        ...
+
     async def decide(self, question: Question) -> Decision:
         """Ask a person; comes back with `decline` when the deadline has passed."""
         ...

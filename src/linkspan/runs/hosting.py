@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 from linkspan.codex.engine import Decision, Event, Interrupt, Question, Steer, Thread
+from linkspan.errors import LinkspanError
 from linkspan.runs.bell import Bell
 from linkspan.runs.ids import approval_id
-from linkspan.runs.lease import Lease
+from linkspan.runs.lease import Lease, LostError
 from linkspan.store import approvals as approval_rows
 from linkspan.store import run_events as event_rows
 from linkspan.store.approvals import Approval
@@ -50,6 +51,14 @@ class RunHost:
         await self._lease.change(thread_id=thread.id)
         if thread.rollout:
             await self._keep_rollout(thread.rollout)
+
+    async def holds(self) -> bool:
+        """Tell whether nobody has taken the run since; False also when that cannot be known."""
+        try:
+            await self._lease.check()
+        except (LostError, LinkspanError):
+            return False
+        return True
 
     async def decide(self, question: Question) -> Decision:
         """Ask people, and wait for the first answer; `decline` when the deadline has passed."""

@@ -52,6 +52,7 @@ class Watcher:
     """Set when there is a question."""
     said: asyncio.Queue[Steer | Interrupt] = field(default_factory=asyncio.Queue)
     on: Callable[[Event], None] = lambda event: None
+    is_holding: bool = True
 
     async def tell(self, event: Event) -> None:
         """Keep an event."""
@@ -61,6 +62,10 @@ class Watcher:
     async def began(self, thread: Thread) -> None:
         """Keep the thread."""
         self.threads.append(thread)
+
+    async def holds(self) -> bool:
+        """Tell whether the run is this host's."""
+        return self.is_holding
 
     async def decide(self, question: Question) -> Decision:
         """Answer as a person would."""

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -91,6 +92,49 @@ async def test_a_worker_is_killed_while_a_command_runs(place: Place, settings: C
         outcome = await place.engine.work(place.task(thread=Thread(thread)), place.host)
     assert outcome.status == "completed"
     assert not sleeping(place.folder)
+
+
+async def test_a_worker_that_was_stopped_ends_nothing_of_the_next_one(
+    place: Place, settings: CodexSettings
+) -> None:
+    """It wakes up in the middle of the other's work, and leaves the other's Codex alone."""
+    awake = threading.Event()
+    place.model = model = ScriptedModel(
+        [
+            Answer([message("Thinking.")], until=lambda: False),
+            Answer([message("All done.")], until=awake.is_set),
+        ]
+    )
+    with serving(model) as place.url, a_worker(place, settings) as worker:
+        thread = await asyncio.to_thread(read_until, worker, "message_delta")
+        os.killpg(worker.pid, signal.SIGSTOP)
+        (place.folder / "taken").touch()
+        task = place.task(thread=Thread(thread))
+        working = asyncio.create_task(place.engine.work(task, place.host))
+        await asyncio.to_thread(wait_until, lambda: len(model.turns) == 2, what="the next worker", seconds=30)
+        os.killpg(worker.pid, signal.SIGCONT)
+        assert worker.stdout is not None
+        await asyncio.to_thread(worker.stdout.read)
+        await asyncio.to_thread(worker.wait, 30)
+        awake.set()
+        outcome = await working
+    assert (outcome.status, outcome.message) == ("completed", "All done.")
+
+
+async def test_a_worker_that_comes_too_late_begins_nothing(place: Place) -> None:
+    """The run was taken before it began: what works in its folder is another's, and goes on."""
+    sleeper = await asyncio.create_subprocess_exec("sleep", "300", cwd=place.checkout)
+    place.host.is_holding = False
+    try:
+        outcome = await place.work([message("never")])
+        assert outcome.failure is not None
+        assert (outcome.status, outcome.failure.code) == ("failed", "conflict")
+        assert sleeper.returncode is None
+        assert sleeping(place.folder)
+        assert not (place.folder / "home").exists()
+    finally:
+        sleeper.kill()
+        await sleeper.wait()
 
 
 async def test_what_was_done_before_a_crash_is_not_asked_again(place: Place) -> None:

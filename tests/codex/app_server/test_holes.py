@@ -58,9 +58,11 @@ async def test_the_attack_is_real(place: Place, settings: CodexSettings) -> None
     made = plant(place)
     async with asyncio.timeout(30):
         with serving(place.model) as place.url:
-            home = make_home(place.task(), find_binary(settings.binary), settings)
+            home = make_home(place.task(), find_binary(settings.binary), settings, "test")
             (home.path / "config.toml").write_text("")
-            process = await Process.start(home.command, env=home.env, cwd=home.path, folder=place.folder)
+            process = await Process.start(
+                home.command, env=home.env, cwd=home.path, folder=place.folder, holds=place.host.holds
+            )
             connection = Connection(process)
             reading = asyncio.create_task(connection.run())
             client = {"name": "linkspan", "title": "Linkspan", "version": "0"}

@@ -60,13 +60,13 @@ def test_a_home_holds_no_token_and_names_what_it_may_read(place: Place, settings
     """What is on the disk, and what is given with the thread."""
     tools = Access("http://127.0.0.1:1/t/acme/mcp", Secret(TOKEN))
     task = place.task(tools=tools, effort="low")
-    home = make_home(task, find_binary(settings.binary), CodexSettings(readable=(Path("/opt/node"),)))
+    home = make_home(task, find_binary(settings.binary), CodexSettings(readable=(Path("/opt/node"),)), "7.1")
     config = (home.path / "config.toml").read_text()
     assert TOKEN not in config
     assert '"/opt/node" = "read"' in config
     assert f'["projects"."{place.checkout}"]\n"trust_level" = "untrusted"' in config
     assert home.env["PATH"].startswith("/opt/node/bin:")
-    assert set(home.env) == {"PATH", "HOME", "CODEX_HOME", "LANG", "TMPDIR"}
+    assert set(home.env) == {"PATH", "HOME", "CODEX_HOME", "LANG", "TMPDIR", "RUN_STAY"}
     assert stat.S_IMODE(home.path.stat().st_mode) == 0o700
     given = thread_config(task)
     assert given["mcp_servers"]["linkspan"]["http_headers"] == {"Authorization": f"Bearer {TOKEN}"}

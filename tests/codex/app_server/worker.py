@@ -22,6 +22,10 @@ class Talker(Watcher):
         """Print an event."""
         print(json.dumps({"kind": event.kind, "data": event.data}), flush=True)  # noqa: T201
 
+    async def holds(self) -> bool:
+        """Until somebody puts a note beside the checkout that the run is theirs."""
+        return not await asyncio.to_thread((Path(sys.argv[1]) / "taken").exists)
+
     async def began(self, thread: Thread) -> None:
         """Print the thread."""
         print(json.dumps({"kind": "began", "id": thread.id}), flush=True)  # noqa: T201

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -48,6 +49,7 @@ class AppServer:
         self._settings = settings
         self._proxy = proxy
         self._binary: Binary | None = None
+        self._stays = 0
 
     async def work(self, task: Task, host: Host) -> Outcome:
         """Do the task in a Codex of its own, or go on with it; see `Engine.work`."""
@@ -57,9 +59,16 @@ class AppServer:
             if binary is None:
                 binary = await asyncio.to_thread(find_binary, self._settings.binary)
                 self._binary = binary
-            end_all(at_work_in(task.folder))
+            # In this order: what is listed while the run is ours was not begun by who takes it afterwards.
+            left = list(at_work_in(task.folder))
+            if not await host.holds():
+                message = "The run is worked by somebody else by now."
+                return Outcome("failed", task.thread, failure=Failure("conflict", message), versions=versions)
+            end_all(left)
+            self._stays += 1
+            stay = f"{os.getpid()}.{self._stays}"
             async with self._way_out(task) as permit:
-                home = await asyncio.to_thread(make_home, task, binary, self._settings, permit)
+                home = await asyncio.to_thread(make_home, task, binary, self._settings, stay, permit)
                 return await self._in_process(task, host, home, versions)
         except (ConfigurationError, OSError) as error:
             message = f"Codex could not be started: {_sentence(error)}"
@@ -80,7 +89,9 @@ class AppServer:
             await self._proxy.revoke(permit)
 
     async def _in_process(self, task: Task, host: Host, home: Home, versions: dict[str, str]) -> Outcome:
-        process = await Process.start(home.command, env=home.env, cwd=home.path, folder=task.folder)
+        process = await Process.start(
+            home.command, env=home.env, cwd=home.path, folder=task.folder, holds=host.holds
+        )
         connection = Connection(process)
         reading = asyncio.create_task(connection.run())
         session = Session(task, host, connection)

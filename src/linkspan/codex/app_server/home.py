@@ -21,6 +21,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from linkspan.codex.app_server.binary import Binary
+from linkspan.codex.app_server.process import STAY
 from linkspan.codex.engine import Access, Task
 from linkspan.errors import ConfigurationError
 from linkspan.net.egress_proxy import Permit
@@ -58,9 +59,12 @@ class Home:
         return next(iter((self.path / "sessions").rglob(f"rollout-*{thread}.jsonl")), None)
 
 
-def make_home(task: Task, binary: Binary, settings: CodexSettings, permit: Permit | None = None) -> Home:
+def make_home(
+    task: Task, binary: Binary, settings: CodexSettings, stay: str, permit: Permit | None = None
+) -> Home:
     """Make the home of a run, or put the one that is there in order again.
 
+    `stay` marks what is started in it from now on, commands included, so that who ends them ends no others.
     `permit` is what the run's commands may reach the network with; without it there is none.
 
     Raises `ConfigurationError` when it would be readable from inside the sandbox.
@@ -74,7 +78,7 @@ def make_home(task: Task, binary: Binary, settings: CodexSettings, permit: Permi
     for folder in (home, home / "tmp", temporary, workspace):
         folder.mkdir(mode=0o700, exist_ok=True)
     path = os.pathsep.join((*(str(each / "bin") for each in settings.readable), *_PATH))
-    shell = {"PATH": path, "HOME": str(temporary), "TMPDIR": str(temporary), "LANG": "C.UTF-8"}
+    shell = {"PATH": path, "HOME": str(temporary), "TMPDIR": str(temporary), "LANG": "C.UTF-8", STAY: stay}
     config = _config(task, binary, settings, home, workspace, shell)
     (home / "config.toml").write_text("".join(_tables(config)))
     env = {**shell, "HOME": str(home), "CODEX_HOME": str(home)}

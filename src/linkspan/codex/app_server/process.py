@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,22 +17,34 @@ _STDERR_LINES: Final = 200
 _GRACE: Final = 2.0
 """Seconds that a process whose input has ended gets to write its files to an end."""
 _PROC: Final = Path("/proc")
+STAY: Final = "RUN_STAY"
+"""The name in the environment of all that belongs to one stay of one worker in a run's folder."""
+_TO_KNOW: Final = 5.0
+"""Seconds after which nobody knows whose the folder is."""
+Holds = Callable[[], Awaitable[bool]]
 
 
 class Process:
     """A child process in a session of its own. Use `start`, and always `stop` it."""
 
-    def __init__(self, child: asyncio.subprocess.Process, folder: Path) -> None:
+    def __init__(
+        self, child: asyncio.subprocess.Process, folder: Path, stay: str | None, holds: Holds
+    ) -> None:
         self._child = child
         self._folder = folder
+        self._stay = stay
+        self._holds = holds
         self._complaints: deque[str] = deque(maxlen=_STDERR_LINES)
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, folder: Path
+        cls, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, folder: Path, holds: Holds
     ) -> Process:
-        """Start a program with that environment and no other. `folder` is where it may be found at work.
+        """Start a program with that environment and no other.
+
+        `folder` is where what it starts may be found at work, `STAY` of the environment by what it is known
+        for its own; `holds` tells whether all that is at work there is.
 
         Raises `OSError` when it cannot be executed.
         """
@@ -46,7 +58,7 @@ class Process:
             start_new_session=True,
             limit=LONGEST_LINE,
         )
-        return cls(child, folder)
+        return cls(child, folder, env.get(STAY), holds)
 
     @property
     def pid(self) -> int:
@@ -78,7 +90,8 @@ class Process:
         """End it and everything that it started, wherever that went. Comes back when all are gone.
 
         Its input ends first, so that it writes its files to an end; what has not gone after two seconds is
-        killed, and so are commands that made a session of their own or lost their parent.
+        killed, and so are commands that made a session of their own or lost their parent. In a folder that
+        another worker has by now, nothing is ended that does not bear the mark of this stay.
         """
         try:
             family = set(descendants(self.pid))
@@ -92,8 +105,17 @@ class Process:
             family |= set(descendants(self.pid))
             _kill_group(self.pid)
             end_all(family)
-            end_all(at_work_in(self._folder))
+            await self._end_leftovers()
             await asyncio.shield(self._settle())
+
+    async def _end_leftovers(self) -> None:
+        # Listed first: whoever takes the run after the question ends what was there before it begins.
+        left = list(at_work_in(self._folder))
+        end_all([pid for pid in left if _bears(pid, self._stay)])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TO_KNOW):
+                if left and await self._holds():
+                    end_all(left)
 
     async def _settle(self) -> None:
         await self._child.wait()
@@ -135,7 +157,17 @@ def at_work_in(folder: Path) -> Iterator[int]:
                 yield pid
 
 
-def end_all(pids: Iterator[int] | set[int]) -> None:
+def _bears(pid: int, stay: str | None) -> bool:
+    """Tell whether a process was started with that mark in its environment."""
+    if stay is None:
+        return False
+    try:
+        return f"{STAY}={stay}".encode() in (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def end_all(pids: Iterable[int]) -> None:
     """Kill them."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
