@@ -120,7 +120,7 @@ def test_what_a_run_asks_is_answered(acme: Shell, command: str, told: str) -> No
     async def ask(app: App) -> None:
         now = time.time()
         asked = Approval("acme", question, run, "publish", "Publish 1 file?", SHOWN, now, now + 600)
-        await approvals.ask(app.database, asked)
+        await approvals.ask(app.database, asked, epoch=1)
 
     taken(acme, run, [("state", {"state": "waiting_approval"})], state="waiting_approval")
     work_on(acme, ask)

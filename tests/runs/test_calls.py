@@ -170,7 +170,7 @@ async def test_a_run_its_diff_and_its_transcript_are_resources(house: House) -> 
     assert run in shown["text"]
     now = house.now[0]
     asked = Approval("acme", "apr_1", run, "publish", "Publish?", {"tree": "5aced0c"}, now, now + 9)
-    await approvals.ask(house.app.database, asked)
+    await approvals.ask(house.app.database, asked, epoch=taken.epoch)
     await rows.change(house.app.database, "acme", run, taken.epoch, now, state="waiting_approval")
     waiting = (await codex.ask("resources/read", uri=f"linkspan://run/{run}"))["result"]["contents"][0]
     assert "Tree: 5aced0c" in waiting["text"] or "Tree 5aced0c" in waiting["text"], waiting["text"]

@@ -35,6 +35,7 @@ async def waiting(house: House, **given: Any) -> tuple[Run, str]:
     await approvals.ask(
         house.app.database,
         Approval("acme", question, run.id, "publish", "Publish?", {"files": 1}, now, now + 3600),
+        epoch=taken.epoch,
     )
     await rows.change(
         house.app.database, "acme", run.id, taken.epoch, now, state="waiting_approval", worker=None
@@ -297,7 +298,7 @@ async def test_steering_needs_somebody_who_hears(house: House) -> None:
     await house.enable("mend")
     run = await start(house)
     await house.app.runs.steer(BO, run.id, "  Look at the till. ")
-    (word,) = await run_events.hear(house.app.database, "acme", run.id, now=house.now[0])
+    (word,) = await run_events.hear(house.app.database, "acme", run.id, epoch=0, now=house.now[0])
     assert (word.kind, word.words, word.who) == ("steer", "Look at the till.", "person:bo")
     with pytest.raises(InvalidArgument):
         await house.app.runs.steer(BO, run.id, " ")

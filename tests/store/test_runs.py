@@ -8,13 +8,24 @@ from typing import Any
 
 import pytest
 
-from linkspan.store import approvals, artifacts, recipes, run_events, run_terms, runs, tenants, usage, workers
+from linkspan.store import (
+    approvals,
+    artifacts,
+    recipes,
+    run_events,
+    run_terms,
+    runs,
+    tenants,
+    tokens,
+    usage,
+    workers,
+)
 from linkspan.store.approvals import Approval
 from linkspan.store.artifacts import Artifact
 from linkspan.store.database import Database
 from linkspan.store.recipes import RecipeSettings
 from linkspan.store.runs import Run
-from tests.store.rows import run
+from tests.store.rows import run, token
 
 
 @pytest.fixture
@@ -81,6 +92,33 @@ async def test_who_took_a_run_last_has_it(acme: Database) -> None:
     changed = await runs.change(acme, "acme", "run_1", owner.epoch, 5.0, state="running", thread_id="t")
     assert changed == replace(owner, state="running", thread_id="t", updated=5.0)
     assert await artifacts.find(acme, "acme", "run_1", "diff") is None
+
+
+async def test_who_lost_a_run_neither_asks_nor_withdraws_nor_mints(acme: Database) -> None:
+    """Questions and tokens are those of who has it now, and stay as they are."""
+    zombie = await begun(acme)
+    owner = await runs.take(acme, "acme", "run_1", worker="w2", now=3.0)
+    assert owner is not None
+    assert await approvals.ask(acme, approval(), epoch=zombie.epoch) is None
+    asked = await approvals.ask(acme, approval(), epoch=owner.epoch)
+    assert await approvals.withdraw(acme, "acme", "run_1", 4.0, epoch=zombie.epoch, everything=True) is None
+    assert await approvals.find(acme, "acme", "apr_1") == asked
+    mine, theirs = (
+        token("acme", id=name, kind="run", principal_kind="run", subject="run_1")
+        for name in ("minemineminf", "theirstheirs")
+    )
+    assert await tokens.change_run(acme, "acme", "run_1", [mine], 4.0, epoch=owner.epoch)
+    for given in ([theirs], []):
+        assert not await tokens.change_run(acme, "acme", "run_1", given, 5.0, epoch=zombie.epoch)
+    kept = await tokens.find_run(acme, mine.id)
+    assert kept is not None
+    assert kept.revoked is None
+    assert await tokens.find_run(acme, theirs.id) is None
+    assert await tokens.change_run(acme, "acme", "run_1", [], 6.0, epoch=owner.epoch)
+    assert await approvals.withdraw(acme, "acme", "run_1", 6.0, epoch=owner.epoch, everything=True) == 1
+    ended = await tokens.find_run(acme, mine.id)
+    assert ended is not None
+    assert ended.revoked == 6.0
 
 
 async def test_a_run_that_ended_stays_so(acme: Database) -> None:
@@ -167,15 +205,17 @@ async def test_words_are_heard_once(acme: Database) -> None:
     await begun(acme)
     for words in ("first", "second"):
         await run_events.say(acme, "acme", "run_1", kind="steer", words=words, who="person:bo", now=3.0)
-    heard = await run_events.hear(acme, "acme", "run_1", now=4.0)
+    assert await run_events.hear(acme, "acme", "run_1", epoch=0, now=4.0) == []
+    heard = await run_events.hear(acme, "acme", "run_1", epoch=1, now=4.0)
     assert [(word.words, word.who) for word in heard] == [("first", "person:bo"), ("second", "person:bo")]
-    assert await run_events.hear(acme, "acme", "run_1", now=4.0) == []
+    assert await run_events.hear(acme, "acme", "run_1", epoch=1, now=4.0) == []
 
 
 async def test_the_first_decision_counts(acme: Database, other: Database) -> None:
     """Of many at once, one; asked again, the question is answered with it."""
     await begun(acme)
-    asked = await approvals.ask(acme, approval())
+    asked = await approvals.ask(acme, approval(), epoch=1)
+    assert asked is not None
     assert asked.is_open(3.0)
 
     async def decide(db: Database, decision: Any) -> Approval | None:
@@ -185,14 +225,14 @@ async def test_the_first_decision_counts(acme: Database, other: Database) -> Non
 
     answers = await asyncio.gather(decide(acme, "approve"), decide(other, "decline"))
     (first,) = [answer for answer in answers if answer is not None]
-    assert await approvals.ask(acme, replace(approval(), deadline=99.0)) == first
+    assert await approvals.ask(acme, replace(approval(), deadline=99.0), epoch=1) == first
     assert await approvals.of_run(acme, "acme", "run_1") == [first]
 
 
 async def test_nobody_decides_after_the_deadline(acme: Database) -> None:
     """It is declined then, by nobody."""
     await begun(acme, state="waiting_approval")
-    await approvals.ask(acme, approval())
+    await approvals.ask(acme, approval(), epoch=1)
     assert await approvals.settle(acme, 9.0) == []
     assert await approvals.expire(acme, "acme", "apr_1", 9.0) is None
     assert await approvals.settle(acme, 10.0) == [("acme", "run_1")]
@@ -232,9 +272,9 @@ async def test_what_a_tenant_says_about_a_recipe(acme: Database) -> None:
 async def test_usage_is_summed_and_stays(acme: Database) -> None:
     """By run, by recipe and model, by time; it outlives the run's history."""
     taken = await begun(acme)
-    tokens = {"input_tokens": 100, "cached_input_tokens": 60, "output_tokens": 10, "total_tokens": 110}
+    used = {"input_tokens": 100, "cached_input_tokens": 60, "output_tokens": 10, "total_tokens": 110}
     for model, cost in (("gpt-5.5", 0.25), ("gpt-5.5", 0.25), ("other", None)):
-        kept = await usage.spend(acme, "acme", "run_1", model=model, tokens=tokens, cost=cost, now=3.0)
+        kept = await usage.spend(acme, "acme", "run_1", model=model, tokens=used, cost=cost, now=3.0)
     assert kept is not None
     assert (kept.total_tokens, kept.cached_input_tokens, kept.cost) == (330, 180, 0.5)
     await runs.change(acme, "acme", "run_1", taken.epoch, 4.0, state="succeeded", finished=4.0)
@@ -251,7 +291,7 @@ async def test_usage_is_summed_and_stays(acme: Database) -> None:
     ]
     assert (await usage.since(acme, "acme", 3.5)).total_tokens == 0
     assert (await usage.since(acme, "acme", 0.0, 3.0)).total_tokens == 0
-    assert await usage.spend(acme, "acme", "run_9", model="m", tokens=tokens, cost=None, now=3.0) is None
+    assert await usage.spend(acme, "acme", "run_9", model="m", tokens=used, cost=None, now=3.0) is None
 
 
 async def test_workers_live_while_they_say_so(acme: Database) -> None:

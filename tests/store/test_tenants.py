@@ -85,7 +85,9 @@ async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engin
         await runs.add(db, run(name))
         await run_events.append(db, name, "run_1", [(1.0, "state", {})], epoch=None)
         await run_events.say(db, name, "run_1", kind="steer", words="Go on.", who="person:bo", now=1.0)
-        await approvals.ask(db, Approval(name, "apr_1", "run_1", "publish", "Publish?", {}, 1.0, 2.0))
+        await approvals.ask(
+            db, Approval(name, "apr_1", "run_1", "publish", "Publish?", {}, 1.0, 2.0), epoch=0
+        )
         assert await run_terms.put(db, name, "run_1", ["till"], epoch=0)
         await artifacts.put(db, Artifact(name, "run_1", "diff", "text/x-diff", 1, 1.0, 1.0), epoch=None)
         await recipes.keep(db, RecipeSettings(name, "fix_ticket", True, {}, "person", "bo", 1.0))

@@ -64,8 +64,7 @@ class RunHost:
         """Ask people, and wait for the first answer; `decline` when the deadline has passed."""
         run, recipe = self._lease.run, self._lease.recipe
         now = self._clock()
-        asked = await approval_rows.ask(
-            self._db,
+        asked = await self._lease.ask(
             Approval(
                 run.tenant,
                 # Codex counts its questions from the beginning in every process.
@@ -77,9 +76,6 @@ class RunHost:
                 now,
                 now + recipe.approve_within,
             ),
-        )
-        await self._lease.note(
-            "asked", approval=asked.id, what=asked.kind, reason=asked.reason, deadline=asked.deadline
         )
         self._asking += 1
         await self._lease.enter("waiting_approval")
@@ -98,7 +94,8 @@ class RunHost:
         """Answer what people say to the run, as they say it."""
         run = self._lease.run
         while True:
-            for word in await event_rows.hear(self._db, run.tenant, run.id, now=self._clock()):
+            now = self._clock()
+            for word in await event_rows.hear(self._db, run.tenant, run.id, epoch=run.epoch, now=now):
                 yield Steer(word.words, word.who) if word.kind == "steer" else Interrupt(word.who)
             await self._bell.wait(POLL)
 

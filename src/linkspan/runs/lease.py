@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from linkspan.runs.about import recipe_of
 from linkspan.spec.recipe import Recipe
+from linkspan.store import approvals as approval_rows
 from linkspan.store import run_events as event_rows
 from linkspan.store import run_news
 from linkspan.store import runs as rows
+from linkspan.store.approvals import Approval
 from linkspan.store.database import Database, Transaction
 from linkspan.store.runs import FINISHED, Run, State
 
@@ -91,6 +93,19 @@ class Lease:
         """Raise `LostError` when somebody else has the run: right before something is done elsewhere."""
         if not await rows.holds(self._db, self.run.tenant, self.run.id, self.epoch):
             raise LostError
+
+    async def ask(self, approval: Approval, **shown: Any) -> Approval:
+        """Store a question for people and tell of it, once; `shown` is what else the event says.
+
+        Raises `LostError`.
+        """
+        asked = await approval_rows.ask(self._db, approval, epoch=self.epoch)
+        if asked is None:
+            raise LostError
+        if asked.created == approval.created:
+            told = {"reason": asked.reason, "deadline": asked.deadline, **shown}
+            await self.note("asked", approval=asked.id, what=asked.kind, **told)
+        return asked
 
     async def note(self, kind: str, **data: Any) -> None:
         """Store one event of ours at once, after those that wait."""

@@ -6,7 +6,7 @@ whatever machine, and those from before are revoked: a sandbox that outlived its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from linkspan.accounts.opaque import Shown, mint, read
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.errors import QuotaExceeded, Unauthenticated
 from linkspan.runs.about import recipe_of
+from linkspan.runs.lease import LostError
 from linkspan.runs.runs import Runs
 from linkspan.spec.recipe import RunsPolicy
 from linkspan.store import runs as run_rows
@@ -69,15 +70,23 @@ class RunTokens:
         self._random = random
 
     async def issue(self, run: Run, *, expires: float) -> Pair:
-        """Make the tokens of a run that is about to be worked, and revoke those it had."""
-        await self.revoke(run)
+        """Make the tokens of a run that is about to be worked, and revoke those it had.
+
+        Raises `LostError` when somebody else took the run since.
+        """
         scopes = recipe_of(run).tools
-        model = await self._make(run, (MODEL,), expires)
-        return Pair(model, await self._make(run, scopes, expires) if scopes else None)
+        made = [self._make(run, (MODEL,), expires)]
+        if scopes:
+            made.append(self._make(run, scopes, expires))
+        await self._change(run, [token for token, _text in made])
+        return Pair(made[0][1], made[1][1] if scopes else None)
 
     async def revoke(self, run: Run) -> None:
-        """Revoke the tokens of a run: at once, in every process."""
-        await rows.revoke_run(self._db, run.tenant, run.id, self._clock())
+        """Revoke the tokens of a run: at once, in every process.
+
+        Raises `LostError` when somebody else took the run since.
+        """
+        await self._change(run, [])
 
     async def authenticate(self, text: str, tenant: str) -> Principal:
         """Answer the run that shows this token to this tenant's MCP endpoint. Raises `Unauthenticated`."""
@@ -134,7 +143,12 @@ class RunTokens:
         bounds = [bound for bound in (own, tokens) if bound is not None]
         return max(min(bounds), 0) if bounds else None
 
-    async def _make(self, run: Run, scopes: tuple[str, ...], expires: float) -> Secret:
+    async def _change(self, run: Run, tokens: Sequence[Token]) -> None:
+        now = self._clock()
+        if not await rows.change_run(self._db, run.tenant, run.id, tokens, now, epoch=run.epoch):
+            raise LostError
+
+    def _make(self, run: Run, scopes: tuple[str, ...], expires: float) -> tuple[Token, Secret]:
         made = mint("run", self._random)
         token = Token(
             tenant=run.tenant,
@@ -147,8 +161,7 @@ class RunTokens:
             created=self._clock(),
             expires=expires,
         )
-        await rows.insert(self._db, token)
-        return made.text
+        return token, made.text
 
     async def _shown(self, text: str) -> tuple[Token, Run]:
         shown: Shown = read(text, "run")

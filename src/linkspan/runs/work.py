@@ -20,7 +20,7 @@ from linkspan.runs.context import Context
 from linkspan.runs.history import calls_of, events_of
 from linkspan.runs.hosting import POLL, RunHost
 from linkspan.runs.ids import approval_id
-from linkspan.runs.lease import Lease
+from linkspan.runs.lease import Lease, LostError
 from linkspan.runs.outlet import Outlet, Parts
 from linkspan.runs.transcript import terms_texts, transcript_of
 from linkspan.runs.verdicts import GO_ON, WAIT, End, cancelled, failed, name_of
@@ -172,8 +172,7 @@ class Work:
             "base_commit": run.base_commit,
             "tree": run.tree,
         }
-        asked = await approval_rows.ask(
-            self._p.db,
+        await lease.ask(
             Approval(
                 run.tenant,
                 approval_id(run.id, "publish"),
@@ -184,16 +183,8 @@ class Work:
                 now,
                 now + lease.recipe.approve_within,
             ),
+            **shown,
         )
-        if asked.created == now:
-            await lease.note(
-                "asked",
-                approval=asked.id,
-                what=asked.kind,
-                reason=asked.reason,
-                deadline=asked.deadline,
-                **shown,
-            )
         self._p.point("asked")
         await lease.enter("waiting_approval", worker=None)
         return WAIT
@@ -258,7 +249,6 @@ class Work:
 
     async def close(self, lease: Lease, end: End) -> None:
         """End the run: no token of it opens anything, none of its files is left, and its state says how."""
-        await lease.check()  # its tokens and questions would be those of who has it now
         await self._p.tokens.revoke(lease.run)
         await self._withdraw(lease, everything=True)
         self._p.point("closing")
@@ -283,8 +273,12 @@ class Work:
 
     async def _withdraw(self, lease: Lease, *, everything: bool = False) -> None:
         """Decline what was asked and is waited for no more: by who worked the run before, or at its end."""
-        run = lease.run
-        await approval_rows.withdraw(self._p.db, run.tenant, run.id, self._p.clock(), everything=everything)
+        run, now = lease.run, self._p.clock()
+        gone = await approval_rows.withdraw(
+            self._p.db, run.tenant, run.id, now, epoch=lease.epoch, everything=everything
+        )
+        if gone is None:
+            raise LostError
 
     async def _remember(self, lease: Lease, end: End) -> None:
         """Keep the transcript, and the words by which the run is found.
@@ -349,7 +343,6 @@ class Work:
         run, recipe = lease.run, lease.recipe
         expires = self._p.clock() + seconds + recipe.approve_within + _TOKEN_GRACE
         checkout = (await self._out.checkout(lease))[0] if run.repository is not None else None
-        await lease.check()  # the checkout may have taken long, and issuing revokes
         pair = await self._p.tokens.issue(run, expires=expires)
         context = await self._context(lease)
         names = {

@@ -39,11 +39,16 @@ class Approval:
         return self.decision is None and now < self.deadline
 
 
-async def ask(db: Database, approval: Approval) -> Approval:
-    """Store a question, and answer it as it stands: asked again, it may be decided already."""
+async def ask(db: Database, approval: Approval, *, epoch: int) -> Approval | None:
+    """Store a question, and answer it as it stands: asked again, it may be decided already.
+
+    None when somebody else took the run since.
+    """
     values = {**{name: getattr(approval, name) for name in _KEPT}, "data": json.dumps(dict(approval.data))}
 
-    def work(tx: Transaction) -> None:
+    def work(tx: Transaction) -> Approval | None:
+        if not runs.held(tx, approval.tenant, approval.run, epoch):
+            return None
         added = tx.execute(
             f"INSERT INTO approvals ({', '.join(_KEPT)}) VALUES ({', '.join(f':{name}' for name in _KEPT)})"  # noqa: S608
             " ON CONFLICT (tenant, id) DO NOTHING",
@@ -52,9 +57,10 @@ async def ask(db: Database, approval: Approval) -> Approval:
         run = runs.inside(tx, approval.tenant, approval.run) if added == 1 else None
         if run is not None:
             run_news.record_question(tx, run, approval, now=approval.created)
+        (row,) = tx.query("SELECT * FROM approvals WHERE tenant = :tenant AND id = :id", values)
+        return _approval(row)
 
-    await db.transaction(work, quiet=True)
-    return await find(db, approval.tenant, approval.id) or approval
+    return await db.transaction(work, quiet=True)
 
 
 async def find(db: Database, tenant: str, approval: str) -> Approval | None:
@@ -122,18 +128,26 @@ async def expire(db: Database, tenant: str, approval: str, now: float) -> Approv
     return _approval(rows[0]) if rows else None
 
 
-async def withdraw(db: Database, tenant: str, run: str, now: float, *, everything: bool) -> int:
+async def withdraw(
+    db: Database, tenant: str, run: str, now: float, *, epoch: int, everything: bool
+) -> int | None:
     """Decline what a run asked and nobody decided, since nobody waits for it any more; answer how many.
 
-    Without `everything` the question whether to publish stays.
+    Without `everything` the question whether to publish stays. None when somebody else took the run since:
+    its questions are theirs.
     """
     kept = "" if everything else " AND kind <> 'publish'"
-    return await db.execute(
-        "UPDATE approvals SET decision = 'decline', decided_by_kind = 'withdrawn', decided_by = 'nobody',"  # noqa: S608
-        f" decided = :now WHERE tenant = :tenant AND run = :run AND decision IS NULL{kept}",
-        {"tenant": tenant, "run": run, "now": now},
-        quiet=True,
-    )
+
+    def work(tx: Transaction) -> int | None:
+        if not runs.held(tx, tenant, run, epoch):
+            return None
+        return tx.execute(
+            "UPDATE approvals SET decision = 'decline', decided_by_kind = 'withdrawn', decided_by = 'nobody',"  # noqa: S608
+            f" decided = :now WHERE tenant = :tenant AND run = :run AND decision IS NULL{kept}",
+            {"tenant": tenant, "run": run, "now": now},
+        )
+
+    return await db.transaction(work, quiet=True)
 
 
 async def settle(db: Database, now: float) -> list[tuple[str, str]]:

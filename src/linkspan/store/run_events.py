@@ -135,8 +135,11 @@ async def say(
     )
 
 
-async def hear(db: Database, tenant: str, run: str, *, now: float) -> list[Word]:
-    """Take the words that nobody has taken yet, in the order in which they were said."""
+async def hear(db: Database, tenant: str, run: str, *, epoch: int, now: float) -> list[Word]:
+    """Take the words that nobody has taken yet, in the order in which they were said.
+
+    Nobody but who has the run hears any.
+    """
     rows = await db.query(
         "SELECT id FROM run_words WHERE tenant = :tenant AND run = :run AND taken IS NULL LIMIT 1",
         {"tenant": tenant, "run": run},
@@ -146,8 +149,9 @@ async def hear(db: Database, tenant: str, run: str, *, now: float) -> list[Word]
     taken = await db.transaction(
         lambda tx: tx.query(
             "UPDATE run_words SET taken = :now WHERE tenant = :tenant AND run = :run AND taken IS NULL"
+            " AND EXISTS (SELECT 1 FROM runs r WHERE r.tenant = :tenant AND r.id = :run AND r.epoch = :epoch)"
             " RETURNING id, kind, words, who",
-            {"tenant": tenant, "run": run, "now": now},
+            {"tenant": tenant, "run": run, "epoch": epoch, "now": now},
         ),
         quiet=True,
     )

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
+from linkspan.store import runs
 from linkspan.store.database import Database, Transaction
 
 MOST: Final = 20_000
@@ -38,11 +39,7 @@ async def put(db: Database, tenant: str, run: str, terms: Iterable[str], *, epoc
 
     def work(tx: Transaction) -> bool:
         key = {"tenant": tenant, "run": run}
-        held = tx.query(
-            "SELECT 1 FROM runs WHERE tenant = :tenant AND id = :run AND epoch = :epoch AND finished IS NULL",
-            {**key, "epoch": epoch},
-        )
-        if not held:
+        if not runs.held(tx, tenant, run, epoch):
             return False
         tx.execute("DELETE FROM run_terms WHERE tenant = :tenant AND run = :run", key)
         tx.execute_many(

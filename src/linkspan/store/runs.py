@@ -268,11 +268,17 @@ async def move_on(db: Database, tenant: str, run: str, epoch: int) -> bool:
 
 async def holds(db: Database, tenant: str, run: str, epoch: int) -> bool:
     """Tell whether whoever took that epoch still has the run."""
-    rows = await db.query(
-        "SELECT 1 FROM runs WHERE tenant = :tenant AND id = :id AND epoch = :epoch AND finished IS NULL",
-        {**_key(tenant, run), "epoch": epoch},
-    )
-    return bool(rows)
+    return bool(await db.query(_HELD, {**_key(tenant, run), "epoch": epoch}))
+
+
+def held(tx: Transaction, tenant: str, run: str, epoch: int) -> bool:
+    """Tell the same inside a transaction, for what is written in it."""
+    return bool(tx.query(_HELD, {**_key(tenant, run), "epoch": epoch}))
+
+
+_HELD: Final = (
+    "SELECT 1 FROM runs WHERE tenant = :tenant AND id = :id AND epoch = :epoch AND finished IS NULL"
+)
 
 
 async def ask_to_stop(

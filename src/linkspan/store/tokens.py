@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from linkspan.store import tenants
+from linkspan.store import runs, tenants
 from linkspan.store.database import Database, Row, Transaction
 
 TokenKind = Literal["tenant", "admin", "run", "link", "view"]
@@ -77,13 +78,27 @@ async def find_run(db: Database, token: str) -> Token | None:
     return _token(rows[0]) if rows else None
 
 
-async def revoke_run(db: Database, tenant: str, run: str, now: float) -> int:
-    """Revoke every token of a run from now on; answer how many that were."""
-    return await db.execute(
-        "UPDATE tokens SET revoked = :now WHERE tenant = :tenant AND kind = 'run' AND subject = :run"
-        " AND revoked IS NULL",
-        {"tenant": tenant, "run": run, "now": now},
-    )
+async def change_run(
+    db: Database, tenant: str, run: str, tokens: Sequence[Token], now: float, *, epoch: int
+) -> bool:
+    """Revoke every token of a run from now on, and store these in their place.
+
+    False, and nothing is done, when somebody else took the run since: its tokens are theirs.
+    """
+
+    def work(tx: Transaction) -> bool:
+        if not runs.held(tx, tenant, run, epoch):
+            return False
+        tx.execute(
+            "UPDATE tokens SET revoked = :now WHERE tenant = :tenant AND kind = 'run' AND subject = :run"
+            " AND revoked IS NULL",
+            {"tenant": tenant, "run": run, "now": now},
+        )
+        for token in tokens:
+            add(tx, token)
+        return True
+
+    return await db.transaction(work)
 
 
 async def of_tenant(db: Database, tenant: str) -> list[Token]:

@@ -81,9 +81,8 @@ async def asking(backend: Backend) -> tuple[str, str]:
     app, now = backend.house.app, backend.house.now[0]
     taken = await take(app, run, now)
     question = approval_id(run, "publish")
-    await approvals.ask(
-        app.database, Approval("acme", question, run, "publish", "Publish?", {"files": 1}, now, now + 600)
-    )
+    asked = Approval("acme", question, run, "publish", "Publish?", {"files": 1}, now, now + 600)
+    await approvals.ask(app.database, asked, epoch=taken.epoch)
     await rows.change(app.database, "acme", run, taken.epoch, now, state="waiting_approval", worker=None)
     return run, question
 
