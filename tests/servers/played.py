@@ -19,7 +19,6 @@ from linkspan.app import App, build, load_catalog
 from linkspan.runs.ids import approval_id
 from linkspan.runs.lease import Lease
 from linkspan.settings import Settings
-from linkspan.store import approvals as approval_rows
 from linkspan.store import recipes as recipe_rows
 from linkspan.store import run_events as event_rows
 from linkspan.store import runs as run_rows
@@ -85,8 +84,7 @@ class Played:
         asked = Approval(
             run.tenant, approval_id(run.id, f"{kind}{now}"), run.id, kind, reason, data, now, now + 3600
         )
-        await approval_rows.ask(self.stage.app.database, asked)
-        await self.lease.note("asked", approval=asked.id, what=kind, reason=reason, deadline=asked.deadline)
+        await self.lease.ask(asked)
         await self.lease.enter("waiting_approval", worker=None)
         return asked.id
 

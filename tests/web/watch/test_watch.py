@@ -113,7 +113,7 @@ async def test_a_form_of_another_page_does_nothing(bo: Viewer, seal: str) -> Non
 async def test_words_reach_codex_and_faults_are_told(bo: Viewer) -> None:
     """What cannot be done is said on a page, or to the page's script."""
     assert (await bo.send("steer", text="Leave the menu")).headers["location"] == bo.path
-    said = await run_events.hear(bo.house.app.database, "acme", bo.run, now=1.0)
+    said = await run_events.hear(bo.house.app.database, "acme", bo.run, epoch=0, now=1.0)
     assert [(word.words, word.who) for word in said] == [("Leave the menu", "person:bo")]
     for verb, form in (("steer", {}), ("decide", {"decision": "maybe"}), ("decide", {"decision": "approve"})):
         refused = await bo.send(verb, **form)
