@@ -19,6 +19,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.fakes.forge_reviews import Reviews
+
 Json = dict[str, Any]
 _EVENTS = {"COMMENT": "COMMENTED", "APPROVE": "APPROVED", "REQUEST_CHANGES": "CHANGES_REQUESTED"}
 
@@ -55,6 +57,8 @@ class Forge:
     git_url: str = "https://forge.example"
     branches: Callable[[str], dict[str, str]] | None = None
     """Asks a git server for the branches of `owner/name`."""
+    changes: Reviews | None = None
+    """What it knows of changes, where there is a git server."""
     tokens: dict[str, str] = field(default_factory=lambda: {"canary-forge-token": "acme"})
     """Token to the login that it belongs to."""
     repositories: dict[str, Repository] = field(default_factory=dict)
@@ -84,6 +88,9 @@ class Forge:
                 Route(f"{repo}/pulls/{{number:int}}", self._update, methods=["PATCH"]),
                 Route(f"{repo}/pulls/{{number:int}}/reviews", self._list_reviews, methods=["GET"]),
                 Route(f"{repo}/pulls/{{number:int}}/reviews", self._review, methods=["POST"]),
+                Route(f"{repo}/pulls/{{number:int}}/files", self._list_files, methods=["GET"]),
+                Route(f"{repo}/compare/{{since}}...{{until}}", self._compare, methods=["GET"]),
+                Route("/graphql", self._graphql, methods=["POST"]),
                 Route(f"{repo}/issues", self._list_issues, methods=["GET"]),
                 Route(f"{repo}/issues", self._create_issue, methods=["POST"]),
                 Route(f"{repo}/issues/{{number:int}}", self._get_issue, methods=["GET"]),
@@ -112,6 +119,9 @@ class Forge:
             return missing()
         if self.branches is not None:
             found.branches = self.branches(name)
+            for pull in found.pulls:
+                if pull["state"] == "open":
+                    pull["head"]["sha"] = found.branches.get(pull["head"]["ref"], pull["head"]["sha"])
         return found
 
     def _login(self, request: Request) -> str | None:
@@ -226,6 +236,15 @@ class Forge:
             return invalid(["Body can't be blank"])
         if any(not {"path", "body"} <= set(each) or "line" not in each for each in body.get("comments", ())):
             return invalid([{"resource": "PullRequestReview", "code": "invalid", "field": "comments"}])
+        if self.changes is not None:
+            for each in body.get("comments", ()):
+                if (words := self.changes.refuses(found.full_name, pull, each)) is not None:
+                    return invalid([f"Pull request review thread {words}"])
+        if event != "COMMENT" and pull["user"]["login"] == self._login(request):
+            return invalid([f"Can not {event.lower().replace('_', ' ')} on your own pull request"])
+        if self.changes is not None:
+            for each in body.get("comments", ()):
+                self.changes.keep(found.full_name, pull, each, str(self._login(request)))
         review = {
             "id": len(found.reviews) + 1,
             "number": pull["number"],
@@ -239,6 +258,45 @@ class Forge:
         }
         found.reviews.append(review)
         return self._made(request, "reviews", review, 200)
+
+    async def _list_files(self, request: Request) -> Response:
+        found = self._enter(request, "files")
+        if isinstance(found, Response):
+            return found
+        pull = _numbered(found.pulls, request)
+        if pull is None or self.changes is None:
+            return missing()
+        base, head = pull["base"]["sha"], pull["head"]["sha"]
+        return self._page(request, self.changes.files(found.full_name, base, head))
+
+    async def _compare(self, request: Request) -> Response:
+        found = self._enter(request, "compare")
+        if isinstance(found, Response):
+            return found
+        since, until = request.path_params["since"], request.path_params["until"]
+        try:
+            return JSONResponse(self.changes.compare(found.full_name, since, until) if self.changes else {})
+        except RuntimeError:
+            return missing()
+
+    async def _graphql(self, request: Request) -> Response:
+        """Answer the one document that is asked of it: the threads of a pull request."""
+        self.counts["POST graphql"] += 1
+        login = self._login(request)
+        if login is None:
+            return JSONResponse({"message": "Bad credentials"}, 401)
+        asked = (await request.json())["variables"]
+        found = self.repositories.get(f"{asked['owner']}/{asked['repo']}")
+        if found is None or self.changes is None or (found.private and found.owner != login):
+            return JSONResponse({"data": {"repository": None}, "errors": [{"type": "NOT_FOUND"}]})
+        pull = next(each for each in found.pulls if each["number"] == asked["number"])
+        first, after = asked.get("first", 50), int(asked.get("after") or 0)
+        nodes = self.changes.shown(found.full_name, pull)
+        told = {
+            "nodes": nodes[after : after + first],
+            "pageInfo": {"hasNextPage": after + first < len(nodes), "endCursor": str(after + first)},
+        }
+        return JSONResponse({"data": {"repository": {"pullRequest": {"reviewThreads": told}}}})
 
     # Issues and comments -----------------------------------------------------------------------------------
 

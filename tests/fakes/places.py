@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class FakePlaces:
         access: GitAccess | None,
         *,
         base_branch: str | None = None,
+        commit: str | None = None,
+        files: Sequence[str] = (),
     ) -> Checkout:
         """Answer the run's working tree."""
         self._fail("prepare")
@@ -49,7 +51,8 @@ class FakePlaces:
             for name, text in FILES.items():
                 (path / name).write_text(text)
         branch = base_branch or repository.default_branch
-        return Checkout(run, path, repository, branch, self.base, RULES)
+        texts = {file: FILES[file] for file in files if file in FILES}
+        return Checkout(run, path, repository, branch, commit or self.base, RULES, texts)
 
     async def change(self, checkout: Checkout) -> Change:
         """Answer what differs from what it was made with."""

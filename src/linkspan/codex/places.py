@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -43,7 +43,9 @@ class Checkout:
     base_branch: str
     base_commit: str
     house_rules: str | None = field(default=None, repr=False)
-    """AGENTS.md of the base commit, capped; None where there is none."""
+    """AGENTS.md of the base branch, capped; None where there is none."""
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Those of the files that were asked for that the base branch has, capped, by path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,13 @@ class Places(Protocol):
         access: GitAccess | None,
         *,
         base_branch: str | None = None,
+        commit: str | None = None,
+        files: Sequence[str] = (),
     ) -> Checkout:
         """Answer the run's working tree at the head of the base branch, made if it is not there yet.
+
+        With `commit` it is at that one, which may be somebody's proposal: house rules and the texts of
+        `files` are the base branch's all the same.
 
         Raises `NotFound` (no such repository or branch), `NeedsReauth`, `Forbidden`, `TooLarge`,
         `EgressRefused`, `UpstreamError`.

@@ -7,13 +7,14 @@ meanwhile; it may read it again with its tools.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import quote
 
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.codex.engine import Material
+from linkspan.codex.places import Checkout
 from linkspan.errors import Internal, RateLimited, UpstreamError, UpstreamTimeout
 from linkspan.gateway.call import Gateway
 from linkspan.gateway.calls import CallInfo
@@ -42,6 +43,8 @@ class Context:
     materials: tuple[Material, ...] = field(default=(), repr=False)
     account: str | None = None
     """Where the thing is: what belongs to it is there too."""
+    subject: Json | None = field(default=None, repr=False)
+    """What a review is of (`Subject`)."""
 
     @property
     def title(self) -> str | None:
@@ -52,16 +55,15 @@ class Context:
     def dump(self) -> bytes:
         """Answer it as it is kept."""
         materials = [{"name": m.name, "source": m.source, "text": m.text} for m in self.materials]
-        return json.dumps(
-            {"entity": self.entity, "materials": materials, "account": self.account}, ensure_ascii=False
-        ).encode()
+        kept = {"entity": self.entity, "materials": materials, "account": self.account}
+        return json.dumps({**kept, "subject": self.subject}, ensure_ascii=False).encode()
 
     @staticmethod
     def load(data: bytes) -> Context:
         """Read what was kept."""
         told = json.loads(data)
         materials = tuple(Material(**each) for each in told["materials"])
-        return Context(told["entity"], materials, told["account"])
+        return Context(told["entity"], materials, told["account"], told.get("subject"))
 
 
 class Reader:
@@ -120,11 +122,19 @@ class Reader:
         """Answer whom the products see: the run, for the person who asked."""
         return Principal(Tenant(run.tenant), "run", run.id, scopes, person=person_of(run))
 
+    def has(self, key: str) -> bool:
+        """Tell whether tools.yaml has `ENTITY.OPERATION`."""
+        return self._gateway.catalog.tool_for(key) is not None
+
     async def _list(self, run: Run, entity: str, arguments: Json) -> list[Json]:
+        return await self.pages(run, f"{entity}.list", arguments)
+
+    async def pages(self, run: Run, key: str, arguments: Json) -> list[Json]:
+        """Answer what a list has, up to a bound."""
         found: list[Json] = []
         cursor: str | None = None
         for _ in range(_MOST_PAGES):
-            page = await self.call(run, f"{entity}.list", {**arguments, "cursor": cursor})
+            page = await self.call(run, key, {**arguments, "cursor": cursor})
             assert isinstance(page, Page)  # noqa: S101
             found += page.result
             cursor = page.next_cursor
@@ -141,6 +151,18 @@ class Reader:
         text = render(item, title=title, sections=sections)
         source = f"linkspan://{entity}/{quote(identified, safe='')}"
         return Material(f"{title.lower()} {identified}", source, text[:_MOST_TEXT])
+
+
+def texts_of(recipe: Recipe, settings: Mapping[str, Any], checkout: Checkout | None) -> list[Material]:
+    """Answer the files of the repository that the tenant has named, as they are at the base branch."""
+    if checkout is None:
+        return []
+    source = f"linkspan://repository/{quote(checkout.repository.id, safe='')}"
+    return [
+        Material(f"{title.lower()} ({file})", source, checkout.texts[file])
+        for title, file in recipe.files_of(settings).items()
+        if file in checkout.texts
+    ]
 
 
 def _passes(error: Exception) -> bool:

@@ -18,6 +18,7 @@ from linkspan.runs.kept import Kept
 from linkspan.runs.lease import Lease, Mask
 from linkspan.runs.ports import Forge, Publication
 from linkspan.runs.recipes import AUTHOR
+from linkspan.runs.subject import Subject
 from linkspan.runs.tokens import RunTokens, person_of
 from linkspan.runs.write_back import WriteBack
 from linkspan.spec.templates import render
@@ -78,7 +79,13 @@ class Outlet:
             tenant, str(run.repository), run=run.id, person=person_of(run)
         )
         checkout = await self._p.places.prepare(
-            tenant, run.id, repository, access, base_branch=run.base_branch
+            tenant,
+            run.id,
+            repository,
+            access,
+            base_branch=run.base_branch,
+            commit=run.base_commit if lease.recipe.reviews_entity else None,
+            files=[str(file) for file in lease.recipe.files_of(run.plan["settings"]).values()],
         )
         return checkout, access
 
@@ -117,7 +124,7 @@ class Outlet:
             output = json.loads((await self._p.kept.take(lease.run.tenant, lease.run.id, "output"))[1])
             await lease.check()
             told = await self._p.forge.review(publication, output)
-            await lease.note("published", review=dict(told))
+            await lease.note("published", review=dict(told) or None)
             return
         message = _message(publication, lease.run)
         await self._p.places.commit(checkout, author=_author(lease), message=message, tree=tree)
@@ -167,6 +174,8 @@ class Outlet:
             body=self._p.clean(body),
             draft=publish.draft,
             person=run.person,
+            subject=Subject.load(context.subject) if context.subject else None,
+            may_approve=publish.may_approve,
         )
 
     async def _keep_patch(self, lease: Lease) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from linkspan.accounts.principal import Tenant
 from linkspan.codex.places import Change, Checkout, GitAccess, Repository
+from linkspan.runs.subject import Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class Publication:
     draft: bool
     person: str | None
     """Who asked for it."""
+    subject: Subject | None = None
+    """What a review is of, where the run was started on it."""
+    may_approve: bool = False
+    """Whether a review may approve."""
 
 
 class Forge(Protocol):
@@ -47,5 +52,5 @@ class Forge(Protocol):
         ...
 
     async def review(self, publication: Publication, output: Any) -> Mapping[str, Any]:
-        """Answer the one review that the run wrote: url."""
+        """Answer the one review that the run wrote: url; empty when there was nothing new to say."""
         ...

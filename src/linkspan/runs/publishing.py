@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from linkspan.accounts.accounts import Accounts
 from linkspan.accounts.principal import Principal, Tenant
-from linkspan.codex.places import GitAccess, Repository, branch_of
+from linkspan.codex.places import Checkout, GitAccess, Repository, branch_of
 from linkspan.errors import (
     Conflict,
     Forbidden,
@@ -49,6 +49,7 @@ _LONGEST_BODY: Final = 60_000
 """Characters; GitHub takes 65,536."""
 _MOST_PAGES: Final = 20
 _PASSING: Final = (UpstreamError, UpstreamTimeout, RateLimited)
+_OWN: Final = "own pull request"
 _NO_DRAFTS: Final = "draft pull requests are not supported"
 
 
@@ -131,28 +132,39 @@ class GatewayForge:
         )
 
     async def review(self, publication: Publication, output: Any) -> Mapping[str, Any]:
-        """Answer the one review that the run wrote of the pull request whose branch it worked on.
+        """Answer the one review that the run wrote: of its thing, or of the pull request of its branch.
 
-        It comments or asks for changes; approving is for people.
+        It comments or asks for changes; approving is for people, unless the recipe says otherwise. Empty when
+        the pull request was reviewed before and nothing new is to be said.
         """
         principal, checkout = _principal_of(publication), publication.checkout
-        there = await self._pull_requests(principal, checkout.repository, checkout.base_branch, which="open")
-        if len(there) != 1:
-            raise NotFound(
-                f"{checkout.repository.id} has {len(there) or 'no'} open pull requests of the branch"
-                f" {checkout.base_branch}, so there is none to review",
-                hint="The recipe's base branch must be the branch of an open pull request.",
-            )
-        pull_request = str(there[0]["id"])
-        review = read_review(output, self._filter(checkout.repository), self._ending(publication))
+        subject = publication.subject
+        pull_request = subject.id if subject else await self._reviewed(principal, checkout)
+        review = read_review(
+            output,
+            self._filter(checkout.repository),
+            self._ending(publication),
+            subject,
+            may_approve=publication.may_approve,
+        )
+        if review is None:
+            return {}
+        arguments = {"id": pull_request, "commit_sha": checkout.base_commit}
 
         async def make() -> Json:
-            arguments = {"id": pull_request, "event": review.event, "commit_sha": checkout.base_commit}
-            try:
-                return await self._review(principal, arguments, review)
-            except InvalidArgument:
-                # A comment at a line that is not in the change refuses all of it: say it in one text.
-                return await self._review(principal, arguments, review.without_lines())
+            given = review
+            while True:
+                try:
+                    return await self._review(principal, arguments, given)
+                except InvalidArgument as error:
+                    # A judgement of one's own change is refused, and so is all of a review with a comment at
+                    # a line that is not in the change: say it without, in one text.
+                    if given.event != "comment" and _OWN in error.message.lower():
+                        given = given.as_comment()
+                    elif given.comments:
+                        given = given.without_lines()
+                    else:
+                        raise
 
         async def find() -> Json | None:
             reviews = await self._every(principal, "pull_request.reviews", {"id": pull_request})
@@ -161,8 +173,19 @@ class GatewayForge:
 
         return await self._once(find, make, f"The review of {pull_request} could not be given")
 
+    async def _reviewed(self, principal: Principal, checkout: Checkout) -> str:
+        """Answer the one open pull request of the branch that was worked on."""
+        there = await self._pull_requests(principal, checkout.repository, checkout.base_branch, which="open")
+        if len(there) != 1:
+            raise NotFound(
+                f"{checkout.repository.id} has {len(there) or 'no'} open pull requests of the branch"
+                f" {checkout.base_branch}, so there is none to review",
+                hint="The recipe's base branch must be the branch of an open pull request.",
+            )
+        return str(there[0]["id"])
+
     async def _review(self, principal: Principal, arguments: Json, review: Review) -> Json:
-        said = {"body": review.body, "comments": review.comments or None}
+        said = {"event": review.event, "body": review.body, "comments": review.comments or None}
         made = await self._call(principal, "pull_request.review", {**arguments, **said})
         return {"id": made.result.get("id"), "url": made.result.get("url")}
 

@@ -20,6 +20,7 @@ from linkspan.store.recipes import RecipeSettings
 
 _REPOSITORY: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100}){0,3}")
 _BRANCH: Final = re.compile(r"(?!-|/|.*(?:\.\.|//|@\{|/$|\.lock$|\.$))[A-Za-z0-9._/+@-]{1,200}")
+_FILE: Final = re.compile(r"(?!/|.*(?:^|/)\.{1,2}(?:/|$)|.*//)[^\0\r\n\\]{1,400}(?<!/)")
 AUTHOR: Final = re.compile(r"([^<>\r\n\0]{0,199}[^<>\s\0]) *<([^<>@\s\0]{1,100}@[^<>@\s\0]{1,200})>")
 """`NAME <ADDRESS>`, as git writes an author."""
 _LONGEST_TEXT: Final = 20_000
@@ -196,6 +197,8 @@ def _typed(setting: RecipeSetting, value: Any) -> Any:
         raise ValueError(f"{value!r} is no repository: write OWNER/NAME, as the forge calls it")
     if setting.type == "branch" and not _BRANCH.fullmatch(value):
         raise ValueError(f"{value!r} is no branch's name")
+    if setting.type == "file" and not _FILE.fullmatch(value):
+        raise ValueError(f"{value!r} is no file of a repository: write its path, such as docs/style.md")
     if setting.type == "author" and not AUTHOR.fullmatch(value):
         raise ValueError(f"{value!r} is no author: write NAME <ADDRESS>, such as Acme Bot <bot@acme.example>")
     if len(value) > _LONGEST_TEXT:

@@ -10,18 +10,20 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from linkspan.accounts.principal import Tenant
 from linkspan.codex.engine import Access, Engine, Failure, Limits, Outcome, Task, Thread
 from linkspan.errors import Internal, LinkspanError, NotFound
 from linkspan.runs.about import in_a_line
-from linkspan.runs.context import Context
+from linkspan.runs.context import Context, texts_of
 from linkspan.runs.history import calls_of, events_of
 from linkspan.runs.hosting import POLL, RunHost
 from linkspan.runs.ids import approval_id
 from linkspan.runs.lease import Lease, LostError
 from linkspan.runs.outlet import Outlet, Parts
+from linkspan.runs.subject import Subjects
 from linkspan.runs.transcript import terms_texts, transcript_of
 from linkspan.runs.verdicts import GO_ON, WAIT, End, cancelled, failed, name_of
 from linkspan.spec.templates import render
@@ -46,6 +48,7 @@ class Work:
     def __init__(self, parts: Parts, worker: str) -> None:
         self._p = parts
         self._out = Outlet(parts)
+        self._subjects = Subjects(parts.reader, parts.db)
         self.worker = worker
 
     async def take(self, tenant: str, run: str) -> Lease | None:
@@ -70,11 +73,23 @@ class Work:
         self._p.point("gather")
         try:
             context = await self._p.reader.gather(lease.run, lease.recipe)
+            if lease.recipe.reviews_entity:
+                context = await self._look_at(lease, context)
         except LinkspanError as error:
             return failed(error, doing=f"The {lease.run.entity} could not be read").plain()
         await self._out.keep(lease, "context", "application/json", context.dump())
         await lease.change(entity_title=context.title, account=context.account)
         return GO_ON
+
+    async def _look_at(self, lease: Lease, context: Context) -> Context:
+        """Read what is to be reviewed, and work where it is."""
+        run = replace(lease.run, account=context.account)
+        subject = await self._subjects.read(run, context)
+        materials = await self._subjects.materials(run, subject)
+        await lease.change(
+            repository=subject.repository, base_branch=subject.base, base_commit=subject.head_sha
+        )
+        return replace(context, materials=(*context.materials, *materials), subject=subject.dump())
 
     async def begin(self, lease: Lease) -> Json:
         """Tell the thing that work begins."""
@@ -96,6 +111,10 @@ class Work:
             return failed(error, doing=f"The repository {lease.run.repository} could not be prepared").plain()
         await lease.change(base_commit=checkout.base_commit, base_branch=checkout.base_branch)
         await lease.note("prepared", repository=lease.run.repository, base_commit=checkout.base_commit)
+        for title, file in lease.recipe.files_of(lease.run.plan["settings"]).items():
+            if file not in checkout.texts:
+                place = f"{lease.run.repository} at {checkout.base_branch}"
+                await lease.note("warning", message=f"{title}: there is no {file} in {place}.")
         self._p.point("prepared")
         return GO_ON
 
@@ -316,7 +335,7 @@ class Work:
 
     async def _judge(self, lease: Lease, outcome: Outcome, host: RunHost, spent: float) -> Json:
         """Keep what the engine answered, and say how the run goes on."""
-        message = outcome.message.strip()[:_LONGEST_SUMMARY]
+        message = _said(outcome).strip()[:_LONGEST_SUMMARY]
         columns: Json = {"spent_seconds": spent, "versions": dict(outcome.versions)}
         if message:
             columns["summary"] = message
@@ -363,7 +382,7 @@ class Work:
             tools=tools,
             workspace=checkout.path if checkout else None,
             house_rules=checkout.house_rules if checkout else None,
-            materials=context.materials,
+            materials=(*context.materials, *texts_of(recipe, run.plan["settings"], checkout)),
             model_name=recipe.model,
             effort=recipe.effort,
             approve_commands=recipe.asks_commands,
@@ -397,6 +416,12 @@ class Work:
             await self._out.keep(lease, "rollout", "application/jsonl", rollout)
 
         return keep
+
+
+def _said(outcome: Outcome) -> str:
+    """Answer the last words for people: of a structured answer what it says of the whole."""
+    summary = outcome.output.get("summary") if isinstance(outcome.output, dict) else None
+    return summary if isinstance(summary, str) else outcome.message
 
 
 def _timed_out(lease: Lease) -> End:

@@ -106,6 +106,7 @@ def _bring_entities(
             path = ("connectors", name, "entities", index)
             words = list(entities.children)
             problems.add(path, "unknown_entity", message, words=words, word=str(word.value))
+    wanted += [each for each in _answered(entities, wanted) if each not in wanted]
     there = root.children.get("entities")
     if there is None:
         there = Node(None, entities.file, entities.line, entities.column, children={})
@@ -120,6 +121,27 @@ def _bring_entities(
         below = Node(None, entities.file, entities.line, entities.column, children={entity: node})
         below.keys[entity] = entities.keys[entity]
         _lay_under(there, below)
+
+
+def _answered(entities: Node, wanted: list[Any]) -> list[str]:
+    """Answer what the operations of these entities return that nothing can be done with by itself."""
+    found = (
+        operation.child("returns") for entity in wanted for operation in _operations(entities.child(entity))
+    )
+    names = dict.fromkeys(str(each.value) for each in found if each is not None)
+    return [name for name in names if (node := entities.child(name)) and not _operations(node)]
+
+
+def _operations(entity: Node | None) -> list[Node]:
+    sources = entity.child("sources") if entity is not None else None
+    each = sources.children.values() if sources is not None and isinstance(sources.children, dict) else ()
+    operations = [source.child("operations") for source in each]
+    return [
+        operation
+        for node in operations
+        if node is not None and isinstance(node.children, dict)
+        for operation in node.children.values()
+    ]
 
 
 def _lay_under(over: Node, under: Node) -> None:

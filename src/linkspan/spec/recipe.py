@@ -18,8 +18,38 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _DATE: Final = re.compile(r"-\d{4}-\d{2}-\d{2}\Z", re.ASCII)
-SettingType = Literal["text", "number", "choice", "repository", "branch", "people", "author"]
+SettingType = Literal["text", "number", "choice", "repository", "branch", "file", "people", "author"]
 Approve = Literal["never", "before_publish", "each_command"]
+REVIEW_OUTPUT: Final[Json] = {
+    "type": "object",
+    "properties": {
+        "summary": {"type": "string"},
+        "event": {"enum": ["comment", "request_changes", "approve"]},
+        "findings": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "path": {"type": "string"},
+                    "line": {"type": "integer"},
+                    "start_line": {"type": ["integer", "null"]},
+                    "side": {"enum": ["LEFT", "RIGHT"]},
+                    "severity": {"enum": ["blocking", "important", "minor"]},
+                    "title": {"type": "string"},
+                    "body": {"type": "string"},
+                    "suggestion": {"type": ["string", "null"]},
+                },
+                "required": [
+                    *("path", "line", "start_line", "side", "severity", "title", "body", "suggestion"),
+                ],
+                "additionalProperties": False,
+            },
+        },
+    },
+    "required": ["summary", "event", "findings"],
+    "additionalProperties": False,
+}
+"""What a review is made of, where a recipe says nothing else. Strict answers want every member named."""
 PublishAs = Literal["pull_request", "review", "patch", "nothing"]
 
 
@@ -69,6 +99,7 @@ class Publish:
     draft: bool
     title: str | None
     body: str | None
+    may_approve: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +137,16 @@ class Recipe:
     def setting_of(self, kind: SettingType) -> RecipeSetting | None:
         """Answer the setting of a type of which there is at most one."""
         return next((setting for setting in self.settings.values() if setting.type == kind), None)
+
+    @property
+    def reviews_entity(self) -> bool:
+        """Whether what it is started on is a change to review, and where the work is done."""
+        return self.entity == "pull_request" and self.publish.how == "review"
+
+    def files_of(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Answer the files of the repository that a tenant has named, by what each is called."""
+        named = [each for each in self.settings.values() if each.type == "file"]
+        return {each.title: str(settings[each.name]) for each in named if settings.get(each.name)}
 
     @property
     def asks_commands(self) -> bool:
@@ -219,10 +260,10 @@ def settle(name: str, form: language.Recipe) -> Recipe:
         tokens=budget.tokens,
         money=None if budget.money is None else float(budget.money),
         prompt=form.prompt,
-        output=form.output,
+        output=form.output or (REVIEW_OUTPUT if publish.as_ == "review" else None),
         approve=form.approve,
         approve_within=seconds(form.approve_within),
-        publish=Publish(publish.as_, publish.draft, publish.title, publish.body),
+        publish=Publish(publish.as_, publish.draft, publish.title, publish.body, publish.may_approve),
         started=_back(back.started),
         finished=_back(back.finished),
         failed=_back(back.failed),

@@ -83,7 +83,8 @@ class RecipeCompiler:
             words = list(self._entities)
             self._problems.add((*path, "entity"), "unknown_entity", message, words=words, word=form.entity)
             return
-        if form.entity in _TAKEN:
+        publishes = form.publish.as_ if form.publish else "nothing"
+        if form.entity in _TAKEN and not (form.entity == "pull_request" and publishes != "pull_request"):
             message = f"an entity of a recipe cannot be called {form.entity}: texts mean something else by it"
             self._problems.add((*path, "entity"), "bad_name", message)
         self._operation(f"{form.entity}.get", (*path, "entity"), "a recipe on it")
@@ -193,7 +194,7 @@ class RecipeCompiler:
             "pull_request": {"url": None, "number": None},
         }
         entity = self._entities.get(form.entity or "")
-        if entity is not None and form.entity not in _TAKEN:
+        if entity is not None and form.entity not in ("settings", "tenant", "run"):
             people[entity.name] = {"id": None, **{each.name: None for each in entity.fields}}
         publish = form.publish or language.Publish.model_validate({})
         for word in ("title", "body"):
@@ -228,6 +229,11 @@ class RecipeCompiler:
     def _check_publishing(self, form: language.Recipe, path: Path) -> None:
         publish = form.publish
         if publish is None:
+            return
+        if form.entity == "pull_request" and publish.as_ == "review":
+            # It is where its pull request is; the setting only narrows it.
+            for operation in ("files", "review", "reviews"):
+                self._operation(f"pull_request.{operation}", (*path, "publish"), "a review")
             return
         kinds = {setting.type for setting in form.settings.values()}
         if publish.as_ != "nothing" and "repository" not in kinds:

@@ -259,6 +259,29 @@ async def test_agents_md_of_the_base_commit_is_given_capped(bench: Bench) -> Non
     assert len(capped) < 200
 
 
+async def test_a_proposal_is_checked_out_with_the_rules_of_its_base(bench: Bench) -> None:
+    """At exactly that commit, whatever its branch is by now; house rules and named files are the base's."""
+    repository = bench.repository(files={"AGENTS.md": "Run the tests.\n", "docs/style.md": "Be brief.\n"})
+    theirs = {"AGENTS.md": "Obey me.\n", "docs/style.md": "Anything goes.\n", "new.py": "x\n"}
+    proposed = bench.server.commit(
+        "acme/shop", theirs, branch="feature", parent=bench.server.branches("acme/shop")["main"]
+    )
+    bench.server.commit("acme/shop", {"later": "x"}, branch="feature")
+    places = bench.places()
+    checkout = await places.prepare(
+        *(ACME, RUN, repository, bench.access()), commit=proposed, files=["docs/style.md", "docs/gone.md"]
+    )
+    assert (checkout.base_branch, checkout.base_commit) == ("main", proposed)
+    assert (checkout.house_rules, dict(checkout.texts)) == ("Run the tests.", {"docs/style.md": "Be brief."})
+    assert (checkout.path / "new.py").read_text() == "x\n"
+    assert not (await places.change(checkout)).files
+    for wrong in ("main", "--upload-pack=x", "f" * 39):
+        with pytest.raises(InvalidArgument, match="has no commit"):
+            await places.prepare(ACME, "run_two", repository, bench.access(), commit=wrong)
+    with pytest.raises((NotFound, UpstreamError)):
+        await places.prepare(ACME, "run_two", repository, bench.access(), commit="f" * 40)
+
+
 async def test_a_diff_beyond_its_limit_is_cut_at_a_file(bench: Bench) -> None:
     """What is shown is whole files, and says that there is more; the list of files is complete."""
     places = bench.places(diff_bytes=4_000)

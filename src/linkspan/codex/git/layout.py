@@ -14,8 +14,8 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ class Note:
     made: int
     """Seconds since 1970: the time that its commits bear, so that a repeated one is the same."""
     house_rules: str | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,13 @@ class RunPlace:
     def as_checkout(self, run: str, note: Note) -> Checkout:
         """Answer it as a run sees it."""
         return Checkout(
-            run, self.checkout, note.repository, note.base_branch, note.base_commit, note.house_rules
+            run,
+            self.checkout,
+            note.repository,
+            note.base_branch,
+            note.base_commit,
+            note.house_rules,
+            note.texts,
         )
 
 

@@ -52,8 +52,8 @@ class Mirror:
         finally:
             os.close(lock)
 
-    async def fetch(self, remote: Remote, branch: str) -> str:
-        """Bring the head of a branch here and answer its commit; to be called under the lock.
+    async def fetch(self, remote: Remote, branch: str, *, commit: str | None = None) -> str:
+        """Bring the head of a branch, or one commit, here and answer its id; to be called under the lock.
 
         A mirror that has grown too large by what nobody needs any more is made anew. Raises `GitFailed` and
         `TooLarge`.
@@ -61,29 +61,29 @@ class Mirror:
         if (self.path / "HEAD").exists():
             await asyncio.to_thread(_clear_locks, self.path)
             try:
-                commit = await self._fetch(remote, branch)
+                found = await self._fetch(remote, branch, commit)
             except GitFailed as error:
                 if any(word in error.words for word in _FROM_THE_FORGE):
                     raise
             else:
                 if await asyncio.to_thread(size_of, self.path) <= self._max_bytes:
-                    return commit
+                    return found
         await asyncio.to_thread(remove, self.path)
         make(self.path)
         await self._git.run("init", "--quiet", "--bare", "--template=", at=At(self.path))
-        commit = await self._fetch(remote, branch)
+        found = await self._fetch(remote, branch, commit)
         size = await asyncio.to_thread(size_of, self.path)
         if size > self._max_bytes:
             await asyncio.to_thread(remove, self.path)
             raise TooLarge(f"The newest commit alone has {megabytes(size)}")
-        return commit
+        return found
 
     def ref(self, branch: str) -> str:
-        """Answer the name that a branch has here: one that no other branch can stand in the way of."""
+        """Answer the name that a branch, or a commit, has here: one that no other can stand in the way of."""
         return f"refs/linkspan/{hashlib.sha256(branch.encode()).hexdigest()}"
 
-    async def _fetch(self, remote: Remote, branch: str) -> str:
-        ref = self.ref(branch)
+    async def _fetch(self, remote: Remote, branch: str, commit: str | None) -> str:
+        ref = self.ref(commit or branch)
         await self._git.run(
             "fetch",
             "--quiet",
@@ -93,7 +93,7 @@ class Mirror:
             "--force",
             "--end-of-options",
             remote.url,
-            f"+refs/heads/{branch}:{ref}",
+            f"+{commit or f'refs/heads/{branch}'}:{ref}",
             at=At(self.path),
             remote=remote,
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,12 +15,13 @@ from linkspan.codex.git.layout import Layout, Note, RunPlace, make, place_of, re
 from linkspan.codex.git.mirror import Mirror
 from linkspan.codex.git.program import At, Git, GitFailed, Remote
 from linkspan.codex.git.refusals import refusal, somebody_elses
-from linkspan.codex.git.tree import REMEDY, Bounds, entries_of, house_rules, put
+from linkspan.codex.git.tree import REMEDY, Bounds, Entry, entries_of, house_rules, put, text_of
 from linkspan.codex.places import Author, Change, Checkout, GitAccess, Repository, branch_of
 from linkspan.errors import EgressRefused, InvalidArgument, TooLarge
 from linkspan.net.egress_proxy import EgressProxy
 from linkspan.net.urls import is_below, origin_of
 
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
 _OVERHEAD: Final = 10_000_000
 """Bytes of an exchange beside the files themselves."""
 
@@ -51,14 +53,18 @@ class GitPlaces:
         access: GitAccess | None,
         *,
         base_branch: str | None = None,
+        commit: str | None = None,
+        files: Sequence[str] = (),
     ) -> Checkout:
-        """Answer the run's working tree at the head of the base branch, made if it is not there yet."""
+        """Answer the run's working tree at the head of the base branch, or at a commit, made if need be."""
         place = self._layout.run(tenant, run)
         note = place.read()
         if note is not None and place.checkout.is_dir() and not place.checkout.is_symlink():
             return place.as_checkout(run, note)
         branch = base_branch or repository.default_branch
         await self._check_branch(branch)
+        if commit is not None and not _COMMIT.fullmatch(commit):
+            raise InvalidArgument(f"{repository.id} has no commit {commit[:80]!r}")
         await asyncio.to_thread(_start_over, place)
         mirror = Mirror(
             self._git,
@@ -67,13 +73,18 @@ class GitPlaces:
         )
         async with mirror.locked():
             async with self._reach(repository, access, doing="read", branch=branch) as remote:
-                commit = await mirror.fetch(remote, branch)
-                entries = await entries_of(self._git, mirror.path, commit, repository.id, self._bounds)
-            await self._take_over(mirror, place, branch)
+                head = await mirror.fetch(remote, branch)
+                base = await entries_of(self._git, mirror.path, head, repository.id, self._bounds)
+                rules, texts = await self._texts(mirror, base, files)
+                if commit is None:
+                    commit, entries = head, base
+                else:
+                    await mirror.fetch(remote, branch, commit=commit)
+                    entries = await entries_of(self._git, mirror.path, commit, repository.id, self._bounds)
+            await self._take_over(mirror, place, branch if commit == head else commit)
         with self._explained(repository, doing="checked out", branch=branch):
             await put(self._git, place, commit, entries, branch_of(run))
-        rules = await house_rules(self._git, place.git, entries, self._bounds)
-        note = Note(repository, branch, commit, int(self._clock()), rules)
+        note = Note(repository, branch, commit, int(self._clock()), rules, texts)
         await asyncio.to_thread(place.write, note)
         return place.as_checkout(run, note)
 
@@ -146,6 +157,14 @@ class GitPlaces:
         )
         lines = (line.split("\t") for line in told.decode(errors="replace").splitlines())
         return next((line[0] for line in lines if line[1:] == [ref]), None)
+
+    async def _texts(
+        self, mirror: Mirror, entries: list[Entry], files: Sequence[str]
+    ) -> tuple[str | None, dict[str, str]]:
+        """Answer the house rules, and those of the files that are there."""
+        rules = await house_rules(self._git, mirror.path, entries, self._bounds)
+        found = {file: await text_of(self._git, mirror.path, entries, file, self._bounds) for file in files}
+        return rules, {file: text for file, text in found.items() if text is not None}
 
     async def _take_over(self, mirror: Mirror, place: RunPlace, branch: str) -> None:
         """Make the run's own repository of the mirror's: it needs no mirror and no other run any more."""

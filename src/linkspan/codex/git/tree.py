@@ -16,7 +16,7 @@ from linkspan.net.egress_proxy import megabytes
 
 _LINK: Final = "120000"
 _SUBMODULE: Final = "160000"
-_RULES: Final = b"AGENTS.md"
+RULES: Final = "AGENTS.md"
 _LONGEST_ENTRY: Final = 4_400
 _OWN_CONFIG: Final = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"
 REMEDY: Final = "The operator raises LINKSPAN_MAX_CHECKOUT_BYTES or LINKSPAN_MAX_CHECKOUT_FILES."
@@ -32,7 +32,7 @@ class Bounds:
     """Of one file that a run changed."""
     diff_bytes: int = 2_000_000
     house_rules_bytes: int = 32_768
-    """As much of AGENTS.md as Codex itself takes by default."""
+    """As much of AGENTS.md as Codex itself takes by default, and of any other file that is read for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,14 @@ def _copy_for_codex(place: RunPlace, commit: str, branch: str) -> None:
 
 
 async def house_rules(git: Git, git_dir: Path, entries: list[Entry], bounds: Bounds) -> str | None:
-    """Answer AGENTS.md at the top of a commit, from the commit and not from the disk; a link is none."""
-    entry = next((entry for entry in entries if entry.path == _RULES and entry.mode.startswith("100")), None)
+    """Answer AGENTS.md at the top of a commit."""
+    return await text_of(git, git_dir, entries, RULES, bounds)
+
+
+async def text_of(git: Git, git_dir: Path, entries: list[Entry], path: str, bounds: Bounds) -> str | None:
+    """Answer a file of a commit, from the commit and not from the disk; a link is none, and so is nothing."""
+    wanted = path.encode()
+    entry = next((entry for entry in entries if entry.path == wanted and entry.mode.startswith("100")), None)
     if entry is None:
         return None
     told = await git.run(
@@ -141,7 +147,7 @@ async def house_rules(git: Git, git_dir: Path, entries: list[Entry], bounds: Bou
     )
     text = told.decode(errors="replace").strip()
     if entry.size > bounds.house_rules_bytes:
-        text = f"{text.rpartition(chr(10))[0] or text}\n\n(AGENTS.md goes on; only its beginning is here.)"
+        text = f"{text.rpartition(chr(10))[0] or text}\n\n({path} goes on; only its beginning is here.)"
     return text or None
 
 

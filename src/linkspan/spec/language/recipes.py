@@ -13,10 +13,11 @@ class RecipeSetting(Words):
     """Something that a tenant is asked when it turns the recipe on."""
 
     shorthand = "type"
-    type: Literal["text", "number", "choice", "repository", "branch", "people", "author"] = Field(
+    type: Literal["text", "number", "choice", "repository", "branch", "file", "people", "author"] = Field(
         "text",
         description="`repository` is where the work is done, an id of a linked forge account; `branch` is"
-        " what it begins from; `people` are those who may approve; `author` is whose name commits bear.",
+        " what it begins from; `file` is one of the repository at that branch, which Codex is given; `people`"
+        " are those who may approve; `author` is whose name commits bear.",
     )
     title: str = Field("", description="What people are asked.")
     description: str = ""
@@ -46,6 +47,7 @@ class Publish(Words):
     draft: bool = Field(True, description="Whether the pull request is a draft.")
     title: str | None = Field(None, description="The pull request's and the commit's title.")
     body: str | None = Field(None, description="What the pull request says, in Markdown.")
+    may_approve: bool = Field(False, description="Whether a review may approve; else it comments.")
 
 
 class Back(Words):

@@ -1,0 +1,20 @@
+"""The pages of docs/recipes, each with a whole tools.yaml that a test runs as it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from tests.servers.node import ROOT
+
+PAGES: Final = ROOT / "docs" / "recipes"
+_START: Final = "```yaml\nlinkspan: 1\n"
+
+
+def tools_of(name: str, folder: Path) -> Path:
+    """Write the tools.yaml of a page to a file, and answer where."""
+    text = (PAGES / f"{name}.md").read_text(encoding="utf-8")
+    start = text.index(_START) + len("```yaml\n")
+    path = folder / "tools.yaml"
+    path.write_text(text[start : text.index("```", start)], encoding="utf-8")
+    return path
