@@ -28,6 +28,7 @@ from linkspan.spec.tools import Declared, Noun, compile_tool
 from linkspan.spec.yaml import Node, Path
 
 _TAKEN: Final = (*ANSWERS, "run")
+_GROUP: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 """What no entity may be called: words of `returns`, and what linkspan://run/ stands for."""
 
 
@@ -139,7 +140,11 @@ class _Compiler:
             )
         title = self.leaves.text((*path, "title"), form.title) or noun.one.capitalize()
         shown = [field_info(key, spec) for key, spec in fields.items() if key in mapped]
-        return Entity(name, plural, title, tuple(shown), tuple(form.sources))
+        group = form.group or (model.group if model else "custom")
+        if not _GROUP.match(group):
+            message = f"the group {group!r} must be lower case letters, digits, - and _"
+            self.problems.add((*path, "group"), "bad_name", message)
+        return Entity(name, plural, title, tuple(shown), tuple(form.sources), group)
 
     def _check_events(self) -> None:
         """Tell events about entities that their connector does not have."""

@@ -15,6 +15,7 @@ from linkspan.spec.catalog import (
     FailureRule,
     GitHost,
     Paging,
+    ProxyRule,
     RateRule,
     RequestPlan,
     Setting,
@@ -27,6 +28,7 @@ from linkspan.spec.expressions import ANSWER
 from linkspan.spec.grants import Connected
 from linkspan.spec.hooks import compile_stream, compile_webhooks
 from linkspan.spec.leaves import NAME, Leaves
+from linkspan.spec.passing import compile_proxy
 from linkspan.spec.references import Lookup
 from linkspan.spec.yaml import Path
 
@@ -114,6 +116,7 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
         streams=_streams(form, names, leaves, path),
         timeout=seconds(form.timeout),
         rate_budget=seconds(rate.wait),
+        proxy=compile_proxy(form.proxy, leaves, (*path, "proxy")) if form.proxy else ProxyRule(),
         git=_git(form, settings, leaves, path) if form.git else None,
     )
 

@@ -95,6 +95,28 @@ class GitHost:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyRule:
+    """What is passed on to a product and back, besides what always is. Names are in lower case."""
+
+    headers: tuple[str, ...] = ()
+    """Beginnings of names."""
+    answers: tuple[str, ...] = ()
+    tiers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Groups of paths; none: every path."""
+    on: tuple[str, ...] = ()
+
+    def tier_of(self, path: str) -> str | None:
+        """Answer the group that a path belongs to: that of the longest path that it is, or is below."""
+        found = [
+            (len(known), tier)
+            for tier, paths in self.tiers.items()
+            for known in paths
+            if path == known or path.startswith(f"{known}/")
+        ]
+        return max(found)[1] if found else None
+
+
+@dataclass(frozen=True, slots=True)
 class Connector:
     """How to reach one SaaS. `base_url` may hold `{settings.x}`; it never holds an argument."""
 
@@ -126,6 +148,7 @@ class Connector:
     """Seconds for one request and its answer."""
     rate_budget: float = 20.0
     """Seconds a call may wait for a rate limit before it is told to the caller."""
+    proxy: ProxyRule = ProxyRule()
     git: GitHost | None = None
     """None: it is no forge."""
 

@@ -33,6 +33,8 @@ class Entity:
     title: str
     fields: tuple[FieldInfo, ...]
     connectors: tuple[str, ...]
+    group: str = "custom"
+    """Where it stands in the REST API: `/unified/GROUP/PLURAL`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from linkspan.spec.language.auth import (
     TokenAnswer,
     Verify,
 )
-from linkspan.spec.language.connector import Connected, Connector, Failure, Git, RateLimit, Setting
+from linkspan.spec.language.connector import Connected, Connector, Failure, Git, Proxy, RateLimit, Setting
 from linkspan.spec.language.entities import (
     Conversion,
     Entity,
@@ -146,6 +146,7 @@ __all__ = [
     "Progress",
     "Prompt",
     "PromptArgument",
+    "Proxy",
     "Publish",
     "QueryAuth",
     "RateLimit",

@@ -74,6 +74,21 @@ class Git(Words):
     )
 
 
+class Proxy(Words):
+    """What the proxy (`/proxy/CONNECTOR/…`) passes on, where that is not everything."""
+
+    headers: list[str] = Field(
+        [], description="Further request headers that are passed on; a name that ends with * is a beginning."
+    )
+    answers: list[str] = Field([], description="Further headers of answers that are passed on.")
+    tiers: dict[str, list[str]] = Field(
+        {},
+        json_schema_extra=NAMES,
+        description="Paths below the base URL, in groups; where there are any, no other path is passed on.",
+    )
+    on: list[str] | None = Field(None, description="Which groups are passed on; all of them if not said.")
+
+
 class Connector(Words):
     """How to reach one product."""
 
@@ -108,6 +123,7 @@ class Connector(Words):
     rate_limit: RateLimit | None = None
     error: Failure | None = None
     timeout: Duration = "30s"
+    proxy: Proxy | None = None
     git: Git | None = None
     webhooks: Webhooks | None = None
     streams: dict[str, Stream] = Field({}, json_schema_extra=NAMES)

@@ -77,6 +77,7 @@ class Entity(Words):
     model: str | None = Field(None, description="A built-in set of fields.")
     title: str = ""
     plural: str | None = None
+    group: str | None = Field(None, description="Where it stands in the REST API: /unified/GROUP/PLURAL.")
     fields: dict[str, ModelField] = Field(
         {}, json_schema_extra=NAMES, description="More fields than the model's, or others."
     )
@@ -88,4 +89,5 @@ class ModelFile(Words):
 
     title: str
     plural: str
+    group: str
     fields: dict[str, ModelField]
