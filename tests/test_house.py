@@ -40,7 +40,10 @@ EDGES: Final[dict[str, dict[str, str]]] = {
     "vault": {},
     "text": {},
     "reload": {"spec": "Hot reload reads tools.yaml again and holds the catalog that serves."},
-    "refusals": {"spec": "Where a product's words of failure are is compiled with its connector."},
+    "refusals": {
+        "spec": "Where a product's words of failure are is compiled with its connector.",
+        "net": "When to come back is told in many forms.",
+    },
     "wire": {
         "refusals": "An answer that is no success becomes an error.",
         "spec": "A request is made from a compiled plan, an answer shaped by compiled getters.",
@@ -80,6 +83,8 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "store": "The management API shows rows, pages through them and writes to the audit log.",
         "vault": "A credential that is sent to be linked is wrapped as soon as it is read.",
         "gateway": "REST is another door to the same calls.",
+        "wire": "What is handed through to a product is named by its type.",
+        "refusals": "What a product said no with is told in our one shape.",
         "accounts": "Bearer tokens become principals.",
         "spec": "Routes follow from the catalog.",
         "settings": "The public URL and the trusted proxies are settings.",

@@ -102,6 +102,10 @@ class App:
     """Takes what products deliver."""
     arrivals: Arrivals
     """Works it."""
+    relay: Relay
+    """Hands requests through to products."""
+    governor: Governor
+    """Says how many calls there may be."""
     models: ModelProxy
     """Where the Codex of a run finds its model."""
 
@@ -200,6 +204,7 @@ async def build(
     accounts = Accounts(database, vault, clock=clock, random=random, redactor=redactor, client=client)
     verifier = Verifier(client)
     cursors = Cursors(vault, clock)
+    governor = Governor(settings.call_limits, clock=clock)
     gateway = Gateway(
         catalog or NO_CATALOG,
         accounts,
@@ -207,7 +212,7 @@ async def build(
         cursors=cursors,
         once=Once(database, vault, clock=clock, random=random),
         trails=Trails(audit),
-        governor=Governor(settings.call_limits, clock=clock),
+        governor=governor,
         clock=clock,
     )
     sign_in = settings.sign_in
@@ -275,5 +280,7 @@ async def build(
         hook_secrets=hook_secrets,
         hooks=Hooks(database, hook_secrets, catalog=lambda: gateway.catalog, clock=clock, bell=runs.bell),
         arrivals=Arrivals(database, gateway, runs, clock=clock, random=random),
+        relay=relay,
+        governor=governor,
         models=ModelProxy(run_tokens, relay, clock=clock),
     )

@@ -57,6 +57,8 @@ class LinkspanError(Exception):
         self.upstream_status = upstream_status
         self.details = details
         self.request_id = request_id
+        self.raw_response: Any = None
+        """What the product answered, without the credential: for programs over REST, and for no model."""
         self.partly_done = False
         """Whether an earlier request of the same call had changed something already."""
 

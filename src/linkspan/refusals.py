@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from linkspan import errors
+from linkspan.net.limits import retry_after
 from linkspan.spec.catalog import Connector
 
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -29,6 +30,7 @@ _KINDS: dict[int, tuple[type[errors.LinkspanError], str]] = {
     412: (errors.Conflict, "says that it was changed meanwhile"),
     413: (errors.TooLarge, "says that it is too large"),
     422: (errors.InvalidArgument, "did not accept the values"),
+    429: (errors.RateLimited, "refuses more calls for now"),
     504: (errors.UpstreamTimeout, "did not answer in time"),
 }
 
@@ -64,8 +66,19 @@ _GRAPHQL: dict[str, type[errors.LinkspanError]] = {
 """What servers of GraphQL call a failure, letters only: Apollo's words, GitHub's, Linear's, Shopify's."""
 
 
-def refusal(root: Mapping[str, Any], connector: Connector) -> errors.LinkspanError:
-    """Answer the error for an answer `{status, headers, body}` that is no success."""
+def refusal(
+    root: Mapping[str, Any], connector: Connector, *, now: float | None = None
+) -> errors.LinkspanError:
+    """Answer the error for an answer `{status, headers, body}` that is no success, with what it said.
+
+    With `now` (epoch seconds) a time to come back is understood in all its forms.
+    """
+    error = _refusal(root, connector, now)
+    error.raw_response = root["body"]
+    return error
+
+
+def _refusal(root: Mapping[str, Any], connector: Connector, now: float | None) -> errors.LinkspanError:
     status: int = root["status"]
     kind, words = _KINDS.get(status, (errors.UpstreamError, f"answered {status}"))
     if status < 300:
@@ -80,8 +93,8 @@ def refusal(root: Mapping[str, Any], connector: Connector) -> errors.LinkspanErr
     if kind is errors.RateLimited:
         return errors.RateLimited(
             message,
-            hint="Try again in half a minute or later.",
-            retry_after=_wait(root["headers"]),
+            hint="Try again later.",
+            retry_after=_wait(root["headers"], now),
             upstream_status=status,
         )
     missing = _missing_scopes(root["headers"]) if kind is errors.Forbidden else []
@@ -112,7 +125,9 @@ def _graphql_words(body: Any) -> Iterator[str]:
                     yield re.sub(r"[^A-Z]", "", place[name][:100].upper())
 
 
-def _wait(headers: Mapping[str, str]) -> float:
+def _wait(headers: Mapping[str, str], now: float | None) -> float:
+    if now is not None and (wait := retry_after(headers, now)) is not None:
+        return wait
     told = headers.get("retry-after", "")
     return float(told) if told.isdecimal() and len(told) < 6 else 30.0
 

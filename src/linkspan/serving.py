@@ -10,14 +10,13 @@ import os
 import signal
 import socket
 import time
-import uuid
 from collections.abc import Callable, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Scope
 
@@ -39,6 +38,10 @@ from linkspan.vault.redact import Redactor
 from linkspan.web.api.parts import Parts as ApiParts
 from linkspan.web.api.routes import api_routes
 from linkspan.web.asgi import Front
+from linkspan.web.data.entering import Entrance
+from linkspan.web.data.parts import DataParts
+from linkspan.web.data.routes import data_routes
+from linkspan.web.failures import told
 from linkspan.web.health import health_routes
 from linkspan.web.hooks import hook_routes
 from linkspan.web.link.routes import link_routes
@@ -47,6 +50,7 @@ from linkspan.web.models import model_routes
 from linkspan.web.oauth.place import See, Visit, issuer_of, may_sign_in, network_of
 from linkspan.web.oauth.routes import Parts, login_of, oauth_routes
 from linkspan.web.pages import static_files
+from linkspan.web.passing import request_id_of
 from linkspan.web.protocol import HttpProtocol
 from linkspan.web.watch.routes import Parts as WatchParts
 from linkspan.web.watch.routes import watch_routes
@@ -93,11 +97,13 @@ class Serving:
             authorization_servers=authorization_servers,
         )
         sign_in = self._sign_in()
+        api = self._api(sign_in.see)
         rest = Starlette(
             routes=[
                 *health_routes(self.readiness),
                 *oauth_routes(sign_in),
-                *api_routes(self._api(sign_in.see)),
+                *api_routes(api),
+                *data_routes(self._data(api)),
                 *model_routes(app.models),
                 *hook_routes(app.hooks),
                 *link_routes(self._linking(sign_in.see)),
@@ -165,6 +171,19 @@ class Serving:
             max_body=app.settings.max_request_bytes,
         )
 
+    def _data(self, api: ApiParts) -> DataParts:
+        app = self.app
+        return DataParts(
+            entrance=Entrance(app.tokens, app.admins, app.tenants, api.overview, api.failures),
+            gateway=app.gateway,
+            relay=app.relay,
+            governor=app.governor,
+            sealer=app.vault,
+            clock=self._clock,
+            see=api.see,
+            max_body=app.settings.max_request_bytes,
+        )
+
     def _linking(self, see: See) -> LinkParts:
         app = self.app
         return LinkParts(
@@ -213,16 +232,24 @@ def authorization_servers(base: str, tenant: str) -> list[str]:
 async def _told(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 404:
-        told: LinkspanError = NotFound("there is nothing at this address", hint="MCP is at /t/TENANT/mcp.")
+        error_told: LinkspanError = NotFound(
+            "there is nothing at this address", hint="MCP is at /t/TENANT/mcp."
+        )
     else:
-        told = InvalidArgument(f"this address does not take {request.method}")
-    return JSONResponse({"error": {**told.to_dict()["error"], "status": status}}, status_code=status)
+        error_told = InvalidArgument(f"this address does not take {request.method}")
+    return _shown(error_told, request, status=status)
 
 
 async def _fault(request: Request, error: Exception) -> Response:
-    told = Internal("something went wrong inside Linkspan", request_id=uuid.uuid4().hex)
-    log.error("request %s: %s failed", told.request_id, request.url.path, exc_info=error)
-    return JSONResponse(told.to_dict(), status_code=500)
+    response = _shown(Internal("something went wrong inside Linkspan"), request)
+    log.error("request %s: %s failed", response.headers["x-request-id"], request.url.path, exc_info=error)
+    return response
+
+
+def _shown(error: LinkspanError, request: Request, status: int | None = None) -> Response:
+    request_id = request_id_of(dict(request.headers))
+    shown, body, headers = told(error, request_id, status=status)
+    return Response(body, shown, {**headers, "X-Request-Id": request_id})
 
 
 def serve(settings: Settings) -> int:

@@ -65,6 +65,8 @@ class CallLimits:
     tenant: int | None = None
     principal: int | None = None
     """Of one person, service or run of a tenant."""
+    token: int | None = None
+    """With one token."""
     tool: int | None = None
     """Of one tool by one principal."""
     listens: int = 100
@@ -262,7 +264,7 @@ def _call_limits(text: str) -> CallLimits:
         good = name in CallLimits.__slots__ and number.isascii() and number.isdigit()
         if not good or not 0 < int(number) <= 10_000_000 or name in limits:
             raise ConfigurationError(
-                f"LINKSPAN_CALL_LIMITS: {word!r} is none of tenant, principal, tool, listens with a number",
+                f"LINKSPAN_CALL_LIMITS: {word!r} is none of {', '.join(CallLimits.__slots__)} with a number",
                 hint="It has this form: tenant=6000,principal=1200,tool=600,listens=100 (calls a minute).",
             )
         limits[name] = int(number)

@@ -126,16 +126,16 @@ class Tokens:
         await self._touch(token, now)
         return principal
 
-    async def authenticate_anywhere(self, text: str) -> Principal:
+    async def authenticate_anywhere(self, text: str, *, of_account: bool = False) -> Principal:
         """Answer who shows this token where no tenant is named: at the REST API.
 
         Raises `Unauthenticated` as `authenticate` does, and for tokens that are good for one URL (those of a
-        sign-in) or for one account.
+        sign-in) or, unless `of_account`, for one account.
         """
         shown = read(text, "tenant")
         tenant = await rows.tenant_of(self._db, shown.id) if shown.id else None
         principal = await self.authenticate(text, tenant or "")
-        if principal.audience is not None or principal.account is not None:
+        if principal.audience is not None or (principal.account is not None and not of_account):
             raise Unauthenticated(
                 "The bearer token is missing or not valid here",
                 hint="A token of a sign-in, or of one account, is for the MCP endpoint.",

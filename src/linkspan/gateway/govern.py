@@ -13,16 +13,16 @@ from linkspan.accounts.principal import Principal
 from linkspan.errors import RateLimited
 from linkspan.gateway.throttle import Throttle
 from linkspan.settings import CallLimits
-from linkspan.spec.catalog import Tool
 
 _MINUTE: Final = 60.0
-Who = Callable[[Principal, Tool], Hashable]
+Who = Callable[[Principal, str], Hashable]
 _WHO: Final[tuple[tuple[str, str, Who], ...]] = (
     (
         "tool",
         "calls of this tool by one principal",
-        lambda who, tool: (who.tenant, who.kind, who.subject, tool.name),
+        lambda who, name: (who.tenant, who.kind, who.subject, name),
     ),
+    ("token", "calls with one token", lambda who, _: (who.tenant, who.token_id or who.subject)),
     ("principal", "calls by one principal", lambda who, _: (who.tenant, who.kind, who.subject)),
     ("tenant", "calls by one tenant", lambda who, _: who.tenant),
 )
@@ -40,9 +40,12 @@ class Governor:
                 throttle = Throttle(rate=most / _MINUTE, burst=most, clock=clock)
                 self._counted.append((throttle, who, f"{most} {what} a minute"))
 
-    def take(self, principal: Principal, tool: Tool) -> None:
-        """Count a call. Raises `RateLimited` with the seconds until it may be made."""
+    def take(self, principal: Principal, name: str) -> None:
+        """Count a call of a tool, or of the proxy of a connector.
+
+        Raises `RateLimited` with the seconds until it may be made.
+        """
         for throttle, who, most in self._counted:
-            wait = throttle.wait(who(principal, tool))
+            wait = throttle.wait(who(principal, name))
             if wait:
                 raise RateLimited(f"too many calls: there may be {most}", retry_after=wait)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from linkspan import errors, wire
 from linkspan.accounts.accounts import Accounts
@@ -87,11 +87,13 @@ class Relay:
         account: str | None = None,
         timeout: float = 120.0,
         idle: float = 300.0,
+        about: str | None = None,
     ) -> AsyncIterator[Streamed]:
         """Pass a request on as the principal's account at a connector; leaving the block hangs up at once.
 
-        `name` stands in the audit row. An answer of any status is an answer but for 401: then the account
-        needs re-authentication, unless its access token could be renewed and the request sent once more.
+        `name` stands in the audit row, with what it is `about`. An answer of any status is an answer but for
+        401: then the account needs re-authentication, unless its access token could be renewed and the
+        request sent once more.
         Raises what `Accounts.credential` raises, `NeedsReauth`, and what keeps an answer from coming.
         """
         began, outcome = self._clock(), "ok"
@@ -113,7 +115,10 @@ class Relay:
             outcome = "cancelled"
             raise
         finally:
-            self._audit.write_behind(
+            await self._keep(
+                ask.method,
+                info,
+                outcome,
                 AuditRow(
                     tenant=principal.tenant,
                     time=began,
@@ -124,7 +129,7 @@ class Relay:
                     via=info.via,
                     tool=name,
                     entity=connector,
-                    entity_id=None,
+                    entity_id=about,
                     connector=connector,
                     account=used,
                     upstream_status=status,
@@ -132,8 +137,15 @@ class Relay:
                     duration_ms=round((self._clock() - began) * 1000, 3),
                     thread_id=info.thread_id,
                     turn_id=info.turn_id,
-                )
+                ),
             )
+
+    async def _keep(self, method: str, info: CallInfo, outcome: str, row: AuditRow) -> None:
+        """Write the row: of what may have changed something before its answer ends."""
+        if method in _SAFE or info.via == "run" or outcome == "cancelled":
+            self._audit.write_behind(row)
+        else:
+            await self._audit.write(row)
 
     def _connector(self, principal: Principal, name: str) -> Connector:
         found = self._catalog().connectors.get(name)
@@ -165,10 +177,10 @@ class Relay:
 
             answer = await send(credential)
             if answer.status == 401:
-                reason = await _said(answer, connector)
+                reason, raw = await _said(answer, connector)
                 fresh = await self._accounts.after_refusal(tenant, credential, connector, reason)
                 if fresh is None:
-                    raise _refused(reason, connector)
+                    raise _refused(reason, raw, connector)
                 if ask.content is not None:
                     raise errors.UpstreamError(
                         f"{connector.title}'s access token was renewed", hint="Send the request once more."
@@ -177,7 +189,7 @@ class Relay:
                 answer = await send(fresh)
                 if answer.status == 401:
                     await self._accounts.refused(tenant, fresh, reason)
-                    raise _refused(reason, connector)
+                    raise _refused(reason, raw, connector)
             if answer.status == 403:
                 whole = await answer.read(LONGEST_FAILURE)
                 answer = Streamed.whole(whole)
@@ -186,14 +198,25 @@ class Relay:
             yield answer
 
 
-def _refused(reason: str, connector: Connector) -> errors.NeedsReauth:
+def _refused(reason: str, raw: bytes, connector: Connector) -> errors.NeedsReauth:
     hint = f"Link the account again: linkspan account link {connector.name}"
-    return errors.NeedsReauth(reason, upstream_status=401, hint=hint)
+    error = errors.NeedsReauth(reason, upstream_status=401, hint=hint)
+    error.raw_response = as_data(raw)
+    return error
 
 
-async def _said(answer: Streamed, connector: Connector) -> str:
-    told = harmless(_message((await answer.read(LONGEST_FAILURE)).body))
-    return f"{connector.title} refused the credential" + (f": {told}" if told else "")
+async def _said(answer: Streamed, connector: Connector) -> tuple[str, bytes]:
+    body = (await answer.read(LONGEST_FAILURE)).body
+    told = harmless(_message(body))
+    return f"{connector.title} refused the credential" + (f": {told}" if told else ""), body
+
+
+def as_data(body: bytes) -> Any:
+    """Answer what a product said as JSON data, else as text; None for nothing."""
+    try:
+        return json.loads(body) if body else None
+    except ValueError:
+        return body.decode(errors="replace")
 
 
 def _message(body: bytes) -> str:

@@ -41,6 +41,11 @@ def compile_proxy(form: language.Proxy, leaves: Leaves, path: Path) -> ProxyRule
         answers=_names(form.answers, leaves, (*path, "answers")),
         tiers={tier: tuple(paths) for tier, paths in form.tiers.items()},
         on=tuple(form.tiers if form.on is None else form.on),
+        positions=tuple(
+            (re.compile(re.escape(one).replace(r"\*", "[^/]+") + r"\Z"), name)
+            for name, paths in form.positions.items()
+            for one in paths
+        ),
     )
 
 

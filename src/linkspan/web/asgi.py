@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from linkspan.errors import Forbidden, NotFound
+from linkspan.web.failures import told
+from linkspan.web.passing import headers_of, request_id_of
 
 METADATA = "/.well-known/oauth-protected-resource/t/"
 Refusal = Callable[[Scope], int]
@@ -45,7 +47,10 @@ class Front:
                 return
             status = 0 if path in _OPEN else self._refusal(scope)
             if status == 421 or (status and not _FOR_ANY_ORIGIN.fullmatch(path)):
-                told = _MISDIRECTED if status == 421 else _FOREIGN
-                await JSONResponse(told.to_dict(), status_code=status)(scope, receive, send)
+                error = _MISDIRECTED if status == 421 else _FOREIGN
+                request_id = request_id_of(headers_of(scope))
+                shown, body, headers = told(error, request_id, status=status)
+                answer = Response(body, shown, {**headers, "X-Request-Id": request_id})
+                await answer(scope, receive, send)
                 return
         await self._rest(scope, receive, send)

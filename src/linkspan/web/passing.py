@@ -102,6 +102,11 @@ async def _pass(send: Send, opening: Open, refused: Refused, body: _Body, reques
             has_begun = True
             async for chunk in answer.chunks:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except ConnectionResetError:
+        # Who sent it is gone, or is told that it was too much.
+        if body.is_too_large and not has_begun:
+            await _refuse(send, refused, TooLarge("the body of the request is too large"), request_id)
+        return
     except LinkspanError as error:
         if has_begun:
             log.info("request %s: %s broke off: %s", request_id, path, error.message)

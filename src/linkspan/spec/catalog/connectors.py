@@ -104,6 +104,12 @@ class ProxyRule:
     tiers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Groups of paths; none: every path."""
     on: tuple[str, ...] = ()
+    positions: tuple[tuple[re.Pattern[str], str], ...] = ()
+    """Paths whose lists go on by another parameter than the connector's others."""
+
+    def parameter_of(self, path: str) -> str | None:
+        """Answer the parameter that such a list goes on by."""
+        return next((name for pattern, name in self.positions if pattern.match(path)), None)
 
     def tier_of(self, path: str) -> str | None:
         """Answer the group that a path belongs to: that of the longest path that it is, or is below."""

@@ -86,6 +86,10 @@ class Proxy(Words):
         json_schema_extra=NAMES,
         description="Paths below the base URL, in groups; where there are any, no other path is passed on.",
     )
+    positions: dict[str, list[str]] = Field(
+        {},
+        description="Parameter: the paths whose lists go on by it, not by the connector's; * is a segment.",
+    )
     on: list[str] | None = Field(None, description="Which groups are passed on; all of them if not said.")
 
 

@@ -13,18 +13,16 @@ from linkspan.store.outbox import iso, snapshot
 from linkspan.store.overview import AccountFilter
 from linkspan.vault.secret import Secret
 from linkspan.web.api import cursors
-from linkspan.web.api.endpoint import Call, Endpoint
-from linkspan.web.api.models import (
+from linkspan.web.api.account_models import (
     AccountListing,
     AccountRef,
     AccountToken,
-    Deleted,
     IntegratedAccount,
-    MaybeOfTenant,
     NewAccount,
     NewAccountToken,
-    Page,
 )
+from linkspan.web.api.endpoint import Call, Endpoint
+from linkspan.web.api.models import Deleted, MaybeOfTenant, Page
 
 TOKEN_LIFETIME: Final = 900.0
 """Seconds that a token for one account is good for, as at Truto."""

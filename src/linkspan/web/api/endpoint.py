@@ -13,7 +13,6 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel
@@ -29,6 +28,7 @@ from linkspan.errors import Forbidden, Internal, InvalidArgument, LinkspanError,
 from linkspan.store.audit import AuditRow
 from linkspan.web.api.parts import Parts
 from linkspan.web.api.reading import Model, NoQuery, Query, read_body, read_query
+from linkspan.web.failures import told
 
 log = logging.getLogger("linkspan.api")
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
@@ -208,31 +208,6 @@ class Door:
 
 class _WrongMethod(Exception):
     """The path is there, the method is not."""
-
-
-def told(
-    error: LinkspanError, request_id: str, *, status: int | None = None
-) -> tuple[int, bytes, dict[str, str]]:
-    """Answer status, body and headers of a failure: our one shape, and Truto's keys beside it.
-
-    `error` is ours, an object, where Truto has a word there: one name cannot be both.
-    """
-    error.request_id = request_id
-    answered = status or error.status
-    body = error.to_dict()
-    if status is not None:
-        body["error"]["status"] = status
-    body |= {
-        "statusCode": answered,
-        "message": error.message,
-        "truto_is_remote_error": error.upstream_status is not None or error.code.startswith("upstream_"),
-    }
-    headers = {}
-    if answered == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = 'Bearer realm="linkspan"'
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after)))
-    return answered, to_json(body), headers
 
 
 def _always(request_id: str) -> dict[str, str]:

@@ -10,7 +10,8 @@ from linkspan.store.outbox import iso
 from linkspan.web.api import cursors
 from linkspan.web.api.accounts import seconds
 from linkspan.web.api.endpoint import Call, Endpoint
-from linkspan.web.api.models import LogEntry, LogListing, Page
+from linkspan.web.api.log_models import LogEntry, LogListing
+from linkspan.web.api.models import Page
 
 _JUST_AFTER = 1e-6
 """`since` of the log takes in its own moment, which `[gt]` does not."""

@@ -9,7 +9,8 @@ from linkspan.store.outbox import iso
 from linkspan.store.people import Person as PersonRow
 from linkspan.web.api import cursors
 from linkspan.web.api.endpoint import Call, Endpoint
-from linkspan.web.api.models import Deleted, InvitedPerson, ListingOfTenant, NewPerson, OfTenant, Page, Person
+from linkspan.web.api.models import Deleted, ListingOfTenant, OfTenant, Page
+from linkspan.web.api.tenant_models import InvitedPerson, NewPerson, Person
 
 
 async def list_(call: Call) -> Page[Person]:

@@ -7,16 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from linkspan.store.runs import State
-from linkspan.web.api.models import (
-    NAMED,
-    Cursor,
-    GivenTime,
-    Limit,
-    Line,
-    MaybeOfTenant,
-    Name,
-    Time,
-)
+from linkspan.web.api.models import NAMED, Cursor, GivenTime, Limit, Line, MaybeOfTenant, Name, Time
 from linkspan.web.api.reading import Model
 
 RunId = Annotated[str, Field(pattern=r"^run_[a-z2-7]{26}$")]

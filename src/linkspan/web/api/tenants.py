@@ -7,7 +7,8 @@ from linkspan.accounts.tenants import TenantInfo
 from linkspan.store.outbox import iso
 from linkspan.web.api import cursors
 from linkspan.web.api.endpoint import Call, Endpoint
-from linkspan.web.api.models import LeftAccount, Listing, NewTenant, Page, Removal, Tenant
+from linkspan.web.api.models import Listing, Page
+from linkspan.web.api.tenant_models import LeftAccount, NewTenant, Removal, Tenant
 
 
 async def list_(call: Call) -> Page[Tenant]:

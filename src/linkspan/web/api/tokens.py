@@ -9,7 +9,8 @@ from linkspan.store.outbox import iso
 from linkspan.store.tokens import Token as TokenRow
 from linkspan.web.api import cursors
 from linkspan.web.api.endpoint import Call, Endpoint
-from linkspan.web.api.models import CreatedToken, Deleted, ListingOfTenant, NewToken, OfTenant, Page, Token
+from linkspan.web.api.models import Deleted, ListingOfTenant, OfTenant, Page
+from linkspan.web.api.tenant_models import CreatedToken, NewToken, Token
 
 
 async def list_(call: Call) -> Page[Token]:

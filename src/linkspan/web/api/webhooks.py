@@ -9,14 +9,13 @@ from linkspan.store.outbox import iso
 from linkspan.store.webhooks import Webhook as WebhookRow
 from linkspan.web.api import cursors
 from linkspan.web.api.endpoint import Call, Endpoint
-from linkspan.web.api.models import (
+from linkspan.web.api.models import Deleted, Page
+from linkspan.web.api.webhook_models import (
     ChangedWebhook,
     CreatedWebhook,
-    Deleted,
     Delivery,
     DeliveryListing,
     NewWebhook,
-    Page,
     TestedWebhook,
     Webhook,
     WebhookListing,

@@ -1,0 +1,54 @@
+"""The audit log, as it is asked for and answered."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from linkspan.web.api.models import GivenTime, Line, Listing, Name, TenantId, Time
+from linkspan.web.api.reading import Model
+
+
+class LogListing(Listing):
+    """Which rows of a tenant's audit log: every parameter that is given must fit."""
+
+    tenant_id: TenantId
+    created_after: Annotated[GivenTime | None, Field(alias="created_at[gt]")] = None
+    created_before: Annotated[GivenTime | None, Field(alias="created_at[lt]")] = None
+    integration: Annotated[Name | None, Field(alias="integration.name")] = None
+    integrated_account_id: Name | None = None
+    tool: Name | None = None
+    resource: Name | None = None
+    resource_id: Line | None = None
+    outcome: Name | None = None
+    subject: Line | None = None
+    token_id: Name | None = None
+    request_id: Name | None = None
+
+
+class LogEntry(Model):
+    """One call: who did what to which thing, and how it ended. No values, no secrets."""
+
+    id: str
+    tenant_id: str
+    created_at: Time
+    principal: str
+    """person, service, run or operator."""
+    subject: str
+    token_id: str | None
+    request_id: str
+    via: str
+    tool: str
+    resource: str
+    resource_id: str | None
+    integration: str | None
+    integrated_account_id: str | None
+    upstream_status: int | None
+    outcome: str
+    duration_ms: float
+    thread_id: str | None
+    turn_id: str | None
+    call_id: str | None
+    steps: list[str]
+    """Of a call of several requests: method, path as written, status."""

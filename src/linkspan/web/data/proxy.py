@@ -1,0 +1,191 @@
+"""The proxy: a request handed through to a product in the name of an account, one to one.
+
+Method, path, parameters and body go on as they came; of headers those on a list. What comes back is handed
+out as it comes: Server-Sent Events, files and ranges too. Only what fails is told in our one shape, with the
+product's own status, and with its words beside ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any, Final
+
+from pydantic_core import to_json
+from starlette.types import Receive, Scope, Send
+
+from linkspan.accounts.principal import Principal
+from linkspan.errors import Forbidden, InvalidArgument, LinkspanError, TooLarge
+from linkspan.gateway.calls import CallInfo
+from linkspan.gateway.relay import LONGEST_FAILURE, as_data, incoming_headers, outgoing_headers
+from linkspan.net.limits import read_rate_limit
+from linkspan.net.messages import Response, Streamed
+from linkspan.refusals import refusal
+from linkspan.spec.catalog import Connector, Kind, scopes_allow
+from linkspan.web.data.asking import Asked
+from linkspan.web.data.limits import limit_headers
+from linkspan.web.data.pages import Listing
+from linkspan.web.data.parts import DataParts
+from linkspan.web.failures import is_remote, told
+from linkspan.web.passing import pass_through
+from linkspan.wire import Passing
+
+MOST: Final = 512 * 2**20 + 2**20
+"""Bytes of one request: a file of half a gibibyte, as OpenAI takes it, with what surrounds it."""
+SHORT: Final = 2**20
+"""Bytes of a body that is read before it is sent: it can be sent once more with a renewed access token."""
+_LONGEST_PAGE: Final = 10 * 2**20
+_SAFE: Final = ("GET", "HEAD")
+_METHODS: Final = (*_SAFE, "POST", "PUT", "PATCH", "DELETE")
+_OWN_WORDS: Final = ("code", "type", "param")
+_HARMLESS: Final = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "sandbox; default-src 'none'",
+}
+"""What a product answers is never run as a page of ours."""
+
+
+class Passage:
+    """One request on its way."""
+
+    def __init__(self, parts: DataParts, asked: Asked, address: str) -> None:
+        self._parts = parts
+        self._asked = asked
+        self._address = address
+        self._limits: dict[str, str] = {}
+        self.connector: Connector | None = None
+
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand it through."""
+        await pass_through(
+            scope, receive, send, self.open, self.refused, request_id=self._asked.request_id, max_bytes=MOST
+        )
+
+    def refused(self, error: LinkspanError) -> tuple[int, dict[str, str], bytes]:
+        """Answer how a failure is told: with the product's status and words, where it was the product's."""
+        status = error.upstream_status if is_remote(error) else None
+        if status is not None and not 400 <= status <= 599:
+            status = None
+        shown, body, headers = told(error, self._asked.request_id, status=status, own=_own_words(error))
+        return shown, {**headers, **self._limits, **_HARMLESS}, body
+
+    @contextlib.asynccontextmanager
+    async def open(self, content: AsyncIterator[bytes]) -> AsyncIterator[Streamed]:
+        """Open the answer. Raises an error of the tree for everything that is no success."""
+        asked, parts = self._asked, self._parts
+        principal = await parts.entrance.enter(asked, self._address)
+        connector = await self._chosen(principal)
+        kind: Kind = "read" if asked.method in _SAFE else "write"
+        self._allow(principal, connector, kind)
+        parts.governor.take(principal, f"proxy.{connector.name}")
+        passing, listing, position = self._passing(principal, connector)
+        passing = await _with_body(passing, asked, content)
+        info = CallInfo(asked.request_id, via="rest", thread_id=asked.headers.get("thread-id"))
+        async with parts.relay.open(
+            principal,
+            connector.name,
+            passing,
+            info=info,
+            name=f"proxy_{asked.method.lower()}",
+            account=asked.account,
+            about=passing.path[:200],
+        ) as answer:
+            now = parts.clock()
+            self._limits = limit_headers(read_rate_limit(answer.headers, now), now)
+            if answer.status >= 400:
+                raise _failure(await answer.read(LONGEST_FAILURE), connector, now)
+            headers = {**self._headers(answer, connector), **self._limits, **_HARMLESS}
+            if listing is None:
+                yield replace(answer, headers=headers)
+                return
+            whole = await answer.read(_LONGEST_PAGE + 1)
+            if len(whole.body) > _LONGEST_PAGE:
+                raise TooLarge("a page of this list is too large to be read", hint="Ask for fewer at once.")
+            data = listing.shown(as_data(whole.body), answer.headers, answer.url, _base(answer.url), position)
+            headers = {**headers, "content-type": "application/json"}
+            headers.pop("content-length", None)
+            yield Streamed.whole(Response(answer.status, headers, to_json(data), answer.url))
+
+    async def _chosen(self, principal: Principal) -> Connector:
+        if self.connector is not None:
+            return self.connector
+        name = await self._parts.entrance.connector_of(self._asked, principal)
+        connector = self._parts.gateway.catalog.connectors.get(name)
+        if connector is None:
+            raise InvalidArgument(f"tools.yaml has no connector {name!r} any more")
+        return connector
+
+    def _allow(self, principal: Principal, connector: Connector, kind: Kind) -> None:
+        """Raise unless the token may do it and the path is one that is passed on."""
+        asked = self._asked
+        key = f"proxy.{connector.name.replace('-', '_')}"
+        if asked.method not in _METHODS:
+            raise InvalidArgument(f"{asked.method} is not passed on", hint=f"Use {', '.join(_METHODS)}.")
+        if not scopes_allow(principal.scopes, key, kind):
+            needed = "read, write" if kind == "read" else "write"
+            raise Forbidden(
+                f"this token may not {kind} at {connector.title} through the proxy",
+                hint=f"Ask for a token with one of the scopes {needed} or {key}.",
+            )
+        rule = connector.proxy
+        if not rule.tiers:
+            return
+        tier = rule.tier_of(asked.path)
+        if tier is None:
+            hint = f"Paths that are begin with: {', '.join(sum((rule.tiers[on] for on in rule.on), ()))}."
+            raise Forbidden(f"{connector.title}'s {asked.path or '/'} is not passed on", hint=hint)
+        if tier not in rule.on:
+            raise Forbidden(
+                f"{connector.title}'s {tier} paths are not passed on here",
+                hint=f"The operator adds {tier} to `proxy: {{on: […]}}` of the connector in tools.yaml.",
+            )
+
+    def _passing(
+        self, principal: Principal, connector: Connector
+    ) -> tuple[Passing, Listing | None, str | int | None]:
+        asked = self._asked
+        headers = outgoing_headers(asked.headers, connector.proxy.headers)
+        query, listing, position = asked.query, None, None
+        if asked.word("response_format") == "normalized" and asked.method == "GET":
+            parts = self._parts
+            listing = Listing(connector, asked.path, principal.tenant, parts.sealer, parts.clock)
+            query, position = listing.asked(asked.pairs)
+        return Passing(asked.method, asked.path, query, headers), listing, position
+
+    def _headers(self, answer: Streamed, connector: Connector) -> dict[str, str]:
+        headers = incoming_headers(answer.headers, connector.proxy.answers)
+        theirs = headers.pop("x-request-id", None)
+        return {**headers, **({"x-remote-request-id": theirs} if theirs else {})}
+
+
+async def _with_body(passing: Passing, asked: Asked, content: AsyncIterator[bytes]) -> Passing:
+    """Put the body in: a short one as it is, a long one as it comes."""
+    length = asked.headers.get("content-length")
+    if length is None and "transfer-encoding" in asked.headers:
+        return replace(passing, content=content)
+    if length is not None and (not length.isdecimal() or len(length) > 15):
+        raise InvalidArgument("Content-Length is no number")
+    if int(length or 0) > SHORT:
+        return replace(passing, content=content)
+    body = b"".join([part async for part in content])
+    return replace(passing, body=body or None)
+
+
+def _failure(answer: Response, connector: Connector, now: float) -> LinkspanError:
+    root = {"status": answer.status, "headers": answer.headers, "body": as_data(answer.body)}
+    return refusal(root, connector, now=now)
+
+
+def _own_words(error: LinkspanError) -> dict[str, Any]:
+    """Answer what a product calls its error, where it does so as OpenAI does: its clients read it there."""
+    raw = error.raw_response
+    said = raw.get("error") if isinstance(raw, dict) else None
+    if not isinstance(said, dict) or not isinstance(said.get("message"), str):
+        return {}
+    return {word: said[word] for word in _OWN_WORDS if isinstance(said.get(word), str)}
+
+
+def _base(url: str) -> str:
+    """Answer the origin of a URL: pages of a list stay there."""
+    return "/".join(url.split("/")[:3])

@@ -1,0 +1,29 @@
+"""One request of a compiled plan: build it, put the credential in, send it, understand the answer.
+
+`build` makes the request without a credential (a dry run shows that), `send` adds the credential at the last
+moment and only for an origin that the account was linked to, and turns what comes back into an `Answer` or an
+error of the one tree. Arguments fill placeholders and references and nothing else: host, path and the other
+parameters of the request are checked once more after everything was put together.
+"""
+
+from linkspan.wire.credentials import MASK, method_of, show
+from linkspan.wire.passing import Passing, pass_on
+from linkspan.wire.requests import Outgoing, Position, base_of, base_url, build, ca_of, scope_of
+from linkspan.wire.sending import Answer, send
+
+__all__ = [
+    "MASK",
+    "Answer",
+    "Outgoing",
+    "Passing",
+    "Position",
+    "base_of",
+    "base_url",
+    "build",
+    "ca_of",
+    "method_of",
+    "pass_on",
+    "scope_of",
+    "send",
+    "show",
+]

@@ -1,0 +1,215 @@
+"""The proxy: what goes through, as whom, and how what fails is told."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from linkspan.settings import CallLimits
+from tests.fakes.tracker import too_many
+from tests.web.data.conftest import Desk
+
+
+async def test_a_request_goes_through_as_it_came(desk: Desk) -> None:
+    """Method, path, parameters and body; the credential is the account's, and our own word is not sent."""
+    answer = await desk.data(
+        "GET", f"/proxy/tracker/tickets?integrated_account_id={desk.accounts['acme']}&limit=2&x=a%2Fb+c"
+    )
+    assert [ticket["subject"] for ticket in answer["tickets"]] == ["acme ticket 1", "acme ticket 2"]
+    sent = desk.transport.sent[-1]
+    assert sent.url == "http://tracker.example/api/tickets?limit=2&x=a%2Fb+c"
+    assert sent.headers["Authorization"] == "Bearer canary-acme"
+    made = await desk("POST", "/proxy/tracker/tickets", json={"subject": "Ünder"}, headers={"cookie": "a=b"})
+    assert made.status_code == 201
+    assert made.json()["ticket"]["subject"] == "Ünder"
+    assert "cookie" not in desk.transport.sent[-1].headers
+    encoded = await desk("GET", "/proxy/tracker/tickets/a%2Fb%20c")
+    assert encoded.status_code == 404
+    assert desk.transport.sent[-1].url.endswith("/api/tickets/a%2Fb%20c")
+
+
+async def test_an_audit_row_says_who_did_what(desk: Desk) -> None:
+    """Never with a value: parameters and bodies are not in it. Of a write it is there before the answer."""
+    made = await desk("POST", "/proxy/tracker/tickets?secret=word", json={"subject": "x"})
+    (row,) = await desk.rows(tool="proxy_post")
+    assert (row.principal_subject, row.via, row.connector, row.account) == (
+        "backend", "rest", "tracker", desk.accounts["acme"],
+    )  # fmt: skip
+    assert (row.entity_id, row.outcome, row.upstream_status) == ("/tickets", "ok", 201)
+    assert row.request_id == made.headers["x-request-id"]
+    assert "word" not in str(row)
+
+
+async def test_who_may(desk: Desk) -> None:
+    """No token, a wrong one, one that only reads, one for another thing, one of an account, an admin key."""
+    account = desk.accounts["acme"]
+    assert (await desk.failure(401, "GET", "/proxy/tracker/tickets", key=None))["code"] == "unauthenticated"
+    assert (await desk.failure(401, "GET", "/proxy/tracker/me", key="x"))["is_remote_error"] is False
+    reader = await desk.token(scopes=["read"])
+    assert (await desk("GET", "/proxy/tracker/me", key=reader)).status_code == 200
+    told = await desk.failure(403, "POST", "/proxy/tracker/tickets", key=reader, json={})
+    assert "proxy.tracker" in told["error"]["message"]
+    narrow = await desk.token(scopes=["proxy.tracker"])
+    assert (await desk("POST", "/proxy/tracker/tickets", key=narrow, json={})).status_code == 201
+    other = await desk.token(scopes=["ticket.list"])
+    await desk.failure(403, "GET", "/proxy/tracker/me", key=other)
+    of_account = await desk.token(account=account)
+    assert (await desk("GET", "/proxy/tracker/me", key=of_account)).status_code == 200
+    assert (await desk("GET", "/custom/me", key=of_account)).json()["id"] == "acme"
+    foreign = f"integrated_account_id={desk.accounts['globex']}"
+    await desk.failure(404, "GET", f"/proxy/tracker/me?{foreign}", key=of_account)
+    await desk.failure(404, "GET", f"/proxy/tracker/me?{foreign}")
+    assert (await desk("GET", f"/proxy/tracker/me?{foreign}", key=desk.admin)).json()["id"] == "globex"
+    assert (await desk("GET", "/proxy/tracker/me?tenant_id=acme", key=desk.admin)).json()["id"] == "acme"
+    assert "tenant_id" not in desk.transport.sent[-1].url
+    await desk.failure(400, "GET", "/proxy/tracker/me", key=desk.admin)
+    assert (await desk("GET", f"/custom/me?integrated_account_id={account}")).json()["id"] == "acme"
+    await desk.failure(400, "GET", "/custom/me")
+    assert (await desk.failure(404, "GET", "/proxy/nowhere/me"))["error"]["code"] == "not_found"
+
+
+@pytest.mark.parametrize("path", ["/tickets/../../x", "/%2e%2e/x", "/a\\b"])
+async def test_a_path_leads_nowhere_else(desk: Desk, path: str) -> None:
+    """It stays below the connector's base URL."""
+    desk.transport.sent.clear()
+    answer = await desk("GET", f"/proxy/tracker{path}")
+    assert answer.status_code in (400, 404)
+    assert all(sent.url.startswith("http://tracker.example/api/") for sent in desk.transport.sent)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "invalid_argument"),
+        (403, "forbidden"),
+        (404, "not_found"),
+        (409, "conflict"),
+        (410, "not_found"),
+        (413, "too_large"),
+        (418, "upstream_error"),
+        (422, "invalid_argument"),
+        (429, "rate_limited"),
+        (500, "upstream_error"),
+        (503, "upstream_error"),
+        (504, "upstream_timeout"),
+    ],
+)
+async def test_what_a_product_refuses_is_told_in_one_shape(desk: Desk, status: int, code: str) -> None:
+    """With its own status and words, and as the product's."""
+    said = {"error": {"message": "so it is", "type": "kind_of", "param": "x", "code": "its_code"}}
+    desk.tracker.faults.append(JSONResponse(said, status))
+    told = await desk.failure(status, "GET", "/proxy/tracker/tickets")
+    assert told["code"] == code
+    assert told["is_remote_error"] is told["truto_is_remote_error"] is True
+    assert told["raw_response"] == said
+    assert (told["error"]["code"], told["error"]["type"]) == ("its_code", "kind_of")
+    assert "so it is" in told["message"]
+    assert (await desk.rows())[0].outcome == code
+
+
+async def test_a_credential_that_is_refused(desk: Desk) -> None:
+    """Is 401 as the product said, and the account needs to be linked again."""
+    desk.tracker.tokens.clear()
+    told = await desk.failure(401, "GET", "/proxy/tracker/tickets")
+    assert (told["code"], told["is_remote_error"]) == ("needs_reauth", True)
+    assert told["raw_response"] == {"error": {"message": "bad token"}}
+    told = await desk.failure(409, "GET", "/proxy/tracker/tickets")
+    assert (told["code"], told["is_remote_error"]) == ("needs_reauth", False)
+
+
+async def test_words_of_a_product_that_says_its_errors_otherwise(desk: Desk) -> None:
+    """Stand in `raw_response`; `error` is ours."""
+    desk.tracker.faults.append(JSONResponse({"message": "no", "errors": [{"code": 7}]}, 400))
+    told = await desk.failure(400, "GET", "/proxy/tracker/tickets")
+    assert told["error"]["code"] == "invalid_argument"
+    desk.tracker.faults.append(PlainTextResponse("gone fishing", 500))
+    assert (await desk.failure(500, "GET", "/proxy/tracker/tickets"))["raw_response"] == "gone fishing"
+
+
+async def test_a_refusal_for_its_rate_says_when(desk: Desk) -> None:
+    """In all the forms that there are, and if it says nothing, too."""
+    desk.tracker.faults.append(too_many("7"))
+    assert (await desk.failure(429, "GET", "/proxy/tracker/tickets"))["retry_after"] == 7
+    later = desk.now[0] + 60
+    desk.tracker.faults.append(JSONResponse({}, 429, headers={"x-ratelimit-reset": f"{later:.0f}"}))
+    told = await desk.failure(429, "GET", "/proxy/tracker/tickets")
+    assert told["retry_after"] == 60
+    assert told["insight"]["rate_limit_error"]["value"] == {"retry_after": 60}
+    desk.tracker.faults.append(too_many(None))
+    assert (await desk.failure(429, "GET", "/proxy/tracker/tickets"))["retry_after"] == 30
+
+
+async def test_only_headers_on_the_list_come_back(desk: Desk) -> None:
+    """The product's own request id under another name; its limits in three headers too."""
+    headers = {
+        "Set-Cookie": "a=b",
+        "Server": "x",
+        "X-Request-Id": "theirs",
+        "ETag": '"1"',
+        "X-RateLimit-Limit": "100",
+        "X-RateLimit-Remaining": "7",
+        "X-RateLimit-Reset": f"{desk.now[0] + 12.5}",
+    }
+    desk.tracker.faults.append(Response(b"\x00\x01", 200, headers, "application/octet-stream"))
+    answer = await desk("GET", "/proxy/tracker/file", headers={"X-Request-Id": "mine-1"})
+    assert answer.status_code == 404  # the tracker has no such path, and took no fault for it
+    answer = await desk("GET", "/proxy/tracker/tickets", headers={"X-Request-Id": "mine-1"})
+    assert answer.content == b"\x00\x01"
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["x-request-id"] == "mine-1"
+    assert answer.headers["x-remote-request-id"] == "theirs"
+    assert answer.headers["etag"] == '"1"'
+    assert "set-cookie" not in answer.headers
+    assert "server" not in answer.headers
+    limits = [answer.headers[f"ratelimit-{word}"] for word in ("limit", "remaining", "reset")]
+    assert limits == ["100", "7", "13"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+
+
+async def test_a_list_in_our_shape(desk: Desk) -> None:
+    """With `truto_response_format=normalized`: pages go on by a cursor of ours, whatever the product's."""
+    path = "/proxy/tracker/tickets?truto_response_format=normalized&limit=3"
+    first = await desk.data("GET", path)
+    assert [ticket["id"] for ticket in first["result"]] == [1, 2, 3]
+    assert (first["result_count"], first["is_partial_response"], first["prev_cursor"]) == (3, False, None)
+    rest = await desk.data("GET", f"{path}&next_cursor={first['next_cursor']}")
+    assert [ticket["id"] for ticket in rest["result"]] == [4, 5, 6]
+    last = await desk.data("GET", f"{path}&next_cursor={rest['next_cursor']}")
+    assert (len(last["result"]), last["next_cursor"]) == (1, None)
+    one = await desk.data("GET", "/proxy/tracker/tickets/1?truto_response_format=normalized")
+    assert one["result"]["ticket"]["id"] == 1
+    told = await desk.failure(400, "GET", f"{path}&next_cursor={first['next_cursor']}", key="globex")
+    assert told["error"]["details"][0]["path"] == "next_cursor"
+
+
+@pytest.mark.parametrize("desk", [CallLimits(token=2)], indirect=True)
+async def test_limits_of_ours(desk: Desk) -> None:
+    """A token over its number is told when to come back, nothing is sent, and others go on."""
+    for _ in range(2):
+        await desk.data("GET", "/proxy/tracker/me")
+    sent = len(desk.transport.sent)
+    told = await desk.failure(429, "GET", "/proxy/tracker/me")
+    assert (told["code"], told["is_remote_error"]) == ("rate_limited", False)
+    assert len(desk.transport.sent) == sent
+    assert (await desk("GET", "/proxy/tracker/me", key=await desk.token())).status_code == 200
+
+
+async def test_everything_has_a_request_id(desk: Desk) -> None:
+    """What is not there and what may not come in, too."""
+    for path, headers, status in (
+        ("/nothing", {}, 404),
+        ("/tenant", {}, 401),
+        ("/tenant", {"Origin": "https://evil.example"}, 403),
+        ("/tenant", {"Host": "evil.example"}, 421),
+    ):
+        answer = await desk("GET", path, headers=headers)
+        assert answer.status_code == answer.json()["statusCode"] == status
+        assert answer.headers["x-request-id"] == answer.json()["request_id"]
+
+
+async def test_a_method_that_is_none(desk: Desk) -> None:
+    """Is told; nothing is sent."""
+    desk.transport.sent.clear()
+    await desk.failure(400, "TRACE", "/proxy/tracker/me")
+    assert desk.transport.sent == []
