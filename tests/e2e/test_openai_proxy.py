@@ -102,7 +102,7 @@ def test_what_the_package_sends_arrives_as_it_was_sent(office: Office) -> None:
         client.beta.agents.sessions.create(
             agent_id="agent_1",
             environment={"type": "none"},
-            input="Fix it",  # type: ignore[arg-type]
+            input="Fix it",
         )
         list(client.files.list(limit=2))
 

@@ -149,19 +149,19 @@ class ScriptedOpenAI:
 
 def thing(kind: str, number: int) -> dict[str, Any]:
     """Answer something that a list has, with the members that the package's types ask for."""
-    members: dict[str, Any] = {
+    known: dict[str, dict[str, Any]] = {
         "file": {"bytes": 1, "created_at": 1, "filename": "a", "purpose": "batch", "status": "processed"},
         "model": {"created": 1, "owned_by": "openai"},
         "message": {"type": "message", "role": "user", "status": "completed", "content": []},
         "group": {"name": "g", "created_at": 1, "is_scim_managed": False, "group_type": "group"},
         "agent.environment.file": {"environment_id": "env_1", "path": f"/a{number}", "size_bytes": 1},
-    }[kind]
-    return {"id": f"{kind}_{number}", "object": kind, **members}
+    }
+    return {"id": f"{kind}_{number}", "object": kind, **known[kind]}
 
 
 def response(name: str, model: str, status: str, text: str | None = None) -> dict[str, Any]:
     """Answer a response of a model."""
-    content = [{"type": "output_text", "text": text, "annotations": []}]
+    content: list[Any] = [{"type": "output_text", "text": text, "annotations": []}]
     said = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": content}
     rest = {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "metadata": {}}
     output = [said] if text is not None else []
