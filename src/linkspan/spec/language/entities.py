@@ -89,5 +89,5 @@ class ModelFile(Words):
 
     title: str
     plural: str
-    group: str
+    group: str = "custom"
     fields: dict[str, ModelField]
