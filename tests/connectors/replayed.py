@@ -135,7 +135,7 @@ def catalog_of(home: Path, name: str, **words: Any) -> Catalog:
     head = {
         "linkspan": 1,
         "name": "tests",
-        "instructions": "List tickets, alerts, silences, messages, designs, channels.",
+        "instructions": "List tickets, pull requests, alerts, silences, messages, designs, channels.",
     }
     file = home / "tools.yaml"
     file.write_text(yaml.safe_dump({**head, "connectors": {name: {"use": name, **words}}}))

@@ -1,4 +1,4 @@
-"""What the connectors for github, figma and linear really send, held against the products' own descriptions.
+"""What connectors really send, held against the descriptions of asana, datadog, figma, github and linear.
 
 `tests/contracts/NAME.json` keeps the paths that we call as they are in the description, and leaves the others
 out; `x-origin` says where it is from and under which licence. What is GraphQL has a schema. Answers that are
@@ -25,7 +25,7 @@ from linkspan.net.messages import Request
 from tests.connectors.replayed import bench, kept
 from tests.servers.node import ROOT
 
-CONTRACTS: Final = ("figma", "github")
+CONTRACTS: Final = ("asana", "datadog", "figma", "github")
 FILES: Final = ROOT / "tests" / "contracts"
 
 
@@ -51,14 +51,37 @@ def resolved(description: Mapping[str, Any], part: Any) -> Any:
     return part
 
 
+def members(description: Mapping[str, Any], schema: Any) -> dict[str, Any]:
+    """Answer the members that an object may have, by name, with their schemas."""
+    schema = resolved(description, schema)
+    found = dict(schema.get("properties", {}))
+    for part in schema.get("allOf", ()):
+        found |= members(description, part)
+    return found
+
+
+def unknown(description: Mapping[str, Any], schema: Any, body: Any, at: str = "") -> Iterator[str]:
+    """Yield the members of a body that its schema does not name, however deep."""
+    known = members(description, schema)
+    if not isinstance(body, dict) or not known:
+        return
+    for name, value in body.items():
+        if name not in known:
+            yield f"{at}{name}"
+        else:
+            yield from unknown(description, known[name], value, f"{at}{name}.")
+
+
 def objections(description: Mapping[str, Any], request: Request) -> Iterator[str]:
     """Yield what the description does not allow of a request: path, method, parameters, body."""
     parts = urlsplit(request.url)
     said = f"{request.method} {parts.path}"
+    server = urlsplit(description.get("servers", [{}])[0].get("url", "")).path
+    asked = parts.path.removeprefix(server)
     templates = (
         template
         for template in description["paths"]
-        if re.fullmatch(re.sub(r"\{[^{}]*\}", "[^/]+", template), parts.path)
+        if re.fullmatch(re.sub(r"\{[^{}]*\}", "[^/]+", template), asked)
     )
     template = next(templates, None)
     if template is None:
@@ -93,10 +116,8 @@ def objections(description: Mapping[str, Any], request: Request) -> Iterator[str
             json.loads(request.body or b"{}")
         ):
             yield f"{said}: {error.instance_path}: {error.message}"
-        unknown = set(json.loads(request.body or b"{}")) - set(
-            resolved(description, schema).get("properties", {})
-        )
-        yield from (f"{said}: no member {name}" for name in unknown)
+        for name in unknown(description, schema, json.loads(request.body or b"{}")):
+            yield f"{said}: no member {name}"
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
@@ -126,14 +147,19 @@ def test_a_request_that_is_wrong_is_found(name: str) -> None:
     description = described(name)
     assert "licen" in description["x-origin"].lower()
     base = "https://api.example"
-    post = {"figma": "/v1/files/a/comments", "github": "/repos/a/b/issues"}[name]
-    for request, words in [
+    post, body, words = {
+        "asana": ("/api/1.0/tasks/1/stories", b'{"data": {"wrong": 1}}', "no member data.wrong"),
+        "datadog": ("/api/v1/monitor", b"{}", "is a required property"),
+        "figma": ("/v1/files/a/comments", b"{}", "is a required property"),
+        "github": ("/repos/a/b/issues", b"{}", "is a required property"),
+    }[name]
+    for request, wanted in [
         (Request("GET", f"{base}/nowhere", {}, None), "no such path"),
         (Request("DELETE", f"{base}{post}", {}, None), "no such method"),
         (Request("GET", f"{base}{post}?wrong=1", {}, None), "no parameter wrong"),
-        (Request("POST", f"{base}{post}", {}, b"{}"), "is a required property"),
+        (Request("POST", f"{base}{post}", {}, body), words),
     ]:
-        assert words in " ".join(objections(description, request))
+        assert wanted in " ".join(objections(description, request))
 
 
 @pytest.mark.parametrize("name", ["linear", "github"])

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from linkspan import spec
 from linkspan.errors import LinkspanError
 from linkspan.spec.language import CONNECTORS as FILES
 from tests.connectors.replayed import CONNECTORS, bench, cases, catalog_of, differences, kept
@@ -75,6 +77,18 @@ def test_it_says_what_it_was_checked_against(name: str) -> None:
     assert said[1] in (ROOT / "docs" / "connectors" / f"{name}.md").read_text()
     if said[3] is not None:
         assert re.search(rf"\b{name}\b", (ROOT / said[3]).read_text())
+
+
+def test_all_of_them_beside_one_another(tmp_path: Path) -> None:
+    """One tool for an entity whatever the product; what they say of it fits together."""
+    file = tmp_path / "tools.yaml"
+    words = {name: {"use": name} for name in CONNECTORS}
+    head = {"linkspan": 1, "name": "all", "instructions": "List tickets, alerts and pull requests."}
+    file.write_text(yaml.safe_dump({**head, "connectors": words}))
+    catalog = spec.load([file], {})
+    listed = catalog.tool_for("ticket.list")
+    assert listed is not None
+    assert {"asana", "github", "gitlab", "linear", "servicenow", "zendesk"} <= set(listed.operations)
 
 
 def test_nothing_is_told_of_entities_that_were_not_chosen(tmp_path: Path) -> None:

@@ -41,6 +41,13 @@ LINEAR = Signature(
     header="linear-signature",
     timestamp=Timestamp(body=lambda body: body["at"] if body else None, unit="ms"),
 )
+ZENDESK = Signature(
+    "hmac",
+    header="x-signature",
+    encoding="base64",
+    signed=("{timestamp}", "{body}"),
+    timestamp=Timestamp(header="x-time", unit="date"),
+)
 SCHEMES: list[tuple[str, Signature, str, dict[str, str]]] = [
     ("github", GITHUB, SECRET, {"x-hub-signature-256": "sha256=" + mac(RAW).hex()}),
     (
@@ -60,6 +67,15 @@ SCHEMES: list[tuple[str, Signature, str, dict[str, str]]] = [
         {"stripe-signature": f"t=1800000000,v1={mac(b'1800000000.' + RAW).hex()}"},
     ),
     ("linear", LINEAR, SECRET, {"linear-signature": mac(RAW).hex()}),
+    (
+        "zendesk",
+        ZENDESK,
+        SECRET,
+        {
+            "x-signature": base64.b64encode(mac(b"2027-01-15T08:00:00Z" + RAW)).decode(),
+            "x-time": "2027-01-15T08:00:00Z",
+        },
+    ),
     (
         "base64",
         Signature("hmac", digest="sha1", header="x-sig", encoding="base64"),
@@ -83,7 +99,7 @@ SCHEMES: list[tuple[str, Signature, str, dict[str, str]]] = [
     ("body", Signature("body", body=lambda body: body["passcode"] if body else None), SECRET, {}),
 ]
 SIGNED = [each for each in SCHEMES if each[1].kind in ("hmac", "standard")]
-TIMED = [each for each in SIGNED if each[0] in ("slack", "stripe", "linear", "standard")]
+TIMED = [each for each in SIGNED if each[0] in ("slack", "stripe", "linear", "zendesk", "standard")]
 
 
 def ids(value: Any) -> str | None:
@@ -126,6 +142,13 @@ def test_what_was_signed_long_ago_is_refused(
     assert proves(how, secret, headers, RAW, now=NOW + 300)
     assert not proves(how, secret, headers, RAW, now=NOW + 301)
     assert not proves(how, secret, headers, RAW, now=NOW - 301)
+
+
+@pytest.mark.parametrize("told", ["", "soon", "2027-01-15T08:00:00", "1800000000", "9" * 60])
+def test_a_time_that_is_none_is_refused(told: str) -> None:
+    """Without an offset nobody knows when that was."""
+    signature = base64.b64encode(mac(told.encode() + RAW)).decode()
+    assert not proves(ZENDESK, SECRET, {"x-signature": signature, "x-time": told}, RAW, now=NOW)
 
 
 def test_an_address_that_is_the_secret() -> None:

@@ -55,6 +55,8 @@ def test_values_are_quoted_for_their_language(
     [
         ("github", 'a"b'),
         ("servicenow", "a^ORb"),
+        ("servicenow", "a,b"),
+        ("servicenow", "JavaScript:gs.getUserID()"),
         ("words", "()"),
         ("date", "soon"),
         ("plain", "a b"),

@@ -11,6 +11,7 @@ import binascii
 import hmac
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from linkspan.spec.events import Signature, Timestamp
@@ -110,10 +111,20 @@ def _time(stamp: Timestamp, headers: Mapping[str, str], pieces: list[str], raw: 
 
 
 def _is_fresh(stamp: Timestamp, told: str, now: float) -> bool:
-    if not told.isascii() or not told.isdecimal() or len(told) > 16:
-        return False
-    at = int(told) / (1000 if stamp.unit == "ms" else 1)
-    return abs(now - at) <= stamp.tolerance
+    at = _date(told) if stamp.unit == "date" else _number(told)
+    return at is not None and abs(now - at / (1000 if stamp.unit == "ms" else 1)) <= stamp.tolerance
+
+
+def _number(told: str) -> float | None:
+    return int(told) if told.isascii() and told.isdecimal() and len(told) <= 16 else None
+
+
+def _date(told: str) -> float | None:
+    try:
+        found = datetime.fromisoformat(told[:40])
+    except ValueError:
+        return None
+    return found.timestamp() if found.tzinfo is not None else None
 
 
 def _key(secret: str) -> bytes:

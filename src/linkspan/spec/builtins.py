@@ -56,7 +56,10 @@ def bring_in(root: Node, problems: Problems) -> None:
 
 
 def _leave_out_ways(node: Node) -> None:
-    """Offer only the ways to connect whose client the file has: an operator may do without one."""
+    """Offer only the ways to connect whose client the file has: an operator may do without one.
+
+    Where a tenant names the server, each account brings the client that this server knows.
+    """
     ways, client = node.child("auth"), node.child("client")
     if ways is None or not isinstance(ways.children, list):
         return
@@ -64,7 +67,9 @@ def _leave_out_ways(node: Node) -> None:
     ways.children = [
         way
         for way in ways.children
-        if (kind := way.child("type")) is None or needs.get(str(kind.value), kind) is not None
+        if (kind := way.child("type")) is None
+        or needs.get(str(kind.value), kind) is not None
+        or ((token := way.child("token_url")) is not None and str(token.value).startswith("{settings."))
     ]
 
 

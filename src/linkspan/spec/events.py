@@ -25,7 +25,7 @@ class Timestamp:
     prefix: str | None = None
     """A piece of the signature's own header that begins so: `t=`."""
     body: Getter | None = None
-    unit: Literal["s", "ms"] = "s"
+    unit: Literal["s", "ms", "date"] = "s"
     tolerance: float = 300.0
 
 

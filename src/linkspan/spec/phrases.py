@@ -51,8 +51,9 @@ def _github(text: str) -> str:
 
 
 def _servicenow(text: str) -> str:
-    if "^" in text:
-        raise _Unfit("must not hold ^")
+    # An instance runs what stands after `javascript:` in a query.
+    if "^" in text or "," in text or "javascript:" in text.lower():
+        raise _Unfit("must not hold ^, a comma or javascript:")
     return text
 
 
@@ -198,7 +199,8 @@ def _quoted(written: str, names: Names, leaves: Leaves, path: Path, offset: int)
         if found is ABSENT or found == []:
             return ABSENT
         try:
-            return ", ".join(one(part) for part in (found if isinstance(found, list) else [found]))
+            between = "," if kind == "servicenow" else ", "
+            return between.join(one(part) for part in (found if isinstance(found, list) else [found]))
         except _Unfit as fault:
             raise InvalidArgument(
                 f"{name}: {fault}",

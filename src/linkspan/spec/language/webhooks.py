@@ -15,7 +15,7 @@ class SignatureTime(Words):
     header: str | None = None
     prefix: str | None = Field(None, description="A piece of the signature's own header: `t=`.")
     body: Expression | None = None
-    unit: Literal["s", "ms"] = "s"
+    unit: Literal["s", "ms", "date"] = "s"
     tolerance: Duration = "5m"
 
 
