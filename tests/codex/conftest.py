@@ -37,7 +37,16 @@ look:
   tools: [ticket.list, ticket.comment]
   prompt: Look around.
   output: {type: object, properties: {verdict: {type: string}}, required: [verdict]}
+exact:
+  title: Look around with one model
+  model: gpt-test
+  prompt: Look around.
+dear:
+  title: Look around for so much
+  budget: {money: 1}
+  prompt: Look around.
 """
+PRICES = {"gpt-test": {"input": 10, "output": 100}}
 
 
 @dataclass
@@ -61,12 +70,14 @@ class Bridge:
         """Give the model what it will say."""
         self.model.prepare(steps)
 
-    def ask(self, *, token: str | None = None) -> contextlib.AbstractAsyncContextManager[httpx2.Response]:
+    def ask(
+        self, *, token: str | None = None, **said: object
+    ) -> contextlib.AbstractAsyncContextManager[httpx2.Response]:
         """Ask the model as Codex does."""
         return self.http.stream(
             "POST",
             f"{self.url}/codex/v1/responses",
-            json={"model": "gpt-test", "input": [], "stream": True},
+            json={"model": "gpt-test", "input": [], "stream": True, **said},
             headers={
                 "Authorization": f"Bearer {self.token if token is None else token}",
                 "x-codex-turn-metadata": '{"request_kind": "turn"}',
@@ -76,9 +87,9 @@ class Bridge:
             },
         )
 
-    async def answer(self, *, token: str | None = None) -> httpx2.Response:
+    async def answer(self, *, token: str | None = None, **said: object) -> httpx2.Response:
         """Ask, and answer the whole of it."""
-        async with self.ask(token=token) as response:
+        async with self.ask(token=token, **said) as response:
             await response.aread()
             return response
 
@@ -94,11 +105,11 @@ class Bridge:
         return found
 
 
-async def begin(app: App, key: str = "k") -> tuple[Run, Pair]:
+async def begin(app: App, key: str = "k", recipe: str = "look") -> tuple[Run, Pair]:
     """Begin a run, as a worker does."""
     principal = Principal(ACME, "person", "bo")
-    await app.recipes.enable(principal, "look", {})
-    run = await app.runs.start(principal, "look", source="api", entity_id=None, key=key)
+    await app.recipes.enable(principal, recipe, {})
+    run = await app.runs.start(principal, recipe, source="api", entity_id=None, key=key)
     taken = await rows.take(app.database, ACME, run.id, worker="w1", now=0.0)
     assert taken is not None
     changed = await rows.change(app.database, ACME, run.id, taken.epoch, 0.0, state="running")
@@ -116,7 +127,11 @@ async def bridge() -> AsyncIterator[Bridge]:
         path = home / "tools.yaml"
         said = yaml.safe_load(TRACKER.read_text())
         said["connectors"]["openai"] = {"use": "openai", "base_url": f"{upstream}/v1"}
-        path.write_text(yaml.safe_dump({**said, "recipes": yaml.safe_load(RECIPES)}, sort_keys=False))
+        path.write_text(
+            yaml.safe_dump(
+                {**said, "recipes": yaml.safe_load(RECIPES), "runs": {"prices": PRICES}}, sort_keys=False
+            )
+        )
         settings = Settings(home=home, egress=parse_egress("127.0.0.0/8"))
         app = await build(settings, catalog=spec.load([path], {}))
         await app.tenants.add("acme")

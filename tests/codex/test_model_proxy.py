@@ -10,7 +10,7 @@ import pytest
 
 from linkspan.store import usage
 from linkspan.store.audit import AuditFilter, find
-from tests.codex.conftest import ACME, KEY, Bridge
+from tests.codex.conftest import ACME, KEY, Bridge, begin
 from tests.servers.scripted_model import Answer, Failed, Refusal, message
 
 pytestmark = pytest.mark.slow
@@ -86,6 +86,46 @@ async def test_a_budget_that_is_spent_ends_it(bridge: Bridge) -> None:
     assert error["message"].startswith("The run's budget is spent.")
     assert error["linkspan"] == {"retryable": False}
     assert len(bridge.model.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        ("exact", "This run asks the model gpt-test and no other, not gpt-9."),
+        ("dear", "The model gpt-9 has no price, and this run is bound by a budget of money."),
+    ],
+)
+async def test_a_model_that_the_run_may_not_ask(bridge: Bridge, recipe: str, told: str) -> None:
+    """Another one than the recipe's, or one whose cost nobody could count: nobody is asked."""
+    _run, pair = await begin(bridge.app, key=recipe, recipe=recipe)
+    token = pair.model.reveal()
+    bridge.script([message("never")], [message("never")])
+    refused = await bridge.answer(token=token, model="gpt-9")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "forbidden")
+    assert refused.json()["error"]["message"].startswith(told)
+    assert bridge.model.requests == ()
+    assert (await bridge.answer(token=token)).status_code == 200
+    assert (await bridge.answer(model="gpt-9")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "packed"),
+    [
+        (b'{"model": "gpt-test", "model": "gpt-9"}', None),
+        (b'{"input": []}', None),
+        (b'{"model": 5}', None),
+        (b"nothing", None),
+        (b'{"model": "gpt-test"}', "zstd"),
+    ],
+)
+async def test_a_request_says_plainly_which_model_it_asks(
+    bridge: Bridge, body: bytes, packed: str | None
+) -> None:
+    """Or two readers of it could read two models."""
+    headers = {"Authorization": f"Bearer {bridge.token}", **({"content-encoding": packed} if packed else {})}
+    refused = await bridge.http.post(f"{bridge.url}/codex/v1/responses", content=body, headers=headers)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_argument")
+    assert bridge.model.requests == ()
 
 
 async def test_a_revoked_token_is_over_with_the_next_call(bridge: Bridge) -> None:

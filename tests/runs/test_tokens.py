@@ -167,6 +167,13 @@ async def test_a_dated_release_has_the_price_of_its_name(house: House) -> None:
     assert (await house.app.runs.get(BO, run.id)).cost == pytest.approx(1.0)
 
 
+async def test_what_answers_without_a_price_costs_what_was_asked(house: House) -> None:
+    """A model that goes by another name when it answers is not free."""
+    run = await working(house)
+    dear = {"output_tokens": 10_000, "total_tokens": 10_000}
+    assert not await house.app.run_tokens.spent(ACME, run.id, "gpt-test-turbo", dear, asked="gpt-test")
+
+
 async def test_a_run_of_nothing_may_write_where_its_scopes_let_it(house: House) -> None:
     """There is no thing that it is bound to."""
     run = await working(house, recipe="look")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from linkspan.errors import SpecError
 from linkspan.spec.recipe import Price, Recipe, RunsPolicy, read
 from linkspan.spec.templates import BadTemplateError, check, render
 
@@ -63,6 +64,22 @@ def test_how_runs_are_worked(good: str, load: Any) -> None:
     assert (said.at_once, said.per_tenant, said.tenant_tokens, said.every) == (9, 2, 5000, 86400)
     assert said.prices == {"m": Price(1.0, 1.0, 10.0), "n": Price(2.0, 0.0, 3.0)}
     assert said.prices["n"].of(1_500_000, 500_000, 1_000_000) == 5.0
+
+
+def test_money_is_counted_for_models_with_a_price(good: str, load: Any) -> None:
+    """A budget of it without one is a mistake, wherever it stands; a dated name has the price of its name."""
+    prices = "prices: {gpt-5.5: {input: 1, output: 10}}"
+    tidy = "recipes: {tidy: {title: Tidy up, prompt: Tidy up., model: MODEL, budget: {money: 1}}}\n"
+    for model in ("gpt-5.5", "gpt-5.5-2026-04-23"):
+        assert only(load, good + tidy.replace("MODEL", model) + f"runs: {{{prices}}}").money == 1
+    for runs, told in (
+        ("{}", "recipes.tidy.budget.money: a budget of money bounds nothing"),
+        (f"{{{prices}}}", r"recipes.tidy.model: .* has no price of 'gpt-5.6' \(did you mean 'gpt-5.5'\?\)"),
+    ):
+        with pytest.raises(SpecError, match=told):
+            load(good + tidy.replace("MODEL", "gpt-5.6") + f"runs: {runs}")
+    with pytest.raises(SpecError, match=r"runs.budget.money: a budget of money bounds nothing"):
+        load(good + "runs: {budget: {money: 5}}")
 
 
 def test_a_text_is_filled_in() -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.codex.metering import Meter
-from linkspan.errors import LinkspanError, QuotaExceeded, RateLimited
+from linkspan.errors import InvalidArgument, LinkspanError, QuotaExceeded, RateLimited
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.relay import LONGEST_FAILURE, Relay, incoming_headers, outgoing_headers
 from linkspan.net.limits import in_words, retry_after
@@ -60,6 +60,10 @@ class ModelGrant(Protocol):
         """The tenant's account at OpenAI; None: the only one there is."""
         ...
 
+    def admit(self, model: str) -> None:
+        """Raise `Forbidden` when this model may not be asked with it."""
+        ...
+
 
 class Grants(Protocol):
     """Who keeps the tokens of runs, and their budgets."""
@@ -68,8 +72,13 @@ class Grants(Protocol):
         """Answer what a token opens. Raises `Unauthenticated` and `QuotaExceeded`."""
         ...
 
-    async def spent(self, tenant: Tenant, run: str, model: str, tokens: Mapping[str, int]) -> bool:
-        """Count a call of a model; answers whether the run may make another one."""
+    async def spent(
+        self, tenant: Tenant, run: str, model: str, tokens: Mapping[str, int], *, asked: str
+    ) -> bool:
+        """Count a call of a model; answers whether the run may make another one.
+
+        `asked` is what it was called by: a release that answers may have another name, and no price.
+        """
         ...
 
 
@@ -90,11 +99,14 @@ class ModelProxy:
         Raises an error of the tree for everything that Codex is to be told at once.
         """
         grant = await self._grants.grant(token)
-        ask = Passing("POST", "/responses", "", outgoing_headers(headers, _CODEX_SAYS), content=content)
+        body, model = await _read(headers, content)
+        grant.admit(model)
+        passed = outgoing_headers(headers, _CODEX_SAYS)
+        ask = Passing("POST", "/responses", "", passed, content=_once(body))
         async with self._open(grant, ask, headers, request_id, "call_model") as opened:
             answer = await self._limited(opened) if opened.status == 429 else opened
             shown = incoming_headers(answer.headers, _OPENAI_SAYS)
-            async with contextlib.aclosing(self._metered(grant, token, answer)) as chunks:
+            async with contextlib.aclosing(self._metered(grant, token, answer, model)) as chunks:
                 yield replace(answer, headers=shown, chunks=chunks)
 
     @contextlib.asynccontextmanager
@@ -132,24 +144,55 @@ class ModelProxy:
             )
         return Streamed.whole(whole)
 
-    async def _metered(self, grant: ModelGrant, token: str, answer: Streamed) -> AsyncGenerator[bytes, None]:
+    async def _metered(
+        self, grant: ModelGrant, token: str, answer: Streamed, model: str
+    ) -> AsyncGenerator[bytes, None]:
         """Hand an answer on; what it cost is counted before Codex sees its end, and so asks for more."""
         meter, looked = Meter(answer.headers.get("content-type", "")), self._clock()
         async for chunk in answer.chunks:
             meter.feed(chunk)
-            await self._count(grant, meter)
+            await self._count(grant, meter, model)
             now = self._clock()
             if now - looked >= _LOOK_AGAIN:
                 looked = now
                 await self._grants.grant(token)
             yield chunk
         meter.close()
-        await self._count(grant, meter)
+        await self._count(grant, meter, model)
 
-    async def _count(self, grant: ModelGrant, meter: Meter) -> None:
+    async def _count(self, grant: ModelGrant, meter: Meter, model: str) -> None:
         used = meter.used()
         if used is not None:
-            await self._grants.spent(grant.tenant, grant.run, used.model, used.tokens)
+            await self._grants.spent(grant.tenant, grant.run, used.model, used.tokens, asked=model)
+
+
+async def _read(headers: Mapping[str, str], content: AsyncIterator[bytes]) -> tuple[bytes, str]:
+    """Answer a request's body and the model that it asks: it is read before anybody pays for it.
+
+    Raises `InvalidArgument` for a body that does not say so in exactly one way.
+    """
+    body = b"".join([chunk async for chunk in content])
+    try:
+        if headers.get("content-encoding", "identity") != "identity":
+            raise ValueError("it is packed")
+        model = json.loads(body, object_pairs_hook=_one_model)["model"]
+        if not isinstance(model, str):
+            raise TypeError(model)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidArgument("the request does not say in plain JSON which model it asks") from error
+    return body, model
+
+
+def _one_model(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Read an object; said twice, a model would be one here and another one there."""
+    found = dict(pairs)
+    if "model" in found and sum(name == "model" for name, _ in pairs) > 1:
+        raise ValueError("it names its model twice")
+    return found
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
 
 def refusal(error: LinkspanError) -> tuple[int, dict[str, str], bytes]:

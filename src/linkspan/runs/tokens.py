@@ -12,7 +12,7 @@ from typing import Final
 
 from linkspan.accounts.opaque import Shown, mint, read
 from linkspan.accounts.principal import Principal, Tenant
-from linkspan.errors import QuotaExceeded, Unauthenticated
+from linkspan.errors import Forbidden, QuotaExceeded, Unauthenticated
 from linkspan.runs.about import recipe_of
 from linkspan.runs.lease import LostError
 from linkspan.runs.runs import Runs
@@ -39,8 +39,24 @@ class Grant:
     account: str | None
     """The tenant's OpenAI account, if it had to be said."""
     model: str | None
+    """The recipe's: no other is asked. None: whichever."""
     tokens_left: int | None
     """Of the run's budget and the tenant's; None without bounds."""
+    prices: RunsPolicy | None = None
+    """Where the price of every model that is asked must be: its run, or its tenant, has a budget of money."""
+
+    def admit(self, model: str) -> None:
+        """Raise `Forbidden` when this model may not be asked: it is not the recipe's, or has no price."""
+        if self.model is not None and model != self.model:
+            raise Forbidden(
+                f"this run asks the model {self.model} and no other, not {model}",
+                hint="It is the `model` of its recipe.",
+            )
+        if self.prices is not None and self.prices.price_of(model) is None:
+            raise Forbidden(
+                f"the model {model} has no price, and this run is bound by a budget of money",
+                hint="The operator adds its price to `runs.prices` in tools.yaml, or bounds runs by tokens.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +128,19 @@ class RunTokens:
         left = await self.left(run)
         if left is not None and left <= 0:
             raise QuotaExceeded("the run's budget is spent", hint="Sum up what was done, and end.")
-        return Grant(Tenant(run.tenant), run.id, None, run.model, left)
+        recipe, policy = recipe_of(run), self._policy()
+        counts = recipe.money is not None or policy.tenant_money is not None
+        return Grant(Tenant(run.tenant), run.id, None, recipe.model, left, policy if counts else None)
 
-    async def spent(self, tenant: Tenant, run: str, model: str, tokens: Mapping[str, int]) -> bool:
-        """Count a call of the model, and answer whether the run may make another one."""
-        price = self._policy().price_of(model)
+    async def spent(
+        self, tenant: Tenant, run: str, model: str, tokens: Mapping[str, int], *, asked: str = ""
+    ) -> bool:
+        """Count a call of the model, and answer whether the run may make another one.
+
+        `asked` is the name it was called by, which has the price when the name that answered has none.
+        """
+        policy = self._policy()
+        price = policy.price_of(model) or policy.price_of(asked)
         cost = None
         if price is not None:
             cost = price.of(

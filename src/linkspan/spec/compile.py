@@ -21,7 +21,7 @@ from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.lint import check_instructions, check_names, check_tool
 from linkspan.spec.operations import ANSWERS, Place, compile_operation
 from linkspan.spec.problems import Problems
-from linkspan.spec.recipe import policy
+from linkspan.spec.recipe import policy as policy_of
 from linkspan.spec.recipes import RecipeCompiler
 from linkspan.spec.run_tools import RUN_TOOL_NAMES, run_tools
 from linkspan.spec.tools import Declared, Noun, compile_tool
@@ -87,6 +87,8 @@ class _Compiler:
         }
         compiler = RecipeCompiler(entities, tools, events, leaves)
         recipes = {name: compiler.compile(name, recipe) for name, recipe in form.recipes.items()}
+        policy = policy_of(form.runs)
+        compiler.check_money(recipes, policy)
         return Catalog(
             name=form.name,
             title=leaves.text(("title",), form.title) or form.name,
@@ -99,7 +101,7 @@ class _Compiler:
             prompts=prompts,
             files=files,
             recipes=MappingProxyType(recipes),
-            runs=policy(form.runs),
+            runs=policy,
         )
 
     def _entity(self, name: str, form: language.Entity) -> Entity:

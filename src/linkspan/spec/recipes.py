@@ -12,7 +12,7 @@ from linkspan.spec import language
 from linkspan.spec.catalog import Entity, Tool
 from linkspan.spec.expressions import BadExpression, compile_predicate
 from linkspan.spec.leaves import NAME, Leaves
-from linkspan.spec.recipe import Recipe, settle
+from linkspan.spec.recipe import Recipe, RunsPolicy, settle
 from linkspan.spec.yaml import Path
 
 _SCOPE: Final = re.compile(r"[a-z][a-z0-9_]*\.(?:\*|[a-z][a-z0-9_]*)")
@@ -62,6 +62,33 @@ class RecipeCompiler:
         self._check_texts(form, path)
         self._check_publishing(form, path)
         return settle(name, form)
+
+    def check_money(self, recipes: Mapping[str, Recipe], policy: RunsPolicy) -> None:
+        """Tell of budgets of money that would bound nothing, for want of a price.
+
+        A recipe that names no model is bound all the same: a model without a price is not asked for it.
+        """
+        add = self._problems.add
+        if not policy.prices:
+            places: list[Path] = [
+                ("recipes", name, "budget", "money")
+                for name, recipe in recipes.items()
+                if recipe.money is not None
+            ]
+            if policy.tenant_money is not None:
+                places.append(("runs", "budget", "money"))
+            for place in places:
+                message = (
+                    "a budget of money bounds nothing without prices: give runs.prices, or tokens instead"
+                )
+                add(place, "no_price", message)
+            return
+        for name, recipe in recipes.items():
+            counts = recipe.money is not None or policy.tenant_money is not None
+            if counts and recipe.model is not None and policy.price_of(recipe.model) is None:
+                message = f"money is counted for its runs, and runs.prices has no price of {recipe.model!r}"
+                place = ("recipes", name, "model")
+                add(place, "no_price", message, words=list(policy.prices), word=recipe.model)
 
     def _operation(self, key: str, path: Path, what: str) -> Tool | None:
         tool = self._tools.get(key)
