@@ -1,6 +1,7 @@
 """`python -m bench`: measures Linkspan beside its peers and prints the tables of docs/performance.md.
 
-`python -m bench runs` measures the engine of Codex runs beside the bare binary.
+`python -m bench runs` measures the engine of Codex runs beside the bare binary, `python -m bench queue` runs
+through the whole of `linkspan serve`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from bench import runs
 
         return runs.main(words[1:])
+    if words[:1] == ["queue"]:
+        from bench import queue
+
+        return queue.main(words[1:])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--only", choices=PARTS, action="append", help="leave the other parts out")

@@ -46,6 +46,7 @@ class Taken:
     cpu: float = 0.0
     heard: dict[str, float] = field(default_factory=dict)
     """When each word of the model was here."""
+    began: float = 0.0
 
 
 class Speaking(ScriptedModel):
@@ -147,7 +148,7 @@ async def bare(task: Task, settings: CodexSettings) -> Taken:
     assert told["params"]["turn"]["status"] == "completed", told
     codex.stdin.close()
     await codex.wait()
-    return Taken(time.perf_counter() - began, heard=heard)
+    return Taken(time.perf_counter() - began, heard=heard, began=began)
 
 
 async def ours(task: Task, engine: AppServer) -> Taken:
