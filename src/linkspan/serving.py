@@ -79,7 +79,7 @@ class Serving:
         self._clock = clock
         self._random = random
         self.hub = Hub(max_per_tenant=app.settings.call_limits.listens)
-        self.feed = Feed(app.database)
+        self.feed = Feed(app.database, app.runs.bell)
         self.reloader: Reloader | None = None
         self.methods = Methods(
             app.gateway,

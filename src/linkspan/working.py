@@ -97,7 +97,7 @@ async def work_runs(
         await proxy.aclose()
 
 
-async def work_with(app: App, parts: Parts, *, worker: str, polling: float = 0.2, **pace: float) -> None:
+async def work_with(app: App, parts: Parts, *, worker: str, polling: float = 0.1, **pace: float) -> None:
     """Work runs with these parts until cancelled."""
     from linkspan.runs.journal import Journal
     from linkspan.runs.work import Work

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from weakref import WeakValueDictionary
 
 
 class Bell:
     """Rung by who changes a run; whoever waits looks at once instead of at its next turn."""
 
     def __init__(self) -> None:
+        self.rung = 0
+        """How often it rang."""
         self._waiting: set[asyncio.Future[None]] = set()
+        self._of: WeakValueDictionary[str, Bell] = WeakValueDictionary()
+
+    def of(self, name: str) -> Bell:
+        """Answer the bell of one thing, for those who wait for nothing else; one while anybody holds it."""
+        bell = self._of.get(name)
+        if bell is None:
+            bell = self._of[name] = Bell()
+        return bell
 
     def ring(self) -> None:
         """Wake everybody who waits."""
+        self.rung += 1
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def wait(self, seconds: float) -> None:
-        """Wait until it rings, at most so long."""
+    async def wait(self, seconds: float, *, since: int | None = None) -> None:
+        """Wait until it rings, at most so long; not at all if it rang after `since` times."""
+        if since is not None and since != self.rung:
+            return
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)
         try:

@@ -1,7 +1,8 @@
 """What happens in a run, as it happens, for any number of people who watch.
 
 Runs may be worked by another process, so the store is what is watched: each run that somebody watches is
-looked at by one task, whoever else watches it, and its newest events are kept for all of them.
+looked at by one task, whoever else watches it, and its newest events are kept for all of them. Of a run that
+is worked in this process its bell tells when to look.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from linkspan.accounts.principal import Tenant
+from linkspan.runs.bell import Bell
 from linkspan.store import run_events as rows
 from linkspan.store import runs as run_rows
 from linkspan.store.database import Database
@@ -26,8 +28,9 @@ _RECENT: Final = 1_000
 class Feed:
     """Lets runs be watched."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, bell: Bell) -> None:
         self._db = db
+        self._bell = bell
         self._watches: dict[tuple[str, str], _Watch] = {}
         self._closing = asyncio.Event()
 
@@ -52,7 +55,7 @@ class Feed:
         """
         watch = self._watches.get((tenant, run))
         if watch is None:
-            watch = self._watches[tenant, run] = _Watch(self._db, tenant, run)
+            watch = self._watches[tenant, run] = _Watch(self._db, tenant, run, self._bell.of(run))
         watch.watchers += 1
         watch.start()
         try:
@@ -84,8 +87,9 @@ class Feed:
 class _Watch:
     """One run that is looked at for all who watch it."""
 
-    def __init__(self, db: Database, tenant: Tenant, run: str) -> None:
+    def __init__(self, db: Database, tenant: Tenant, run: str, bell: Bell) -> None:
         self._db = db
+        self._bell = bell
         self._task: asyncio.Task[None] | None = None
         self.tenant = tenant
         self.run = run
@@ -109,6 +113,7 @@ class _Watch:
     async def _look(self) -> None:
         first = True
         while True:
+            rung = self._bell.rung
             found = await run_rows.find(self._db, self.tenant, self.run)
             last = found.events if found else 0
             if not first and last > self.last:
@@ -123,7 +128,7 @@ class _Watch:
             if over:
                 return
             first = False
-            await asyncio.sleep(LOOK_EVERY)
+            await self._bell.wait(LOOK_EVERY, since=rung)
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from linkspan.runs.about import recipe_of
+from linkspan.runs.bell import Bell
 from linkspan.spec.recipe import Recipe
 from linkspan.store import approvals as approval_rows
 from linkspan.store import run_events as event_rows
@@ -17,7 +18,7 @@ from linkspan.store.database import Database, Transaction
 from linkspan.store.runs import FINISHED, Run, State
 
 FLUSH: Final = 0.05
-"""Seconds that an event waits for others to be stored with."""
+"""Seconds between two times that events are stored: the first one waits for nothing, others come together."""
 BATCH: Final = 100
 _MOST_WAITING: Final = 1_000
 """Events beyond which whoever tells more waits until they are stored."""
@@ -31,8 +32,11 @@ class LostError(asyncio.CancelledError):
 class Lease:
     """A run that this worker has taken."""
 
-    def __init__(self, db: Database, run: Run, *, clock: Callable[[], float], mask: Mask) -> None:
+    def __init__(self, db: Database, run: Run, *, clock: Callable[[], float], mask: Mask, bell: Bell) -> None:
+        """`bell` is rung when there is news of the run."""
         self._db = db
+        self._bell = bell
+        self._flushed = 0.0
         self._clock = clock
         self._mask = mask
         self._waiting: list[tuple[float, str, Mapping[str, Any]]] = []
@@ -80,6 +84,7 @@ class Lease:
         if changed is None:
             raise LostError
         self.run = changed
+        self._bell.ring()
 
     async def look(self) -> Run:
         """Answer the run as it is now. Raises `LostError`."""
@@ -142,11 +147,14 @@ class Lease:
                 )
                 if last is None:
                     raise LostError
+                self._bell.ring()
 
     async def _flush_soon(self) -> None:
         try:
-            await asyncio.sleep(FLUSH)
+            now = asyncio.get_running_loop().time
+            await asyncio.sleep(max(0.0, self._flushed + FLUSH - now()))
             await self.flush()
+            self._flushed = now()
         except (asyncio.CancelledError, Exception) as error:  # told to whoever tells next
             self._fault = error
         finally:

@@ -56,7 +56,8 @@ class Work:
         taken = await rows.take(self._p.db, tenant, run, worker=self.worker, now=self._p.clock())
         if taken is None:
             return None
-        return Lease(self._p.db, taken, clock=self._p.clock, mask=self._p.mask)
+        bell = self._p.bell.of(taken.id)
+        return Lease(self._p.db, taken, clock=self._p.clock, mask=self._p.mask, bell=bell)
 
     async def has_asked(self, tenant: str, run: str) -> bool:
         """Tell whether a run waits for its decision, or has it: then the first part of its work is over."""

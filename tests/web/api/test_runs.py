@@ -13,7 +13,9 @@ import pytest
 
 from linkspan.accounts.principal import Tenant
 from linkspan.app import App
+from linkspan.runs import feed
 from linkspan.runs.ids import approval_id
+from linkspan.runs.lease import Lease
 from linkspan.serving import Serving
 from linkspan.store import approvals, run_events
 from linkspan.store import runs as rows
@@ -327,3 +329,32 @@ async def test_a_stop_ends_streams(backend: Backend) -> None:
     await asyncio.sleep(0)
     front.feed.close()
     assert await asyncio.wait_for(waiting, 5) is None
+
+
+async def test_who_watches_hears_of_this_process_at_once(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever works the run rings: nobody waits for the next look, which is for runs of other processes."""
+    monkeypatch.setattr(feed, "LOOK_EVERY", 3_600.0)
+    app, now = backend.house.app, backend.house.now
+    run = (await backend.start())["id"]
+    lease = Lease(
+        app.database,
+        await take(app, run, now[0]),
+        clock=lambda: now[0],
+        mask=lambda text: text,
+        bell=app.runs.bell.of(run),
+    )
+    front = Serving(app)
+    follower = front.feed.follow(Tenant("acme"), run)
+    assert [event.kind for event in await anext(follower)] == ["state"]
+    heard: list[str] = []
+    async with asyncio.timeout(30):
+        for number in range(3):
+            await lease.tell("message_delta", {"item_id": "i", "text": str(number)})
+            heard += [event.data["text"] for event in await anext(follower)]
+    assert heard == ["0", "1", "2"]
+    await lease.enter("failed")
+    async with asyncio.timeout(30):
+        assert [event.kind for event in await anext(follower)] == ["state"]
+    front.feed.close()

@@ -1,0 +1,26 @@
+"""The bench of queued runs, in its short form: that it works. What it measures is read by people."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.servers.node import ROOT
+
+pytestmark = pytest.mark.e2e
+
+
+def test_the_bench_of_queued_runs_measures_all_that_it_says() -> None:
+    """Runs go through the whole of `serve`, beside the bare binary, and each figure is one."""
+    command = [sys.executable, "-m", "bench", "queue", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+    table, told = done.stdout.rsplit("\n", 2)[0], json.loads(done.stdout.splitlines()[-1])
+    assert "| 2 runs, 2 at once: runs a second |" in table
+    assert told["runs_per_s"]["ours"] > 0
+    assert told["runs_per_s"]["bare"] > 0
+    assert 0 < told["codex_to_sse_alone_ms"]["p50"] <= told["codex_to_sse_alone_ms"]["p95"]
+    assert 0 <= told["growth_mb"] < 60
