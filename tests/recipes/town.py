@@ -33,7 +33,7 @@ from tests.codex.conftest import served
 from tests.fakes.forge import Forge
 from tests.fakes.forge_reviews import Reviews
 from tests.recipes.pages import tools_of
-from tests.runs.test_fix_ticket import parts_at
+from tests.runs.shop import parts_at
 from tests.servers.authority import Authority
 from tests.servers.git import GitServer, git, git_server
 from tests.servers.node import ROOT

@@ -1,203 +1,35 @@
-"""The first job whole: a ticket of the desk becomes a pull request, with the real Codex.
-
-Real are Codex, git behind TLS, the desk, our server with its model proxy and its MCP endpoint, and the
-journal. The model is scripted, so this shows nothing of how well a real one would mend the shop.
-"""
+"""The first job whole: a ticket of the desk becomes a pull request, with the real Codex and real git."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import shutil
-import subprocess
-import sys
-import time
-import uuid
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from linkspan import spec
-from linkspan.app import App, build
-from linkspan.codex.app_server.engine import AppServer
 from linkspan.codex.app_server.process import at_work_in
-from linkspan.codex.git.places import GitPlaces
-from linkspan.codex.git.program import Git
-from linkspan.net.egress import EgressGuard
-from linkspan.net.egress_proxy import EgressProxy
-from linkspan.runs.context import Reader
-from linkspan.runs.outlet import Parts
-from linkspan.runs.publishing import GatewayForge
-from linkspan.runs.write_back import WriteBack
-from linkspan.settings import CodexSettings, Settings, parse_egress
-from linkspan.store.runs import Run
-from linkspan.vault.redact import Redactor
-from linkspan.working import work_with
-from tests.codex.conftest import served
-from tests.fakes.forge import Forge
-from tests.runs.conftest import ACME, BO
-from tests.runs.test_crashes import TOKEN, desk_at
-from tests.servers import codex as codex_cli
-from tests.servers.authority import Authority
-from tests.servers.git import GitServer, git_server
-from tests.servers.node import ROOT
-from tests.servers.scripted_model import Answer, ScriptedModel, function_call, message, shell
-from tests.servers.serving import serving, wait_until
+from tests.runs.conftest import BO
+from tests.runs.shop import KEY, MEND, SUMMARY, Shop, a_worker, shop_at, working
+from tests.servers.scripted_model import Answer, function_call, message, shell
+from tests.servers.serving import wait_until
 
 pytestmark = pytest.mark.e2e
-KEY = "key-canary-of-acme"
-HARBOUR = ROOT / "examples/harbour"
-MEND = r"""
-set -e
-cat AGENTS.md >/dev/null
-sed -i 's/    return ready.replace(hour=ready.hour + 1, minute=0, second=0, microsecond=0)/'\
-'    return ready.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)/' cafe/orders.py
-sed -i 's/        self.assertEqual(pickup_time(noon).hour, 13)/&\n'\
-'        late = datetime(2026, 11, 23, 22, 55, tzinfo=UTC)\n'\
-'        self.assertEqual(pickup_time(late).hour, 0)/' test_cafe.py
-python3 -m unittest 2>&1 | tail -1
-"""
-SUMMARY = "Orders after 22:40 asked for hour 24. Pickup is now the next full hour, past midnight too."
-
-
-@dataclass
-class Shop:
-    """Everything that a ticket needs to become a pull request."""
-
-    app: App
-    desk: Any
-    forge: Forge
-    git: GitServer
-    model: ScriptedModel
-    url: str
-    authority: Authority
-    tools: list[Path]
-
-    async def until(self, run: Run, *states: str) -> Run:
-        """Answer the run in one of these states, or at its end."""
-        async with asyncio.timeout(90):
-            while True:
-                found = await self.app.runs.find(ACME, run.id)
-                if found.state in states or found.is_finished:
-                    return found
-                await self.app.runs.bell.wait(0.2)
-
-    def comments(self, ticket: str) -> list[str]:
-        """Answer what was said of a ticket by our account."""
-        rows = self.desk.store.query(
-            "SELECT body_markdown FROM comments WHERE org = 'acme' AND parent = ? AND author = 'codex'"
-            " AND body_markdown LIKE '%Codex run run%' ORDER BY id",
-            [ticket],
-        )
-        return [row["body_markdown"] for row in rows]
 
 
 @pytest.fixture
 async def closed(seeded: tuple[Path, dict[str, Any]], tmp_path: Path) -> AsyncIterator[Shop]:
-    """The sample product, its code at a forge, and Linkspan that serves; nobody works."""
-    for name in ("tls", "repositories"):
-        (tmp_path / name).mkdir()
-    authority, model = Authority(tmp_path / "tls"), ScriptedModel()
-    forge = Forge(tokens={TOKEN: "acme"})
-    home = ROOT / ".work" / f"shop-{uuid.uuid4().hex[:12]}"  # Codex refuses a home below /tmp
-    files = {
-        str(path.relative_to(HARBOUR)): path.read_text()
-        for path in HARBOUR.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-    with (
-        git_server(tmp_path / "repositories", authority) as server,
-        desk_at(seeded, tmp_path) as (desk_url, desk),
-        serving(forge.app()) as forge_url,
-        serving(model) as model_url,
-    ):
-        server.people = {"x-access-token": TOKEN}
-        server.repository("acme/harbour", files)
-        forge.url, forge.git_url, forge.branches = forge_url, server.url, server.branches
-        forge.repository("acme/harbour")
-        places = tmp_path / "places.yaml"
-        connectors = {
-            "github": {"base_url": forge_url, "git": {"base_url": server.url}},
-            "openai": {"base_url": f"{model_url}/v1"},
-        }
-        places.write_text(yaml.safe_dump({"connectors": connectors}))
-        settings = Settings(home=home, egress=parse_egress("127.0.0.0/8"))
-        tools = [ROOT / "tools.yaml", places]
-        app = await build(settings, catalog=spec.load(tools, {}))
-        await app.tenants.add("acme")
-        desk_token = seeded[1]["tokens"]["acme"]["codex"]
-        known = app.catalog.connectors
-        await app.accounts.link(
-            ACME, known["desk"], settings={"site": desk_url}, secrets={"token": desk_token}
-        )
-        await app.accounts.link(ACME, known["github"], secrets={"token": TOKEN})
-        await app.accounts.link(ACME, known["openai"], secrets={"token": KEY})
-        await app.recipes.enable(BO, "fix_ticket", {"repository": "acme/harbour", "style": "Be brief."})
-        async with served(app) as url:
-            yield Shop(app, desk, forge, server, model, url, authority, tools)
-        await app.aclose()
-    shutil.rmtree(home, ignore_errors=True)
+    """The shop; nobody works."""
+    async with shop_at(seeded, tmp_path) as shop:
+        yield shop
 
 
 @pytest.fixture
 async def shop(closed: Shop) -> AsyncIterator[Shop]:
     """The same, with a worker in this process."""
-    proxy = EgressProxy(EgressGuard(closed.app.settings.egress), random=os.urandom)
-    parts = parts_at(closed.app, closed.url, closed.authority, proxy)
-    working = asyncio.create_task(work_with(closed.app, parts, worker="wrk_shop"))
-    try:
+    async with working(closed):
         yield closed
-    finally:
-        working.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await working
-        await proxy.aclose()
-
-
-@contextlib.contextmanager
-def a_worker(shop: Shop, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Another process that works runs with the real Codex; it is killed at the end of the block."""
-    words = [shop.app.settings.home, "-", shop.authority.root, "-", *shop.tools]
-    path = os.pathsep.join(map(str, (ROOT, ROOT / "src", ROOT / "examples")))
-    env = {**os.environ, "PYTHONPATH": path, "CODEX": codex_cli.npm_command()[1], "SERVING_URL": shop.url}
-    command = [sys.executable, "-m", "tests.runs.dying", *map(str, words)]
-    with (
-        log.open("ab") as output,
-        subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output) as made,
-    ):
-        try:
-            yield made
-        finally:
-            made.kill()
-
-
-def parts_at(app: App, url: str, authority: Authority, proxy: EgressProxy) -> Parts:
-    """Answer the parts of a worker whose Codex reaches us at a URL."""
-    mask = Redactor().mask
-    reader = Reader(app.gateway, random=os.urandom, sleep=asyncio.sleep)
-    work = app.settings.home / "work"
-    binary = codex_cli.npm_command()[1]
-    return Parts(
-        db=app.database,
-        kept=app.kept,
-        tokens=app.run_tokens,
-        reader=reader,
-        write_back=WriteBack(reader, lambda: app.catalog, clean=mask, base=url),
-        engines={"app_server": AppServer(CodexSettings(binary=binary))},
-        places=GitPlaces(work, proxy, clock=time.time, git=Git(ca_file=authority.root)),
-        forge=GatewayForge(app.gateway, app.accounts, base=url, mask=mask, random=os.urandom),
-        bell=app.runs.bell,
-        work=work,
-        base_url=url,
-        clock=time.time,
-        mask=mask,
-        clean=mask,
-    )
 
 
 async def test_a_ticket_becomes_a_pull_request(shop: Shop) -> None:

@@ -114,7 +114,8 @@ class Stage:
         )
         taken = await run_rows.take(self.app.database, run.tenant, run.id, worker="played", now=time.time())
         assert taken is not None
-        lease = Lease(self.app.database, taken, clock=time.time, mask=lambda text: text)
+        bell = self.app.runs.bell.of(taken.id)
+        lease = Lease(self.app.database, taken, clock=time.time, mask=lambda text: text, bell=bell)
         await lease.change(
             entity_title=title or None, repository="acme/harbour", branch=f"codex/{run.id}", model="gpt-test"
         )
