@@ -166,6 +166,7 @@ LIBRARIES: Final[dict[str, set[str]]] = {
     "aiohttp": {"net", "linkspan.demo"},
     "yarl": {"net"},
     "click": {"cli"},
+    "croniter": {"spec"},
     "dbos": {"runs"},
     "sqlalchemy": {"runs"},
     "cryptography": {"vault"},

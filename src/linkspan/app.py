@@ -49,6 +49,7 @@ from linkspan.runs.hooks import Hooks
 from linkspan.runs.kept import Kept
 from linkspan.runs.recipes import Recipes
 from linkspan.runs.runs import Runs
+from linkspan.runs.schedules import Schedules
 from linkspan.runs.tokens import RunTokens
 from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
@@ -106,6 +107,8 @@ class App:
     """Hands requests through to products."""
     governor: Governor
     """Says how many calls there may be."""
+    schedules: Schedules
+    """Starts what is due at a time."""
     models: ModelProxy
     """Where the Codex of a run finds its model."""
 
@@ -282,5 +285,6 @@ async def build(
         arrivals=Arrivals(database, gateway, runs, clock=clock, random=random),
         relay=relay,
         governor=governor,
+        schedules=Schedules(database, runs, catalog=lambda: gateway.catalog, clock=clock),
         models=ModelProxy(run_tokens, relay, clock=clock),
     )

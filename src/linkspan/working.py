@@ -123,12 +123,13 @@ async def work_with(app: App, parts: Parts, *, worker: str, polling: float = 0.1
         **pace,
     )
     log.info("working runs as %s: %d at once", worker, policy.at_once)
-    arriving = asyncio.create_task(app.arrivals.run())
+    starting = [asyncio.create_task(each.run()) for each in (app.arrivals, app.schedules)]
     try:
         await running.run()
     finally:
-        arriving.cancel()
-        await asyncio.gather(arriving, return_exceptions=True)
+        for task in starting:
+            task.cancel()
+        await asyncio.gather(*starting, return_exceptions=True)
 
 
 async def journal_schema(app: App) -> str:

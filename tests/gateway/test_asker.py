@@ -28,6 +28,13 @@ async def test_a_shared_account_names_the_person(bench: Bench) -> None:
     assert await said(bench, "operator", "stdio") == "Done."
 
 
+async def test_what_a_run_writes_names_the_run(bench: Bench) -> None:
+    """Once: so it is known as a run's wherever it comes back as an event."""
+    told = "Codex run run_1 ended."
+    assert await said(bench, "run", "run_1") == "Done.\n\nCodex run run_1 wrote this."
+    assert await said(bench, "run", "run_1", body=told) == told
+
+
 async def test_a_persons_own_account_names_nobody_else(bench: Bench) -> None:
     """The product shows whose it is."""
     connector = bench.app.catalog.connectors["tracker"]

@@ -11,7 +11,12 @@ from linkspan import spec
 from linkspan.spec.catalog import ABSENT, Operation, Scope
 
 ROOT = Path(__file__).parents[2]
-FILES = ["tools.yaml", "examples/roundup/tools.yaml", "tests/conformance/tools.yaml"]
+FILES = [
+    "tools.yaml",
+    "examples/roundup/tools.yaml",
+    "examples/weekly_update/tools.yaml",
+    "tests/conformance/tools.yaml",
+]
 
 
 @pytest.mark.parametrize("name", FILES)

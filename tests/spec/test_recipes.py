@@ -29,8 +29,8 @@ def test_what_is_left_out(good: str, load: Any) -> None:
     )
     assert (recipe.publish.how, recipe.approve, recipe.tools) == ("nothing", "before_publish", ())
     assert not recipe.asks_before_publishing
-    assert not recipe.started
-    assert recipe.trigger is None
+    assert not recipe.back("started")
+    assert recipe.triggers == ()
 
 
 def test_what_is_said(good: str, recipe: str, load: Any) -> None:
@@ -39,12 +39,12 @@ def test_what_is_said(good: str, recipe: str, load: Any) -> None:
     assert fix.tools == ("ticket.get",)
     assert fix.asks_before_publishing
     assert not fix.asks_commands
-    assert str(fix.trigger) == "desk.ticket.assigned"
+    assert [str(each) for each in fix.triggers] == ["desk.ticket.assigned"]
     repository = fix.setting_of("repository")
     assert repository is not None
     assert (repository.name, repository.title, repository.required) == ("repository", "Repository", True)
     assert fix.setting_of("people") is None
-    assert fix.finished.update == {"status": "in_progress"}
+    assert fix.back("finished").update == {"status": "in_progress"}
 
 
 def test_a_run_reads_again_what_it_was_started_with(good: str, recipe: str, load: Any) -> None:

@@ -20,6 +20,7 @@ from linkspan.store import (
     run_events,
     run_terms,
     runs,
+    schedules,
     tenants,
     usage,
     webhooks,
@@ -31,6 +32,7 @@ from linkspan.store.database import Database
 from linkspan.store.deliveries import Arrival, HookSecret
 from linkspan.store.people import Session
 from linkspan.store.recipes import RecipeSettings
+from linkspan.store.schedules import Due
 from tests.store.engines import Engine
 from tests.store.rows import (
     account,
@@ -93,6 +95,7 @@ async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engin
         await recipes.keep(db, RecipeSettings(name, "fix_ticket", True, {}, "person", "bo", 1.0))
         await deliveries.put_secret(db, HookSecret(f"acc_{name}", name, b"sealed", 1.0))
         await deliveries.add(db, [arrival(name)])
+        await schedules.put(db, Due(name, "tidy", "7d", "UTC", 1.0, 2.0), before=None)
         await usage.spend(db, name, "run_1", model="m", tokens={}, cost=None, now=1.0)
     gone = await tenants.remove(db, "acme")
     assert gone == dict.fromkeys(("tenants", *tenants.OWNED), 1)

@@ -98,7 +98,7 @@ def list_(context: click.Context, tenant: str | None, state: Any, limit: int, as
             print_json([_shown(each) for each in found])
             return
         table = [{**_shown(each), "received": time_text(each.received)} for each in found]
-        columns = ["id", "received", "connector", "event", "entity_id", "state", "outcome"]
+        columns = ["id", "received", "connector", "event", "entity_id", "recipe", "state", "outcome"]
         print_table(table, columns, "No events came in that a recipe waits for.")
 
     run(work, as_json=as_json)

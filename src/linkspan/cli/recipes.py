@@ -21,6 +21,8 @@ from linkspan.cli.common import (
 if TYPE_CHECKING:
     from linkspan.accounts.principal import Principal, Tenant
     from linkspan.runs.recipes import TenantRecipe
+    from linkspan.spec.recipe import Recipe
+    from linkspan.store.schedules import Due
 
 
 @click.group()
@@ -67,11 +69,13 @@ def show(context: click.Context, name: str, tenant: str | None, as_json: bool) -
 
     async def work() -> None:
         async with opened(settings_of(context, tenant=tenant), with_catalog=True) as app:
-            found = await app.recipes.get(await app.tenants.only(app.settings.tenant), name)
+            whose = await app.tenants.only(app.settings.tenant)
+            found = await app.recipes.get(whose, name)
+            due = await app.schedules.find(whose, name)
         if as_json:
-            print_json(_shown(found))
+            print_json({**_shown(found), "next": due.due if due else None})
             return
-        _tell(found)
+        _tell(found, due)
 
     run(work, as_json=as_json)
 
@@ -152,6 +156,20 @@ def _pairs(given: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
+def _by_itself(recipe: Recipe, due: Due | None) -> list[str]:
+    """Answer what starts a recipe without anybody's doing, in a line each."""
+    told = []
+    if recipe.triggers:
+        told.append(f"by itself on {', '.join(map(str, recipe.triggers))}")
+    if recipe.schedule is not None:
+        zone = "" if " " not in recipe.schedule.every else f" ({recipe.schedule.zone})"
+        when = f"; next {time_text(due.due)}" if due else "; next not known before something works runs"
+        told.append(f"by itself every {recipe.schedule.every}{zone}{when}")
+    if due is not None and due.last is not None:
+        told.append(f"last due {time_text(due.last)}: {due.outcome}")
+    return told
+
+
 def _shown(found: TenantRecipe) -> dict[str, Any]:
     recipe, said = found.recipe, found.said
     return {
@@ -159,6 +177,8 @@ def _shown(found: TenantRecipe) -> dict[str, Any]:
         "title": recipe.title,
         "description": recipe.description,
         "entity": recipe.entity,
+        "on": [str(each) for each in recipe.triggers],
+        "every": recipe.schedule.every if recipe.schedule else None,
         "enabled": found.enabled,
         "settings": {
             name: {
@@ -179,7 +199,7 @@ def _shown(found: TenantRecipe) -> dict[str, Any]:
     }
 
 
-def _tell(found: TenantRecipe) -> None:
+def _tell(found: TenantRecipe, due: Due | None) -> None:
     recipe, said = found.recipe, found.said
     state = "on" if found.enabled else "off"
     by = f", by {said.changed_by}, {time_text(said.changed)}" if said else ""
@@ -190,6 +210,8 @@ def _tell(found: TenantRecipe) -> None:
     click.echo(
         f"starts on {recipe.entity or 'nothing'}; approve {recipe.approve}; publish {recipe.publish.how}"
     )
+    for told in _by_itself(recipe, due):
+        click.echo(told)
     click.echo(f"budget {recipe.seconds / 60:g} minutes{tokens}; tools {', '.join(recipe.tools) or 'none'}")
     rows = [
         {

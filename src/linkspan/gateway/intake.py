@@ -94,8 +94,10 @@ class Intake:
 
 
 def _with_asker(arguments: dict[str, Any], principal: Principal, credential: Credential) -> dict[str, Any]:
-    """Let a text that is written by the tenant's account say which person asked for it."""
+    """Let a text say which run wrote it, or, where the tenant's account writes, which person asked for it."""
     body = arguments.get("body")
+    if principal.kind == "run" and isinstance(body, str) and principal.subject not in body:
+        return {**arguments, "body": f"{body.rstrip()}\n\nCodex run {principal.subject} wrote this."}
     if principal.kind != "person" or credential.subject is not None or not isinstance(body, str):
         return arguments
     # Letters only: a name must neither format anything nor call anybody.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from linkspan.accounts.principal import AccountId, Principal, Tenant
@@ -24,11 +25,14 @@ from linkspan.errors import (
 from linkspan.gateway.call import Gateway
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.results import Item
+from linkspan.runs.ids import run_id
+from linkspan.runs.looking import keep_looking
 from linkspan.runs.runs import Runs
 from linkspan.spec.expressions import compile_predicate
 from linkspan.spec.recipe import Recipe
 from linkspan.store import accounts as account_rows
 from linkspan.store import deliveries as rows
+from linkspan.store import runs as run_rows
 from linkspan.store.database import Database
 from linkspan.store.deliveries import Arrival, ArrivalState
 from linkspan.store.runs import Run
@@ -38,10 +42,22 @@ WAITS: Final = (10.0, 60.0, 300.0, 1800.0)
 """Seconds before the second and later attempts, when a product does not answer."""
 LEASE: Final = 120.0
 LOOK: Final = 2.0
+AGAIN: Final = 2.0
+"""Seconds until an event that waits for a run to end is looked at again."""
 KEEP: Final = 30 * 86_400.0
 _AT_ONCE: Final = 8
 _TIDY: Final = 600.0
 _PASSING: Final = (RateLimited, UpstreamTimeout, Internal)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of an event; `due`: it is looked at again then."""
+
+    state: ArrivalState
+    told: str
+    due: float | None = None
+    failures: int = 0
 
 
 class Arrivals:
@@ -61,6 +77,7 @@ class Arrivals:
         self._runs = runs
         self._clock = clock
         self._random = random
+        self._tidied = clock()
 
     async def list(
         self, tenant: Tenant, *, state: ArrivalState | None = None, limit: int = 50
@@ -80,25 +97,15 @@ class Arrivals:
 
     async def run(self) -> None:
         """Work events until cancelled."""
-        tidied = self._clock()
-        is_failing = False
-        while True:
-            try:
-                while await self.work_due():
-                    pass
-                if self._clock() - tidied >= _TIDY:
-                    tidied = self._clock()
-                    await rows.sweep(self._db, finished_before=tidied - KEEP)
-                is_failing = False
-            except LinkspanError as error:
-                if not is_failing:
-                    log.error("events cannot be looked for: %s", error.message)
-                is_failing = True
-            except Exception:
-                if not is_failing:
-                    log.exception("looking for events failed")
-                is_failing = True
-            await self._runs.bell.wait(LOOK)
+        await keep_looking("events", self._turn, self._runs.bell, LOOK)
+
+    async def _turn(self) -> None:
+        while await self.work_due():
+            pass
+        now = self._clock()
+        if now - self._tidied >= _TIDY:
+            self._tidied = now
+            await rows.sweep(self._db, finished_before=now - KEEP)
 
     async def work_due(self) -> int:
         """Work what is due, and answer how many events that were."""
@@ -107,71 +114,97 @@ class Arrivals:
         return len(taken)
 
     async def _work(self, arrival: Arrival) -> None:
-        state: ArrivalState
         try:
-            state, outcome = await self._outcome(arrival)
+            done = await self._outcome(arrival)
         except LinkspanError as error:
-            attempt = arrival.attempts - 1
-            if _passes(error) and attempt < len(WAITS):
-                now = self._clock()
-                due = now + max(WAITS[attempt], error.retry_after or 0.0)
-                await rows.settle(self._db, arrival, "pending", error.message, now=now, due=due)
-                return
-            state, outcome = "failed", error.message
+            if _passes(error) and arrival.failures < len(WAITS):
+                due = self._clock() + max(WAITS[arrival.failures], error.retry_after or 0.0)
+                done = _Outcome("pending", error.message, due, arrival.failures + 1)
+            else:
+                done = _Outcome("failed", error.message)
         except Exception:
             log.exception("event %s of tenant %s failed", arrival.id, arrival.tenant)
-            state, outcome = "failed", "Something went wrong inside Linkspan; its log has more."
-        await rows.settle(self._db, arrival, state, outcome, now=self._clock())
+            done = _Outcome("failed", "Something went wrong inside Linkspan; its log has more.")
+        await rows.settle(
+            self._db,
+            arrival,
+            done.state,
+            done.told,
+            now=self._clock(),
+            due=done.due,
+            failures=done.failures,
+        )
 
-    async def _outcome(self, arrival: Arrival) -> tuple[ArrivalState, str]:
+    async def _outcome(self, arrival: Arrival) -> _Outcome:
         tenant = Tenant(arrival.tenant)
-        account = await account_rows.find(self._db, tenant, arrival.account)
-        if account is None:
-            return "ignored", "The account is not linked any more."
-        outcomes = []
-        meant = []
-        for recipe in self._waiting(arrival):
-            if (await self._runs.recipe(tenant, recipe.name)).enabled:
-                meant.append(recipe)
-            else:
-                outcomes.append(f"The recipe {recipe.name} is off.")
-        if not meant:
-            return "ignored", " ".join(outcomes) or "No recipe waits for it."
-        item = await self._read(arrival)
-        started = False
-        for recipe in meant:
-            trigger = recipe.trigger
-            condition = trigger.when if trigger is not None else None
-            if condition is not None and not compile_predicate(condition)(item):
-                outcomes.append(f"{recipe.name}: `when` is not so.")
-                continue
-            try:
-                run = await self._start(arrival, recipe)
-            except Conflict as error:
-                outcomes.append(f"{recipe.name}: {error.message}.")
-                continue
-            started = True
-            outcomes.append(f"{recipe.name}: {run.id}.")
-        return ("done" if started else "ignored"), " ".join(outcomes)
+        if await account_rows.find(self._db, tenant, arrival.account) is None:
+            return _Outcome("ignored", "The account is not linked any more.")
+        recipe = self._gateway.catalog.recipes.get(arrival.recipe)
+        if recipe is None:
+            return _Outcome("ignored", f"tools.yaml has no recipe {arrival.recipe} any more.")
+        if not (await self._runs.recipe(tenant, recipe.name)).enabled:
+            return _Outcome("ignored", f"The recipe {recipe.name} is off.")
+        if arrival.does == "stop":
+            return await self._stop(arrival, recipe)
+        if waits_for_quiet(recipe) and await rows.is_overtaken(self._db, arrival):
+            return _Outcome("ignored", rows.OVERTAKEN)
+        if recipe.when is not None and not compile_predicate(recipe.when)(await self._read(arrival)):
+            return _Outcome("ignored", f"{recipe.name}: `when` is not so.")
+        if (wait := await self._wait_for_another(arrival, recipe)) is not None:
+            return wait
+        since = self._clock() - recipe.limit_within
+        count = await run_rows.started_by_events(self._db, tenant, recipe.name, arrival.entity_id, since)
+        if count >= recipe.most_runs:
+            told = f"{recipe.name}: events started {count} runs on it in a short time, which may be a loop."
+            return _Outcome("ignored", told)
+        try:
+            run = await self._start(arrival, recipe)
+        except Conflict as error:
+            return _Outcome("ignored", f"{recipe.name}: {error.message}.")
+        return _Outcome("done", f"{recipe.name}: {run.id}.")
+
+    async def _wait_for_another(self, arrival: Arrival, recipe: Recipe) -> _Outcome | None:
+        """Let what goes on for the same thing end first, where the recipe says so."""
+        if recipe.concurrency == "skip":
+            return None
+        tenant = Tenant(arrival.tenant)
+        active = await run_rows.active_on(self._db, tenant, recipe.name, arrival.entity_id)
+        if active is None or active.id == run_id(tenant, _source(arrival), arrival.id):
+            return None
+        if recipe.concurrency == "supersede":
+            active = await self._runs.end_by_event(tenant, active.id, _named(arrival))
+            if active.is_finished:
+                return None
+        return _Outcome("pending", f"{recipe.name} waits for {active.id} to end.", self._clock() + AGAIN)
+
+    async def _stop(self, arrival: Arrival, recipe: Recipe) -> _Outcome:
+        """End what has not published yet, and what waits to be started."""
+        tenant = Tenant(arrival.tenant)
+        if recipe.stop_when is not None and not compile_predicate(recipe.stop_when)(
+            await self._read(arrival)
+        ):
+            return _Outcome("ignored", f"{recipe.name}: `when` of `stop` is not so.")
+        told = f"{recipe.name}: {_named(arrival)} came before it started."
+        dropped, begins = await rows.drop_waiting(self._db, arrival, told, now=self._clock())
+        if begins:
+            return _Outcome("pending", f"{recipe.name} is about to start.", self._clock() + AGAIN)
+        active = await run_rows.active_on(self._db, tenant, recipe.name, arrival.entity_id)
+        if active is None or active.created > arrival.received + LEASE:
+            return _Outcome("done" if dropped else "ignored", f"{recipe.name}: nothing goes on for it.")
+        ended = await self._runs.end_by_event(tenant, active.id, _named(arrival))
+        if ended.state == "publishing":
+            return _Outcome("ignored", f"{recipe.name}: {ended.id} is being published already.")
+        return _Outcome("done", f"{recipe.name}: {ended.id} ends.")
 
     async def _start(self, arrival: Arrival, recipe: Recipe) -> Run:
         return await self._runs.start(
             self._principal(arrival, "run.start"),
             recipe.name,
-            source=f"webhook:{arrival.connector}",
+            source=_source(arrival),
             entity_id=arrival.entity_id,
             account=arrival.account,
-            key=f"{arrival.id}:{recipe.name}",
+            key=arrival.id,
         )
-
-    def _waiting(self, arrival: Arrival) -> Sequence[Recipe]:
-        return [
-            recipe
-            for recipe in self._gateway.catalog.recipes.values()
-            if recipe.trigger is not None
-            and recipe.trigger.connector == arrival.connector
-            and f"{recipe.trigger.entity}.{recipe.trigger.event}" == arrival.event
-        ]
 
     async def _read(self, arrival: Arrival) -> object:
         """Read the thing with the tenant's own credential: what was delivered about it is not believed."""
@@ -194,6 +227,19 @@ class Arrivals:
             (scope,),
             account=AccountId(arrival.account),
         )
+
+
+def waits_for_quiet(recipe: Recipe) -> bool:
+    """Tell whether of several events for one thing only the last one counts."""
+    return recipe.debounce is not None or recipe.concurrency != "skip"
+
+
+def _source(arrival: Arrival) -> str:
+    return f"webhook:{arrival.connector}"
+
+
+def _named(arrival: Arrival) -> str:
+    return f"{arrival.connector}.{arrival.event}"
 
 
 def _passes(error: LinkspanError) -> bool:

@@ -15,19 +15,22 @@ from typing import Any, Final
 from linkspan.accounts.hook_secrets import HookSecrets
 from linkspan.errors import InvalidArgument, Unauthenticated
 from linkspan.runs.bell import Bell
+from linkspan.runs.marks import is_ours
 from linkspan.runs.signatures import parsed, proves
 from linkspan.spec.catalog import Catalog
 from linkspan.spec.events import Event, Webhooks
+from linkspan.spec.recipe import Trigger
 from linkspan.store import accounts as account_rows
 from linkspan.store import deliveries as rows
 from linkspan.store.accounts import Account
 from linkspan.store.database import Database
-from linkspan.store.deliveries import Arrival
+from linkspan.store.deliveries import Arrival, Does
 
 _MOST_THINGS: Final = 200
 _LONGEST_ID: Final = 200
 _LONGEST_ECHO: Final = 500
 OWN: Final = "Our own account did it."
+OWN_WORDS: Final = "A Codex run wrote it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,8 @@ class Hooks:
         root = {"headers": delivery.headers, "query": delivery.query, "body": body}
         if (shaken := _handshake(hooks, root)) is not None:
             return shaken
-        told = list(self._told(connector, hooks, root))
+        waiting = waiting_for(self._catalog(), connector)
+        told = list(_told(waiting, hooks, root))
         if not told:
             return Answer({"accepted": 0})
         if accounts is None:
@@ -122,32 +126,15 @@ class Hooks:
         named = hooks.id(root) if hooks.id is not None else None
         key = named if isinstance(named, str) and named else hashlib.sha256(delivery.raw).hexdigest()
         arrivals = [
-            self._arrival(account, event, thing, entity_id, key)
+            arrival_of(account, event, thing, entity_id, key, recipe, does, now=self._clock())
             for account in accounts
             for event, thing, entity_id in told
+            for recipe, does in waiting[event.name]
         ]
-        new = await rows.add(self._db, arrivals) if arrivals else 0
+        new = await rows.add(self._db, arrivals, quiet=quiet_of(self._catalog())) if arrivals else 0
         if new:
             self._bell.ring()
         return Answer({"accepted": new})
-
-    def _told(self, connector: str, hooks: Webhooks, root: Any) -> Iterator[tuple[Event, Any, str]]:
-        """Yield the events that a recipe waits for, with the id of what each is about."""
-        wanted = {
-            f"{trigger.entity}.{trigger.event}"
-            for recipe in self._catalog().recipes.values()
-            if (trigger := recipe.trigger) is not None and trigger.connector == connector
-        }
-        for event in hooks.events.values():
-            if event.name not in wanted:
-                continue
-            things = event.each(root) if event.each is not None else [root]
-            for thing in things[:_MOST_THINGS] if isinstance(things, list) else ():
-                if event.when is not None and not event.when(thing):
-                    continue
-                found = event.id(thing)
-                if isinstance(found, str | int) and not isinstance(found, bool) and str(found):
-                    yield event, thing, str(found)[:_LONGEST_ID]
 
     async def _meant(self, connector: str, hooks: Webhooks, root: Any) -> list[Account]:
         value = hooks.account(root) if hooks.account is not None else None
@@ -158,28 +145,87 @@ class Hooks:
             return [each for each in there if each.identity_id == str(value)]
         return [each for each in there if each.settings.get(hooks.setting) == str(value)]
 
-    def _arrival(self, account: Account, event: Event, thing: Any, entity_id: str, key: str) -> Arrival:
-        same = event.same(thing) if event.same is not None else None
-        what = ["delivery", key] if same is None else ["same", json.dumps(same, sort_keys=True)]
-        parts = [account.tenant, account.id, event.name, entity_id, *what]
-        now = self._clock()
-        by = event.by(thing) if event.by is not None else None
-        is_own = by is not None and account.identity_id is not None and str(by) == account.identity_id
-        return Arrival(
-            tenant=account.tenant,
-            id=f"arr_{_digest(parts)}",
-            connector=account.connector,
-            account=account.id,
-            event=event.name,
-            entity=event.entity,
-            entity_id=entity_id,
-            received=now,
-            state="ignored" if is_own else "pending",
-            attempts=0,
-            due=now,
-            finished=now if is_own else None,
-            outcome=OWN if is_own else None,
-        )
+
+def waiting_for(catalog: Catalog, connector: str) -> dict[str, list[tuple[str, Does]]]:
+    """Answer which recipes wait for which events of a connector, and what these do to them."""
+    found: dict[str, list[tuple[str, Does]]] = {}
+    for recipe in catalog.recipes.values():
+        waits: list[tuple[tuple[Trigger, ...], Does]] = [(recipe.triggers, "start"), (recipe.stops, "stop")]
+        for triggers, does in waits:
+            for trigger in triggers:
+                if trigger.connector == connector:
+                    found.setdefault(f"{trigger.entity}.{trigger.event}", []).append((recipe.name, does))
+    return found
+
+
+def quiet_of(catalog: Catalog) -> dict[str, float]:
+    """Answer the seconds of quiet that recipes wait for."""
+    return {
+        each.name: each.debounce or 0.0
+        for each in catalog.recipes.values()
+        if each.debounce is not None or each.concurrency != "skip"
+    }
+
+
+def _told(waiting: Mapping[str, Any], hooks: Webhooks, root: Any) -> Iterator[tuple[Event, Any, str]]:
+    """Yield the events that a recipe waits for, with the id of what each is about."""
+    for event in hooks.events.values():
+        if event.name in waiting:
+            for thing, entity_id in things_of(event, root):
+                yield event, thing, entity_id
+
+
+def things_of(event: Event, root: Any) -> Iterator[tuple[Any, str]]:
+    """Yield what an event is about, with the ids."""
+    things = event.each(root) if event.each is not None else [root]
+    for thing in things[:_MOST_THINGS] if isinstance(things, list) else ():
+        if event.when is not None and not event.when(thing):
+            continue
+        found = event.id(thing)
+        if isinstance(found, str | int) and not isinstance(found, bool) and str(found):
+            yield thing, str(found)[:_LONGEST_ID]
+
+
+def arrival_of(
+    account: Account,
+    event: Event,
+    thing: Any,
+    entity_id: str,
+    key: str,
+    recipe: str,
+    does: Does,
+    *,
+    now: float,
+) -> Arrival:
+    """Answer an event as it is noted for a recipe; `key` names the delivery, where the event says no more."""
+    same = event.same(thing) if event.same is not None else None
+    what = ["delivery", key] if same is None else ["same", json.dumps(same, sort_keys=True)]
+    own = _own(account, event, thing)
+    return Arrival(
+        tenant=account.tenant,
+        id=f"arr_{_digest([account.tenant, account.id, event.name, entity_id, recipe, does, *what])}",
+        connector=account.connector,
+        account=account.id,
+        event=event.name,
+        entity=event.entity,
+        entity_id=entity_id,
+        received=now,
+        state="ignored" if own else "pending",
+        attempts=0,
+        due=now,
+        recipe=recipe,
+        does=does,
+        finished=now if own else None,
+        outcome=own,
+    )
+
+
+def _own(account: Account, event: Event, thing: Any) -> str | None:
+    """Answer why an event is our own doing; None when it is somebody else's."""
+    by = event.by(thing) if event.by is not None else None
+    if by is not None and account.identity_id is not None and str(by) == account.identity_id:
+        return OWN
+    return OWN_WORDS if event.text is not None and is_ours(event.text(thing)) else None
 
 
 def _handshake(hooks: Webhooks, root: Any) -> Answer | None:

@@ -13,12 +13,17 @@ from linkspan.errors import Forbidden, InvalidArgument, LinkspanError, NotFound
 from linkspan.gateway.call import Gateway
 from linkspan.gateway.calls import CallInfo
 from linkspan.runs.rights import may, person_for, person_says
+from linkspan.spec.expressions import compile_getter
 from linkspan.spec.recipe import Recipe, RecipeSetting
 from linkspan.store import recipes as rows
 from linkspan.store.database import Database
 from linkspan.store.recipes import RecipeSettings
+from linkspan.store.runs import Run
 
-_REPOSITORY: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100}){0,3}")
+_REPOSITORY: Final = re.compile(
+    r"(?!.*(?:^|/)\.{1,2}(?:/|$))[A-Za-z0-9_.-]{1,100}(?:/[A-Za-z0-9_.-]{1,100}){1,4}"
+)
+_OWNER: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}/\*")
 _BRANCH: Final = re.compile(r"(?!-|/|.*(?:\.\.|//|@\{|/$|\.lock$|\.$))[A-Za-z0-9._/+@-]{1,200}")
 _FILE: Final = re.compile(r"(?!/|.*(?:^|/)\.{1,2}(?:/|$)|.*//)[^\0\r\n\\]{1,400}(?<!/)")
 AUTHOR: Final = re.compile(r"([^<>\r\n\0]{0,199}[^<>\s\0]) *<([^<>@\s\0]{1,100}@[^<>@\s\0]{1,200})>")
@@ -141,17 +146,21 @@ class Recipes:
         self, principal: Principal, recipe: Recipe, settings: Mapping[str, Any]
     ) -> None:
         """Read the repository through the forge account that the tenant linked, where there is a forge."""
-        setting = recipe.setting_of("repository")
+        setting = recipe.setting_of("repository") or recipe.setting_of("repositories")
         tool = self._gateway.catalog.tool_for("repository.get")
         if setting is None or settings.get(setting.name) is None or tool is None:
             return
-        reader = Principal(principal.tenant, "run", "recipe", ("repository.get",))
-        info = CallInfo(self._random(16).hex(), via="run")
-        try:
-            await self._gateway.call(reader, tool, {"id": settings[setting.name]}, info=info)
-        except LinkspanError as error:
-            error.message = f"{setting.name}: {settings[setting.name]} cannot be read: {error.message}"
-            raise
+        said = settings[setting.name]
+        for name in [said] if isinstance(said, str) else said:
+            if name.endswith("/*"):
+                continue
+            reader = Principal(principal.tenant, "run", "recipe", ("repository.get",))
+            info = CallInfo(self._random(16).hex(), via="run")
+            try:
+                await self._gateway.call(reader, tool, {"id": name}, info=info)
+            except LinkspanError as error:
+                error.message = f"{setting.name}: {name} cannot be read: {error.message}"
+                raise
 
 
 def check_settings(recipe: Recipe, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,12 +186,41 @@ def check_settings(recipe: Recipe, settings: Mapping[str, Any]) -> dict[str, Any
     return checked
 
 
+def chosen_repository(run: Run, recipe: Recipe, entity: object) -> str | None:
+    """Answer where a run works: as was settled when it started, or as its thing says.
+
+    A thing says so only among the repositories that the tenant has named. Raises `Forbidden`.
+    """
+    setting = recipe.setting_of("repositories")
+    if recipe.repository is None or setting is None:
+        return run.repository
+    said = compile_getter(recipe.repository)(entity)
+    allowed = run.plan["settings"].get(setting.name) or []
+    if not isinstance(said, str) or not _REPOSITORY.fullmatch(said):
+        raise Forbidden(f"the {recipe.entity} names no repository, so there is nowhere to work")
+    if said not in allowed and f"{said.partition('/')[0]}/*" not in allowed:
+        raise Forbidden(
+            f"{said} is none of the repositories that {recipe.name} works in for tenant {run.tenant}",
+            hint=f"They are its setting {setting.name}: linkspan recipe enable {recipe.name}",
+        )
+    return said
+
+
+def _names(setting: RecipeSetting, value: Any) -> list[str]:
+    example = "acme/shop,acme/*" if setting.type == "repositories" else "bo,al"
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"must be names, such as {example}")
+    names = [name.strip() for name in names if name.strip()]
+    for name in names if setting.type == "repositories" else ():
+        if not _REPOSITORY.fullmatch(name) and not _OWNER.fullmatch(name):
+            raise ValueError(f"{name!r} is no repository: write OWNER/NAME, or OWNER/* for all of an owner")
+    return names
+
+
 def _typed(setting: RecipeSetting, value: Any) -> Any:
-    if setting.type == "people":
-        names = value.split(",") if isinstance(value, str) else value
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValueError("must be names, such as bo,al")
-        return [name.strip() for name in names if name.strip()]
+    if setting.type in ("people", "repositories"):
+        return _names(setting, value)
     if setting.type == "number":
         try:
             number = float(value)

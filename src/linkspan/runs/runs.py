@@ -15,13 +15,14 @@ from linkspan.accounts.tenants import no_tenant
 from linkspan.codex.places import branch_of
 from linkspan.errors import Conflict, InvalidArgument, NotFound, QuotaExceeded
 from linkspan.runs.about import approvers_of, still, waits_to_publish
+from linkspan.runs.asked import already_decided, check_input, check_words, same_run
 from linkspan.runs.bell import Bell
 from linkspan.runs.ids import run_id
 from linkspan.runs.kept import Kept, no_artifact
 from linkspan.runs.recipes import Recipes, TenantRecipe
 from linkspan.runs.rights import asked_by, may, person_for, person_says
-from linkspan.runs.verdicts import cancelled
-from linkspan.spec.recipe import Recipe, RunsPolicy
+from linkspan.runs.verdicts import End, cancelled
+from linkspan.spec.recipe import RunsPolicy
 from linkspan.store import approvals as approval_rows
 from linkspan.store import run_events as event_rows
 from linkspan.store import runs as rows
@@ -34,11 +35,9 @@ from linkspan.store.runs import ParentHow, Run
 from linkspan.store.usage import Usage
 
 _LONGEST_KEY: Final = 200
-_LONGEST_WORDS: Final = 20_000
 _SHOWN: Final = ("diff", "patch", "transcript", "output")
 """What a tenant reads of what a run made. The engine's own record and what was read for it have everything in
 them that a command printed and a product answered, unmasked: they are for the operator."""
-_PAST: Final = {"approve": "approved", "decline": "declined", "cancel": "cancelled"}
 
 
 class Runs:
@@ -95,7 +94,7 @@ class Runs:
         """Answer the recipe, when it may be started so. Raises what `start` raises before it begins."""
         may(principal, "run.start")
         found = await self._recipes.require(principal.tenant, recipe)
-        _check_input(found.recipe, entity_id)
+        check_input(found.recipe, entity_id)
         return found
 
     async def retry(
@@ -131,7 +130,7 @@ class Runs:
         found = await self._recipes.require(principal.tenant, before.recipe)
         forked = self._after(principal, found, before, "fork", key, who)
         return await self._add(
-            replace(forked, plan={**forked.plan, "words": _check_words(words)}, thread_id=before.thread_id)
+            replace(forked, plan={**forked.plan, "words": check_words(words)}, thread_id=before.thread_id)
         )
 
     async def get(self, principal: Principal, run: str) -> Run:
@@ -213,13 +212,20 @@ class Runs:
         """Ask a run to end; it has ended when its state says so. One that has ended stays as it is."""
         may(principal, "run.cancel")
         who = asked_by(principal, person_for(principal, person))
-        now = self._clock()
-        before = await self.get(principal, run)
+        return await self._stop(await self.get(principal, run), who, cancelled(who))
+
+    async def _stop(self, before: Run, who: str, end: End) -> Run:
         told = await rows.ask_to_stop(
-            self._db, principal.tenant, run, who=who, message=cancelled(who).message, now=now
+            self._db,
+            before.tenant,
+            before.id,
+            who=who,
+            code=end.code or "cancelled",
+            message=end.message,
+            now=self._clock(),
         )
         if told is None:
-            return await self.find(principal.tenant, run)
+            return await self.find(Tenant(before.tenant), before.id)
         if before.stop is None:
             await self._tell(told, "cancel_requested", {"by": who})
         if told.is_finished:
@@ -228,11 +234,19 @@ class Runs:
         self.bell.ring()
         return told
 
+    async def end_by_event(self, tenant: Tenant, run: str, event: str) -> Run:
+        """Ask a run to end because of what happened; one that publishes already, or is over, goes its way."""
+        found = await self.find(tenant, run)
+        if found.is_finished or found.state == "publishing":
+            return found
+        end = cancelled(f"event:{event}")
+        return await self._stop(found, f"event:{event}", end)
+
     async def steer(self, principal: Principal, run: str, words: str, *, person: str | None = None) -> Run:
         """Say something to Codex while it works. Raises `Conflict` when it does not."""
         may(principal, "run.steer")
         who = asked_by(principal, person_for(principal, person))
-        text = _check_words(words)
+        text = check_words(words)
         found = await self.get(principal, run)
         if found.is_finished or found.state == "publishing" or waits_to_publish(found):
             raise Conflict(f"{run} {still(found)}: Codex is not at work, so nobody would hear it")
@@ -290,7 +304,7 @@ class Runs:
         )
         if decided is None:
             again = await approval_rows.find(self._db, principal.tenant, approval)
-            return _already(again or there, decision)
+            return already_decided(again or there, decision)
         await self._tell(
             found, "decided", {"approval": approval, "decision": decision, "by": asked_by(principal, who)}
         )
@@ -373,7 +387,7 @@ class Runs:
     async def _add(self, run: Run) -> Run:
         there = await rows.find(self._db, run.tenant, run.id)
         if there is not None:
-            return _same(there, run)
+            return same_run(there, run)
         await self._check_budget(Tenant(run.tenant))
         added = await rows.add(self._db, run)
         if added is None:
@@ -386,7 +400,7 @@ class Runs:
                 details={"run": kept.id, "state": kept.state},
             )
         if not is_new:
-            return _same(kept, run)
+            return same_run(kept, run)
         await self._tell(kept, "state", {"state": "queued"})
         self.bell.ring()
         return await self.find(Tenant(run.tenant), run.id)
@@ -404,38 +418,3 @@ class Runs:
         await event_rows.append(
             self._db, run.tenant, run.id, [(self._clock(), kind, data)], epoch=None, durable=True
         )
-
-
-def _check_input(recipe: Recipe, entity_id: str | None) -> None:
-    if recipe.entity is None and entity_id is not None:
-        raise InvalidArgument(f"the recipe {recipe.name} is started on nothing: leave the id away")
-    if recipe.entity is not None and not entity_id:
-        raise InvalidArgument(f"the recipe {recipe.name} is started on a {recipe.entity}: give its id")
-
-
-def _check_words(words: str) -> str:
-    text = words.strip()
-    if not text or len(text) > _LONGEST_WORDS:
-        raise InvalidArgument(f"say something, in at most {_LONGEST_WORDS} characters")
-    return text
-
-
-def _same(there: Run, asked: Run) -> Run:
-    if (there.recipe, there.entity_id, there.parent) != (asked.recipe, asked.entity_id, asked.parent):
-        raise Conflict(
-            f"this key was used for {there.id}, which is about something else",
-            hint="Take another key for another run.",
-            details={"run": there.id},
-        )
-    return there
-
-
-def _already(there: Approval, decision: Decision) -> Approval:
-    """Answer a question that was decided before. Raises `Conflict` when that was otherwise, or too late."""
-    if there.decided_by_kind == "withdrawn":
-        raise Conflict("nobody waits for this answer any more", hint="See what the run asks now.")
-    if there.decision is None or there.decided_by_kind == "deadline":
-        raise Conflict("it is too late: what nobody decides by its deadline is declined")
-    if there.decision != decision:
-        raise Conflict(f"{there.person or there.decided_by} has {_PAST[there.decision]} it already")
-    return there

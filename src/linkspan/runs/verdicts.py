@@ -17,7 +17,10 @@ WAIT: Final[dict[str, Any]] = {"wait": True}
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A run is over. `code` is one of errors.py, or cancelled, declined, timed_out, nothing_to_publish."""
+    """A run is over.
+
+    `code` is one of errors.py, or cancelled, declined, superseded, timed_out, nothing_to_publish.
+    """
 
     state: State
     code: str | None = None
@@ -41,7 +44,9 @@ def failed(error: LinkspanError, *, doing: str) -> End:
 
 
 def cancelled(who: str | None) -> End:
-    """Answer the end of a run that somebody cancelled."""
+    """Answer the end of a run that somebody cancelled, or that an event ended."""
+    if who is not None and who.startswith("event:"):
+        return End("cancelled", "superseded", f"It was ended by what happened: {who.partition(':')[2]}.")
     return End("cancelled", "cancelled", f"{name_of(who)} cancelled it." if who else "It was cancelled.")
 
 

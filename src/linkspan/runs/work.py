@@ -23,9 +23,11 @@ from linkspan.runs.hosting import POLL, RunHost
 from linkspan.runs.ids import approval_id
 from linkspan.runs.lease import Lease, LostError
 from linkspan.runs.outlet import Outlet, Parts
+from linkspan.runs.recipes import chosen_repository
 from linkspan.runs.subject import Subjects
 from linkspan.runs.transcript import terms_texts, transcript_of
 from linkspan.runs.verdicts import GO_ON, WAIT, End, cancelled, failed, name_of
+from linkspan.spec.recipe import Moment
 from linkspan.spec.templates import render
 from linkspan.store import approvals as approval_rows
 from linkspan.store import run_terms
@@ -40,6 +42,11 @@ Point = Callable[[str], None]
 _TOKEN_GRACE: Final = 3_600.0
 _LONGEST_SUMMARY: Final = 60_000
 _LONGEST_TITLE: Final = 200
+_PARTINGS: Final[dict[str, Moment]] = {
+    "declined": "declined",
+    "cancelled": "cancelled",
+    "superseded": "superseded",
+}
 
 
 class Work:
@@ -76,10 +83,11 @@ class Work:
             context = await self._p.reader.gather(lease.run, lease.recipe)
             if lease.recipe.reviews_entity:
                 context = await self._look_at(lease, context)
+            repository = chosen_repository(lease.run, lease.recipe, context.entity)
         except LinkspanError as error:
             return failed(error, doing=f"The {lease.run.entity} could not be read").plain()
         await self._out.keep(lease, "context", "application/json", context.dump())
-        await lease.change(entity_title=context.title, account=context.account)
+        await lease.change(entity_title=context.title, account=context.account, repository=repository)
         return GO_ON
 
     async def _look_at(self, lease: Lease, context: Context) -> Context:
@@ -205,6 +213,7 @@ class Work:
             ),
             **shown,
         )
+        await self._p.write_back.tell(lease, "waiting", await self._context(lease))
         self._p.point("asked")
         await lease.enter("waiting_approval", worker=None)
         return WAIT
@@ -260,10 +269,11 @@ class Work:
         return GO_ON
 
     async def part(self, lease: Lease, end: End) -> Json:
-        """Tell the thing that it came to no good end."""
+        """Tell the thing that it came to no good end, in the words for that end."""
         await lease.change(error_code=end.code, error_message=end.message)
         self._p.point("before_failed")
-        await self._p.write_back.tell(lease, "failed", await self._context(lease))
+        moment = _PARTINGS.get(end.code or "", "failed")
+        await self._p.write_back.tell(lease, moment, await self._context(lease))
         self._p.point("after_failed")
         return GO_ON
 

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from dataclasses import replace
+from typing import Any, Final
 
 from linkspan.errors import Conflict, LinkspanError, RateLimited, UpstreamError, UpstreamTimeout
 from linkspan.runs.context import WAITS, Context, Json, Reader
 from linkspan.runs.lease import Lease
+from linkspan.runs.marks import letters_of
 from linkspan.runs.shown import run_url
 from linkspan.spec.catalog import Catalog
-from linkspan.spec.recipe import Back
+from linkspan.spec.recipe import Moment, Notice
 from linkspan.spec.templates import render
 from linkspan.store.runs import Run
 
-Moment = Literal["started", "finished", "failed"]
-_WORDS: Final = re.compile(r"[^a-z0-9]+")
-_KINDS: Final[Mapping[str, str]] = {"started": "started", "finished": "finished", "failed": "ended"}
+_KINDS: Final[Mapping[Moment, str]] = {"started": "started", "waiting": "waits", "finished": "finished"}
 
 
 class WriteBack:
@@ -40,7 +40,10 @@ class WriteBack:
 
     async def tell(self, lease: Lease, moment: Moment, context: Context) -> None:
         """Write what the recipe says of a moment. What fails is told as an event, and ends nothing."""
-        back: Back = getattr(lease.recipe, moment)
+        for number, notice in enumerate(lease.recipe.notices):
+            if moment in notice.moments:
+                await self._notify(lease, f"{lease.run.id}:notify:{number}:{moment}", notice, context)
+        back = lease.recipe.back(moment)
         if not back or lease.run.entity is None:
             return
         try:
@@ -50,6 +53,17 @@ class WriteBack:
                 await self._update(lease, back.update, context)
         except LinkspanError as error:
             await lease.note("warning", message=f"{lease.run.entity} was not told: {error.message}")
+
+    async def _notify(self, lease: Lease, call_id: str, notice: Notice, context: Context) -> None:
+        """Tell somebody else. The gateway's memory of writes sees to it that it happens once."""
+        values = self.values(lease.run, context)
+        given = {name: _filled(value, values) for name, value in notice.arguments.items()}
+        try:
+            await lease.check()
+            elsewhere = replace(lease.run, account=None)  # the run's is where its thing is
+            await self._reader.call(elsewhere, notice.call, given, call_id=call_id, patient=False)
+        except LinkspanError as error:
+            await lease.note("warning", message=f"{notice.call} was not called: {error.message}")
 
     def values(self, run: Run, context: Context) -> Json:
         """Answer what texts for people may name."""
@@ -84,7 +98,7 @@ class WriteBack:
             return
         for wait in (*WAITS, None):
             there = await self._reader.every(run, "comment", {str(run.entity): run.entity_id})
-            if any(_told(line) in _told(str(each.get("body") or "")) for each in there):
+            if any(letters_of(line) in letters_of(str(each.get("body") or "")) for each in there):
                 return
             await lease.check()
             try:
@@ -112,10 +126,7 @@ class WriteBack:
 
     async def _update(self, lease: Lease, fields: Mapping[str, Any], context: Context) -> None:
         values = self.values(lease.run, context)
-        given = {
-            name: render(value, values) if isinstance(value, str) and "{" in value else value
-            for name, value in fields.items()
-        }
+        given = {name: _filled(value, values) for name, value in fields.items()}
         await lease.check()
         await self._reader.call(lease.run, f"{lease.run.entity}.update", {"id": lease.run.entity_id, **given})
 
@@ -128,7 +139,7 @@ def _filtered(text: str | None, clean: Callable[[str], str]) -> str | None:
 def _line(run: Run, moment: Moment) -> str:
     """Answer the last line of a comment: what it is of, and who asked."""
     asked = f", asked for by {' '.join(_letters(run.person).split())}" if run.person else ""
-    return f"Codex run {run.id} {_KINDS[moment]}{asked}."
+    return f"Codex run {run.id} {_KINDS.get(moment, 'ended')}{asked}."
 
 
 def _letters(name: str | None) -> str:
@@ -136,6 +147,5 @@ def _letters(name: str | None) -> str:
     return re.sub(r"[^\w .-]|_", " ", (name or "").partition("@")[0])[:80]
 
 
-def _told(text: str) -> str:
-    """Answer a text's letters and figures: trackers escape and format the rest as they like."""
-    return _WORDS.sub("", text.lower())
+def _filled(value: Any, values: Json) -> Any:
+    return render(value, values) if isinstance(value, str) and "{" in value else value

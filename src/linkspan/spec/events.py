@@ -79,6 +79,8 @@ class Event:
     item: Getter | None = None
     by: Getter | None = None
     """Who did it, as the identity of accounts is written: what our own account did starts nothing."""
+    text: Getter | None = None
+    """What was written: a text that names the run which wrote it starts nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,7 @@ def _events(
             same=leaves.getter((*here, "same"), event.same, inner),
             item=leaves.getter((*here, "item"), event.item, inner),
             by=leaves.getter((*here, "by"), event.by, inner),
+            text=leaves.getter((*here, "text"), event.text, inner),
         )
     return made
 

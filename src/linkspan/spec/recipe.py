@@ -7,18 +7,24 @@ tools.yaml changes what is started next, and nothing that goes on.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from linkspan.spec.durations import seconds
+from linkspan.spec.schedules import Schedule
 
 if TYPE_CHECKING:
     from linkspan.spec import language
 
 Json = dict[str, Any]
 _DATE: Final = re.compile(r"-\d{4}-\d{2}-\d{2}\Z", re.ASCII)
-SettingType = Literal["text", "number", "choice", "repository", "branch", "file", "people", "author"]
+SettingType = Literal[
+    "text", "number", "choice", "repository", "repositories", "branch", "file", "people", "author"
+]
+Concurrency = Literal["skip", "queue", "supersede"]
+Moment = Literal["started", "waiting", "finished", "failed", "declined", "cancelled", "superseded"]
+MOMENTS: Final[tuple[Moment, ...]] = get_args(Moment)
 Approve = Literal["never", "before_publish", "each_command"]
 REVIEW_OUTPUT: Final[Json] = {
     "type": "object",
@@ -68,13 +74,11 @@ class RecipeSetting:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What starts a recipe by itself."""
+    """An event that starts a recipe by itself, or ends its run."""
 
     connector: str
     entity: str
     event: str
-    when: str | None
-    """JMESPath rooted at the entity."""
 
     def __str__(self) -> str:
         return f"{self.connector}.{self.entity}.{self.event}"
@@ -89,6 +93,15 @@ class Back:
 
     def __bool__(self) -> bool:
         return bool(self.comment or self.update)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A call of an operation at some moments of a run; texts among the arguments are templates."""
+
+    moments: tuple[Moment, ...]
+    call: str
+    arguments: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +123,21 @@ class Recipe:
     title: str
     description: str
     entity: str | None
-    trigger: Trigger | None
+    triggers: tuple[Trigger, ...]
+    when: str | None
+    """JMESPath rooted at the entity: whether an event starts it."""
+    debounce: float | None
+    """Seconds that it is to be quiet before events start it."""
+    concurrency: Concurrency
+    most_runs: int
+    """On one thing, by events, within `limit_within` seconds."""
+    limit_within: float
+    stops: tuple[Trigger, ...]
+    """Events that end a run which has not published yet."""
+    stop_when: str | None
+    schedule: Schedule | None
+    repository: str | None
+    """JMESPath rooted at the entity: which of the tenant's repositories it is about."""
     settings: Mapping[str, RecipeSetting]
     context: tuple[str, ...]
     engine: str
@@ -128,15 +155,20 @@ class Recipe:
     approve: Approve
     approve_within: float
     publish: Publish
-    started: Back
-    finished: Back
-    failed: Back
+    backs: Mapping[Moment, Back]
+    """What the entity is told, and when; a moment of which nothing was said is not there."""
+    notices: tuple[Notice, ...]
     plain: Json = field(repr=False)
     """What it was made of."""
 
     def setting_of(self, kind: SettingType) -> RecipeSetting | None:
         """Answer the setting of a type of which there is at most one."""
         return next((setting for setting in self.settings.values() if setting.type == kind), None)
+
+    def back(self, moment: Moment) -> Back:
+        """Answer what the entity is told at a moment: `failed` stands for ends that have no words."""
+        usual = "failed" if moment in ("declined", "cancelled") else moment
+        return self.backs.get(moment) or self.backs.get(usual) or Back(None, {})
 
     @property
     def reviews_entity(self) -> bool:
@@ -231,13 +263,22 @@ def settle(name: str, form: language.Recipe) -> Recipe:
 
     budget = form.budget or language.Budget.model_validate({})
     publish = form.publish or language.Publish.model_validate({})
-    back = form.write_back or language.WriteBack.model_validate({})
+    limit = form.limit or language.Limit.model_validate({})
     return Recipe(
         name=name,
         title=form.title,
         description=form.description,
         entity=form.entity,
-        trigger=_trigger(form),
+        triggers=triggers(form.on),
+        when=form.when,
+        debounce=None if form.debounce is None else seconds(form.debounce),
+        concurrency=form.concurrency,
+        most_runs=limit.runs,
+        limit_within=seconds(limit.within),
+        stops=triggers(form.stop.on if form.stop else None),
+        stop_when=form.stop.when if form.stop else None,
+        schedule=None if form.every is None else Schedule(form.every, form.zone or "UTC"),
+        repository=form.repository,
         settings={
             key: RecipeSetting(
                 key,
@@ -264,16 +305,23 @@ def settle(name: str, form: language.Recipe) -> Recipe:
         approve=form.approve,
         approve_within=seconds(form.approve_within),
         publish=Publish(publish.as_, publish.draft, publish.title, publish.body, publish.may_approve),
-        started=_back(back.started),
-        finished=_back(back.finished),
-        failed=_back(back.failed),
+        backs={moment: Back(back.comment, dict(back.update)) for moment, back in backs(form)},
+        notices=tuple(Notice(tuple(each.at), each.call, dict(each.arguments)) for each in form.notify),
         plain=form.model_dump(mode="json", by_alias=True, exclude_unset=True),
     )
 
 
-def _trigger(form: language.Recipe) -> Trigger | None:
-    parts = (form.on or "").split(".")
-    return Trigger(parts[0], parts[1], parts[2], form.when) if len(parts) == 3 else None
+def triggers(said: str | Sequence[str] | None) -> tuple[Trigger, ...]:
+    """Answer the events that `on` names."""
+    names = [said] if isinstance(said, str) else said or ()
+    parts = [name.split(".") for name in names]
+    return tuple(Trigger(*each) for each in parts if len(each) == 3)
+
+
+def backs(form: language.Recipe) -> list[tuple[Moment, language.Back]]:
+    """Answer what `write_back` says, by moment."""
+    said = [(moment, getattr(form.write_back, moment, None)) for moment in MOMENTS]
+    return [(moment, back) for moment, back in said if back is not None]
 
 
 def _tools(form: language.Recipe) -> tuple[str, ...]:
@@ -281,7 +329,3 @@ def _tools(form: language.Recipe) -> tuple[str, ...]:
         return tuple(form.tools)
     read = (f"{form.entity}.get",) if form.entity else ()
     return (*read, *(f"{entity}.list" for entity in form.context))
-
-
-def _back(form: language.Back | None) -> Back:
-    return Back(form.comment, dict(form.update)) if form else Back(None, {})

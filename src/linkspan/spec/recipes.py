@@ -12,7 +12,8 @@ from linkspan.spec import language
 from linkspan.spec.catalog import Entity, Tool
 from linkspan.spec.expressions import BadExpression, compile_predicate
 from linkspan.spec.leaves import NAME, Leaves
-from linkspan.spec.recipe import Recipe, RunsPolicy, settle
+from linkspan.spec.recipe import Recipe, RunsPolicy, backs, settle
+from linkspan.spec.schedules import BadScheduleError, check_schedule, check_zone
 from linkspan.spec.yaml import Path
 
 _SCOPE: Final = re.compile(r"[a-z][a-z0-9_]*\.(?:\*|[a-z][a-z0-9_]*)")
@@ -20,7 +21,7 @@ _HOST: Final = re.compile(
     r"(?:\*\.)?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*(?::[0-9]{1,5})?"
 )
 _TRIGGER: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\.[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
-_SINGLE: Final = ("repository", "branch", "people", "author")
+_SINGLE: Final = ("repository", "repositories", "branch", "people", "author")
 """Settings that mean something to us, so that there is one of each at most."""
 _TAKEN: Final = ("settings", "tenant", "run", "pull_request")
 
@@ -55,11 +56,13 @@ class RecipeCompiler:
             }
         )
         self._check_entity(form, path)
-        self._check_trigger(form, path)
+        self._check_triggers(form, path)
+        self._check_schedule(form, path)
         self._check_settings(form, path)
         self._check_reach(form, path)
         self._check_output(form, path)
         self._check_texts(form, path)
+        self._check_place(form, path)
         self._check_publishing(form, path)
         return settle(name, form)
 
@@ -124,36 +127,74 @@ class RecipeCompiler:
                 )
                 self._problems.add(here, "bad_value", message)
 
-    def _check_trigger(self, form: language.Recipe, path: Path) -> None:
-        if form.on is None:
-            if form.when is not None:
-                self._problems.add(
-                    (*path, "when"), "missing_key", "when narrows `on`, which is not there", key=True
-                )
+    def _check_triggers(self, form: language.Recipe, path: Path) -> None:
+        if form.on is not None:
+            self._check_events(form, form.on, (*path, "on"))
+        for word in ("when", "debounce", "concurrency", "limit", "stop"):
+            if form.on is None and not self._is_there((*path, "on")) and word in form.model_fields_set:
+                message = f"{word} belongs to `on`, which is not there"
+                self._problems.add((*path, word), "missing_key", message, key=True)
+        self._check_condition(form.when, (*path, "when"))
+        if form.stop is not None:
+            here = (*path, "stop")
+            self._check_events(form, form.stop.on, (*here, "on") if self._is_there((*here, "on")) else here)
+            self._check_condition(form.stop.when, (*here, "when"))
+
+    def _check_events(self, form: language.Recipe, said: str | list[str], path: Path) -> None:
+        if isinstance(said, str):
+            self._check_event(form, said, path)
             return
-        here = (*path, "on")
-        if not _TRIGGER.fullmatch(form.on):
+        if not said:
+            self._problems.add(path, "bad_value", "names no event")
+        for index, name in enumerate(said):
+            if name in said[:index]:
+                self._problems.add((*path, index), "conflict", f"{name} stands here twice")
+            self._check_event(form, name, (*path, index))
+
+    def _check_event(self, form: language.Recipe, said: str, path: Path) -> None:
+        if not _TRIGGER.fullmatch(said):
             message = "must be CONNECTOR.ENTITY.EVENT, such as desk.ticket.assigned"
-            self._problems.add(here, "bad_value", message)
+            self._problems.add(path, "bad_value", message)
             return
-        connector, entity, event = form.on.split(".")
+        connector, entity, event = said.split(".")
         if connector not in self._connectors:
             message = f"there is no connector {connector!r}"
-            self._problems.add(here, "unknown_connector", message, words=self._connectors, word=connector)
-        elif form.entity is not None and entity != form.entity:
+            self._problems.add(path, "unknown_connector", message, words=self._connectors, word=connector)
+        elif form.entity is None:
+            message = f"an event of {entity} starts a recipe on it: the word 'entity' is missing"
+            self._problems.add(path, "missing_key", message)
+        elif entity != form.entity:
             message = f"an event of {entity} does not start a recipe on {form.entity}"
-            self._problems.add(here, "conflict", message)
+            self._problems.add(path, "conflict", message)
         elif (known := self._connectors[connector]) and f"{entity}.{event}" not in known:
             message = f"{connector} tells no event {entity}.{event}"
             offset = len(connector) + 1
             self._problems.add(
-                here, "unknown_event", message, words=known, word=f"{entity}.{event}", offset=offset
+                path, "unknown_event", message, words=known, word=f"{entity}.{event}", offset=offset
             )
-        if form.when is not None:
+
+    def _check_condition(self, text: str | None, path: Path) -> None:
+        if text is not None:
             try:
-                compile_predicate(form.when)
+                compile_predicate(text)
             except BadExpression as error:
-                self._problems.add((*path, "when"), "bad_expression", error.message, offset=error.offset)
+                self._problems.add(path, "bad_expression", error.message, offset=error.offset)
+
+    def _check_schedule(self, form: language.Recipe, path: Path) -> None:
+        if form.every is None:
+            if form.zone is not None:
+                message = "zone belongs to `every`, which is not there"
+                self._problems.add((*path, "zone"), "missing_key", message, key=True)
+            return
+        if form.entity is not None:
+            message = f"a time is about no {form.entity}: a recipe with an entity is started by `on`"
+            self._problems.add((*path, "every"), "conflict", message, key=True)
+        for word, check, value in (("every", check_schedule, form.every), ("zone", check_zone, form.zone)):
+            try:
+                if value is not None:
+                    check(value)
+            except BadScheduleError as error:
+                self._problems.add((*path, word), "bad_value", str(error))
 
     def _check_settings(self, form: language.Recipe, path: Path) -> None:
         seen: dict[str, str] = {}
@@ -227,7 +268,7 @@ class RecipeCompiler:
         for word in ("title", "body"):
             if (text := getattr(publish, word)) is not None:
                 self._template((*path, "publish", word), text, people)
-        for moment, back in _moments(form):
+        for moment, back in backs(form):
             here = (*path, "write_back", moment)
             if back.comment is not None:
                 place = (*here, "comment") if self._is_there((*here, "comment")) else here
@@ -235,16 +276,27 @@ class RecipeCompiler:
                 if self._needs_entity(form, here):
                     self._operation(f"{form.entity}.comment", place, "a comment")
             if back.update and self._needs_entity(form, here):
-                self._check_update(form, back, (*here, "update"), people)
+                self._check_given(
+                    f"{form.entity}.update", "an update", back.update, (*here, "update"), people
+                )
+        for index, notice in enumerate(form.notify):
+            here = (*path, "notify", index)
+            tool = self._check_given(notice.call, "notify", notice.arguments, (*here, "arguments"), people)
+            if tool is not None and tool.kind == "delete":
+                message = f"{tool.name} deletes, and whoever is told loses something by it"
+                self._problems.add((*here, "call"), "conflict", message)
 
-    def _check_update(
-        self, form: language.Recipe, back: language.Back, path: Path, names: Mapping[str, Any]
-    ) -> None:
-        tool = self._operation(f"{form.entity}.update", path, "an update")
+    def _check_given(
+        self, key: str, what: str, given: Mapping[str, Any], path: Path, names: Mapping[str, Any]
+    ) -> Tool | None:
+        """Check the arguments of a call that a run makes by itself."""
+        place = path if what != "notify" else (*path[:-1], "call")
+        tool = self._operation(key, place, what)
         known = tool.input_schema.get("properties", {}) if tool else {}
-        for field, value in back.update.items():
+        taken = ("id", "account", "dry_run") if what != "notify" else ("dry_run",)
+        for field, value in given.items():
             here = (*path, field)
-            if tool is not None and (field not in known or field in ("id", "account", "dry_run")):
+            if tool is not None and (field not in known or field in taken):
                 message = f"{tool.name} takes no {field!r}"
                 self._problems.add(here, "unknown_field", message, words=list(known), word=field, key=True)
             elif isinstance(value, str) and "{" in value:
@@ -252,6 +304,12 @@ class RecipeCompiler:
             elif (words := known.get(field, {}).get("enum")) and value not in words:
                 message = f"cannot be {value!r}; it is one of {', '.join(map(str, words))}"
                 self._problems.add(here, "bad_enum", message, words=map(str, words), word=str(value))
+        if tool is not None and what == "notify":
+            for name in tool.input_schema.get("required", ()):
+                if name not in given:
+                    message = f"{tool.name} needs {name!r}"
+                    self._problems.add(path[:-1], "missing_key", message, key=True)
+        return tool
 
     def _check_publishing(self, form: language.Recipe, path: Path) -> None:
         publish = form.publish
@@ -263,9 +321,30 @@ class RecipeCompiler:
                 self._operation(f"pull_request.{operation}", (*path, "publish"), "a review")
             return
         kinds = {setting.type for setting in form.settings.values()}
-        if publish.as_ != "nothing" and "repository" not in kinds:
+        if publish.as_ != "nothing" and form.repository is None and "repository" not in kinds:
             message = f"publishing a {publish.as_} needs a setting of type repository"
             self._problems.add((*path, "publish"), "missing_key", message, key=True)
+
+    def _check_place(self, form: language.Recipe, path: Path) -> None:
+        """Check how the repository follows from the thing: only among those that the tenant names."""
+        kinds = {setting.type: name for name, setting in form.settings.items()}
+        if form.repository is None:
+            if "repositories" in kinds:
+                message = "of several repositories the word 'repository' of the recipe chooses one"
+                here = (*path, "settings", kinds["repositories"])
+                self._problems.add(here, "missing_key", message, key=True)
+            return
+        here = (*path, "repository")
+        self._check_condition(form.repository, here)
+        if form.entity is None:
+            message = "repository looks at an entity, and the recipe has none"
+            self._problems.add(here, "missing_key", message, key=True)
+        if "repositories" not in kinds:
+            message = "repository chooses among a setting of type repositories, which the tenant is asked for"
+            self._problems.add(here, "missing_key", message, key=True)
+        if "repository" in kinds:
+            message = f"the setting {kinds['repository']} says where the work is done already"
+            self._problems.add(here, "conflict", message, key=True)
 
     def _needs_entity(self, form: language.Recipe, path: Path) -> bool:
         if form.entity is None:
@@ -286,9 +365,3 @@ class RecipeCompiler:
                 path, "bad_template", error.message, offset=error.column, row=error.row,
                 word=error.word, words=error.words or None,
             )  # fmt: skip
-
-
-def _moments(form: language.Recipe) -> list[tuple[str, language.Back]]:
-    back = form.write_back or language.WriteBack.model_validate({})
-    every = (("started", back.started), ("finished", back.finished), ("failed", back.failed))
-    return [(name, each) for name, each in every if each is not None]

@@ -1,4 +1,4 @@
-"""What products told us, one row for each event, and the sealed secrets that deliveries are proved with.
+"""What products told us, a row for each event and recipe, and the sealed secrets that deliveries prove.
 
 Nothing of a delivery is kept but what it is about: the thing is read anew when the event is worked. A row is
 taken with a lease, so that of several workers one works it, and another one after it when that has died.
@@ -9,14 +9,18 @@ A secret belongs to an account, or (without a tenant) to a connector whose produ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Final, Literal
 
 from linkspan.store import tenants
 from linkspan.store.database import Database, Row, Transaction
 
 ArrivalState = Literal["pending", "done", "ignored", "failed"]
+Does = Literal["start", "stop"]
+OVERTAKEN: Final = "A later event stands for it."
+PATIENCE: Final = 10.0
+"""Times the quiet that an event waits for, after which it waits no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class HookSecret:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One event of one delivery, for one account. Times are epoch seconds."""
+    """One event of one delivery, for one account and one recipe. Times are epoch seconds."""
 
     tenant: str
     id: str
@@ -45,10 +49,20 @@ class Arrival:
     attempts: int
     """How often it was taken; it only grows."""
     due: float
+    recipe: str = ""
+    does: Does = "start"
+    """What it does to the recipe's run on the thing."""
+    failures: int = 0
+    """How often the product did not answer when it was worked."""
+    first: float | None = None
+    """When the first of those came that it stands for: from then on it waits for quiet."""
     lease: float | None = None
     finished: float | None = None
     outcome: str | None = None
     """What came of it, for people."""
+
+
+_COLUMNS: Final = tuple(each.name for each in fields(Arrival))
 
 
 async def put_secret(db: Database, secret: HookSecret) -> bool:
@@ -83,25 +97,98 @@ async def secret(db: Database, identified: str) -> HookSecret | None:
     return HookSecret(**{**rows[0], "sealed": bytes(rows[0]["sealed"])}) if rows else None
 
 
-async def add(db: Database, arrivals: Sequence[Arrival]) -> int:
-    """Keep events, all or none; answers how many of them are new."""
+async def add(db: Database, arrivals: Sequence[Arrival], *, quiet: Mapping[str, float] | None = None) -> int:
+    """Keep events, all or none; answers how many of them are new.
 
-    def work(tx: Transaction) -> int:
-        there = {each.tenant for each in arrivals}
-        there = {tenant for tenant in there if tenants.known(tx, tenant)}
-        return sum(
-            tx.execute(
-                "INSERT INTO arrivals (tenant, id, connector, account, event, entity, entity_id, received,"
-                " state, attempts, due, lease, finished, outcome) VALUES (:tenant, :id, :connector,"
-                " :account, :event, :entity, :entity_id, :received, :state, :attempts, :due, :lease,"
-                " :finished, :outcome) ON CONFLICT (tenant, id) DO NOTHING",
-                asdict(arrival),
-            )
-            for arrival in arrivals
-            if arrival.tenant in there
+    `quiet`: the seconds of quiet that a recipe waits for. Of those that wait for the same one on the same
+    thing only the last is worked, and how long it waits is counted from the first.
+    """
+    return await db.transaction(lambda tx: added(tx, arrivals, quiet or {}), quiet=True)
+
+
+def added(tx: Transaction, arrivals: Sequence[Arrival], quiet: Mapping[str, float]) -> int:
+    """Do the same inside a transaction."""
+    there = {tenant for tenant in {each.tenant for each in arrivals} if tenants.known(tx, tenant)}
+    names = ", ".join(_COLUMNS)
+    values = ", ".join(f":{name}" for name in _COLUMNS)
+    count = 0
+    for arrival in arrivals:
+        if arrival.tenant not in there:
+            continue
+        new = tx.execute(
+            f"INSERT INTO arrivals ({names}) VALUES ({values}) ON CONFLICT (tenant, id) DO NOTHING",  # noqa: S608
+            asdict(arrival),
         )
+        count += new
+        wait = quiet.get(arrival.recipe)
+        if new and wait is not None and arrival.state == "pending" and arrival.does == "start":
+            _overtake(tx, arrival, wait)
+    return count
+
+
+def _overtake(tx: Transaction, arrival: Arrival, wait: float) -> None:
+    """Let a new event stand for those that wait, and wait itself."""
+    now = arrival.received
+    older = tx.query(
+        "UPDATE arrivals SET state = 'ignored', outcome = :outcome, finished = :now"
+        " WHERE tenant = :tenant AND recipe = :recipe AND entity_id = :entity_id AND account = :account"
+        " AND state = 'pending' AND does = 'start' AND id <> :id AND (lease IS NULL OR lease <= :now)"
+        " RETURNING received, first",
+        {**_thing(arrival), "id": arrival.id, "now": now, "outcome": OVERTAKEN},
+    )
+    first = min([now, *(row["received"] if row["first"] is None else row["first"] for row in older)])
+    tx.execute(
+        "UPDATE arrivals SET first = :first, due = :due WHERE tenant = :tenant AND id = :id",
+        {
+            "tenant": arrival.tenant,
+            "id": arrival.id,
+            "first": first,
+            "due": min(now + wait, first + PATIENCE * wait),
+        },
+    )
+
+
+async def is_overtaken(db: Database, arrival: Arrival) -> bool:
+    """Tell whether a later event waits for the same recipe on the same thing."""
+    rows = await db.query(
+        "SELECT 1 FROM arrivals WHERE tenant = :tenant AND recipe = :recipe AND entity_id = :entity_id"
+        " AND account = :account AND state = 'pending' AND does = 'start'"
+        " AND (received, id) > (:received, :id) LIMIT 1",
+        {**_thing(arrival), "received": arrival.received, "id": arrival.id},
+    )
+    return bool(rows)
+
+
+async def drop_waiting(db: Database, arrival: Arrival, outcome: str, *, now: float) -> tuple[int, int]:
+    """Let nothing come of what waits to start a recipe on a thing; what came after this event stays.
+
+    Answers how many that were, and how many somebody is working at this moment.
+    """
+    which = (
+        " WHERE tenant = :tenant AND recipe = :recipe AND entity_id = :entity_id AND account = :account"
+        " AND state = 'pending' AND does = 'start' AND received <= :received"
+    )
+    values = {**_thing(arrival), "received": arrival.received, "outcome": outcome, "now": now}
+
+    def work(tx: Transaction) -> tuple[int, int]:
+        dropped = tx.execute(
+            f"UPDATE arrivals SET state = 'ignored', outcome = :outcome, finished = :now{which}"  # noqa: S608
+            " AND (lease IS NULL OR lease <= :now)",
+            values,
+        )
+        (row,) = tx.query(f"SELECT count(*) AS n FROM arrivals{which}", values)  # noqa: S608
+        return dropped, row["n"]
 
     return await db.transaction(work, quiet=True)
+
+
+def _thing(arrival: Arrival) -> dict[str, str]:
+    return {
+        "tenant": arrival.tenant,
+        "recipe": arrival.recipe,
+        "entity_id": arrival.entity_id,
+        "account": arrival.account,
+    }
 
 
 async def claim(db: Database, *, now: float, lease: float, limit: int) -> list[Arrival]:
@@ -128,12 +215,20 @@ async def claim(db: Database, *, now: float, lease: float, limit: int) -> list[A
 
 
 async def settle(
-    db: Database, arrival: Arrival, state: ArrivalState, outcome: str, *, now: float, due: float | None = None
+    db: Database,
+    arrival: Arrival,
+    state: ArrivalState,
+    outcome: str,
+    *,
+    now: float,
+    due: float | None = None,
+    failures: int = 0,
 ) -> bool:
     """Note what came of an event; `due`: it is tried again then. False when somebody else has taken it."""
     changed = await db.execute(
         "UPDATE arrivals SET state = :state, outcome = :outcome, lease = NULL, finished = :finished,"
-        " due = :due WHERE tenant = :tenant AND id = :id AND attempts = :attempts AND state = 'pending'",
+        " due = :due, failures = :failures"
+        " WHERE tenant = :tenant AND id = :id AND attempts = :attempts AND state = 'pending'",
         {
             "tenant": arrival.tenant,
             "id": arrival.id,
@@ -142,6 +237,7 @@ async def settle(
             "outcome": outcome,
             "finished": None if state == "pending" else now,
             "due": arrival.due if due is None else due,
+            "failures": failures,
         },
         quiet=True,
     )
@@ -153,8 +249,8 @@ async def again(db: Database, tenant: str, identified: str, *, now: float) -> Ar
 
     def work(tx: Transaction) -> list[Row]:
         return tx.query(
-            "UPDATE arrivals SET state = 'pending', due = :now, lease = NULL, finished = NULL, outcome = NULL"
-            " WHERE tenant = :tenant AND id = :id RETURNING *",
+            "UPDATE arrivals SET state = 'pending', due = :now, lease = NULL, finished = NULL,"
+            " outcome = NULL, failures = 0 WHERE tenant = :tenant AND id = :id RETURNING *",
             {"tenant": tenant, "id": identified, "now": now},
         )
 

@@ -494,6 +494,28 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX arrivals_by_time ON arrivals (tenant, received)",
     ),
     ("ALTER TABLE runs ADD COLUMN tree {text}",),
+    (
+        # An event is noted for each recipe that waits for it; nothing was kept of them before a release.
+        "DELETE FROM arrivals",
+        "ALTER TABLE arrivals ADD COLUMN recipe {text} NOT NULL DEFAULT ''",
+        "ALTER TABLE arrivals ADD COLUMN does {text} NOT NULL DEFAULT 'start'",
+        "ALTER TABLE arrivals ADD COLUMN failures integer NOT NULL DEFAULT 0",
+        "ALTER TABLE arrivals ADD COLUMN first double precision",
+        "CREATE INDEX arrivals_by_thing ON arrivals (tenant, recipe, entity_id, account)",
+        """
+        CREATE TABLE schedules (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            recipe {text} NOT NULL,
+            every {text} NOT NULL,
+            zone {text} NOT NULL,
+            since double precision NOT NULL,
+            due double precision NOT NULL,
+            last double precision,
+            outcome {text},
+            PRIMARY KEY (tenant, recipe)
+        )
+        """,
+    ),
 )
 
 

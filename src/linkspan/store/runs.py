@@ -282,7 +282,14 @@ _HELD: Final = (
 
 
 async def ask_to_stop(
-    db: Database, tenant: str, run: str, *, who: str, message: str | None = None, now: float
+    db: Database,
+    tenant: str,
+    run: str,
+    *,
+    who: str,
+    code: str = "cancelled",
+    message: str | None = None,
+    now: float,
 ) -> Run | None:
     """Note that a run is to end; one that nobody has taken yet ends at once, with that message.
 
@@ -291,10 +298,10 @@ async def ask_to_stop(
 
     def work(tx: Transaction) -> list[Row]:
         values = {**_key(tenant, run), "who": who, "now": now}
-        ending = {**values, "message": message}
+        ending = {**values, "code": code, "message": message}
         ended = tx.query(
             "UPDATE runs SET state = 'cancelled', stop = 'cancel', stopped_by = :who, finished = :now,"
-            " updated = :now, epoch = epoch + 1, error_code = 'cancelled', error_message = :message"
+            " updated = :now, epoch = epoch + 1, error_code = :code, error_message = :message"
             " WHERE tenant = :tenant AND id = :id AND state = 'queued' AND epoch = 0 RETURNING *",
             ending,
         )
@@ -309,6 +316,26 @@ async def ask_to_stop(
 
     rows = await db.transaction(work, quiet=True)
     return _run(rows[0]) if rows else None
+
+
+async def active_on(db: Database, tenant: str, recipe: str, entity_id: str | None) -> Run | None:
+    """Answer the run of a recipe that goes on for a thing (or for nothing, where that is None)."""
+    rows = await db.query(
+        "SELECT * FROM runs WHERE tenant = :tenant AND recipe = :recipe"
+        " AND coalesce(entity_id, '') = :entity_id AND finished IS NULL ORDER BY created LIMIT 1",
+        {"tenant": tenant, "recipe": recipe, "entity_id": entity_id or ""},
+    )
+    return _run(rows[0]) if rows else None
+
+
+async def started_by_events(db: Database, tenant: str, recipe: str, entity_id: str, since: float) -> int:
+    """Answer how many runs of a recipe events have started for a thing since a time."""
+    rows = await db.query(
+        "SELECT count(*) AS n FROM runs WHERE tenant = :tenant AND recipe = :recipe"
+        " AND entity_id = :entity_id AND created > :since AND source LIKE 'webhook:%'",
+        {"tenant": tenant, "recipe": recipe, "entity_id": entity_id, "since": since},
+    )
+    return int(rows[0]["n"])
 
 
 def inside(tx: Transaction, tenant: str, run: str) -> Run | None:

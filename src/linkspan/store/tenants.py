@@ -14,6 +14,7 @@ OWNED = (
     "run_events",
     "runs",
     "arrivals",
+    "schedules",
     "hook_secrets",
     "outbox",
     "webhooks",

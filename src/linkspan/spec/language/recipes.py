@@ -13,11 +13,14 @@ class RecipeSetting(Words):
     """Something that a tenant is asked when it turns the recipe on."""
 
     shorthand = "type"
-    type: Literal["text", "number", "choice", "repository", "branch", "file", "people", "author"] = Field(
+    type: Literal[
+        "text", "number", "choice", "repository", "repositories", "branch", "file", "people", "author"
+    ] = Field(
         "text",
-        description="`repository` is where the work is done, an id of a linked forge account; `branch` is"
-        " what it begins from; `file` is one of the repository at that branch, which Codex is given; `people`"
-        " are those who may approve; `author` is whose name commits bear.",
+        description="`repository` is where the work is done, an id of a linked forge account;"
+        " `repositories` are those among which the thing says where; `branch` is what it begins from;"
+        " `file` is one of the repository at that branch, which Codex is given; `people` are those who may"
+        " approve; `author` is whose name commits bear.",
     )
     title: str = Field("", description="What people are asked.")
     description: str = ""
@@ -59,11 +62,46 @@ class Back(Words):
 
 
 class WriteBack(Words):
-    """What the entity is told: when work begins, and how it ended."""
+    """What the entity is told: when work begins, when a person is waited for, and how it ended."""
 
     started: Back | None = None
+    waiting: Back | None = Field(None, description="When a person is asked whether it may be published.")
     finished: Back | None = None
-    failed: Back | None = Field(None, description="Also when somebody cancelled or declined it.")
+    failed: Back | None = Field(None, description="However else it ended, where no word below says it.")
+    declined: Back | None = Field(None, description="When a person said no, or nobody said anything in time.")
+    cancelled: Back | None = Field(None, description="When somebody cancelled it.")
+    superseded: Back | None = Field(
+        None, description="When an event ended it; nothing is written where this is not said."
+    )
+
+
+Moment = Literal["started", "waiting", "finished", "failed", "declined", "cancelled", "superseded"]
+
+
+class Notice(Words):
+    """Who else is told: one call of an operation, such as posting a message."""
+
+    at: list[Moment] = Field(min_length=1, description="When: the words of `write_back`.")
+    call: str = Field(description="ENTITY.OPERATION, such as message.create.")
+    arguments: dict[str, Scalar] = Field(
+        {}, json_schema_extra=NAMES, description="What it is called with; texts are templates."
+    )
+
+
+class Limit(Words):
+    """How often events start a recipe on one thing: what goes on longer is taken for a loop."""
+
+    shorthand = "runs"
+    runs: int = Field(20, ge=1)
+    within: Duration = "1h"
+
+
+class Stop(Words):
+    """Events that end a run which has not published yet."""
+
+    shorthand = "on"
+    on: str | list[str] = Field(description="CONNECTOR.ENTITY.EVENT, or several.")
+    when: Expression | None = Field(None, description="Rooted at the entity: whether it ends the run.")
 
 
 class Recipe(Words):
@@ -72,11 +110,37 @@ class Recipe(Words):
     title: str = Field(description="What the button says.")
     description: str = ""
     entity: str | None = Field(None, description="What it is started on.")
-    on: str | None = Field(
-        None, description="What starts it by itself: CONNECTOR.ENTITY.EVENT, such as desk.ticket.assigned."
+    on: str | list[str] | None = Field(
+        None,
+        description="What starts it by itself: CONNECTOR.ENTITY.EVENT, such as desk.ticket.assigned, or"
+        " several.",
     )
     when: Expression | None = Field(None, description="Rooted at the entity: whether that event starts it.")
+    debounce: Duration | None = Field(
+        None,
+        description="How long it is to be quiet before events start it: what comes meanwhile counts once."
+        " It waits ten times as long at most.",
+    )
+    concurrency: Literal["skip", "queue", "supersede"] = Field(
+        "skip",
+        description="What an event does while a run goes on for the same thing: nothing; it starts one"
+        " afterwards; it ends that run and starts one.",
+    )
+    limit: Limit | None = None
+    stop: Stop | None = None
+    every: str | None = Field(
+        None,
+        description="When it starts by itself, for each tenant that has it on: a duration (`7d`), or five"
+        " fields of cron (`0 6 * * 1`). For a recipe without an entity.",
+    )
+    zone: str | None = Field(
+        None, description="Whose clock the fields of cron mean: Europe/Berlin. UTC if not said."
+    )
     settings: dict[str, RecipeSetting] = Field({}, json_schema_extra=NAMES)
+    repository: Expression | None = Field(
+        None,
+        description="Rooted at the entity: which of the tenant's `repositories` the work is done in.",
+    )
     context: list[str] = Field([], description="Entities that are listed for it before Codex starts.")
     engine: Literal["app_server"] = "app_server"
     model: str | None = Field(None, description="The engine's default if not said.")
@@ -99,6 +163,7 @@ class Recipe(Words):
     approve_within: Duration = Field("1d", description="Without a decision by then it is declined.")
     publish: Publish | None = None
     write_back: WriteBack | None = None
+    notify: list[Notice] = Field([], description="Who else is told.")
 
 
 class Price(Words):

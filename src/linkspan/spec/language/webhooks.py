@@ -73,6 +73,9 @@ class Event(Words):
     by: Expression | None = Field(
         None, description="Who did it, as `verify.id` says it; what our own account did starts nothing."
     )
+    text: Expression | None = Field(
+        None, description="What was written, such as a comment; what a run wrote starts nothing."
+    )
 
 
 _EVENT_NAMES: dict[str, Any] = {"propertyNames": {"pattern": r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$"}}
