@@ -36,6 +36,9 @@ def test_a_mistake_is_told(name: str, good: str, recipe: str, check: Any) -> Non
     else:
         assert mistake["replace"] in good
         spoilt = good.replace(mistake["replace"], mistake["by"], 1)
+        for old, new in mistake.get("and", {}).items():
+            assert old in spoilt
+            spoilt = spoilt.replace(old, new, 1)
     assert check(spoilt, environ={"DESK_TITLE": "Desk"}) == mistake["told"]
 
 

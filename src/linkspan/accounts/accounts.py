@@ -155,6 +155,7 @@ class Accounts:
             raise no_tenant(tenant)
         earlier = await self._require(tenant, account, connector) if account is not None else None
         way = linking.choose_method(connector, method or (earlier.method if earlier else None))
+        connector = connector.through(way.type)
         given = dict(settings or {})
         before = earlier.settings if earlier and keep_settings else {}
         known = {name: value for name, value in before.items() if name in connector.settings}

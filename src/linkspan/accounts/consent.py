@@ -83,6 +83,7 @@ class Consents:
         Raises `InvalidArgument` for settings, and for a way that is not linked in a browser.
         """
         way = _browser_way(connector, method)
+        connector = connector.through(way.type)
         checked = linking.check_settings(connector, settings or {}, is_complete=False)
         own = linking.check_secrets(connector, way, secrets or {}) if way.type == "oauth2" else {}
         oauth = way.oauth
@@ -163,7 +164,7 @@ class Consents:
                 f"An owner of the organization has to approve the app at {connector.title} first",
                 hint="Ask one, and begin again when it is installed.",
             )
-        settings = linking.check_settings(connector, consent.settings, is_complete=False)
+        settings = linking.check_settings(connector.through(way.type), consent.settings, is_complete=False)
         provider = provider_of(connector, way, settings, consent.secrets)
         oauth = self._accounts.oauth
         if oauth is None:

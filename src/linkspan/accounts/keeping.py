@@ -85,7 +85,8 @@ class Keeper:
         touched = max(account.renewed or account.verified or 0.0, account.tended or 0.0)
         if account.state == "active" and now - touched < pause:
             return False
-        if account.renewed is None and connector.verify is None and connector.connected is None:
+        connected = connector.through(account.method).connected
+        if account.renewed is None and connector.verify is None and connected is None:
             return False
         return await rows.claim(self._db, account, now=now, before=now - pause)
 

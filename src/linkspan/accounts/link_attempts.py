@@ -111,7 +111,7 @@ class LinkAttempts:
     async def by_credential(self, session: LinkSession, asked: Asked) -> Outcome:
         """Link by what was entered. Raises `Conflict` while another attempt is under way."""
         method = _way(asked, by_consent=False)
-        settings = await self._settings(session, asked)
+        settings = await self._settings(session, asked, method)
 
         async def work() -> Account:
             return await self._accounts.link(
@@ -133,12 +133,13 @@ class LinkAttempts:
     async def ask(self, session: LinkSession, asked: Asked, *, redirect_uri: str) -> Secret:
         """Ask for a consent; answer the ticket with which a browser sets out. Raises `InvalidArgument`."""
         self._check_open(session)
+        method = _way(asked, by_consent=True)
         consent = self._consents.begin(
             Tenant(session.tenant),
             asked.connector,
-            method=_way(asked, by_consent=True),
+            method=method,
             redirect_uri=redirect_uri,
-            settings=await self._settings(session, asked),
+            settings=await self._settings(session, asked, method),
             secrets=asked.secrets,
             subject=session.subject,
             account=session.account,
@@ -262,14 +263,17 @@ class LinkAttempts:
             self._unnoted[session.id] = ended
         return replace(outcome, session=ended, failure=failure)
 
-    async def _settings(self, session: LinkSession, asked: Asked) -> dict[str, str]:
+    async def _settings(self, session: LinkSession, asked: Asked, method: str) -> dict[str, str]:
         """Answer the settings: those that the token came with win, then what was entered, then what was."""
-        known = asked.connector.settings
+        known = asked.connector.through(method).settings
         before: Mapping[str, str] = {}
         if session.account is not None and session.keep_settings:
             account = await self.account(session)
             before = account.settings if account is not None else {}
-        entered = {name: value for name, value in asked.settings.items() if value.strip()}
+        others = asked.connector.settings.keys() - known.keys()
+        entered = {
+            name: value for name, value in asked.settings.items() if value.strip() and name not in others
+        }
         return {
             **{name: value for name, value in before.items() if name in known},
             **entered,

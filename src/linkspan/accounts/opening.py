@@ -90,8 +90,9 @@ class Opener:
             if way is None or way.service is None or account not in {None, connector.name}:
                 continue
             try:
-                settings = linking.check_settings(connector, {})
-                origins = linking.origins_of(connector, settings)
+                view = connector.through(way.type)
+                settings = linking.check_settings(view, {})
+                origins = linking.origins_of(view, settings)
             except LinkspanError:
                 continue
             secrets, until = self.service(way.service, principal.tenant, principal)
@@ -119,6 +120,7 @@ class Opener:
         return {**secrets, "tenant": Secret(word)}, until
 
     async def _check_place(self, account: Account, connector: Connector) -> None:
+        connector = connector.through(account.method)
         now_at = linking.current_origins(connector, account.settings)
         if account.state in {"connecting", "post_install_error"} and now_at != account.origins:
             now_at = linking.first_origins(connector, account.settings)

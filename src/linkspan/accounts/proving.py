@@ -62,6 +62,7 @@ async def prove(
 
     `given` are settings that choose among several things that are found. Raises `NotProven`.
     """
+    connector = connector.through(credential.method)
     try:
         if connector.connected is not None and client is not None:
             found = await look_up(connector, connector.connected, credential, client, given)

@@ -95,21 +95,22 @@ def link(
         ) as app:
             name = await app.tenants.only(app.settings.tenant)
             chosen = connector_of(app, connector)
-            verifier = None if no_verify or chosen.verify is None else app.verifier
-            wanted = {**_missing_settings(chosen, given, account_id), **given}
+            way = _method(chosen, auth if auth or not browser else _in_browser(chosen))
+            view = chosen.through(way.type)
+            verifier = None if no_verify or not (chosen.verify or way.verify) else app.verifier
+            wanted = {**_missing_settings(view, given, account_id), **given}
             try:
                 if browser:
                     linked = await _link_in_browser(
                         app, name, chosen, auth, wanted, subject, account_id, sandbox, verifier, callback_port
                     )
                 else:
-                    method = _method(chosen, auth)
                     linked = await app.accounts.link(
                         name,
                         chosen,
-                        method=method.type,
+                        method=way.type,
                         settings=wanted,
-                        secrets=_secrets(method, username, secret_env),
+                        secrets=_secrets(way, username, secret_env),
                         subject=subject,
                         account=account_id,
                         verify=verifier,
@@ -278,7 +279,8 @@ def verify(
             name = await app.tenants.only(app.settings.tenant)
             found = await _account(app.accounts, name, account_id)
             chosen = connector_of(app, found.connector)
-            if chosen.verify is None and chosen.connected is None:
+            way, view = chosen.auth_method(found.method), chosen.through(found.method)
+            if not (chosen.verify or view.connected or (way is not None and way.verify)):
                 raise InvalidArgument(f"connector {chosen.name} declares no `verify` request in tools.yaml")
             try:
                 checked = await app.accounts.verify(
@@ -375,6 +377,11 @@ def _method(connector: Connector, type_: str | None) -> AuthMethod:
     return choose_method(connector, type_)
 
 
+def _in_browser(connector: Connector) -> str | None:
+    """Answer the best way that is linked in a browser."""
+    return next((way.type for way in connector.auth if way.type in {"oauth2", "github_app"}), None)
+
+
 def _pair(word: str) -> tuple[str, str]:
     name, equals, value = word.partition("=")
     if not equals or not name:
@@ -389,7 +396,7 @@ def _missing_settings(connector: Connector, given: dict[str, str], again: str | 
     return {
         name: click.prompt(setting.title or name, err=True)
         for name, setting in connector.settings.items()
-        if name not in given and setting.required and setting.default is None
+        if name not in given and setting.required and setting.default is None and not setting.is_found
     }
 
 

@@ -20,6 +20,7 @@ _TOLD_HEADERS = ("content-type", "etag", "link", "location", "retry-after")
 
 def explained(operation: Operation, watch: Watch) -> dict[str, Any]:
     """Answer all that is told of a call, as JSON."""
+    operation = watch.as_called(operation)
     made = [operation.shape(thing) if operation.shape and thing is not None else thing
             for thing in watch.things]  # fmt: skip
     return {

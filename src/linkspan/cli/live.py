@@ -156,6 +156,7 @@ class LiveCheck:
             look.bad(error.message)
             self._say_lists(operation, watch, look)
             return
+        operation = watch.as_called(operation)
         found = answers.findings(operation, [thing for thing in watch.things if thing is not None])
         look.items, look.always_null = found.items, found.always_null
         look.unmapped_words, look.not_mapped = found.unmapped_words, found.unused

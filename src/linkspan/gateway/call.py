@@ -20,6 +20,7 @@ from linkspan.gateway.govern import Governor
 from linkspan.gateway.intake import Intake, Request
 from linkspan.gateway.once import Once
 from linkspan.gateway.results import Blocks, DryRun, Item, Page
+from linkspan.gateway.shaping import as_fields, given_to, items_of, thing_of
 from linkspan.gateway.trail import Trail, Trails
 from linkspan.gateway.watch import PageSeen
 from linkspan.net import paging
@@ -65,7 +66,7 @@ class Gateway:
         self._accounts = accounts
         self._client = client
         self._cursors = cursors
-        self._intake = Intake(accounts, cursors)
+        self._intake = Intake(accounts, cursors, clock)
         self._once = once
         self._trails = trails
         self._governor = governor
@@ -161,7 +162,7 @@ class Gateway:
 
     async def _do(self, catalog: Catalog, request: Request, trail: Trail) -> Page | Item | Blocks:
         operation, info = request.operation, request.info
-        found: dict[str, Any] = {}
+        found = request.known()
         if operation.elicit is not None:
             found["elicit"] = await _ask(operation, request)
         steps = list(operation.progress.steps) if operation.progress and info.progress else []
@@ -188,10 +189,11 @@ class Gateway:
             name = quote(str(request.arguments.get("id", operation.name)), safe="")
             uri = f"linkspan://{operation.entity}/{name}"
             return Blocks([file_block(answer.body, answer.headers.get("content-type", ""), uri)], account)
-        thing = _thing(operation, answer)
+        thing = thing_of(operation, answer, wire.scope_of(request.arguments, request.credential, found))
         if operation.include and isinstance(thing, dict):
             thing = {**thing, **await self._included(catalog, request, thing, trail)}
-        return Item(_shown(request, thing), account, answer.rate_limit)
+        given = given_to(request, found)
+        return Item(as_fields(request, thing, given), account, answer.rate_limit)
 
     async def _last(
         self,
@@ -329,11 +331,12 @@ class Gateway:
     async def _page(self, catalog: Catalog, request: Request, known: Mapping[str, Any], trail: Trail) -> Page:
         """Read one page; empty pages that a vendor puts before the end are read through."""
         operation, tenant = request.operation, request.principal.tenant
-        base_url = wire.base_url(catalog.connectors[operation.connector], request.credential.settings)
+        connector = catalog.connectors[operation.connector].through(request.credential.method)
+        base_url = wire.base_url(connector, request.credential.settings)
         position, seen = request.position, list[Any]()
         while True:
             answer = await self._exchange(catalog, request, position, known, trail)
-            found = _items(operation, answer)
+            found = items_of(operation, answer)
             page = paging.Read(
                 answer.body, answer.headers, answer.url, len(found), position.at, position.size
             )
@@ -348,12 +351,14 @@ class Gateway:
         whole = found[skip:]
         shown = whole if request.limit is None else whole[: request.limit]
         shape, account = operation.shape, request.credential.account
-        items = [shape(item) for item in shown] if shape else shown
+        given = given_to(request, known)
+        items = [shape(item, given) for item in shown] if shape else shown
         if operation.offers_remote and request.arguments.get("remote_data"):
             items = [{**item, "remote_data": raw} for item, raw in zip(items, shown, strict=True)]
 
         def cursor(at: Position, skipped: int) -> str:
-            here = Cursor(account, at, skipped, request.arguments)
+            now = request.now if operation.uses_now else None
+            here = Cursor(account, at, skipped, request.arguments, now)
             return self._cursors.seal(tenant, request.tool.key, here)
 
         def resume_after(count: int) -> str:
@@ -378,57 +383,8 @@ def _refuse_others(principal: Principal, tool: Tool, given: Mapping[str, Any]) -
     )
 
 
-def _items(operation: Operation, answer: Answer) -> list[Any]:
-    assert operation.items is not None  # noqa: S101
-    found = operation.items(answer.body)
-    if found is None and (not answer.body or _says_null(answer.body)):
-        return []
-    if not isinstance(found, list):
-        raise _unlike(operation, answer, "list")
-    return found
-
-
-def _says_null(body: Any, depth: int = 0) -> bool:
-    """Tell whether a null stands in the answer: some products write an empty list so."""
-    if not isinstance(body, dict) or depth > 3:
-        return False
-    return any(part is None or _says_null(part, depth + 1) for part in body.values())
-
-
-def _thing(operation: Operation, answer: Answer) -> Any:
-    """Answer the one thing of an answer, as it came. A read that finds nothing in an answer is no success."""
-    body = answer.body
-    if operation.item is None and operation.shape is None:
-        return body
-    if isinstance(body, str | bytes) and body:
-        raise _unlike(operation, answer, operation.entity)
-    thing = operation.item(body) if operation.item else body
-    if thing is None and operation.kind == "read":
-        raise _unlike(operation, answer, operation.entity)
-    return thing
-
-
-def _shown(request: Request, thing: Any) -> Any:
-    """Answer the one thing of an answer as its fields."""
-    operation = request.operation
-    if request.info.watch is not None:
-        request.info.watch.things.append(thing)
-    shown = operation.shape(thing) if operation.shape and thing is not None else thing
-    if operation.offers_remote and shown is not None and request.arguments.get("remote_data"):
-        return {**shown, "remote_data": thing}
-    return shown
-
-
 def _is_safe(plan: RequestPlan) -> bool:
     return plan.method in _SAFE or (plan.is_graphql and plan.repeatable)
-
-
-def _unlike(operation: Operation, answer: Answer, expected: str) -> errors.UpstreamError:
-    kind = "text" if isinstance(answer.body, str | bytes) else "something else"
-    return errors.UpstreamError(
-        f"{operation.connector} answered {kind} where tools.yaml expects the {expected}",
-        upstream_status=answer.status,
-    )
 
 
 async def _ask(operation: Operation, request: Request) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class Cursor:
     skip: int
     arguments: Mapping[str, Any] | str
     """The arguments, or the digest of long ones."""
+    now: int | None = None
+    """When the list began, where its requests say the time: the pages of one list are of one time."""
 
     def resumed(self, given: Mapping[str, Any], tool: str) -> dict[str, Any]:
         """Answer the arguments of the list; raises `InvalidArgument` when those given are another list's."""
@@ -78,6 +80,7 @@ class Cursors:
                 cursor.position.size,
                 cursor.skip,
                 arguments,
+                *([] if cursor.now is None else [cursor.now]),
             ],
             separators=(",", ":"),
         ).encode()
@@ -94,14 +97,14 @@ class Cursors:
         """Answer what a cursor says; raises `InvalidArgument` for one that is not of this list, or old."""
         try:
             sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            expires, account, at, size, skip, arguments = json.loads(
+            expires, account, at, size, skip, arguments, *now = json.loads(
                 self._vault.open(_PURPOSE, tenant, key, sealed)
             )
         except (errors.LinkspanError, binascii.Error, ValueError) as error:
             raise _refused("the cursor is not one of this list") from error
         if expires < self._clock():
             raise _refused("the cursor is older than a day")
-        return Cursor(account, Position(at, size), skip, arguments)
+        return Cursor(account, Position(at, size), skip, arguments, *now)
 
 
 def digest(arguments: Mapping[str, Any]) -> str:

@@ -18,11 +18,13 @@ def dry_run(catalog: Catalog, request: Request) -> DryRun:
     What a step would find stands as `[step.member]` in those after it.
     """
     operation = request.operation
-    connector = catalog.connectors[operation.connector]
+    connector = catalog.connectors[operation.connector].through(request.credential.method)
     if operation.plan is None:
         return DryRun({}, request.credential.account)
     method = wire.method_of(connector, request.credential)
-    found: dict[str, Any] = {"elicit": LATER} if operation.elicit else {}
+    found = request.known()
+    if operation.elicit:
+        found["elicit"] = LATER
     before: list[dict[str, Any]] = []
     for step in operation.steps:
         scope = wire.scope_of(request.arguments, request.credential, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.cursor import Cursors
 from linkspan.net import paging
 from linkspan.spec.catalog import Catalog, Connector, Operation, Tool
+from linkspan.spec.converters import iso8601
 from linkspan.vault.credential import Credential
 from linkspan.wire import Position
 
@@ -35,12 +36,19 @@ class Request:
     skip: int
     limit: int | None
     info: CallInfo
+    now: int
+    """When the list or the call began, in epoch seconds."""
+
+    def known(self) -> dict[str, Any]:
+        """Answer what references see beside arguments before anything was found."""
+        return {"now": iso8601(self.now)} if self.operation.uses_now else {}
 
 
 class Intake:
     """Takes calls in for the gateway."""
 
-    def __init__(self, accounts: Accounts, cursors: Cursors) -> None:
+    def __init__(self, accounts: Accounts, cursors: Cursors, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._accounts = accounts
         self._cursors = cursors
         self._checks: dict[str, ArgumentCheck] = {}
@@ -87,10 +95,12 @@ class Intake:
         if operation.names_asker:
             plain = _with_asker(plain, principal, credential)
         limit = given.get("limit")
+        now = cursor.now if cursor is not None and cursor.now is not None else int(self._clock())
         position = cursor.position if cursor else Position(None, paging.page_size(operation.paging, limit))
         return Request(
-            principal, tool, operation, credential, plain, position, cursor.skip if cursor else 0, limit, info
-        )
+            principal, tool, operation, credential, plain, position, cursor.skip if cursor else 0, limit,
+            info, now,
+        )  # fmt: skip
 
 
 def _with_asker(arguments: dict[str, Any], principal: Principal, credential: Credential) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from linkspan.net.messages import Response
+from linkspan.spec.catalog import Operation
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -52,6 +53,15 @@ class Watch:
     things: list[Any] = field(default_factory=list)
     """The items as the product has them, before they become fields."""
     pages: list[PageSeen] = field(default_factory=list)
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The fields that come of the call rather than of an item."""
+
+    def as_called(self, operation: Operation) -> Operation:
+        """Answer the operation with a shape that needs nothing but the item."""
+        shape, given = operation.shape, self.given
+        if shape is None or not given:
+            return operation
+        return replace(operation, shape=lambda item, _given=None, /: shape(item, given))
 
     def exchanged(self, connector: str, line: str, request: Mapping[str, Any], response: Response) -> None:
         """Keep one exchange."""

@@ -11,11 +11,11 @@ from typing import Any, Final
 from linkspan.errors import InvalidArgument
 from linkspan.spec import language, references
 from linkspan.spec.catalog import ABSENT, Connector, Json, Kind
-from linkspan.spec.connector import AccountNames
 from linkspan.spec.fields import field_schema
 from linkspan.spec.language import ModelField
 from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.mapped import Identity, Mapped, Words
+from linkspan.spec.questions import AccountNames
 from linkspan.spec.references import Lookup
 from linkspan.spec.yaml import Path
 
@@ -26,7 +26,9 @@ _LEAVE_OTHERS_UNUSED: Final = (
     "undeclared_argument", "undeclared_placeholder", "bad_request", "bad_reference", "missing_key",
     "bad_expression",
 )  # fmt: skip
-ROOTS: Final = ("settings", "credential", "answer", "elicit")
+NOW: Final = "now"
+"""What the time of the call is referred to by."""
+ROOTS: Final = ("settings", "credential", "answer", "elicit", NOW)
 """Names that are taken by what is no argument."""
 _PARAM_KEYS: Final = {
     "items": "items", "properties": "properties", "format": "format",
@@ -87,6 +89,7 @@ class Arguments:
         self.raw = form.schema_
         if self.raw is not None:
             self._check_raw(self.raw, (*path, "schema"))
+        self.uses_now = False
         self.used: dict[str, Argument] = {}
         self.declared: dict[str, Argument] = {}
         for name, param in form.params.items():
@@ -102,6 +105,8 @@ class Arguments:
             return
         if not NAME.match(name) or name in ROOTS:
             message = f"the parameter {name!r} must be lower case letters, digits and _"
+            if name in ROOTS:
+                message = f"the name {name!r} is taken"
             problems.add(path, "bad_name", message, key=True)
             return
         if self.raw is not None:
@@ -195,6 +200,9 @@ class Arguments:
         first, *members = name.split(".")
         if first in {"settings", "credential"}:
             return self.account.argument(name, path, offset=offset, in_path=in_path)
+        if name == NOW:
+            self.uses_now = True
+            return references.found(NOW, ())
         if first in self.steps:
             return references.found(first, tuple(members))
         found = self._find(name)
@@ -214,6 +222,27 @@ class Arguments:
             return look_up
         sent = found.words.asking if self.kind == "read" else found.words.writing
         return references.converted(look_up, _translate(name, sent))
+
+    def given(self, name: str, path: Path) -> Lookup | None:
+        """Look up what a field is made of: a setting, or an argument that the requests have a use for.
+
+        In an operation that answers another entity, the name of its own stands for that one's id.
+        """
+        if name.startswith("settings."):
+            return self.account.argument(name, path, offset=1, in_path=False)
+        if self.returned is not None and name == self.entity and "id" in self.used:
+            return references.argument("id", ABSENT)
+        if name == "id" and self.returned is not None:
+            return None
+        if name in self.used:
+            default = self.used[name].default
+            return references.argument(name, ABSENT if default is None else default)
+        pattern = self.identity.pattern if self.identity is not None and self.returned is None else None
+        if pattern is not None and name in pattern.groupindex and "id" in self.used:
+            return references.identity_part(pattern, name)
+        if self.raw is not None and name in self.raw.get("properties", {}):
+            return references.argument(name, ABSENT)
+        return None
 
     def mention(self, name: str) -> None:
         """Remember an argument that stands in a text rather than in the request."""

@@ -43,7 +43,6 @@ def compile_auth(
 ) -> tuple[AuthMethod, ...]:
     """Compile a connector's `auth` and `client`; mistakes go to the problems of `leaves`."""
     methods: list[AuthMethod] = []
-    asked = {name: setting for name, setting in settings.items() if not setting.is_found}
     shared = _client(form.client, leaves, (*path, "client")) if form.client else None
     if form.client and not any(isinstance(way, _TokenAuth) for way in form.auth):
         leaves.problems.add((*path, "client"), "conflict", "no way of auth needs a client", key=True)
@@ -61,6 +60,9 @@ def compile_auth(
         if isinstance(way, _TokenAuth):
             name = way.header
             check_header_name((*here, "header"), name, leaves, credential=True)
+            looked_up = way.connected or form.connected
+            found = looked_up.settings if looked_up is not None else {}
+            asked = {known: setting for known, setting in settings.items() if known not in found}
             oauth = _oauth(way, shared, asked, leaves, here)
             fields = _asked(way, oauth)
             _check_client(way, form, oauth, settings, leaves, here)
@@ -120,7 +122,7 @@ def _service(
             leaves.problems.add((*here, "per"), "missing_key", message)
     if way.tenant is None or way.secret is None or len(given) != len(wanted):
         return None
-    _check_place(form.base_url, settings, leaves, (*here, "secret"), "this key")
+    _check_place(way.base_url or form.base_url, settings, leaves, (*here, "secret"), "this key")
     secret = _secret((*here, "secret"), way.secret, leaves)
     field = _SECRETS[way.type][-1]
     secrets = {field: secret}
@@ -268,7 +270,7 @@ def _check_client(
         if (way.install_url is None) != (way.token_url is None):
             message = "install_url and token_url belong together: linking in a browser needs both"
             leaves.problems.add(here, "conflict", message)
-        _check_place(form.base_url, settings, leaves, at, "what the client signs")
+        _check_place(way.base_url or form.base_url, settings, leaves, at, "what the client signs")
         return
     if oauth.client_auth in {"basic", "post"} and client is not None and client.secret is None:
         message = f"client_auth: {oauth.client_auth} needs the client's secret"

@@ -181,9 +181,30 @@ class _Compiler:
                 first = declared[0]
                 named = first.form.tool is not None
                 places.append((tool, (*first.path, "tool") if named else first.path, not named))
+        self._check_given(tools)
         ours = RUN_TOOL_NAMES if self.form.recipes else {}
         check_names(places, self.leaves, taken=ours)
         return tools
+
+    def _check_given(self, tools: list[Tool]) -> None:
+        """Tell fields that are said to come of a call, where no call has such an argument."""
+        filled = {
+            (name, operation.returns or operation.entity, field)
+            for tool in tools
+            for name, operation in tool.operations.items()
+            for field, _ in operation.given
+        }
+        for connector, places in self.places.items():
+            for entity, place in places.items():
+                for one in place.source.mapped.values():
+                    if one.given is None or (connector, entity, one.name) in filled:
+                        continue
+                    if one.given.startswith("settings."):
+                        continue
+                    if place.source.identity is not None and one.name in place.source.identity.parts:
+                        continue
+                    message = f"${one.given} is not declared: no operation of {entity} has such an argument"
+                    self.problems.add(one.path, "undeclared_argument", message, offset=1)
 
     def _declared(self, entity_name: str, entity: language.Entity) -> dict[str, list[Declared]]:
         declared: dict[str, list[Declared]] = {}

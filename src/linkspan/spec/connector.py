@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
-from linkspan.spec import language, references
+from linkspan.spec import language
 from linkspan.spec.auth import check_header_name, compile_auth
 from linkspan.spec.base_urls import compile_base_url
 from linkspan.spec.catalog import (
@@ -17,47 +17,19 @@ from linkspan.spec.catalog import (
     Paging,
     ProxyRule,
     RateRule,
-    RequestPlan,
     Setting,
-    Value,
     Verify,
 )
 from linkspan.spec.durations import seconds as seconds  # noqa: PLC0414 - operations has it from here
 from linkspan.spec.events import Stream
 from linkspan.spec.expressions import ANSWER
-from linkspan.spec.grants import Connected
 from linkspan.spec.hooks import compile_stream, compile_webhooks
 from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.passing import compile_proxy
-from linkspan.spec.references import Lookup
+from linkspan.spec.questions import AccountNames, question
+from linkspan.spec.request_lines import headers
+from linkspan.spec.ways import compile_connected, compile_ways
 from linkspan.spec.yaml import Path
-
-METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_REQUEST = re.compile(r"([A-Za-z]+) +(\S.*)\Z")
-USERNAME: Final = "credential.username"
-
-
-class AccountNames:
-    """What references may name of the account: its settings, and the user name of a basic credential."""
-
-    def __init__(self, settings: Mapping[str, Setting], *, has_username: bool, leaves: Leaves) -> None:
-        self.settings = settings
-        self.leaves = leaves
-        self.words = [f"settings.{known}" for known in settings] + [USERNAME] * has_username
-
-    def argument(self, name: str, path: Path, *, offset: int, in_path: bool) -> Lookup | None:
-        """Look it up; anything else is a problem."""
-        if name == USERNAME and name in self.words:
-            return references.found("credential", ("username",))
-        if name in self.words:
-            return references.setting(self.settings[name.removeprefix("settings.")])
-        code = "undeclared_placeholder" if in_path else "undeclared_argument"
-        shown = f"{{{name}}}" if in_path else f"${name}"
-        what = "the connector has no such setting" if name.startswith("settings.") else "no argument here"
-        self.leaves.problems.add(
-            path, code, f"{shown} is not declared: {what}", offset=offset, word=name, words=self.words
-        )
-        return None
 
 
 def compile_connector(name: str, form: language.Connector, leaves: Leaves, path: Path) -> Connector:
@@ -77,11 +49,11 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
     compiled = compile_auth(form, settings, leaves, path)
     ways = zip(form.auth, compiled, strict=False) if len(compiled) == len(form.auth) else ()
     proofs = {
-        way.type: _verify(way.verify, names, leaves, (*path, "auth", index, "verify"))
+        way.type: _verify(way.verify, names, leaves, (*path, "auth", index, "verify"), form.graphql)
         for index, (way, _) in enumerate(ways)
         if way.verify
     }
-    return Connector(
+    connector = Connector(
         name=name,
         title=leaves.text((*path, "title"), form.title) or name.replace("_", " ").title(),
         base_url=compile_base_url((*path, "base_url"), form.base_url, settings, leaves),
@@ -91,8 +63,10 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
         query=tuple(
             (key, leaves.value((*path, "query", key), tree, names)) for key, tree in form.query.items()
         ),
-        verify=_verify(form.verify, names, leaves, (*path, "verify")) if form.verify else None,
-        connected=_connected(form, settings, has_username, leaves, path) if form.connected else None,
+        verify=_verify(form.verify, names, leaves, (*path, "verify"), form.graphql) if form.verify else None,
+        connected=compile_connected(form.connected, form.base_url, form.graphql, settings, leaves, path)
+        if form.connected
+        else None,
         paging=compile_paging(form.pagination, leaves, (*path, "pagination")),
         rate=RateRule(
             when=leaves.predicate((*path, "rate_limit", "when"), rate.when),
@@ -119,6 +93,7 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
         proxy=compile_proxy(form.proxy, leaves, (*path, "proxy")) if form.proxy else ProxyRule(),
         git=_git(form, settings, leaves, path) if form.git else None,
     )
+    return replace(connector, ways=compile_ways(form, connector, leaves, path))
 
 
 def _codes(form: language.Failure, leaves: Leaves, path: Path) -> Mapping[str, str]:
@@ -140,7 +115,7 @@ def _streams(form: language.Connector, names: AccountNames, leaves: Leaves, path
     made = []
     for name, stream in form.streams.items():
         here = (*path, "streams", name)
-        plan = _question(stream, names, leaves, here)
+        plan = question(stream, names, leaves, here)
         if plan is not None:
             made.append(compile_stream(name, stream, plan, leaves, here))
     return tuple(made)
@@ -198,116 +173,13 @@ def _setting(name: str, form: language.Setting, leaves: Leaves, path: Path, *, i
     )
 
 
-def headers(form: Mapping[str, Any], names: Any, leaves: Leaves, path: Path) -> tuple[tuple[str, Value], ...]:
-    """Compile headers: names checked, values as templates."""
-    found = []
-    for key, value in form.items():
-        check_header_name((*path, key), key, leaves)
-        found.append((key, leaves.header((*path, key), value, names)))
-    return tuple(found)
-
-
-def parse_request(text: str, leaves: Leaves, path: Path) -> tuple[str, str, int] | None:
-    """Split `GET /tickets/{id}` into method, path and where the path begins; None after a problem."""
-    found = _REQUEST.match(text)
-    if found is None or found[1].upper() not in METHODS:
-        word = text.split(" ", maxsplit=1)[0]
-        message = f"must be a method and a path, such as GET /tickets; not {text!r}"
-        leaves.problems.add(path, "bad_request", message, words=METHODS, word=word)
-        return None
-    method, url, start = found[1], found[2], found.start(2)
-    if method != method.upper():
-        leaves.problems.add(path, "bad_request", f"the method is written {method.upper()}")
-    wrong = _path_fault(url)
-    if wrong is not None:
-        leaves.problems.add(path, "bad_request", wrong[0], offset=start + wrong[1])
-        return None
-    return method.upper(), url, start
-
-
-def _path_fault(url: str) -> tuple[str, int] | None:
-    if "${" in url:
-        return "a variable cannot stand in a path; put it into base_url", url.index("${")
-    bare = re.sub(r"\{[^{}]*\}", lambda found: "x" * len(found[0]), url)
-    if not url.startswith("/"):
-        return "the path begins with /; the host stands in the connector's base_url", 0
-    if bare.startswith("//") or "//" in bare:
-        return "the path has an empty segment", bare.index("//")
-    for mark, why in (("?", "put parameters under query"), ("#", "a fragment is never sent")):
-        if mark in bare:
-            return f"the path has no {mark}; {why}", bare.index(mark)
-    if found := re.search(r"/\.\.?(?=/|\Z)", bare):
-        return "the path has no . or .. segments", found.start()
-    if found := re.search(r"%(?![0-9A-Fa-f]{2})|%2[ef]|%5c|[^!-~]|[\"<>\\^`|]", bare, re.IGNORECASE):
-        return f"{found[0]!r} cannot stand in a path", found.start()
-    return None
-
-
-def _verify(form: language.Verify, names: AccountNames, leaves: Leaves, path: Path) -> Verify | None:
-    plan = _question(form, names, leaves, path)
+def _verify(
+    form: language.Verify, names: AccountNames, leaves: Leaves, path: Path, posted_to: str
+) -> Verify | None:
+    plan = question(form, names, leaves, path, posted_to=posted_to)
     if plan is None:
         return None
     return Verify(plan, leaves.getter((*path, "id"), form.id), leaves.getter((*path, "label"), form.label))
-
-
-def _question(
-    form: language.Verify | language.Connected | language.Stream,
-    names: AccountNames,
-    leaves: Leaves,
-    path: Path,
-) -> RequestPlan | None:
-    """Compile a request that only asks; None after a problem."""
-    at = (*path, "request") if leaves.problems.root.find((*path, "request"))[1] > len(path) else path
-    parsed = parse_request(form.request, leaves, at)
-    if parsed is None:
-        return None
-    method, url, start = parsed
-    if method not in {"GET", "HEAD", "POST"}:
-        leaves.problems.add(at, "bad_request", f"a check of a credential changes nothing: not {method}")
-    return RequestPlan(
-        method=method,
-        path=leaves.path_template(at, url, names, start=start),
-        query=tuple(
-            (key, leaves.value((*path, "query", key), tree, names)) for key, tree in form.query.items()
-        ),
-        headers=headers(form.headers, names, leaves, (*path, "headers")),
-        repeatable=True,
-    )
-
-
-def _connected(
-    form: language.Connector,
-    settings: Mapping[str, Setting],
-    has_username: bool,
-    leaves: Leaves,
-    path: Path,
-) -> Connected | None:
-    """Compile the look-up after linking. What it finds is not there yet while it asks."""
-    asks = form.connected
-    assert asks is not None  # noqa: S101
-    here = (*path, "connected")
-    for name in asks.settings:
-        if name not in settings:
-            message = f"the connector has no setting {name!r}"
-            leaves.problems.add(
-                (*here, "settings", name), "unknown_setting", message, words=settings, word=name, key=True
-            )
-    asked = {name: setting for name, setting in settings.items() if not setting.is_found}
-    base = None
-    if asks.base_url is not None:
-        base = compile_base_url((*here, "base_url"), asks.base_url, asked, leaves)
-    elif missing := [name for name in asks.settings if f"{{settings.{name}}}" in form.base_url]:
-        message = f"base_url needs {missing[0]}, which is only found by this; give it a base_url of its own"
-        leaves.problems.add(here, "bad_base_url", message, key=True)
-    names = AccountNames(asked, has_username=has_username, leaves=leaves)
-    plan = _question(asks, names, leaves, here)
-    choose = leaves.getter((*here, "choose"), asks.choose)
-    getters = [(name, leaves.getter((*here, "settings", name), text)) for name, text in asks.settings.items()]
-    found = tuple((name, getter) for name, getter in getters if getter is not None)
-    if plan is None or choose is None:
-        return None
-    label = leaves.getter((*here, "label"), asks.label)
-    return Connected(replace(plan, base=base), choose, found, label)
 
 
 def compile_paging(form: Any, leaves: Leaves, path: Path) -> Paging:

@@ -11,9 +11,10 @@ from typing import Any, Final
 from linkspan.spec import language, references
 from linkspan.spec.arguments import Arguments
 from linkspan.spec.catalog import Block, Connector, Prompt, PromptMessage, RequestPlan, Resource, Value
-from linkspan.spec.connector import AccountNames, parse_request
 from linkspan.spec.leaves import NAME, Leaves
+from linkspan.spec.questions import AccountNames
 from linkspan.spec.references import Lookup
+from linkspan.spec.request_lines import parse_request
 from linkspan.spec.yaml import Path
 
 _KINDS: Final = ("text", "image", "audio", "resource")

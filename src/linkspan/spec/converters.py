@@ -134,6 +134,15 @@ def _moment_from_text(written: str, zone: tzinfo | None) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=zone or UTC)
 
 
+def shifted(value: Any, seconds: float) -> Any:
+    """A moment so many seconds later, or earlier; what is no date stays as it came."""
+    found = moment(value)
+    try:
+        return value if found is None else shown(found + timedelta(seconds=seconds))
+    except OverflowError:
+        return value
+
+
 def moment(value: Any) -> datetime | None:
     """The moment that a date of any of these shapes means; None for what is no date."""
     read = iso8601(value)

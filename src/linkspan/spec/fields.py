@@ -116,6 +116,8 @@ def _mapped(
     expression = spec.from_ if spec.from_ is not None else spec.each
     if expression is None:
         return None
+    if expression.startswith("$") and spec.each is None:
+        return _given(name, declared, spec, expression, leaves, here)
     getter = leaves.getter(at if spec.each is None else (*here, "each"), expression)
     words = _words(name, declared, spec, leaves, here)
     convert = _convert(name, declared, spec, leaves, here)
@@ -140,6 +142,31 @@ def _mapped(
         inner = _inner(spec.map, leaves, (*here, "map"))
         getter = mapping.each(getter, shape_of(inner, None) if inner else None)
     return Mapped(name, shown, words, getter, source, convert, expression)
+
+
+_GIVEN: Final = re.compile(r"\$((?:settings\.)?[a-z][a-z0-9_]*)\Z")
+
+
+def _given(
+    name: str, declared: ModelField | None, spec: SourceField, text: str, leaves: Leaves, here: Path
+) -> Mapped | None:
+    """Compile a field that is an argument of the call, or a setting of the account."""
+    at = (*here, "from") if _is_spelled_out(leaves, here) else here
+    found = _GIVEN.match(text)
+    if found is None:
+        message = f"{text!r} is not a reference: write $name for an argument, $settings.name for a setting"
+        leaves.problems.add(at, "bad_reference", message)
+        return None
+    if declared is None:
+        message = "what is in a map comes of its thing, not of the call"
+        leaves.problems.add(at, "bad_reference", message)
+        return None
+    for key in ("values", "write", "match"):
+        if getattr(spec, key):
+            message = f"what comes of the call is in our words already: {key} cannot stand here"
+            leaves.problems.add((*here, key), "conflict", message, key=True)
+    convert = _convert(name, declared, spec, leaves, here)
+    return Mapped(name, declared, None, lambda _item: None, None, convert, text, given=found[1], path=at)
 
 
 def _inner(forms: Mapping[str, SourceField], leaves: Leaves, path: Path) -> dict[str, Mapped]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from linkspan.spec import converters, mapping, phrases, references
 from linkspan.spec.catalog import ABSENT, Getter, Predicate, Template, Value
+from linkspan.spec.durations import DURATION, seconds
 from linkspan.spec.expressions import ANSWER, BadExpression, compile_getter, compile_predicate
 from linkspan.spec.problems import Problems
 from linkspan.spec.references import Lookup
@@ -17,7 +18,7 @@ from linkspan.text import formats
 _VARIABLE = re.compile(r"(?<!\$)((?:\$\$)*)\$\{([^}]*)\}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_-]*)*)\Z")
-_REFERENCE_WORDS = ("$", "as", "format", "date", "join", "list")
+_REFERENCE_WORDS = ("$", "as", "format", "date", "join", "list", "minus", "plus")
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 
@@ -162,6 +163,8 @@ class Leaves:
         if look_up is None:
             return references.constant(ABSENT)
         convert = self.conversion(path, tree)
+        if (shift := self._shift(path, tree, name.removeprefix("$"))) is not None:
+            look_up = references.converted(look_up, shift)
         join, as_list = tree.get("join"), tree.get("list", False)
         if join is not None and not isinstance(join, str):
             self.problems.add((*path, "join"), "wrong_type", "must be text, such as ','")
@@ -169,6 +172,25 @@ class Leaves:
         if not isinstance(as_list, bool):
             self.problems.add((*path, "list"), "wrong_type", "must be true or false")
         return references.converted(look_up, _finisher(convert, join, as_list is True))
+
+    def _shift(self, path: Path, tree: dict[str, Any], name: str) -> Callable[[Any], Any] | None:
+        """Answer what moves the time of the call back or on."""
+        given = [key for key in ("minus", "plus") if key in tree]
+        for key in given[1:]:
+            message = "the time is moved once; minus is here too"
+            self.problems.add((*path, key), "conflict", message, key=True)
+        if not given:
+            return None
+        key, word = given[0], tree[given[0]]
+        if name != "now":
+            message = f"{key} belongs to $now, the time of the call"
+            self.problems.add((*path, key), "conflict", message, key=True)
+        elif not isinstance(word, str) or not DURATION.fullmatch(word):
+            self.problems.add((*path, key), "bad_value", "must be a duration, such as 30s, 5m or 2h")
+        else:
+            off = seconds(word) if key == "plus" else -seconds(word)
+            return lambda value: converters.shifted(value, off)
+        return None
 
     def condition(self, path: Path, text: str, names: Names) -> Value:
         """Compile a `$reference` that decides whether something is sent."""

@@ -6,14 +6,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from linkspan.spec import converters, mapping, references
-from linkspan.spec.catalog import Getter, Json
+from linkspan.spec.catalog import Getter, Json, Shape
 from linkspan.spec.language import ModelField, Source
 from linkspan.spec.leaves import Leaves
 from linkspan.spec.shapes import Step, compile_shape
 from linkspan.spec.yaml import Path
+
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,10 @@ class Mapped:
     """Where it is, as it is written."""
     again: int = 0
     """How many levels down the getter's things are mapped as the thing that they are in."""
+    given: str | None = None
+    """The argument or setting that it is, where it comes of the call rather than of the item."""
+    path: Path = ()
+    """Where that is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,8 @@ class SourceFields:
 
     mapped: Mapping[str, Mapped]
     identity: Identity | None
-    shape: Callable[[Any], Json] | None
-    shape_id: Callable[[Any], Json] | None = field(default=None)
+    shape: Shape | None
+    shape_id: Shape | None = field(default=None)
     """The shape of an answer that holds nothing but the identity."""
 
 
@@ -124,9 +130,7 @@ def _composite(parts: list[tuple[str | None, str, int]], names: list[str]) -> Id
     return Identity(tuple(names), pattern, make)
 
 
-def shape_of(
-    mapped: Mapping[str, Mapped], identity: Identity | None, level: int | None = None
-) -> Callable[[Any], Json]:
+def shape_of(mapped: Mapping[str, Mapped], identity: Identity | None, level: int | None = None) -> Shape:
     """Write the shape. One that holds itself is written once a level, so that its depth needs no counting."""
     steps = []
     for one in mapped.values():
@@ -135,19 +139,27 @@ def shape_of(
             left = one.again if level is None else min(one.again, level)
             getter = mapping.each(getter, shape_of(mapped, identity, left - 1) if left > 0 else None)
         steps.append(
-            Step(one.name, one.source, getter, one.convert, one.words.reading if one.words else None)
+            Step(
+                one.name,
+                one.source,
+                getter,
+                one.convert,
+                one.words.reading if one.words else None,
+                is_given=one.given is not None,
+            )
         )
     if identity is None:
         return compile_shape(steps, None, None)
     return compile_shape(steps, identity.make, identity.parts[0] if identity.pattern is None else None)
 
 
-def shape_of_id(mapped: Mapping[str, Mapped], identity: Identity) -> Callable[[Any], Json]:
+def shape_of_id(mapped: Mapping[str, Mapped], identity: Identity) -> Shape:
     """Answer the shape of an answer that holds nothing but the identity."""
-    steps = [(mapped[name].name, mapped[name].getter) for name in identity.parts]
+    steps = [(mapped[name].name, mapped[name].getter, mapped[name].given) for name in identity.parts]
     make = identity.make
 
-    def shape(item: Any) -> Json:
-        return {"id": make({name: get(item) for name, get in steps})}
+    def shape(item: Any, given: Mapping[str, Any] = _NOTHING, /) -> Json:
+        parts = {name: get(item) if told is None else given.get(name) for name, get, told in steps}
+        return {"id": make(parts)}
 
     return shape

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from linkspan.spec import language, references, uploads
 from linkspan.spec.arguments import Arguments
@@ -15,12 +15,12 @@ from linkspan.spec.catalog import (
     Elicit,
     FieldSource,
     Getter,
-    Json,
     Kind,
     Operation,
     Paging,
     Progress,
     RequestPlan,
+    Shape,
     Value,
 )
 from linkspan.spec.connector import compile_paging, relay_at, seconds
@@ -28,7 +28,8 @@ from linkspan.spec.content import compile_blocks
 from linkspan.spec.language import ModelField
 from linkspan.spec.leaves import Leaves
 from linkspan.spec.mapped import SourceFields
-from linkspan.spec.requests import Requested, check_variables, includes, requests, step
+from linkspan.spec.references import Lookup
+from linkspan.spec.requests import Requested, check_variables, compile_find, includes, requests, step
 from linkspan.spec.requests import plan as request_plan
 from linkspan.spec.yaml import Path
 
@@ -97,9 +98,13 @@ def compile_operation(
     if requested:
         check_variables(requested[-1], paging, leaves)
     items, item = _answer(form, leaves, path)
+    find = None
+    if requested and isinstance(last := requested[-1].form, language.Step):
+        find = compile_find(last, arguments, leaves, requested[-1].path, is_last=True)
     if form.download is not None:
         plan = _download(form, kind, plan, leaves, path)
     include = includes(form, kind, arguments, connector, leaves, path)
+    given = _given((returned or place).source, arguments, leaves, path) if shape is not None else ()
     return Operation(
         entity=place.entity,
         name=name,
@@ -112,6 +117,8 @@ def compile_operation(
         items=items,
         item=item,
         shape=shape,
+        given=given,
+        uses_now=arguments.uses_now,
         returns=returned.entity if returned else None,
         paging=paging,
         blocks=blocks,
@@ -120,6 +127,7 @@ def compile_operation(
         timeout=seconds(form.timeout) if form.timeout else None,
         steps=steps,
         when=when,
+        find=find,
         choices=choices,
         include=include,
         is_download=form.download is not None,
@@ -128,6 +136,26 @@ def compile_operation(
         fields=_field_sources((returned or place).source, only_id=only_id) if shape is not None else (),
         where=form.items or form.item or "@",
     )
+
+
+def _given(
+    source: SourceFields, arguments: Arguments, leaves: Leaves, path: Path
+) -> tuple[tuple[str, Lookup], ...]:
+    """Answer the fields that come of the call. An identity that needs one cannot do without it."""
+    made = []
+    for one in source.mapped.values():
+        if one.given is None:
+            continue
+        if (look_up := arguments.given(one.given, one.path)) is not None:
+            made.append((one.name, look_up))
+            kind = arguments.used[one.given].schema.get("type") if one.given in arguments.used else "string"
+            if one.spec.type == "object" and kind != "object":
+                message = f"{one.name} is of type object, but ${one.given} is a {kind}"
+                leaves.problems.add(one.path, "conflict", message)
+        elif source.identity is not None and one.name in source.identity.parts and "." not in one.given:
+            message = f"the identity needs {one.name}, which is ${one.given}: no such argument is sent here"
+            leaves.problems.add(path, "bad_identity", message, key=True)
+    return tuple(made)
 
 
 def _field_sources(source: SourceFields, *, only_id: bool) -> tuple[FieldSource, ...]:
@@ -267,7 +295,7 @@ def _answer(form: language.Operation, leaves: Leaves, path: Path) -> tuple[Gette
 
 def _shape(
     form: language.Operation, source: SourceFields, leaves: Leaves, path: Path, *, only_id: bool
-) -> Callable[[Any], Json] | None:
+) -> Shape | None:
     if form.content is not None or form.download is not None or form.returns in {"raw", "nothing"}:
         return None
     if only_id and source.shape_id is None:

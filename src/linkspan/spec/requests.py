@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from linkspan.errors import InvalidArgument
+from linkspan.errors import InvalidArgument, NotFound
 from linkspan.spec import graphql, language, phrases, references, uploads
 from linkspan.spec.arguments import ROOTS, Arguments
 from linkspan.spec.catalog import (
@@ -22,9 +22,10 @@ from linkspan.spec.catalog import (
     Step,
     Value,
 )
-from linkspan.spec.connector import headers, parse_request
 from linkspan.spec.leaves import NAME, Leaves
+from linkspan.spec.questions import check_filled
 from linkspan.spec.references import Lookup
+from linkspan.spec.request_lines import headers, parse_request
 from linkspan.spec.yaml import Path
 
 KIND_OF_METHOD: Final[Mapping[str, Kind]] = {
@@ -68,13 +69,20 @@ def requests(form: language.Operation, connector: Connector, leaves: Leaves, pat
         for key in [key for key in REQUEST_WORDS if getattr(form, key) not in (None, {}, False)]:
             message = f"each step has its own {key}; it cannot stand beside steps"
             problems.add((*path, key), "conflict", message, key=True)
-        for key, word in (("as_", "as"), ("item", "item"), ("find", "find")):
-            if getattr(form.steps[-1], key) is not None:
+        last, here = form.steps[-1], (*path, "steps", len(form.steps) - 1)
+        for key, word in (("as_", "as"), ("item", "item")):
+            if getattr(last, key) is not None:
                 message = f"the last step's answer is the operation's: {word} cannot stand here"
-                problems.add((*path, "steps", len(form.steps) - 1, word), "conflict", message, key=True)
-        if form.steps[-1].when is not None and form.items is not None:
-            message = "the last step of a list is always made: when cannot stand here"
-            problems.add((*path, "steps", len(form.steps) - 1, "when"), "conflict", message, key=True)
+                problems.add((*here, word), "conflict", message, key=True)
+        if last.find is not None:
+            for word in ("items", "item", "content", "download"):
+                if getattr(form, word) is not None:
+                    message = f"what the last step finds is the answer: {word} cannot stand beside it"
+                    problems.add((*path, word), "conflict", message, key=True)
+        if last.when is not None and (form.items is not None or last.find is not None):
+            what = "of a list" if form.items is not None else "that finds the answer"
+            message = f"the last step {what} is always made: when cannot stand here"
+            problems.add((*here, "when"), "conflict", message, key=True)
         found = [
             requested(step, connector, leaves, (*path, "steps", index))
             for index, step in enumerate(form.steps)
@@ -98,6 +106,12 @@ def requested(
         leaves.problems.add((*path, "variables"), "conflict", message, key=True)
     if form.graphql is not None:
         return _graphql(form, form.graphql, connector, leaves, path)
+    if isinstance(form, language.Step | language.Include) and form.url is not None:
+        for key in ("request", "query", *BODIES, "if_match", "arrays", "etag"):
+            if getattr(form, key) not in (None, {}, False):
+                message = f"url is the whole address of a read: {key} cannot stand beside it"
+                leaves.problems.add((*path, key), "conflict", message, key=True)
+        return Requested(form, path, ("GET", "/", 0))
     if form.request is None:
         leaves.problems.add(path, "missing_key", "the word 'request' is missing", key=True)
         return None
@@ -112,8 +126,8 @@ def _graphql(
     leaves: Leaves,
     path: Path,
 ) -> Requested | None:
-    for key in (*BODIES, "if_match"):
-        if getattr(form, key) not in (None, False):
+    for key in (*BODIES, "if_match", "url"):
+        if getattr(form, key, None) not in (None, False):
             message = f"a GraphQL request is made of graphql and variables: {key} cannot stand here"
             leaves.problems.add((*path, key), "conflict", message, key=True)
     at = (*path, "request") if form.request is not None else (*path, "graphql")
@@ -132,25 +146,12 @@ def check_variables(one: Requested, paging: Paging, leaves: Leaves) -> None:
     """Tell variables that the document does not have, and those of it that nothing fills."""
     if one.document is None:
         return
-    declared = one.document.variables
     paged = {
         name.removeprefix("variables.")
         for name, where in ((paging.send, paging.send_in), (paging.size, paging.size_in))
         if name is not None and where == "body" and name.startswith("variables.")
     }
-    for name in one.form.variables:
-        if name not in declared:
-            message = f"the document has no variable ${name}"
-            leaves.problems.add(
-                (*one.path, "variables", name), "bad_graphql", message, words=declared, word=name, key=True
-            )
-    for name in sorted(paged - set(declared)):
-        message = f"the pagination fills ${name}, which the document does not have"
-        leaves.problems.add((*one.path, "graphql"), "bad_graphql", message, key=True)
-    for name, is_required in declared.items():
-        if is_required and name not in one.form.variables and name not in paged:
-            message = f"the document needs ${name}, but variables does not fill it"
-            leaves.problems.add((*one.path, "graphql"), "bad_graphql", message, key=True)
+    check_filled(one.document, one.form.variables, paged, leaves, one.path)
 
 
 def plan(
@@ -165,9 +166,11 @@ def plan(
     if form.if_match and method in {"GET", "HEAD"}:
         leaves.problems.add((*path, "if_match"), "bad_request", "if_match is for writes")
     at = (*path, "request") if form.request is not None else (*path, "graphql")
+    found_url = _url(form, arguments, leaves, path)
     return RequestPlan(
         method=method,
         path=leaves.path_template(at, url, arguments, start=start),
+        url=found_url,
         query=tuple(
             (key, leaves.value((*path, "query", key), tree, arguments)) for key, tree in form.query.items()
         ),
@@ -178,8 +181,22 @@ def plan(
         is_conditional=method == "GET" and (connector.is_conditional if form.etag is None else form.etag),
         is_graphql=one.document is not None,
         repeatable=repeatable,
-        line=f"{method} {url}",
+        line=f"{method} {url}" if found_url is None else f"GET {getattr(form, 'url', '')}",
     )
+
+
+def _url(form: Any, arguments: Arguments, leaves: Leaves, path: Path) -> Value | None:
+    """Compile the address that a read is sent to, which only an answer of the product can have told."""
+    text: str | None = getattr(form, "url", None)
+    if text is None or form.graphql is not None:
+        return None
+    first = text.removeprefix("$").partition(".")[0]
+    if not text.startswith("$") or first not in arguments.steps or first == "elicit":
+        known = [f"${name}" for name in arguments.steps if name != "elicit"]
+        message = "url is a reference to what was found before, such as $item.links.file"
+        leaves.problems.add((*path, "url"), "bad_reference", message, words=known, word=text)
+        return references.constant(ABSENT)
+    return leaves.value((*path, "url"), text, arguments)
 
 
 def _body(one: Requested, arguments: Arguments, leaves: Leaves) -> Body | None:
@@ -219,7 +236,7 @@ def step(one: Requested, kind: Kind, arguments: Arguments, connector: Connector,
     made = plan(one, "read" if one.kind == "read" else kind, arguments, connector, leaves)
     check_variables(one, Paging(style="none"), leaves)
     when = leaves.condition((*path, "when"), form.when, arguments) if form.when is not None else None
-    find = _find(form, arguments, leaves, path)
+    find = compile_find(form, arguments, leaves, path)
     if form.as_ is not None:
         _name(form.as_, arguments, leaves, (*path, "as"))
         arguments.steps.append(form.as_)
@@ -238,9 +255,10 @@ def _name(name: str, arguments: Arguments, leaves: Leaves, path: Path) -> None:
         leaves.problems.add(path, "bad_name", f"the name {name!r} is taken")
 
 
-def _find(
-    form: language.Step, arguments: Arguments, leaves: Leaves, path: Path
+def compile_find(
+    form: language.Step, arguments: Arguments, leaves: Leaves, path: Path, *, is_last: bool = False
 ) -> Callable[[Any, Scope], Any] | None:
+    """Compile what a step keeps of a list; of the last step it is what the whole operation answers."""
     if form.find is None:
         if form.missing is not None:
             message = "missing belongs to find: what is said where there is no such thing"
@@ -249,7 +267,7 @@ def _find(
     if form.item is not None:
         leaves.problems.add((*path, "item"), "conflict", "a step keeps either item or find", key=True)
     here = (*path, "find")
-    if form.as_ is None:
+    if form.as_ is None and not is_last:
         message = "what a step finds needs a name: say it with as"
         leaves.problems.add(here, "missing_key", message, key=True)
     where = []
@@ -258,14 +276,20 @@ def _find(
         wanted = leaves.value((*here, "where", expression), tree, arguments)
         if getter is not None:
             where.append((getter, wanted))
-    text = form.missing or f"there is no such {(form.as_ or 'thing').replace('_', ' ')}"
+    noun = arguments.entity if is_last else form.as_ or "thing"
+    text = form.missing or f"there is no such {noun.replace('_', ' ')}"
     missing = message_of(text, arguments, leaves, (*path, "missing"))
     within = leaves.getter((*here, "in"), form.find.in_)
-    return None if within is None else _finder(within, where, missing)
+    return (
+        None if within is None else _finder(within, where, missing, NotFound if is_last else InvalidArgument)
+    )
 
 
 def _finder(
-    within: Getter, where: Sequence[tuple[Getter, Value]], missing: Value
+    within: Getter,
+    where: Sequence[tuple[Getter, Value]],
+    missing: Value,
+    fault: type[InvalidArgument] | type[NotFound],
 ) -> Callable[[Any, Scope], Any]:
     def find(body: Any, scope: Scope) -> Any:
         found = within(body)
@@ -276,7 +300,7 @@ def _finder(
                 return thing
         seen = dict.fromkeys(phrases.show(get(thing))[:80] for thing in things for get, _ in where[:1])
         hint = f"There is: {', '.join(list(seen)[:_SHOWN])}." if seen else "There is none at all."
-        raise InvalidArgument(missing(scope), hint=hint)
+        raise fault(missing(scope), hint=hint)
 
     return find
 
@@ -296,10 +320,12 @@ def message_of(text: str, arguments: Arguments, leaves: Leaves, path: Path) -> V
         if name is None:
             parts.append(literal)
         elif arguments.argument(name, path, offset=offset + 1, in_path=False) is not None:
-            parts.append(references.argument(name, ""))
-    return lambda scope: "".join(
-        part if isinstance(part, str) else phrases.show(part(scope)) for part in parts
-    )
+            parts.append(arguments.given(name, path) or references.argument(name, ""))
+    return lambda scope: "".join(part if isinstance(part, str) else _said(part(scope)) for part in parts)
+
+
+def _said(value: Any) -> str:
+    return "" if value is ABSENT else phrases.show(value)
 
 
 # Reads that are joined ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from linkspan.spec import converters
-from linkspan.spec.catalog import Getter, Json
+from linkspan.spec.catalog import Getter, Json, Shape
 from linkspan.spec.written import NAMES
 
 UNKNOWN: Final = "unknown"
@@ -28,11 +28,13 @@ class Step:
     getter: Getter
     convert: converters.Converter | None
     words: Mapping[str, str] | None = None
+    is_given: bool = False
+    """It comes of the call, not of the item."""
 
 
 def compile_shape(
     steps: Sequence[Step], make_id: Callable[[Json], str | None] | None, id_is: str | None
-) -> Callable[[Any], Json]:
+) -> Shape:
     """Answer the function from an item, whatever it is, to fields; `id` is always there, and first.
 
     `make_id` makes the id of the other fields; `id_is` names the field that is the id as it is, if one is.
@@ -42,7 +44,7 @@ def compile_shape(
         **NAMES, "str": str, "nothing": {},
         "string": converters.string, "as_unknown": _as_unknown, "make_id": make_id,
     }  # fmt: skip
-    lines = ["def shape(item):", " look = item.get if item.__class__ is dict else nothing.get"]
+    lines = ["def shape(item, given=nothing):", " look = item.get if item.__class__ is dict else nothing.get"]
     values: dict[str, str] = {"id": "None"} if make_id is not None else {}
     unmapped: list[str] = []
     for number, step in enumerate(steps):
@@ -68,11 +70,13 @@ def compile_shape(
         lines.append(" made['id'] = make_id(made)")
     lines.append(" return made")
     exec(compile("\n".join(lines), "<shape>", "exec"), known)  # noqa: S102
-    shape: Callable[[Any], Json] = known["shape"]
+    shape: Shape = known["shape"]
     return shape
 
 
 def _look_up(step: Step, number: int, known: dict[str, Any]) -> str:
+    if step.is_given:
+        return f" value{number} = given.get({step.name!r})"
     if step.source is not None:
         return f" value{number} = {step.source}"
     known[f"get{number}"] = step.getter

@@ -120,16 +120,37 @@ def without_secrets(response: Response, credential: Credential) -> Response:
     return Response(response.status, headers, body, response.url)
 
 
-def check_destination(outgoing: Outgoing, connector: Connector, credential: Credential) -> None:
-    """Raise unless a request goes where the account was linked to, and stays below its base."""
+def check_destination(outgoing: Outgoing, connector: Connector, credential: Credential) -> bool:
+    """Tell whether a request goes to the product itself, and may have the credential with it.
+
+    Raises `NeedsReauth` where the account was not linked for the product's address, `EgressRefused` for what
+    would leave it, and the hosts that tools.yaml names.
+    """
     url, base, origin = outgoing.url, outgoing.base, origin_of(outgoing.base)
     if origin not in credential.origins:
         raise errors.NeedsReauth(
             f"{connector.title} is now at {origin}, but account {credential.account} was linked for"
             f" {', '.join(credential.origins)}; nothing was sent"
         )
+    if outgoing.is_told:
+        there = _origin_told(url, connector)
+        if there != origin and there not in connector.hosts:
+            raise errors.EgressRefused(
+                f"{connector.title} told an address at {there}, which is not part of this account;"
+                " nothing was sent",
+                hint=f"Where that is meant, name its host under `hosts` of {connector.name} in tools.yaml.",
+            )
+        return there == origin
     if not url.startswith(base + "/") and not is_below(url, base):
         raise errors.EgressRefused(f"a request to {connector.title} would leave {base}; nothing was sent")
+    return True
+
+
+def _origin_told(url: str, connector: Connector) -> str:
+    try:
+        return origin_of(url)
+    except ValueError:
+        raise errors.UpstreamError(f"{connector.title} told an address that is none") from None
 
 
 def sensitive(method: AuthMethod) -> tuple[str, ...]:

@@ -47,6 +47,7 @@ async def pass_on(
     Raises `InvalidArgument` for a path that leads elsewhere, `NeedsReauth` for an origin that the account was
     not linked for, and what the transport raises.
     """
+    connector = connector.through(credential.method)
     method = method_of(connector, credential)
     base = base_url(connector, credential.settings)
     if not PATH.match(ask.path) or DOTS.search(ask.path):

@@ -11,6 +11,7 @@ from linkspan import __version__, errors
 from linkspan.net import bodies, paging
 from linkspan.net.messages import set_header
 from linkspan.net.queries import plain, query_pairs, query_text
+from linkspan.net.urls import origin_of, resolve
 from linkspan.spec.catalog import ABSENT, Arrays, Connector, Paging, RequestPlan, Scope, Upload
 from linkspan.vault.credential import Credential
 
@@ -34,6 +35,8 @@ class Outgoing:
     base: str
     """What the URL must stay below."""
     ca: str | None = None
+    is_told: bool = False
+    """The URL is one that the product told: it may lead to the connector's hosts, without the credential."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ def build(
     path = plan.path.expand(scope)
     if not PATH.match(path) or DOTS.search(path):
         raise errors.InvalidArgument("a value cannot stand in the path of the request")
+    if plan.url is not None:
+        return _told(plan, plan.url(scope), scope, connector, base)
     url = base + path
     pairs = [*given(connector.query, scope, connector.arrays), *given(plan.query, scope, plan.arrays)]
     extra = paging.parameters(page, position.at, position.size) if page and position else None
@@ -116,6 +121,27 @@ def build(
         method = "POST"
     ca = ca_of(connector, scope.settings)
     return Outgoing(method, url, headers, content, shown, plan.repeatable, base, ca)
+
+
+def _told(plan: RequestPlan, told: Any, scope: Scope, connector: Connector, base: str) -> Outgoing:
+    """Answer the read of an address that the product told. What is only for the product stays with it.
+
+    `[step.member]` stands for what an earlier step would find, in a dry run.
+    """
+    if not isinstance(told, str) or not told.strip():
+        raise errors.NotFound(f"{connector.title} told no address to read")
+    is_later = told.startswith("[")
+    try:
+        url = told if is_later else resolve(base + "/", told)
+    except ValueError:
+        raise errors.UpstreamError(f"{connector.title} told an address that is none") from None
+    headers = {"Accept": "application/json" if plan.max_bytes is None else "*/*", "User-Agent": USER_AGENT}
+    if is_later or origin_of(url) == origin_of(base):
+        for name, value in (*connector.headers, *plan.headers):
+            if (there := value(scope)) is not ABSENT and there is not None:
+                set_header(headers, name, plain(there))
+    ca = ca_of(connector, scope.settings)
+    return Outgoing("GET", url, headers, None, None, plan.repeatable, base, ca, is_told=True)
 
 
 def ca_of(connector: Connector, settings: Mapping[str, str]) -> str | None:

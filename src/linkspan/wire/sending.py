@@ -11,7 +11,7 @@ from linkspan.net import bodies
 from linkspan.net.client import Client, LimitRule
 from linkspan.net.kept import Kept
 from linkspan.net.limits import RateLimit
-from linkspan.net.messages import Response
+from linkspan.net.messages import Request, Response
 from linkspan.refusals import refusal
 from linkspan.spec.catalog import AuthMethod, Connector, Paging, RequestPlan, Scope
 from linkspan.vault.credential import Credential
@@ -58,19 +58,23 @@ async def send(
     the request would leave the origins the account was linked to; afterwards what `refusals` makes of a
     status, and everything that `Client.send` raises.
     """
+    connector = connector.through(credential.method)
     method = method_of(connector, credential)
     if plan.if_match:
         plan = await _with_etag(plan, scope, connector, credential, client, timeout)
     outgoing = build(plan, scope, connector, page=page, position=position)
-    check_destination(outgoing, connector, credential)
-    request = authorized(outgoing, method, lambda name: credential.secrets[name].reveal())
+    if check_destination(outgoing, connector, credential):
+        request = authorized(outgoing, method, lambda name: credential.secrets[name].reveal())
+    else:
+        request = Request(outgoing.method, outgoing.url, outgoing.headers, None, outgoing.ca)
+    reaches_hosts = outgoing.is_told or plan.max_bytes is not None
     key = (tenant, credential.account, request.url)
     if plan.is_conditional and kept is not None and (etag := kept.etag(key)) is not None:
         request = replace(request, headers={**request.headers, "If-None-Match": etag})
     reply = await client.send(
         request,
         repeatable=outgoing.repeatable,
-        origins=credential.origins if plan.max_bytes is None else (*credential.origins, *connector.hosts),
+        origins=(*credential.origins, *connector.hosts) if reaches_hosts else credential.origins,
         sensitive_headers=sensitive(method),
         timeout=timeout or connector.timeout,
         budget=connector.rate_budget,

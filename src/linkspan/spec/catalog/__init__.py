@@ -16,7 +16,18 @@ from linkspan.spec.catalog.connectors import (
 )
 from linkspan.spec.catalog.operations import Block, Elicit, FieldSource, Operation, Progress, Tool
 from linkspan.spec.catalog.requests import Arrays, Body, Include, Paging, RequestPlan, Step, Upload
-from linkspan.spec.catalog.values import ABSENT, LATER, Getter, Json, Kind, Predicate, Scope, Template, Value
+from linkspan.spec.catalog.values import (
+    ABSENT,
+    LATER,
+    Getter,
+    Json,
+    Kind,
+    Predicate,
+    Scope,
+    Shape,
+    Template,
+    Value,
+)
 from linkspan.spec.catalog.whole import (
     Catalog,
     Entity,
@@ -58,6 +69,7 @@ __all__ = [
     "Resource",
     "Scope",
     "Setting",
+    "Shape",
     "Step",
     "Template",
     "Tool",

@@ -157,12 +157,18 @@ class Connector:
     proxy: ProxyRule = ProxyRule()
     git: GitHost | None = None
     """None: it is no forge."""
+    ways: Mapping[str, Connector] = field(default_factory=dict, repr=False)
+    """By type of `auth`: the connector as accounts that are linked that way see it, where that differs."""
 
     @property
     def events(self) -> tuple[str, ...]:
         """The names of all events that it tells, by webhook or by stream."""
         told = [self.webhooks.events] if self.webhooks is not None else []
         return tuple(name for events in (*told, *(one.events for one in self.streams)) for name in events)
+
+    def through(self, type_: str) -> Connector:
+        """Answer the connector as accounts linked that way see it: its base URL, what it asks and finds."""
+        return self.ways.get(type_, self)
 
     def auth_method(self, type_: str) -> AuthMethod | None:
         """Answer the way to connect of that type, if the connector has it."""

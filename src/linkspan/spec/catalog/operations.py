@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from linkspan.spec.catalog.requests import NO_PAGES, Include, Paging, RequestPlan, Step
-from linkspan.spec.catalog.values import Getter, Json, Kind, Value
+from linkspan.spec.catalog.values import Getter, Json, Kind, Scope, Shape, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,12 @@ class Operation:
     plan: RequestPlan | None
     items: Getter | None = None
     item: Getter | None = None
-    shape: Callable[[Any], Json] | None = None
+    shape: Shape | None = None
     """None: the answer is passed on as it came (an operation of an entity without fields)."""
+    given: tuple[tuple[str, Callable[[Scope], Any]], ...] = ()
+    """The fields that come of the call rather than of an item: what `shape` is given beside the item."""
+    uses_now: bool = False
+    """Whether its requests say the time: `found["now"]`, ISO 8601."""
     returns: str | None = None
     """The entity whose shape the answer has, where it is another than `entity` (comment_on: `comment`)."""
     paging: Paging = NO_PAGES
@@ -90,6 +94,8 @@ class Operation:
     """Requests made before `plan`, in this order."""
     when: Value | None = None
     """Whether `plan` is sent at all; else the answer is that of the last step that was."""
+    find: Callable[[Any, Scope], Any] | None = None
+    """Answers the one thing in the body of `plan` that is the answer; raises `NotFound` where it is not."""
     choices: tuple[str, ...] = ()
     """The arguments of which one must be given, where every request is left out without its own."""
     include: tuple[Include, ...] = ()

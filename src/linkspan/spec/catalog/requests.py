@@ -62,6 +62,8 @@ class RequestPlan:
     repeatable: bool = False
     """May be sent again after a failure that may have come after the work was done (RFC 9110 §9.2.2)."""
     base: Template | None = None
+    url: Value | None = None
+    """An address that was found before, instead of `path`: below the connector's origin or at its hosts."""
     line: str = ""
     """Method and path as they are written in the file: what the audit log says of it."""
 

@@ -27,6 +27,14 @@ Predicate = Callable[[Any], bool]
 Json = dict[str, Any]
 
 
+class Shape(Protocol):
+    """Makes an entity's fields of an item, whatever the item is."""
+
+    def __call__(self, item: Any, given: Mapping[str, Any] = ..., /) -> Json:
+        """Answer the fields; `given` has the values of those that come of the call, by field."""
+        ...
+
+
 class _Later:
     """In a dry run: what an earlier step would find. References to it answer `[step.member]`."""
 

@@ -10,6 +10,7 @@ from linkspan.spec.language.auth import (
     BearerAuth,
     Client,
     ClientCredentials,
+    Connected,
     GitHubApp,
     HeaderAuth,
     NoneAuth,
@@ -20,7 +21,7 @@ from linkspan.spec.language.auth import (
     TokenAnswer,
     Verify,
 )
-from linkspan.spec.language.connector import Connected, Connector, Failure, Git, Proxy, RateLimit, Setting
+from linkspan.spec.language.connector import Connector, Failure, Git, Proxy, RateLimit, Setting
 from linkspan.spec.language.entities import (
     Conversion,
     Entity,

@@ -6,18 +6,38 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from linkspan.spec.language.words import Duration, Expression, Scalar, Tree, Words
+from linkspan.spec.language.words import NAMES, Duration, Expression, Scalar, Tree, Words
 
 
-class Verify(Words):
+class _Asking(Words):
+    """A request that only asks, in the words of an operation's; a body is for products that ask by POST."""
+
+    request: str | None = Field(None, description="METHOD and path, such as `GET /me`.")
+    query: dict[str, Tree] = {}
+    headers: dict[str, Scalar] = {}
+    body: Tree = Field(None, description="Sent as JSON.")
+    form: dict[str, Tree] | None = Field(None, description="Sent as application/x-www-form-urlencoded.")
+    graphql: str | None = Field(None, description="A GraphQL query, instead of a request and a body.")
+    variables: dict[str, Tree] = Field({}, description="Of the GraphQL query.")
+
+
+class Verify(_Asking):
     """The request that proves a credential and says whose it is."""
 
     shorthand = "request"
-    request: str = Field(description="METHOD and path, such as `GET /me`.")
-    query: dict[str, Tree] = {}
-    headers: dict[str, Scalar] = {}
     id: Expression | None = Field(None, description="The account's id, rooted at the answer's body.")
     label: Expression | None = Field(None, description="What to call the account, rooted at the body.")
+
+
+class Connected(_Asking):
+    """What is looked up once a credential is there: settings that nobody has to type."""
+
+    base_url: str | None = Field(None, description="Where the path is put behind, if elsewhere.")
+    choose: Expression = Field("@", description="The thing, or the list of those to choose from.")
+    settings: dict[str, Expression] = Field(
+        min_length=1, json_schema_extra=NAMES, description="Setting: where it is in the thing."
+    )
+    label: Expression | None = Field(None, description="What to call the thing, where there are several.")
 
 
 class _Auth(Words):
@@ -27,6 +47,12 @@ class _Auth(Words):
     )
     title: str = Field("", description="What the link page calls this way to connect.")
     help_url: str | None = Field(None, description="Where people find or make the credential.")
+    base_url: str | None = Field(
+        None, description="Where paths are put behind for accounts linked this way, if elsewhere."
+    )
+    connected: Connected | None = Field(
+        None, description="What is looked up after linking this way, if not what the connector says."
+    )
     verify: Verify | None = Field(None, description="Where this way is proved otherwise than the others.")
 
 

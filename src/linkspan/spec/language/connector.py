@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from linkspan.spec.language.auth import Auth, Client, Verify
+from linkspan.spec.language.auth import Auth, Client, Connected, Verify
 from linkspan.spec.language.pagination import Pagination
 from linkspan.spec.language.webhooks import Stream, Webhooks
 from linkspan.spec.language.words import NAMES, Arrays, Duration, Expression, Scalar, Tree, Words
@@ -25,20 +25,6 @@ class Setting(Words):
     pattern: str | None = Field(None, description="A regular expression; it must match the whole value.")
     required: bool = True
     default: str | None = None
-
-
-class Connected(Words):
-    """What is looked up once a credential is there: settings that nobody has to type."""
-
-    request: str = Field(description="METHOD and path, such as `GET /sites`.")
-    base_url: str | None = Field(None, description="Where the path is put behind, if elsewhere.")
-    query: dict[str, Tree] = {}
-    headers: dict[str, Scalar] = {}
-    choose: Expression = Field("@", description="The thing, or the list of those to choose from.")
-    settings: dict[str, Expression] = Field(
-        min_length=1, json_schema_extra=NAMES, description="Setting: where it is in the thing."
-    )
-    label: Expression | None = Field(None, description="What to call the thing, where there are several.")
 
 
 class RateLimit(Words):

@@ -117,7 +117,14 @@ class Find(Words):
     )
 
 
-class Include(_Request):
+class _Following(_Request):
+    url: str | None = Field(
+        None,
+        description="A `$reference` to an address that was found before, which is read instead of `request`.",
+    )
+
+
+class Include(_Following):
     """A read whose answer is put into the item, under a name, before fields are looked up."""
 
     item: Expression | None = Field(None, description="What is taken of its answer's body.")
@@ -126,13 +133,15 @@ class Include(_Request):
     )
 
 
-class Step(_Request):
+class Step(_Following):
     """One of several requests; the last one's answer is the operation's."""
 
     as_: str | None = Field(None, alias="as", description="The name that later steps refer to it by.")
     when: str | None = Field(None, description="A `$reference`; without it the step is left out.")
     item: Expression | None = Field(None, description="What is kept of its answer's body.")
-    find: Find | None = Field(None, description="The one thing in a list that is kept instead.")
+    find: Find | None = Field(
+        None, description="The one thing in a list that is kept instead; of the last step, the answer."
+    )
     missing: str | None = Field(
         None, description="What is said where there is no such thing; may hold {name}."
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from linkspan.accounts.link_failures import Failure
 from linkspan.accounts.link_sessions import host_of, is_consent, ways_of
-from linkspan.spec.catalog import AuthMethod, Catalog, Connector, Kind
+from linkspan.spec.catalog import AuthMethod, Catalog, Connector, Kind, Setting
 from linkspan.store.accounts import Account
 from linkspan.store.link_sessions import LinkSession
 from linkspan.store.outbox import iso
@@ -141,8 +142,8 @@ def _connector(
                 "required": setting.required,
                 "value": before.get(setting.name) or setting.default or "",
             }
-            for setting in connector.settings.values()
-            if not setting.is_found and setting.name not in session.settings
+            for setting in _asked(connector, session)
+            if setting.name not in session.settings
         ],
         "given": [
             {"title": connector.settings[name].title, "value": value}
@@ -151,6 +152,18 @@ def _connector(
         ],
         "ways": [_way(way, session) for way in _fitting(connector, session)],
     }
+
+
+def _asked(connector: Connector, session: LinkSession) -> list[Setting]:
+    """Answer the settings that any way asks; one that not all of them need may be left empty."""
+    views = [connector.through(way.type) for way in _fitting(connector, session)]
+    shown = []
+    for name, setting in connector.settings.items():
+        asking = [view.settings[name] for view in views if name in view.settings]
+        if any(not one.is_found for one in asking):
+            needed = len(asking) == len(views) and not any(one.is_found for one in asking)
+            shown.append(setting if needed else replace(setting, required=False))
+    return shown
 
 
 def _fitting(connector: Connector, session: LinkSession) -> list[AuthMethod]:
