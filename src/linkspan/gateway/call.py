@@ -14,7 +14,7 @@ from linkspan.accounts.principal import Principal, Tenant
 from linkspan.gateway.advice import advise
 from linkspan.gateway.blocks import file_block, render_blocks
 from linkspan.gateway.calls import CallInfo
-from linkspan.gateway.cursor import Cursor, Cursors
+from linkspan.gateway.cursor import Cursor, Cursors, Trace
 from linkspan.gateway.dry_run import dry_run, nothing_to_do
 from linkspan.gateway.govern import Governor
 from linkspan.gateway.intake import Intake, Request
@@ -335,7 +335,13 @@ class Gateway:
         base_url = wire.base_url(connector, request.credential.settings)
         position, seen = request.position, list[Any]()
         while True:
-            answer = await self._exchange(catalog, request, position, known, trail)
+            try:
+                answer = await self._exchange(catalog, request, position, known, trail)
+            except errors.NotFound:
+                # Some products say that there is no such page, rather than that it is empty.
+                if position.at is None or operation.paging.style not in {"page", "offset"}:
+                    raise
+                return Page([], None, request.credential.account, lambda _count: "")
             found = items_of(operation, answer)
             page = paging.Read(
                 answer.body, answer.headers, answer.url, len(found), position.at, position.size
@@ -343,11 +349,11 @@ class Gateway:
             following = paging.next_position(operation.paging, page, base_url=base_url, seen=seen)
             if request.info.watch is not None:
                 request.info.watch.read(found, PageSeen(position.at, position.size, len(found), following))
-            if found or following is None:
+            skip = request.skip if position is request.position else 0
+            if found[skip:] or following is None:
                 break
             seen.append(position.at)
             position = Position(following, position.size)
-        skip = request.skip if position is request.position else 0
         whole = found[skip:]
         shown = whole if request.limit is None else whole[: request.limit]
         shape, account = operation.shape, request.credential.account
@@ -356,19 +362,19 @@ class Gateway:
         if operation.offers_remote and request.arguments.get("remote_data"):
             items = [{**item, "remote_data": raw} for item, raw in zip(items, shown, strict=True)]
 
-        def cursor(at: Position, skipped: int) -> str:
+        def cursor(at: Position, skipped: int, trace: Trace) -> str:
             now = request.now if operation.uses_now else None
-            here = Cursor(account, at, skipped, request.arguments, now)
+            here = Cursor(account, at, skipped, request.arguments, now, trace)
             return self._cursors.seal(tenant, request.tool.key, here)
 
         def resume_after(count: int) -> str:
-            return cursor(position, skip + count)
+            return cursor(position, skip + count, request.trace)
 
         onward = None
         if len(shown) < len(whole):
             onward = resume_after(len(shown))
         elif following is not None:
-            onward = cursor(Position(following, position.size), 0)
+            onward = cursor(Position(following, position.size), 0, request.trace.onward(following))
         return Page(items, onward, account, resume_after, rate_limit=answer.rate_limit)
 
 

@@ -28,6 +28,32 @@ _PURPOSE = "cursor"
 
 
 @dataclass(frozen=True, slots=True)
+class Trace:
+    """How far a list has come, and a position on the way: enough to see that it goes round in a circle.
+
+    Brent's way: the position of step 1, 2, 4, 8 … is kept, and whichever comes after it is held against it.
+    However long the circle is, the list ends at most a few rounds later.
+    """
+
+    steps: int = 0
+    mark: str = ""
+
+    def onward(self, at: str | int | None) -> Trace:
+        """Answer the trace with one more position. Raises `UpstreamError` for one that was there before."""
+        here = hashlib.sha256(str(at).encode(errors="replace")).hexdigest()[:16]
+        if here == self.mark:
+            raise errors.UpstreamError(
+                "The list does not go on: the product answered a next page that was read already",
+                hint="Check `pagination` in tools.yaml, or ask for a narrower list.",
+            )
+        steps = self.steps + 1
+        return Trace(steps, here if steps & (steps - 1) == 0 else self.mark)
+
+
+NO_TRACE = Trace()
+
+
+@dataclass(frozen=True, slots=True)
 class Cursor:
     """Where a list goes on: at `position` of the vendor's pages, after `skip` items of that page."""
 
@@ -38,6 +64,7 @@ class Cursor:
     """The arguments, or the digest of long ones."""
     now: int | None = None
     """When the list began, where its requests say the time: the pages of one list are of one time."""
+    trace: Trace = NO_TRACE
 
     def resumed(self, given: Mapping[str, Any], tool: str) -> dict[str, Any]:
         """Answer the arguments of the list; raises `InvalidArgument` when those given are another list's."""
@@ -80,7 +107,8 @@ class Cursors:
                 cursor.position.size,
                 cursor.skip,
                 arguments,
-                *([] if cursor.now is None else [cursor.now]),
+                cursor.now,
+                *([cursor.trace.steps, cursor.trace.mark] if cursor.trace.steps else []),
             ],
             separators=(",", ":"),
         ).encode()
@@ -97,14 +125,14 @@ class Cursors:
         """Answer what a cursor says; raises `InvalidArgument` for one that is not of this list, or old."""
         try:
             sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            expires, account, at, size, skip, arguments, *now = json.loads(
+            expires, account, at, size, skip, arguments, now, *trace = json.loads(
                 self._vault.open(_PURPOSE, tenant, key, sealed)
             )
         except (errors.LinkspanError, binascii.Error, ValueError) as error:
             raise _refused("the cursor is not one of this list") from error
         if expires < self._clock():
             raise _refused("the cursor is older than a day")
-        return Cursor(account, Position(at, size), skip, arguments, *now)
+        return Cursor(account, Position(at, size), skip, arguments, now, Trace(*trace))
 
 
 def digest(arguments: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from linkspan.accounts.accounts import Accounts
 from linkspan.accounts.principal import Principal
 from linkspan.gateway.arguments import ArgumentCheck, refusal
 from linkspan.gateway.calls import CallInfo
-from linkspan.gateway.cursor import Cursors
+from linkspan.gateway.cursor import NO_TRACE, Cursors, Trace
 from linkspan.net import paging
 from linkspan.spec.catalog import Catalog, Connector, Operation, Tool
 from linkspan.spec.converters import iso8601
@@ -38,6 +38,8 @@ class Request:
     info: CallInfo
     now: int
     """When the list or the call began, in epoch seconds."""
+    trace: Trace = NO_TRACE
+    """Where the list has been before."""
 
     def known(self) -> dict[str, Any]:
         """Answer what references see beside arguments before anything was found."""
@@ -99,7 +101,7 @@ class Intake:
         position = cursor.position if cursor else Position(None, paging.page_size(operation.paging, limit))
         return Request(
             principal, tool, operation, credential, plain, position, cursor.skip if cursor else 0, limit,
-            info, now,
+            info, now, cursor.trace if cursor else NO_TRACE,
         )  # fmt: skip
 
 

@@ -187,13 +187,14 @@ def _counted(paging: Paging, page: Read, more: bool | None) -> int | None:
     if more:
         return at + step
     pages = _number(paging.pages(page.body)) if paging.pages is not None else None
-    if pages is not None and paging.style == "page":
-        return at + 1 if at - paging.first + 1 < pages else None
+    number = at - paging.first + 1
+    if pages is not None and paging.style == "page" and number <= pages:
+        return at + 1 if number < pages else None
     total = _number(paging.total(page.body)) if paging.total is not None else None
-    if total is not None and paging.style == "offset":
-        return at + step if at - paging.first + page.items < total else None
-    if total is not None:
-        return at + 1 if (at - paging.first) * (size or page.items) + page.items < total else None
+    read = (number - 1) * ((size or page.items) if paging.style == "page" else 1) + page.items
+    # A total that is less than what has come already is none: then it is as if nothing was said.
+    if total is not None and read <= total:
+        return at + step if read < total else None
     return None if size is not None and page.items < size else at + step
 
 
