@@ -386,6 +386,10 @@ async def test_an_answer_of_another_form_is_not_passed_off_as_nothing(bench: Ben
         bench.tracker.faults = [Response(body, 200, media_type=kind)]
         with pytest.raises(errors.UpstreamError, match="expects the"):
             await bench.call(tool, **arguments)
+    for nothing in ('{"tickets": []}', '{"data": {"ticket": null}}'):
+        bench.tracker.faults = [Response(nothing, 200, media_type="application/json")]
+        with pytest.raises(errors.NotFound, match="tracker has no such ticket"):
+            await bench.call("get_ticket", id="1")
     bench.tracker.faults = [Response('{"tickets": null}', 200, media_type="application/json")]
     assert page(await bench.call("list_tickets")).result == []
 

@@ -1,4 +1,4 @@
-"""Vercel's emulate: GitHub's REST API and Linear in a program of somebody else, as a second opinion.
+"""Vercel's emulate: GitHub's REST API, Linear and Slack in a program of somebody else, as a second opinion.
 
 It knows no git, takes an unknown token for its first user, answers 403 where GitHub answers 404, and opens a
 second pull request for a branch; what rests on those is tested against `tests/fakes/forge.py`.
@@ -19,6 +19,7 @@ from tests.servers.node import NODE, installed
 from tests.servers.serving import LOOPBACK, accepts, free_port, running
 
 TOKEN = "canary-emulate-token"
+ANOTHER = "canary-emulate-another"
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,43 @@ def github(home: Path) -> Iterator[Emulate]:
 
 @contextlib.contextmanager
 def linear(home: Path) -> Iterator[str]:
-    """Run its Linear until the block ends: a team `ENG` and a ticket in it. Yields where it listens."""
+    """Run its Linear until the block ends: a team `ENG` and a ticket in it. Yields where it listens.
+
+    Its schema has less than Linear's own: no estimates, branches and parents of issues, no addresses of
+    comments, and filters of another shape.
+    """
     home.mkdir(parents=True, exist_ok=True)
     seed = home / "seed.yaml"
     seed.write_text(json.dumps({"linear": {}}))
     with _started("linear", seed, home) as url:
         yield url
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where its Slack listens: the channels `general` and `random`, a person and another one."""
+
+    url: str
+
+    def ask(self, method: str, token: str = TOKEN, **words: Any) -> Any:
+        """Ask it as somebody of the workspace, beside of what is tested."""
+        answer = httpx2.post(
+            f"{self.url}/api/{method}", json=words, headers={"Authorization": f"Bearer {token}"}
+        ).json()
+        if not answer["ok"]:
+            raise RuntimeError(f"emulate: {method}: {answer}")
+        return answer
+
+
+@contextlib.contextmanager
+def slack(home: Path) -> Iterator[Workspace]:
+    """Run its Slack until the block ends. It gives whatever is asked for by `latest` the newest message."""
+    home.mkdir(parents=True, exist_ok=True)
+    seed = home / "seed.yaml"
+    tokens = {TOKEN: {"login": "admin"}, ANOTHER: {"login": "ada"}}
+    seed.write_text(json.dumps({"tokens": tokens, "slack": {"users": [{"name": "ada"}]}}))
+    with _started("slack", seed, home) as url:
+        yield Workspace(url)
 
 
 @contextlib.contextmanager

@@ -41,8 +41,18 @@ def thing_of(operation: Operation, answer: Answer, scope: Scope) -> Any:
         raise _unlike(operation, answer, operation.entity)
     thing = operation.item(body) if operation.item else body
     if thing is None and operation.kind == "read":
+        if _says_none(body):
+            raise errors.NotFound(f"{operation.connector} has no such {operation.entity}")
         raise _unlike(operation, answer, operation.entity)
     return thing
+
+
+def _says_none(body: Any) -> bool:
+    """Tell whether a success says that there is no such thing: by an empty list, or by GraphQL's null."""
+    if not isinstance(body, dict):
+        return bool(body == [])
+    data = body.get("data")
+    return [] in body.values() or (isinstance(data, dict) and None in data.values())
 
 
 def given_to(request: Request, found: Mapping[str, Any]) -> dict[str, Any]:

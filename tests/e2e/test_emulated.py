@@ -1,0 +1,174 @@
+"""The built-in connectors for Linear and Slack, against emulate: over MCP and on the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+
+from linkspan.spec.language import CONNECTORS
+from tests.servers.emulate import ANOTHER, TOKEN, Workspace, linear, slack
+from tests.servers.linkspan import SECRET, Endpoint, Linkspan
+
+pytestmark = pytest.mark.e2e
+UNKNOWN = re.compile(r" (?:estimate|branchName|parent \{ id \}|(?<=updatedAt )url)(?=[ \n])")
+"""What emulate's schema does not have; Linear's has it, and tests/connectors/test_contracts.py asks that."""
+
+
+@dataclass(frozen=True)
+class Office:
+    """Linkspan with a tenant that is linked to both."""
+
+    linkspan: Linkspan
+    endpoint: Endpoint
+    slack: Workspace
+
+    def every(self, tool: str, **arguments: Any) -> list[dict[str, Any]]:
+        """Read a list to its end, over MCP."""
+        found: list[dict[str, Any]] = []
+        more: dict[str, Any] = {}
+        while True:
+            page = self.endpoint.call(tool, **arguments, **more)
+            found += page["result"]
+            if page["next_cursor"] is None:
+                return found
+            more = {"cursor": page["next_cursor"]}
+
+
+def known_words() -> dict[str, Any]:
+    """Answer the entities of the connector with the documents that emulate can read."""
+    entities = yaml.safe_load((CONNECTORS / "linear.yaml").read_text())["entities"]
+    operations = {
+        key: {"graphql": UNKNOWN.sub("", words["graphql"])}
+        for key, words in entities["ticket"]["sources"]["linear"]["operations"].items()
+    }
+    return {"ticket": {"sources": {"linear": {"operations": operations}}}}
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """All of it, once for all tests."""
+    folder = tmp_path_factory.mktemp("office")
+    with linear(folder / "linear") as tracker, slack(folder / "slack") as workspace:
+        head = {"linkspan": 1, "name": "office", "instructions": "List tickets, messages and channels."}
+        connectors = {
+            "linear": {"use": "linear", "base_url": tracker},
+            "slack": {"use": "slack", "base_url": f"{workspace.url}/api"},
+        }
+        (folder / "tools.yaml").write_text(
+            yaml.safe_dump({**head, "connectors": connectors, "entities": known_words()})
+        )
+        linkspan = Linkspan(folder / "home", folder / "tools.yaml")
+        linkspan.add_tenant("acme")
+        for name in connectors:
+            words = ("account", "link", name, "--tenant", "acme", "--secret-env", SECRET, "--json")
+            linked = json.loads(linkspan.run(*words, env={SECRET: TOKEN}))
+            assert linked["identity"]["id"], linked
+        _, token = linkspan.create_token("acme")
+        with linkspan.serve(log=folder / "log") as url:
+            yield Office(linkspan, Endpoint(f"{url}/t/acme/mcp", token), workspace)
+
+
+def test_a_ticket_of_linear_from_its_creation_to_its_end(office: Office) -> None:
+    """Created in a team, listed to the last page, read by its key, commented, moved from state to state."""
+    call = office.endpoint.call
+    (team,) = office.every("list_teams")
+    assert team["key"] == "ENG"
+    wanted = {"title": "Broken", "description": "It **is**.", "priority": "high"}
+    made = [call("create_ticket", team=team["id"], **wanted)["result"] for _ in range(3)]
+    listed = office.every("list_tickets", limit=2)
+    assert {ticket["id"] for ticket in listed} >= {ticket["id"] for ticket in made}
+    assert len(listed) == len({ticket["id"] for ticket in listed}) == 4
+    found = call("get_ticket", id=made[0]["key"])["result"]
+    assert {name: found[name] for name in wanted} == wanted
+    assert (found["id"], found["status"], found["team"]) == (made[0]["id"], "todo", team["id"])
+    states = {state["type"]: state["id"] for state in office.every("list_states_of_team", id=team["id"])}
+    for kind, status in (("started", "in_progress"), ("completed", "done")):
+        assert call("update_ticket", id=found["id"], state=states[kind])["result"]["status"] == status
+        read = office.linkspan.call("ticket.get", "acme", id=found["id"])["result"]
+        assert (read["status"], read["title"]) == (status, "Broken")
+    call("update_ticket", id=found["id"], title="Mended", priority="low")
+    said = [call("comment_on_ticket", id=found["id"], body=f"Comment {n}")["result"] for n in range(3)]
+    comments = office.every("list_comments_of_ticket", id=found["id"], limit=1)
+    assert [comment["id"] for comment in comments] == [comment["id"] for comment in said]
+    assert comments[0]["body"].startswith("Comment 0")
+    shown = office.linkspan.run("call", "ticket.update", "--tenant", "acme", "--arg", f"id={found['id']}",
+                                "--arg", "title=Again", "--dry-run", "--json")  # fmt: skip
+    assert "issueUpdate" in shown
+    assert call("get_ticket", id=found["id"])["result"]["title"] == "Mended"
+
+
+def test_what_linear_refuses_is_told(office: Office) -> None:
+    """What is not there, and values; emulate takes every key and counts no calls."""
+    call = office.endpoint.call
+    assert call("get_ticket", id="ENG-99")["error"]["code"] == "not_found"
+    assert call("get_ticket", id="../x")["error"]["code"] == "invalid_argument"
+    refused = call("create_ticket", team="nope", title="x")["error"]
+    assert (refused["code"], "Team not found" in refused["message"]) == ("invalid_argument", True)
+    refused = call("comment_on_ticket", id="nope", body="x")["error"]
+    assert "Issue not found" in refused["message"]
+    again = office.linkspan.call("ticket.get", "acme", exit_code=1, id="ENG-99")["error"]
+    assert again["code"] == "not_found"
+
+
+def test_a_message_of_slack_from_its_post_to_its_end(office: Office) -> None:
+    """Posted, listed to the last page, answered in its thread, changed, deleted."""
+    call = office.endpoint.call
+    channels = office.every("list_channels", limit=1)
+    assert [channel["name"] for channel in channels] == ["general", "random"]
+    general = channels[0]["id"]
+    assert call("get_channel", id=general)["result"]["topic"] == "General discussion"
+    text = "It **is** [broken](https://acme.example) & so on."
+    made = call("create_message", channel=general, text=text)["result"]
+    assert made["text"] == text
+    last = [call("create_message", channel=general, text=f"Message {n}")["result"]["id"] for n in range(4)]
+    listed = office.every("list_messages", channel=general, limit=2)
+    assert [message["id"] for message in listed] == [*reversed(last), made["id"]]
+    assert call("get_message", channel=general, id=last[-1])["result"]["text"] == "Message 3"
+    answer = call("create_message", channel=general, text="Mended.", thread=made["id"])["result"]
+    thread = office.every("list_messages_of_thread", channel=general, id=made["id"])
+    assert [message["id"] for message in thread] == [made["id"], answer["id"]]
+    assert thread[0]["replies_count"] == 1
+    changed = call("update_message", channel=general, id=answer["id"], text="_Really_ mended.")["result"]
+    assert changed["text"] == "_Really_ mended."
+    assert "error" not in call("delete_message", channel=general, id=answer["id"])
+    assert len(office.every("list_messages_of_thread", channel=general, id=made["id"])) == 1
+    read = office.linkspan.call("message.list", "acme", channel=general, limit="1")
+    assert read["result"][0]["id"] == last[-1]
+
+
+def test_what_slack_refuses_is_told(office: Office) -> None:
+    """Each in our words, though all of it is a 200; and the credential of nobody."""
+    call = office.endpoint.call
+    (random,) = [channel["id"] for channel in office.every("list_channels") if channel["name"] == "random"]
+    foreign = office.slack.ask("chat.postMessage", ANOTHER, channel="general", text="Mine.")
+    place = {"channel": foreign["channel"], "id": foreign["ts"]}
+    assert call("get_channel", id="C9")["error"]["code"] == "not_found"
+    assert call("list_messages", channel="C9")["error"]["code"] == "not_found"
+    missing = call("update_message", channel=random, id="1.000001", text="x")["error"]
+    assert (missing["code"], "message_not_found" in missing["message"]) == ("not_found", True)
+    assert call("update_message", **place, text="x")["error"]["code"] == "forbidden"
+    assert call("delete_message", **place)["error"]["code"] == "forbidden"
+    empty = call("create_message", channel=random, text="")["error"]
+    assert empty["code"] == "invalid_argument"
+    office.slack.ask("conversations.archive", channel=random)
+    refused = call("create_message", channel=random, text="x")["error"]
+    assert (refused["code"], "is_archived" in refused["message"]) == ("conflict", True)
+    office.slack.ask("conversations.unarchive", channel=random)
+
+
+def test_what_is_mapped_is_what_comes(office: Office) -> None:
+    """`check --live` finds nothing amiss in what both answer."""
+    looks = json.loads(office.linkspan.run("check", "--live", "--tenant", "acme", "--json"))["calls"]
+    assert {look["call"] for look in looks if look["state"] in ("ok", "warn")} >= {
+        *("ticket.list", "ticket.get", "team.list"),
+        *("channel.list", "channel.get", "message.list", "message.get"),
+    }
+    assert not [look for look in looks if look["state"] == "bad" or look["unmapped_words"]]
+    lacking = {"parent", "estimate", "branch", "due_at", "completed_at"}
+    assert set(next(look for look in looks if look["call"] == "ticket.get")["always_null"]) <= lacking
