@@ -71,12 +71,14 @@ class Arrivals:
         *,
         clock: Callable[[], float],
         random: Callable[[int], bytes],
+        lease: float = LEASE,
     ) -> None:
         self._db = db
         self._gateway = gateway
         self._runs = runs
         self._clock = clock
         self._random = random
+        self._lease = lease
         self._tidied = clock()
 
     async def list(
@@ -109,7 +111,7 @@ class Arrivals:
 
     async def work_due(self) -> int:
         """Work what is due, and answer how many events that were."""
-        taken = await rows.claim(self._db, now=self._clock(), lease=LEASE, limit=_AT_ONCE)
+        taken = await rows.claim(self._db, now=self._clock(), lease=self._lease, limit=_AT_ONCE)
         await asyncio.gather(*(self._work(arrival) for arrival in taken))
         return len(taken)
 
@@ -189,7 +191,7 @@ class Arrivals:
         if begins:
             return _Outcome("pending", f"{recipe.name} is about to start.", self._clock() + AGAIN)
         active = await run_rows.active_on(self._db, tenant, recipe.name, arrival.entity_id)
-        if active is None or active.created > arrival.received + LEASE:
+        if active is None or active.created > arrival.received + self._lease:
             return _Outcome("done" if dropped else "ignored", f"{recipe.name}: nothing goes on for it.")
         ended = await self._runs.end_by_event(tenant, active.id, _named(arrival))
         if ended.state == "publishing":

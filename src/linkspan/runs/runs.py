@@ -389,7 +389,7 @@ class Runs:
         if there is not None:
             return same_run(there, run)
         await self._check_budget(Tenant(run.tenant))
-        added = await rows.add(self._db, run)
+        added = await rows.add(self._db, run, told={"state": "queued"})
         if added is None:
             raise no_tenant(run.tenant)
         kept, is_new = added
@@ -401,9 +401,8 @@ class Runs:
             )
         if not is_new:
             return same_run(kept, run)
-        await self._tell(kept, "state", {"state": "queued"})
         self.bell.ring()
-        return await self.find(Tenant(run.tenant), run.id)
+        return kept
 
     async def _check_budget(self, tenant: Tenant) -> None:
         tokens, money = await self.budget_left(tenant)

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal, get_args
 
-from linkspan.store import run_news, tenants
+from linkspan.store import run_events, run_news, tenants
 from linkspan.store.database import Database, Row, Transaction
 
 State = Literal[
@@ -104,8 +104,8 @@ _COLUMNS: Final = tuple(each.name for each in fields(Run))
 _CHANGED: Final = frozenset(_COLUMNS) - {"tenant", "id", "epoch", "events", "created"}
 
 
-async def add(db: Database, run: Run) -> tuple[Run, bool] | None:
-    """Store a new run, and answer it and True; or the one that stands in its way, and False.
+async def add(db: Database, run: Run, *, told: Mapping[str, Any] | None = None) -> tuple[Run, bool] | None:
+    """Store a new run (and its first event), and answer it and True; or who stands in its way, and False.
 
     That is the one with its id, or another one of its recipe that goes on for its thing. None when there is
     no such tenant.
@@ -123,6 +123,9 @@ async def add(db: Database, run: Run) -> tuple[Run, bool] | None:
             _written({name: getattr(run, name) for name in _COLUMNS}),
         )
         kept = _run(row)
+        if told is not None:
+            run_events.add(tx, run.tenant, run.id, [(run.created, "state", told)], epoch=None)
+            kept = replace(kept, events=1)
         run_news.record(tx, kept, now=run.created)
         return kept, True
 
