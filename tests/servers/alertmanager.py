@@ -19,6 +19,18 @@ _HASHED: Final = "$2b$04$4J8o5L2jYHR5lCldsGFJFuTXGVqW95y6Bm2URoCrLyv.1Nmrx72LG"
 """PASSWORD for `basic_auth_users`, by bcrypt with the fewest rounds."""
 
 
+def tell(home: Path, origin: str, url: str, secret: str) -> None:
+    """Let it tell an address of groups, by the second."""
+    hook = {"url": url, "send_resolved": True, "http_config": {"authorization": {"credentials": secret}}}
+    pace = {"group_wait": "1s", "group_interval": "1s", "repeat_interval": "1s"}
+    config = {
+        "route": {"receiver": "on-call", "group_by": ["alertname"], **pace},
+        "receivers": [{"name": "on-call", "webhook_configs": [hook]}],
+    }
+    (home / "alertmanager.yml").write_text(json.dumps(config))
+    httpx2.post(f"{origin}/-/reload", auth=(USER, PASSWORD)).raise_for_status()
+
+
 @contextlib.contextmanager
 def alertmanager(home: Path) -> Iterator[str]:
     """Run it until the block ends, behind a password; yields its origin."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ SECURE_PROXY_SSL_HEADER = None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = False
 SNAPPEA["TASK_ALWAYS_EAGER"] = True  # one process digests what it takes
 BUGSINK["BASE_URL"] = {url!r}
+BUGSINK["ALERTS_WEBHOOK_DENY_NON_GLOBAL"] = False  # it may tell a server on this machine
 ALLOWED_HOSTS = ["*"]
 """
 _ISSUES: Final = """
@@ -32,6 +34,19 @@ Issue.objects.bulk_create(
     Issue(project_id={project}, digest_order=1000 + number, first_seen=now, last_seen=now,
           digested_event_count=1, stored_event_count=0, calculated_type="Old", calculated_value=str(number))
     for number in range({count}))
+"""
+
+_WEBHOOK: Final = """
+import json
+from alerts.models import MessagingServiceConfig
+MessagingServiceConfig.objects.create(
+    project_id={project}, display_name="Hook", kind="custom", config=json.dumps({{"webhook_url": {url!r}}}))
+"""
+_COMMENTS: Final = """
+import json
+from issues.models import TurningPoint
+print(json.dumps([p.comment for p in TurningPoint.objects.filter(issue_id={issue!r}).order_by("timestamp")
+                  if p.comment]))
 """
 
 
@@ -58,6 +73,16 @@ class Bugsink:
     def make_issues(self, project: str, count: int) -> None:
         """Put issues without events into a project, as old ones are whose events were evicted."""
         _manage(self.environment, "shell", "-c", _ISSUES.format(project=project, count=count))
+
+    def tell(self, project: str, url: str) -> None:
+        """Let it tell an address of a project's issues, as its page "Alerts" does."""
+        _manage(self.environment, "shell", "-c", _WEBHOOK.format(project=project, url=url))
+
+    def comments(self, issue: str) -> list[str]:
+        """Answer what was said of an issue, which its API does not tell."""
+        printed = _manage(self.environment, "shell", "-c", _COMMENTS.format(issue=issue))
+        found: list[str] = json.loads(printed.strip().splitlines()[-1])
+        return found
 
 
 @contextlib.contextmanager

@@ -84,8 +84,12 @@ class Reader:
         catalog = self._gateway.catalog
         title = catalog.entities[recipe.entity].title
         materials = [self._material(recipe.entity, str(run.entity_id), title, entity)]
-        for name in recipe.context:
+        for gathered in recipe.context:
+            name = gathered.entity
             found = await self._list(run, name, {recipe.entity: run.entity_id})
+            for index, each in enumerate(found[: gathered.whole]):
+                got = await self.call(run, f"{name}.get", {"id": each["id"]})
+                found[index] = got.result if isinstance(got, Item) and got.result else each
             if found:
                 plural = catalog.entities[name].plural.replace("_", " ")
                 heading = f"{plural.capitalize()} of {title.lower()} {run.entity_id}"

@@ -105,6 +105,14 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Gathered:
+    """What belongs to the entity and is listed for it; `whole` of them, the first, are read one by one."""
+
+    entity: str
+    whole: int
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """What becomes of the change; title and body are templates."""
 
@@ -139,7 +147,7 @@ class Recipe:
     repository: str | None
     """JMESPath rooted at the entity: which of the tenant's repositories it is about."""
     settings: Mapping[str, RecipeSetting]
-    context: tuple[str, ...]
+    context: tuple[Gathered, ...]
     engine: str
     model: str | None
     effort: str | None
@@ -291,7 +299,7 @@ def settle(name: str, form: language.Recipe) -> Recipe:
             )
             for key, setting in form.settings.items()
         },
-        context=tuple(form.context),
+        context=tuple(Gathered(each.entity, each.whole) for each in form.context),
         engine=form.engine,
         model=form.model,
         effort=form.effort,
@@ -328,4 +336,5 @@ def _tools(form: language.Recipe) -> tuple[str, ...]:
     if form.tools is not None:
         return tuple(form.tools)
     read = (f"{form.entity}.get",) if form.entity else ()
-    return (*read, *(f"{entity}.list" for entity in form.context))
+    listed = (f"{each.entity}.list" for each in form.context)
+    return (*read, *listed, *(f"{each.entity}.get" for each in form.context if each.whole))

@@ -118,8 +118,10 @@ class RecipeCompiler:
             message = f"an entity of a recipe cannot be called {form.entity}: texts mean something else by it"
             self._problems.add((*path, "entity"), "bad_name", message)
         self._operation(f"{form.entity}.get", (*path, "entity"), "a recipe on it")
-        for index, entity in enumerate(form.context):
-            here = (*path, "context", index)
+        for index, gathered in enumerate(form.context):
+            entity, here = gathered.entity, (*path, "context", index)
+            if gathered.whole:
+                self._operation(f"{entity}.get", here, "context with whole")
             tool = self._operation(f"{entity}.list", here, "context")
             if tool is not None and form.entity not in tool.input_schema.get("properties", {}):
                 message = (

@@ -104,6 +104,16 @@ class Stop(Words):
     when: Expression | None = Field(None, description="Rooted at the entity: whether it ends the run.")
 
 
+class Gathered(Words):
+    """What belongs to the entity, listed for it before Codex starts."""
+
+    shorthand = "entity"
+    entity: str = Field(description="Its `list` takes the recipe's entity as an argument.")
+    whole: int = Field(
+        0, ge=0, le=20, description="How many of them, from the first, are read one by one: lists leave out."
+    )
+
+
 class Recipe(Words):
     """A job for Codex, the same for every tenant that turns it on."""
 
@@ -141,7 +151,7 @@ class Recipe(Words):
         None,
         description="Rooted at the entity: which of the tenant's `repositories` the work is done in.",
     )
-    context: list[str] = Field([], description="Entities that are listed for it before Codex starts.")
+    context: list[Gathered] = Field([], description="What is listed for it before Codex starts.")
     engine: Literal["app_server"] = "app_server"
     model: str | None = Field(None, description="The engine's default if not said.")
     effort: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
