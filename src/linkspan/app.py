@@ -23,6 +23,7 @@ from linkspan.accounts.offboarding import Offboarding
 from linkspan.accounts.openid import OpenIdProvider
 from linkspan.accounts.outbox import Outbox
 from linkspan.accounts.people import People
+from linkspan.accounts.principal import Tenant
 from linkspan.accounts.sessions import Sessions
 from linkspan.accounts.tenants import Tenants
 from linkspan.accounts.tokens import Tokens
@@ -228,7 +229,11 @@ async def build(
 
     recipes = Recipes(database, gateway, clock=clock, random=random)
     kept = Kept(database, vault, clock=clock)
-    runs = Runs(database, kept, recipes, policy=policy, clock=clock, random=random)
+
+    async def has_own(tenant: Tenant, person: str) -> bool:
+        return await accounts.has_own(tenant, person, gateway.catalog.connectors.values())
+
+    runs = Runs(database, kept, recipes, policy=policy, has_own=has_own, clock=clock, random=random)
     gateway.answer_by("run", RunCalls(runs, cursors))
     run_tokens = RunTokens(database, runs, policy=policy, clock=clock, random=random)
     hook_secrets = HookSecrets(database, vault, clock=clock, random=random)

@@ -356,6 +356,7 @@ async def test_publishing_finds_its_pull_request_again(bench: Bench) -> None:
         title="Fix the total",
         body="It was counted twice.",
         draft=True,
+        owner=None,
         person="ada",
     )
     first = await publisher.open_pull_request(publication)

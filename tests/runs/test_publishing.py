@@ -70,7 +70,7 @@ class Bench:
 
     async def pushed(self, **words: Any) -> Publication:
         """Do what a run does up to its push."""
-        repository, access = await self.publisher.locate(ACME, "acme/shop", run=RUN, person="ada")
+        repository, access = await self.publisher.locate(ACME, "acme/shop", run=RUN, person=None)
         checkout = await self.places.prepare(ACME, RUN, repository, access)
         (checkout.path / "cart.py").write_text("total = sum(prices)\n")
         await commit_now(self.places, checkout, author=ADA, message=f"Fix the total\n\nLinkspan-Run: {RUN}")
@@ -87,6 +87,7 @@ class Bench:
             title="Fix the total",
             body="It was counted twice.",
             draft=True,
+            owner=None,
             person="ada@acme.example",
         )
         return replace(made, **words)
@@ -152,6 +153,16 @@ async def bench(git: tuple[GitServer, Authority], tmp_path: Path) -> AsyncIterat
 
 
 # Where a repository is ------------------------------------------------------------------------------------
+
+
+async def test_publishing_uses_nobodys_own_account_for_a_name(bench: Bench) -> None:
+    """Who is only said to have asked has their name told; their own account is used for what is theirs."""
+    github = bench.app.catalog.connectors["github"]
+    await bench.app.accounts.link(ACME, github, subject="ada", secrets={"token": "canary-of-adas-own"})
+    with pytest.raises(NeedsReauth):
+        await bench.publisher.open_pull_request(await bench.pushed(person="ada", owner="ada"))
+    opened = await bench.publisher.open_pull_request(await bench.pushed(person="ada"))
+    assert opened["state"] == "draft"
 
 
 async def test_a_repository_is_found_through_the_account(bench: Bench) -> None:

@@ -16,11 +16,11 @@ from linkspan.store.runs import Run
 from tests.runs.conftest import ACME, BO, SHOP, House
 
 
-async def working(house: House, principal: Principal = BO, recipe: str = "mend") -> Run:
+async def working(house: House, principal: Principal = BO, recipe: str = "mend", *, key: str = "k") -> Run:
     """Answer a run that is at work."""
     await house.enable(recipe)
     entity_id = None if recipe == "look" else "HC-103"
-    run = await house.app.runs.start(principal, recipe, source="api", entity_id=entity_id, key="k")
+    run = await house.app.runs.start(principal, recipe, source="api", entity_id=entity_id, key=key)
     taken = await rows.take(house.app.database, "acme", run.id, worker="w1", now=house.now[0])
     assert taken is not None
     changed = await rows.change(
@@ -50,7 +50,7 @@ async def test_each_opens_its_own_door(house: House) -> None:
         run.id,
         ("ticket.get", "ticket.comment", "comment.list"),
     )
-    assert (who.only, who.person) == (("ticket", "HC-103"), "bo")
+    assert (who.only, who.person) == (("ticket", "HC-103"), None)
     for attempt in (
         tokens.grant(pair.tools.reveal()),
         tokens.authenticate(pair.model.reveal(), "acme"),
@@ -116,9 +116,14 @@ async def test_a_run_uses_the_accounts_of_who_asked(house: House) -> None:
     await house.app.accounts.link(
         ACME, connector, subject="bo", settings=dict(opened.settings), secrets=dict(opened.secrets)
     )
-    mine = Principal(ACME, "run", "run_1", ("ticket.get",), person="bo")
+    own = await working(house)
+    pair = await issue(house, own)
+    assert pair.tools is not None
+    mine = await house.app.run_tokens.authenticate(pair.tools.reveal(), "acme")
     assert (await house.app.accounts.credential(mine, connector)).subject == "bo"
-    run = await working(house, SHOP)
+    await house.app.runs.cancel(BO, own.id)
+    await rows.change(house.app.database, "acme", own.id, own.epoch, 1.0, state="cancelled", finished=1.0)
+    run = await working(house, SHOP, key="other")
     pair = await issue(house, run)
     assert pair.tools is not None
     others = await house.app.run_tokens.authenticate(pair.tools.reveal(), "acme")

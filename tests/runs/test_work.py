@@ -83,6 +83,7 @@ async def test_from_a_ticket_to_a_pull_request(works: Works) -> None:
     published = works.forge.opened[run.id]
     assert published.title.endswith("(HC-103)")
     assert published.draft
+    assert (published.owner, published.person) == (None, "bo")
     author, message = works.places.commits[run.id]
     assert author.name == "Codex"
     assert message.endswith(f"\n\nLinkspan-Run: {run.id}\nTicket: HC-103\nRequested-by: bo\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,6 +116,20 @@ class Accounts:
                 self._cache.clear()
             self._cache[key] = _Held(mark, connectors, opened)
         return opened.credential
+
+    async def has_own(self, tenant: Tenant, person: str, connectors: Iterable[Connector]) -> bool:
+        """Tell whether a call for this person may be answered what others of the tenant are not shown.
+
+        So it is with an account of its own, and where the operator's own key says for whom it is used.
+        """
+        there = await rows.of_tenant(self._db, tenant)
+        linked = {each.connector for each in there}
+        return any(each.subject == person for each in there) or any(
+            way.service is not None and way.service.tenant.key is not None
+            for connector in connectors
+            if connector.name not in linked
+            for way in connector.auth
+        )
 
     async def list(self, tenant: Tenant, connector: str | None = None) -> list[Account]:
         """Answer the tenant's accounts, everybody's, by connector and age."""

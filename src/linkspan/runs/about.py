@@ -17,6 +17,16 @@ def approvers_of(run: Run) -> tuple[str, ...]:
     return tuple(run.plan["settings"].get(setting.name) or ()) if setting else ()
 
 
+def readers_of(run: Run) -> tuple[str, ...]:
+    """Answer the people who may look at a run that is private: who asked, and who may be asked."""
+    return () if run.private_to is None else (run.private_to, *approvers_of(run))
+
+
+def person_of(run: Run) -> str | None:
+    """Answer whose own accounts a run may use: those of the person whose own token asked, if it is theirs."""
+    return run.private_to if (run.asker_kind, run.asker) == ("person", run.private_to) else None
+
+
 def waits_to_publish(run: Run) -> bool:
     """Tell whether it waits for a person with nobody at work: before it publishes."""
     return run.state == "waiting_approval" and run.worker is None

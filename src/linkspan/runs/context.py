@@ -19,7 +19,7 @@ from linkspan.errors import Internal, RateLimited, UpstreamError, UpstreamTimeou
 from linkspan.gateway.call import Gateway
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.results import Item, Page
-from linkspan.runs.tokens import person_of
+from linkspan.runs.about import person_of
 from linkspan.spec.recipe import Recipe
 from linkspan.store.runs import Run
 from linkspan.text.markdown import render

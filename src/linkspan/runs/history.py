@@ -8,7 +8,7 @@ from typing import Final
 
 from linkspan.accounts.principal import Principal
 from linkspan.errors import InvalidArgument, NotFound
-from linkspan.runs.rights import may
+from linkspan.runs.rights import may, may_look, reader_of
 from linkspan.runs.runs import Runs
 from linkspan.runs.telling import lines_of, searched
 from linkspan.store import audit
@@ -76,7 +76,8 @@ class History:
         terms = terms_of([words])
         if not terms or len(terms) > _MOST_TERMS:
             raise InvalidArgument(f"search for 1 to {_MOST_TERMS} words")
-        found = await rows.with_terms(self._db, principal.tenant, terms, limit=limit)
+        reader = reader_of(principal)
+        found = await rows.with_terms(self._db, principal.tenant, terms, reader=reader, limit=limit)
         return [Found(run, await self._line(run, terms)) for run in found]
 
     async def threads(
@@ -93,14 +94,20 @@ class History:
             self._db, principal.tenant, entity=entity, entity_id=entity_id, limit=limit
         )
         runs = await rows.of_threads(self._db, principal.tenant, [each.id for each in found])
-        return [(each, [run for run in runs if run.thread_id == each.id]) for each in found]
+        hidden = {run.thread_id for run in runs if not may_look(principal, run)}
+        return [
+            (each, [run for run in runs if run.thread_id == each.id])
+            for each in found
+            if each.id not in hidden
+        ]
 
     async def thread(self, principal: Principal, thread: str) -> ThreadHistory:
         """Answer one conversation. Raises `NotFound`."""
         may(principal, "run.get", "read")
         calls = await calls_of(self._db, principal.tenant, thread)
         runs = await rows.of_threads(self._db, principal.tenant, [thread])
-        if not calls and not runs:
+        hidden = any(not may_look(principal, run) for run in runs)
+        if hidden or (not calls and not runs):
             raise NotFound(f"no conversation {thread!r} has called a tool", hint="See: linkspan history list")
         return ThreadHistory(thread, calls, runs)
 

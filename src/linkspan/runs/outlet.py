@@ -11,6 +11,7 @@ from linkspan.accounts.principal import Tenant
 from linkspan.codex.engine import Engine
 from linkspan.codex.places import Author, Change, Checkout, GitAccess, Places
 from linkspan.errors import Conflict
+from linkspan.runs.about import person_of
 from linkspan.runs.bell import Bell
 from linkspan.runs.context import Context, Reader
 from linkspan.runs.ids import approval_id
@@ -19,7 +20,7 @@ from linkspan.runs.lease import Lease, Mask
 from linkspan.runs.ports import Forge, Publication
 from linkspan.runs.recipes import AUTHOR
 from linkspan.runs.subject import Subject
-from linkspan.runs.tokens import RunTokens, person_of
+from linkspan.runs.tokens import RunTokens
 from linkspan.runs.write_back import WriteBack
 from linkspan.spec.templates import render
 from linkspan.store import approvals as approval_rows
@@ -173,6 +174,7 @@ class Outlet:
             title=" ".join(self._p.clean(title).split())[:_LONGEST_TITLE],
             body=self._p.clean(body),
             draft=publish.draft,
+            owner=person_of(run),
             person=run.person,
             subject=Subject.load(context.subject) if context.subject else None,
             may_approve=publish.may_approve,

@@ -24,6 +24,8 @@ class Publication:
     body: str = field(repr=False)
     """Markdown, filtered: it may hold what a model wrote."""
     draft: bool
+    owner: str | None
+    """Whose own accounts publishing may use, besides those that the tenant shares."""
     person: str | None
     """Who asked for it."""
     subject: Subject | None = None

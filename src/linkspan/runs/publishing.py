@@ -289,7 +289,7 @@ def _principal(tenant: Tenant, run: str, person: str | None) -> Principal:
 
 
 def _principal_of(publication: Publication) -> Principal:
-    return _principal(publication.tenant, publication.run, publication.person)
+    return _principal(publication.tenant, publication.run, publication.owner)
 
 
 def _parts(repository: Repository) -> dict[str, str]:

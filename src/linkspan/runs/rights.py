@@ -9,6 +9,9 @@
   may pass a person's decision on only with the very scope `run.approve` or `recipe.enable`, which `write`
   does not imply, and names the person: whoever makes such a token vouches that a person clicks there.
 - Where the tenant has named approvers, it is one of them.
+- A run that may read with a person's own accounts is private to that person: it is shown to them, to the
+  named approvers, to the operator, and to a service that passes people's decisions on (the very scope
+  `run.approve`). For everybody else it is not there.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ from typing import Final
 
 from linkspan.accounts.principal import Principal
 from linkspan.errors import Forbidden, InvalidArgument
+from linkspan.runs.about import readers_of
 from linkspan.spec.catalog import Kind, scopes_allow
+from linkspan.store.runs import Run
 
 _LONGEST_NAME: Final = 100
 
@@ -33,6 +38,20 @@ def may(principal: Principal, right: str, kind: Kind = "write") -> None:
             hint="Ask for a token with it: linkspan token create"
             f" --tenant {principal.tenant} --scope {right}",
         )
+
+
+def reader_of(principal: Principal) -> str | None:
+    """Answer as whom the principal looks at runs: a person, nobody (empty), or None: it may look at all."""
+    if principal.kind == "person":
+        return principal.subject
+    passes_on = bool(_very("run.approve") & set(principal.scopes))
+    return None if principal.kind == "operator" or (principal.kind == "service" and passes_on) else ""
+
+
+def may_look(principal: Principal, run: Run) -> bool:
+    """Tell whether the principal may look at a run."""
+    reader = reader_of(principal)
+    return run.private_to is None or reader is None or reader in readers_of(run)
 
 
 def person_for(principal: Principal, person: str | None) -> str | None:
@@ -58,7 +77,7 @@ def person_says(
             hint="Decide in the product, in the console, or with: linkspan run approve",
         )
     if principal.kind == "service":
-        if not {right, f"{right.partition('.')[0]}.*"} & set(principal.scopes):
+        if not _very(right) & set(principal.scopes):
             raise Forbidden(
                 f"this needs a person, and a service's token passes one's word on only with the scope {right}"
             )
@@ -67,6 +86,11 @@ def person_says(
     if among and principal.kind != "operator" and who not in among:
         raise Forbidden(f"this is for {', '.join(among)} to decide")
     return who
+
+
+def _very(right: str) -> set[str]:
+    """Answer the scopes that name a right itself: `write` is none of them."""
+    return {right, f"{right.partition('.')[0]}.*"}
 
 
 def asked_by(principal: Principal, person: str | None) -> str:

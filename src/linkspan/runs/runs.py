@@ -6,7 +6,7 @@ finds it there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,13 +14,13 @@ from linkspan.accounts.principal import Principal, Tenant
 from linkspan.accounts.tenants import no_tenant
 from linkspan.codex.places import branch_of
 from linkspan.errors import Conflict, InvalidArgument, NotFound, QuotaExceeded
-from linkspan.runs.about import approvers_of, still, waits_to_publish
+from linkspan.runs.about import approvers_of, readers_of, still, waits_to_publish
 from linkspan.runs.asked import already_decided, check_input, check_words, same_run
 from linkspan.runs.bell import Bell
 from linkspan.runs.ids import run_id
 from linkspan.runs.kept import Kept, no_artifact
 from linkspan.runs.recipes import Recipes, TenantRecipe
-from linkspan.runs.rights import asked_by, may, person_for, person_says
+from linkspan.runs.rights import asked_by, may, may_look, person_for, person_says, reader_of
 from linkspan.runs.verdicts import End, cancelled
 from linkspan.spec.recipe import RunsPolicy
 from linkspan.store import approvals as approval_rows
@@ -50,14 +50,17 @@ class Runs:
         recipes: Recipes,
         *,
         policy: Callable[[], RunsPolicy],
+        has_own: Callable[[Tenant, str], Awaitable[bool]],
         clock: Callable[[], float],
         random: Callable[[int], bytes],
         bell: Bell | None = None,
     ) -> None:
+        """`has_own` tells whether a person may be shown by products what others of the tenant are not."""
         self._db = db
         self._kept = kept
         self._recipes = recipes
         self._policy = policy
+        self._has_own = has_own
         self._clock = clock
         self._random = random
         self.bell = bell or Bell()
@@ -134,15 +137,18 @@ class Runs:
         )
 
     async def get(self, principal: Principal, run: str) -> Run:
-        """Answer a run of the principal's tenant. Raises `NotFound`."""
+        """Answer a run of the principal's tenant that it may look at. Raises `NotFound`."""
         may(principal, "run.get", "read")
-        return await self.find(principal.tenant, run)
+        found = await self.find(principal.tenant, run)
+        if not may_look(principal, found):
+            raise _no_run(run)
+        return found
 
     async def find(self, tenant: Tenant, run: str) -> Run:
         """Answer a run of the tenant, whoever asks. Raises `NotFound`."""
         found = await rows.find(self._db, tenant, run)
         if found is None:
-            raise NotFound(f"there is no run {run!r}", hint="See: linkspan run list")
+            raise _no_run(run)
         return found
 
     async def list(
@@ -159,7 +165,7 @@ class Runs:
         before: tuple[float, str] | None = None,
         limit: int = 50,
     ) -> list[Run]:
-        """Answer runs of the principal's tenant, the one that changed last first.
+        """Answer runs of the principal's tenant that it may look at, the one that changed last first.
 
         With `updated_after`, or `after` (change and id of the last one that was seen), in the order of their
         changes, for whoever follows them; with `before`, those that changed earlier.
@@ -177,6 +183,7 @@ class Runs:
             entity=entity,
             entity_id=entity_id,
             asker=person,
+            reader=reader_of(principal),
             updated_after=updated_after,
             after=after,
             before=before,
@@ -374,22 +381,28 @@ class Runs:
         who: str | None,
     ) -> Run:
         run = self._new(principal, found, f"{how}:{before.id}", key, who)
-        return replace(
+        run = replace(
             run,
             entity=before.entity,
             entity_id=before.entity_id,
-            entity_title=before.entity_title,
-            account=before.account,
             parent=before.id,
             parent_how=how,
         )
+        if how == "fork":  # its conversation holds what was read then
+            run = replace(run, private_to=before.private_to)
+        if before.private_to in (None, principal.subject if principal.kind == "person" else None):
+            run = replace(run, entity_title=before.entity_title, account=before.account)
+        return run
 
     async def _add(self, run: Run) -> Run:
         there = await rows.find(self._db, run.tenant, run.id)
         if there is not None:
             return same_run(there, run)
-        await self._check_budget(Tenant(run.tenant))
-        added = await rows.add(self._db, run, told={"state": "queued"})
+        tenant = Tenant(run.tenant)
+        await self._check_budget(tenant)
+        if run.private_to is None and run.asker_kind == "person" and await self._has_own(tenant, run.asker):
+            run = replace(run, private_to=run.asker)
+        added = await rows.add(self._db, run, told={"state": "queued"}, readers=readers_of(run))
         if added is None:
             raise no_tenant(run.tenant)
         kept, is_new = added
@@ -417,3 +430,7 @@ class Runs:
         await event_rows.append(
             self._db, run.tenant, run.id, [(self._clock(), kind, data)], epoch=None, durable=True
         )
+
+
+def _no_run(run: str) -> NotFound:
+    return NotFound(f"there is no run {run!r}", hint="See: linkspan run list")

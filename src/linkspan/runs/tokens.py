@@ -13,7 +13,7 @@ from typing import Final
 from linkspan.accounts.opaque import Shown, mint, read
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.errors import Forbidden, QuotaExceeded, Unauthenticated
-from linkspan.runs.about import recipe_of
+from linkspan.runs.about import person_of, recipe_of
 from linkspan.runs.lease import LostError
 from linkspan.runs.runs import Runs
 from linkspan.spec.recipe import RunsPolicy
@@ -198,11 +198,6 @@ class RunTokens:
         if run is None or run.state not in _ACTIVE:
             raise _unknown()
         return token, run
-
-
-def person_of(run: Run) -> str | None:
-    """Answer whose own accounts a run may use: those of the person whose own token asked for it."""
-    return run.asker if run.asker_kind == "person" else None
 
 
 def _unknown() -> Unauthenticated:

@@ -516,6 +516,17 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        "ALTER TABLE runs ADD COLUMN private_to {text}",
+        """
+        CREATE TABLE run_readers (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            run {text} NOT NULL,
+            person {text} NOT NULL,
+            PRIMARY KEY (tenant, run, person)
+        )
+        """,
+    ),
 )
 
 

@@ -55,6 +55,7 @@ def shown_run(run: Run) -> dict[str, Any]:
         "recipe": run.recipe,
         "source": run.source,
         "asked_by": {"kind": run.asker_kind, "subject": run.asker, "person": run.person},
+        "private_to": run.private_to,
         "input": {
             "entity": run.entity,
             "id": run.entity_id,

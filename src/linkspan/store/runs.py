@@ -89,6 +89,8 @@ class Run:
     stop: str | None = None
     """`cancel` once somebody has asked that it ends."""
     stopped_by: str | None = None
+    private_to: str | None = None
+    """The person whose own accounts it may read with; None: it reads with those that the tenant shares."""
     epoch: int = 0
     worker: str | None = None
     started: float | None = None
@@ -104,11 +106,13 @@ _COLUMNS: Final = tuple(each.name for each in fields(Run))
 _CHANGED: Final = frozenset(_COLUMNS) - {"tenant", "id", "epoch", "events", "created"}
 
 
-async def add(db: Database, run: Run, *, told: Mapping[str, Any] | None = None) -> tuple[Run, bool] | None:
+async def add(
+    db: Database, run: Run, *, told: Mapping[str, Any] | None = None, readers: Sequence[str] = ()
+) -> tuple[Run, bool] | None:
     """Store a new run (and its first event), and answer it and True; or who stands in its way, and False.
 
     That is the one with its id, or another one of its recipe that goes on for its thing. None when there is
-    no such tenant.
+    no such tenant. `readers` are the people who may look at one that is private.
     """
 
     def work(tx: Transaction) -> tuple[Run, bool] | None:
@@ -126,6 +130,10 @@ async def add(db: Database, run: Run, *, told: Mapping[str, Any] | None = None) 
         if told is not None:
             run_events.add(tx, run.tenant, run.id, [(run.created, "state", told)], epoch=None)
             kept = replace(kept, events=1)
+        tx.execute_many(
+            "INSERT INTO run_readers (tenant, run, person) VALUES (:tenant, :run, :person)",
+            [{"tenant": run.tenant, "run": run.id, "person": person} for person in dict.fromkeys(readers)],
+        )
         run_news.record(tx, kept, now=run.created)
         return kept, True
 
@@ -147,6 +155,7 @@ async def listed(
     entity: str | None = None,
     entity_id: str | None = None,
     asker: str | None = None,
+    reader: str | None = None,
     updated_after: float | None = None,
     after: tuple[float, str] | None = None,
     before: tuple[float, str] | None = None,
@@ -154,12 +163,13 @@ async def listed(
 ) -> list[Run]:
     """Answer runs that fit, the one that changed last first.
 
+    `reader` leaves out private ones that this person may not look at; None: somebody who may look at all.
     With `updated_after` or `after` (the change and the id of the last one that was seen) they come in the
     order of their changes, oldest first, for whoever follows them; with `before`, those changed earlier.
     """
     given = {"recipe": recipe, "entity": entity, "entity_id": entity_id, "person": asker}
     asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    clauses = ["tenant = :tenant", *(f"{name} = :{name}" for name in asked)]
+    clauses = ["tenant = :tenant", *(f"{name} = :{name}" for name in asked), *_open_to(reader)]
     if states:
         clauses.append(f"state IN ({', '.join(f':state{index}' for index in range(len(states)))})")
         asked |= {f"state{index}": state for index, state in enumerate(states)}
@@ -174,7 +184,7 @@ async def listed(
     order = "updated, id" if forwards else "updated DESC, id DESC"
     rows = await db.query(
         f"SELECT * FROM runs WHERE {' AND '.join(clauses)} ORDER BY {order} LIMIT :limit",  # noqa: S608
-        {**asked, "tenant": tenant, "limit": limit},
+        {**asked, **_reads(reader), "tenant": tenant, "limit": limit},
     )
     return [_run(row) for row in rows]
 
@@ -184,12 +194,13 @@ async def with_terms(
     tenant: str,
     terms: Sequence[str],
     *,
+    reader: str | None = None,
     before: tuple[float, str] | None = None,
     limit: int = 50,
 ) -> list[Run]:
     """Answer runs in which every term begins a word, the one that changed last first (see run_terms)."""
-    clauses = ["tenant = :tenant"]
-    values: dict[str, Any] = {"tenant": tenant, "limit": limit}
+    clauses = ["tenant = :tenant", *_open_to(reader)]
+    values: dict[str, Any] = {**_reads(reader), "tenant": tenant, "limit": limit}
     for number, term in enumerate(terms):
         clauses.append(
             "id IN (SELECT run FROM run_terms WHERE tenant = :tenant"  # noqa: S608
@@ -383,7 +394,7 @@ async def sweep(db: Database, *, finished_before: float) -> int:
         if not tx.query("SELECT 1 FROM runs WHERE finished < :time LIMIT 1", old):
             tx.execute("DELETE FROM tokens WHERE kind = 'run' AND expires < :time", old)
             return 0
-        for table in ("run_events", "run_words", "run_terms", "approvals", "artifacts"):
+        for table in ("run_events", "run_words", "run_terms", "run_readers", "approvals", "artifacts"):
             tx.execute(
                 f"DELETE FROM {table} WHERE EXISTS (SELECT 1 FROM runs r WHERE r.tenant = {table}.tenant"  # noqa: S608
                 f" AND r.id = {table}.run AND r.finished < :time)",
@@ -393,6 +404,18 @@ async def sweep(db: Database, *, finished_before: float) -> int:
         return tx.execute("DELETE FROM runs WHERE finished < :time", old)
 
     return await db.transaction(work, quiet=True)
+
+
+def _open_to(reader: str | None) -> list[str]:
+    """Answer the clause that leaves out what a person may not look at."""
+    if reader is None:
+        return []
+    readers = "SELECT 1 FROM run_readers r WHERE r.tenant = runs.tenant AND r.run = runs.id"
+    return [f"(private_to IS NULL OR EXISTS ({readers} AND r.person = :reader))"]
+
+
+def _reads(reader: str | None) -> dict[str, str]:
+    return {} if reader is None else {"reader": reader}
 
 
 def _key(tenant: str, run: str) -> dict[str, str]:

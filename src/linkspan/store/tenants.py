@@ -9,6 +9,7 @@ OWNED = (
     "recipe_settings",
     "artifacts",
     "run_terms",
+    "run_readers",
     "approvals",
     "run_words",
     "run_events",

@@ -127,6 +127,13 @@ class Run(Model):
     recipe: str
     source: str
     asked_by: Asker
+    private_to: Annotated[
+        str | None,
+        Field(
+            description="The person whose own accounts it reads with: it is shown to them, to the recipe's"
+            " approvers, to operators and to services with the scope `run.approve`."
+        ),
+    ]
     input: Input
     engine: str
     model: str | None
