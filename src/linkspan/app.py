@@ -48,10 +48,12 @@ from linkspan.runs.calls import RunCalls
 from linkspan.runs.history import History
 from linkspan.runs.hooks import Hooks
 from linkspan.runs.kept import Kept
+from linkspan.runs.polling import Poller
 from linkspan.runs.recipes import Recipes
 from linkspan.runs.runs import Runs
 from linkspan.runs.schedules import Schedules
 from linkspan.runs.tokens import RunTokens
+from linkspan.runs.watching import Watches
 from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
 from linkspan.spec.recipe import RunsPolicy
@@ -108,6 +110,8 @@ class App:
     """Hands requests through to products."""
     governor: Governor
     """Says how many calls there may be."""
+    watches: Watches
+    """Looks at lists and listens to streams of products that tell nothing by themselves."""
     schedules: Schedules
     """Starts what is due at a time."""
     models: ModelProxy
@@ -290,6 +294,15 @@ async def build(
         arrivals=Arrivals(database, gateway, runs, clock=clock, random=random),
         relay=relay,
         governor=governor,
+        watches=Watches(
+            database,
+            Poller(gateway, clock=clock, random=random),
+            relay,
+            catalog=lambda: gateway.catalog,
+            bell=runs.bell,
+            clock=clock,
+            random=random,
+        ),
         schedules=Schedules(database, runs, catalog=lambda: gateway.catalog, clock=clock),
         models=ModelProxy(run_tokens, relay, clock=clock),
     )

@@ -123,7 +123,7 @@ async def work_with(app: App, parts: Parts, *, worker: str, polling: float = 0.1
         **pace,
     )
     log.info("working runs as %s: %d at once", worker, policy.at_once)
-    starting = [asyncio.create_task(each.run()) for each in (app.arrivals, app.schedules)]
+    starting = [asyncio.create_task(each.run()) for each in (app.arrivals, app.schedules, app.watches)]
     try:
         await running.run()
     finally:

@@ -23,6 +23,7 @@ from linkspan.store import (
     schedules,
     tenants,
     usage,
+    watches,
     webhooks,
 )
 from linkspan.store.approvals import Approval
@@ -95,6 +96,7 @@ async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engin
         await recipes.keep(db, RecipeSettings(name, "fix_ticket", True, {}, "person", "bo", 1.0))
         await deliveries.put_secret(db, HookSecret(f"acc_{name}", name, b"sealed", 1.0))
         await deliveries.add(db, [arrival(name)])
+        await watches.add(db, (name, f"acc_{name}", "watch:changes"), now=1.0)
         await schedules.put(db, Due(name, "tidy", "7d", "UTC", 1.0, 2.0), before=None)
         await usage.spend(db, name, "run_1", model="m", tokens={}, cost=None, now=1.0)
     gone = await tenants.remove(db, "acme")

@@ -148,6 +148,32 @@ def replay(context: click.Context, event_id: str, tenant: str | None, as_json: b
     run(work, as_json=as_json)
 
 
+@hooks.command()
+@TENANT_OPTION
+@JSON_OPTION
+@click.pass_context
+def watching(context: click.Context, tenant: str | None, as_json: bool) -> None:
+    """List what is looked at (`watch`) and listened to (`streams`) for a tenant, and how that goes."""
+
+    async def work() -> None:
+        settings = settings_of(context)
+        async with opened(settings) as app:
+            found = await app.watches.of_tenant(await app.tenants.only(tenant or settings.tenant))
+        rows = [
+            {"account": each.account, "name": each.name, "next": each.due, "failures": each.failures}
+            | {"told": each.told}
+            for each in found
+        ]
+        if as_json:
+            print_json(rows)
+            return
+        table = [{**row, "next": time_text(each.due)} for row, each in zip(rows, found, strict=True)]
+        nothing = "Nothing is watched: no recipe that is on waits for events of a list or a stream."
+        print_table(table, ["account", "name", "next", "failures", "told"], nothing)
+
+    run(work, as_json=as_json)
+
+
 def _shown(row: Arrival) -> dict[str, Any]:
     told = asdict(row)
     told.pop("lease")

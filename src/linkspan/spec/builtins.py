@@ -76,10 +76,11 @@ def _leave_out_ways(node: Node) -> None:
 def _leave_out_events(ready: Node, chosen: list[Any]) -> None:
     """Tell nothing of entities that were not chosen."""
     _leave_out_of(ready, "webhooks", chosen)
-    streams = ready.child("streams")
-    if streams is not None and isinstance(streams.children, dict):
-        for name in list(streams.children):
-            _leave_out_of(streams, name, chosen)
+    for word in ("streams", "watch"):
+        around = ready.child(word)
+        if around is not None and isinstance(around.children, dict):
+            for name in list(around.children):
+                _leave_out_of(around, name, chosen)
 
 
 def _leave_out_of(around: Node, name: str, chosen: list[Any]) -> None:

@@ -16,7 +16,7 @@ from linkspan.spec.content import compile_prompt, compile_resource
 from linkspan.spec.events import Event
 from linkspan.spec.fields import entity_fields, field_info, source_fields
 from linkspan.spec.forms import validate
-from linkspan.spec.hooks import check_entities
+from linkspan.spec.hooks import check_entities, check_watch
 from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.lint import check_instructions, check_names, check_tool
 from linkspan.spec.operations import ANSWERS, Place, compile_operation
@@ -72,6 +72,9 @@ class _Compiler:
         entities = {name: self._entity(name, entity) for name, entity in form.entities.items()}
         self._check_events()
         tools = self._tools()
+        for name, made in self.connectors.items():
+            for watch in made.watches:
+                check_watch(watch, tools, name, leaves, ("connectors", name, "watch", watch.name))
         instructions = leaves.text(("instructions",), form.instructions).strip()
         check_instructions(instructions, tools, self.nouns, leaves, ("instructions",))
         resources = tuple(
@@ -159,6 +162,9 @@ class _Compiler:
             for stream in connector.streams:
                 here = (*path, "streams", stream.name, "events")
                 told.append((stream.events, form.streams[stream.name].events, here))
+            for watch in connector.watches:
+                here = (*path, "watch", watch.name, "events")
+                told.append((watch.events, form.watch[watch.name].events, here))
             for events, forms, here in told:
                 check_entities(events, forms, entities, name, self.leaves, here)
 

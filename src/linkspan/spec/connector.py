@@ -23,7 +23,7 @@ from linkspan.spec.catalog import (
 from linkspan.spec.durations import seconds as seconds  # noqa: PLC0414 - operations has it from here
 from linkspan.spec.events import Stream
 from linkspan.spec.expressions import ANSWER
-from linkspan.spec.hooks import compile_stream, compile_webhooks
+from linkspan.spec.hooks import compile_stream, compile_watch, compile_webhooks
 from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.passing import compile_proxy
 from linkspan.spec.questions import AccountNames, question
@@ -88,6 +88,9 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
         if form.webhooks
         else None,
         streams=_streams(form, names, leaves, path),
+        watches=tuple(
+            compile_watch(name, watch, leaves, (*path, "watch", name)) for name, watch in form.watch.items()
+        ),
         timeout=seconds(form.timeout),
         rate_budget=seconds(rate.wait),
         proxy=compile_proxy(form.proxy, leaves, (*path, "proxy")) if form.proxy else ProxyRule(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from linkspan.spec.catalog import Getter, Predicate, RequestPlan
@@ -96,6 +96,23 @@ class Webhooks:
     """Which account a delivery is for: the value of `setting`, or of the identity where there is none."""
     setting: str | None = None
     handshake: Handshake | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A list that is looked at again and again. Expressions are rooted at one of its items, as fields."""
+
+    name: str
+    list: str
+    """ENTITY.OPERATION."""
+    arguments: Mapping[str, Any]
+    newest: Getter
+    """When an item changed last."""
+    since: str | None
+    """The argument that takes the newest that was seen."""
+    overlap: float
+    every: float
+    events: Mapping[str, Event] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

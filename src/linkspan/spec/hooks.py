@@ -8,9 +8,18 @@ from typing import Any, Final
 
 from linkspan.spec import language, references
 from linkspan.spec.auth import check_header_name
-from linkspan.spec.catalog import Getter, Predicate, RequestPlan, Setting
+from linkspan.spec.catalog import Getter, Predicate, RequestPlan, Setting, Tool
 from linkspan.spec.durations import seconds
-from linkspan.spec.events import DELIVERY, Event, Handshake, Signature, Stream, Timestamp, Webhooks
+from linkspan.spec.events import (
+    DELIVERY,
+    Event,
+    Handshake,
+    Signature,
+    Stream,
+    Timestamp,
+    Watch,
+    Webhooks,
+)
 from linkspan.spec.expressions import BadExpression, compile_predicate
 from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.yaml import Path
@@ -18,6 +27,7 @@ from linkspan.spec.yaml import Path
 _EVENT: Final = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\Z")
 _KINDS: Final = ("hmac", "token", "bearer", "basic", "body", "standard", "url")
 _OF_HMAC: Final = ("header", "prefix", "separator", "encoding", "secret", "signed", "timestamp")
+_OFTEN: Final = 10.0
 _SIGNED: Final = ("body", "timestamp", "id")
 _PIECE: Final = re.compile(r"(\{[^{}]*\})")
 
@@ -213,6 +223,50 @@ def check_entities(
                 (*path, name, "entity") if named else (*path, name), "unknown_entity", message,
                 words=entities, word=event.entity, key=not named,
             )  # fmt: skip
+
+
+def compile_watch(name: str, form: language.Watch, leaves: Leaves, path: Path) -> Watch:
+    """Compile what is looked at; mistakes go to the problems."""
+    if not NAME.match(name):
+        message = f"the watch {name!r} must be lower case letters, digits and _"
+        leaves.problems.add(path, "bad_name", message, key=True)
+    if seconds(form.every) < _OFTEN:
+        leaves.problems.add((*path, "every"), "bad_value", f"a list is looked at each {_OFTEN:g}s at most")
+    return Watch(
+        name=name,
+        list=form.list_ if "." in form.list_ else f"{form.list_}.list",
+        arguments=dict(form.arguments),
+        newest=leaves.getter((*path, "newest"), form.newest) or references.constant(None),
+        since=form.since,
+        overlap=seconds(form.overlap),
+        every=seconds(form.every),
+        events=_events(form.events, None, leaves, (*path, "events")),
+    )
+
+
+def check_watch(watch: Watch, tools: Collection[Tool], connector: str, leaves: Leaves, path: Path) -> None:
+    """Tell what a watch cannot look at: a list that is not there, and arguments that it does not take."""
+    there = {tool.key: tool for tool in tools if connector in tool.operations}
+    tool = there.get(watch.list)
+    if tool is None or not tool.operations[connector].is_list:
+        words = [key for key, each in there.items() if each.operations[connector].is_list]
+        message = f"{connector} has no list {watch.list}"
+        leaves.problems.add((*path, "list"), "unknown_operation", message, words=words, word=watch.list)
+        return
+    schema = tool.operations[connector].schema
+    known = schema.get("properties", {})
+    for name in watch.arguments:
+        if name not in known:
+            message = f"{tool.name} takes no {name!r}"
+            here = (*path, "arguments", name)
+            leaves.problems.add(here, "undeclared_argument", message, words=known, word=name, key=True)
+    if watch.since is not None and watch.since not in known:
+        message = f"{tool.name} takes no {watch.since!r}"
+        leaves.problems.add((*path, "since"), "undeclared_argument", message, words=known, word=watch.since)
+    for name in schema.get("required", ()):
+        if name not in watch.arguments and name != watch.since:
+            message = f"{tool.name} needs {name!r}, in arguments"
+            leaves.problems.add(path, "missing_key", message, key=True)
 
 
 def compile_stream(name: str, form: language.Stream, plan: RequestPlan, leaves: Leaves, path: Path) -> Stream:

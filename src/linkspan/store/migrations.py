@@ -527,6 +527,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        """
+        CREATE TABLE watches (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            account {text} NOT NULL,
+            name {text} NOT NULL,
+            position {text},
+            epoch integer NOT NULL,
+            lease double precision,
+            due double precision NOT NULL,
+            failures integer NOT NULL,
+            told {text},
+            PRIMARY KEY (tenant, account, name)
+        )
+        """,
+    ),
 )
 
 

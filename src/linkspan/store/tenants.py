@@ -15,6 +15,7 @@ OWNED = (
     "run_events",
     "runs",
     "arrivals",
+    "watches",
     "schedules",
     "hook_secrets",
     "outbox",

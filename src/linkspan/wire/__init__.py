@@ -7,7 +7,7 @@ parameters of the request are checked once more after everything was put togethe
 """
 
 from linkspan.wire.credentials import MASK, method_of, show
-from linkspan.wire.passing import Passing, pass_on
+from linkspan.wire.passing import Passing, pass_on, passing_of
 from linkspan.wire.requests import Outgoing, Position, base_of, base_url, build, ca_of, scope_of
 from linkspan.wire.sending import Answer, send
 
@@ -23,6 +23,7 @@ __all__ = [
     "ca_of",
     "method_of",
     "pass_on",
+    "passing_of",
     "scope_of",
     "send",
     "show",

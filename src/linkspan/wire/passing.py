@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from linkspan import errors
 from linkspan.net.messages import Streamed, StreamingTransport, set_header
 from linkspan.net.queries import plain, query_text
-from linkspan.spec.catalog import ABSENT, Connector, Scope
+from linkspan.spec.catalog import ABSENT, Connector, RequestPlan, Scope
 from linkspan.vault.credential import Credential
 from linkspan.wire.credentials import authorized, check_destination, method_of, without_secrets
 from linkspan.wire.requests import DOTS, OVERRIDDEN, PATH, USER_AGENT, Outgoing, base_url, ca_of, given
@@ -29,6 +29,17 @@ class Passing:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     content: AsyncIterator[bytes] | None = None
+
+
+def passing_of(plan: RequestPlan, settings: Mapping[str, str]) -> Passing:
+    """Answer a request that takes no arguments as one to be passed on. Raises `InvalidArgument`."""
+    scope = Scope({}, settings)
+    headers: dict[str, str] = {}
+    for name, value in plan.headers:
+        if (there := value(scope)) is not ABSENT and there is not None:
+            set_header(headers, name, plain(there))
+    query = query_text(given(plan.query, scope, plan.arrays))
+    return Passing(plan.method, plan.path.expand(scope), query, headers)
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ from typing import Literal
 
 from linkspan.spec.catalog.requests import NO_PAGES, Arrays, Paging, RequestPlan
 from linkspan.spec.catalog.values import Getter, Predicate, Template, Value
-from linkspan.spec.events import Stream, Webhooks
+from linkspan.spec.events import Stream, Watch, Webhooks
 from linkspan.spec.grants import Connected, OAuth, Service
 
 
@@ -150,6 +150,7 @@ class Connector:
     """The setting that holds the certificates which the product's own must be signed by."""
     webhooks: Webhooks | None = None
     streams: tuple[Stream, ...] = ()
+    watches: tuple[Watch, ...] = ()
     timeout: float = 30.0
     """Seconds for one request and its answer."""
     rate_budget: float = 20.0
@@ -162,9 +163,11 @@ class Connector:
 
     @property
     def events(self) -> tuple[str, ...]:
-        """The names of all events that it tells, by webhook or by stream."""
+        """The names of all events that it tells: by webhook, by stream, or when it is looked at."""
         told = [self.webhooks.events] if self.webhooks is not None else []
-        return tuple(name for events in (*told, *(one.events for one in self.streams)) for name in events)
+        told += [each.events for each in self.streams]
+        told += [each.events for each in self.watches]
+        return tuple(dict.fromkeys(name for events in told for name in events))
 
     def through(self, type_: str) -> Connector:
         """Answer the connector as accounts linked that way see it: its base URL, what it asks and finds."""

@@ -82,6 +82,7 @@ from linkspan.spec.language.webhooks import (
     Signature,
     SignatureTime,
     Stream,
+    Watch,
     Webhooks,
 )
 from linkspan.spec.language.words import (
@@ -179,6 +180,7 @@ __all__ = [
     "TokenAnswer",
     "Tree",
     "Verify",
+    "Watch",
     "Webhooks",
     "Words",
     "WriteBack",

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from linkspan.spec.language.auth import Auth, Client, Connected, Verify
 from linkspan.spec.language.pagination import Pagination
-from linkspan.spec.language.webhooks import Stream, Webhooks
+from linkspan.spec.language.webhooks import Stream, Watch, Webhooks
 from linkspan.spec.language.words import NAMES, Arrays, Duration, Expression, Scalar, Tree, Words
 
 
@@ -117,3 +117,4 @@ class Connector(Words):
     git: Git | None = None
     webhooks: Webhooks | None = None
     streams: dict[str, Stream] = Field({}, json_schema_extra=NAMES)
+    watch: dict[str, Watch] = Field({}, json_schema_extra=NAMES)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from linkspan.spec.language.words import Duration, Expression, Scalar, Tree, Words
+from linkspan.spec.language.words import NAMES, Duration, Expression, Scalar, Tree, Words
 
 
 class SignatureTime(Words):
@@ -91,6 +91,26 @@ class Webhooks(Words):
     verify: Signature
     id: DeliveryPlace | None = Field(None, description="What makes a delivery the same delivery.")
     handshake: Handshake | None = None
+    events: dict[str, Event] = Field(min_length=1, json_schema_extra=_EVENT_NAMES)
+
+
+class Watch(Words):
+    """A list that is looked at again and again, for what a product does not tell by itself."""
+
+    list_: str = Field(alias="list", description="The entity whose `list` it is, or ENTITY.OPERATION.")
+    arguments: dict[str, Scalar | list[Scalar]] = Field(
+        {}, json_schema_extra=NAMES, description="What it is called with, such as `status: todo`."
+    )
+    newest: Expression = Field(
+        description="Rooted at an item: when it changed last, a time or a number that only grows."
+    )
+    since: str | None = Field(
+        None, description="The argument that takes the newest that was seen, where the list has one."
+    )
+    overlap: Duration = Field(
+        "2m", description="How much earlier it looks each time, for what a product shows late."
+    )
+    every: Duration = "1m"
     events: dict[str, Event] = Field(min_length=1, json_schema_extra=_EVENT_NAMES)
 
 
