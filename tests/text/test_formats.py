@@ -110,7 +110,7 @@ ADF = {
             {"type": "panel", "attrs": {"panelType": "info"}, "content": [paragraph(text("Mind"))]},
             {"type": "rule"},
         ),
-        "> Mind\n---",
+        "> Mind\n\n---",
     ),
     "code": (
         doc({"type": "codeBlock", "attrs": {"language": "java"}, "content": [text("int x = 1 < 2;")]}),

@@ -27,6 +27,7 @@ _BLOCKS: Final = {
     "table": "table", "tableRow": "tr", "tableHeader": "th", "tableCell": "td", "taskList": "ul",
     "decisionList": "ul", "decisionItem": "li",
 }  # fmt: skip
+_NONE: Final[Mapping[str, Any]] = {}
 _SPACED: Final = frozenset({"ul", "ol", "blockquote"})
 
 
@@ -41,30 +42,36 @@ def to_markdown(document: Any) -> Any:
 
 def _write(node: Any, depth: int, budget: list[int], made: list[str]) -> None:
     """Add a node's HTML to what is made; `budget` is how many nodes and characters may still be read."""
-    if node.__class__ is list:
-        for part in node:
-            _write(part, depth, budget, made)
+    if depth > DEEPEST:
         return
-    budget[0] -= 1
-    if not isinstance(node, Mapping) or depth > DEEPEST or budget[0] < 0 or budget[1] < 0:
-        return
-    kind = node.get("type")
-    if kind == "text":
-        text = str(node.get("text", ""))
-        budget[1] -= len(text)
-        marks = node.get("marks")
-        written = escape(text, quote=False)
-        made.append(_marked(written, marks) if marks else written)
-        return
-    raw = node.get("attrs")
-    _write_block(
-        kind if isinstance(kind, str) else "",
-        node,
-        raw if isinstance(raw, Mapping) else {},
-        depth,
-        budget,
-        made,
-    )
+    for part in node if node.__class__ is list else (node,):
+        if part.__class__ is not dict:
+            if part.__class__ is list:
+                _write(part, depth + 1, budget, made)
+            continue
+        budget[0] -= 1
+        if budget[0] < 0 or budget[1] < 0:
+            return
+        kind = part.get("type")
+        if kind == "text":
+            text = part.get("text", "")
+            if text.__class__ is not str:
+                text = str(text)
+            budget[1] -= len(text)
+            if "&" in text or "<" in text or ">" in text:
+                text = escape(text, quote=False)
+            marks = part.get("marks")
+            made.append(_marked(text, marks) if marks else text)
+            continue
+        raw = part.get("attrs")
+        _write_block(
+            kind if kind.__class__ is str else "",
+            part,
+            raw if raw.__class__ is dict else _NONE,
+            depth,
+            budget,
+            made,
+        )
 
 
 def _write_block(
@@ -76,7 +83,11 @@ def _write_block(
     made: list[str],
 ) -> None:
     content = node.get("content")
-    if (leaf := _LEAVES.get(kind)) is not None:
+    if kind == "paragraph":
+        made.append("<p>")
+        _write(content, depth + 1, budget, made)
+        made.append("</p>")
+    elif (leaf := _LEAVES.get(kind)) is not None:
         made.append(leaf(attributes))
     elif kind == "codeBlock":
         language = escape(str(attributes.get("language") or ""))
@@ -138,7 +149,7 @@ def _named(attributes: Mapping[str, Any]) -> str:
 
 def _marked(text: str, marks: Any) -> str:
     for mark in marks[:10] if isinstance(marks, list) else ():
-        if not isinstance(mark, Mapping):
+        if mark.__class__ is not dict:
             continue
         kind, raw = mark.get("type"), mark.get("attrs")
         if kind == "link":

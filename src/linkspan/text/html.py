@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from linkspan.errors import InvalidArgument
 
@@ -102,8 +102,6 @@ _VERBATIM: Final = re.compile(r"(<(pre|code)\b[^>]*+>.*?</\2>)", re.DOTALL)
 
 def to_markdown(html: str) -> str:
     """Answer Markdown without scripts, hidden text, raw HTML and links other than http, https and mailto."""
-    from html_to_markdown import convert
-
     cut = len(html) > LONGEST
     if cut:
         html = html[:LONGEST].rpartition("<")[0] or html[:LONGEST]
@@ -112,8 +110,26 @@ def to_markdown(html: str) -> str:
     clean = _cleaner().clean(html)
     if "&lt;" in clean:
         clean = _kept_literal(clean)
-    content = convert(clean).content or ""
+    content = _written(clean)
     return content.strip() + CUT if cut else content.strip()
+
+
+def _written(clean: str) -> str:
+    """Write HTML that is clean as Markdown.
+
+    The options are made once. The library's own function makes them anew for every text, which takes as long
+    as half of the writing; without metadata, which nobody asks for, its quicker way through is open.
+    """
+    convert, options = _writer()
+    return convert(clean, options).content or ""
+
+
+@functools.cache
+def _writer() -> tuple[Any, Any]:
+    from html_to_markdown import _html_to_markdown as compiled
+
+    options = compiled.ConversionOptions(extract_metadata=False, tier_strategy=compiled.TierStrategy.TIER1)
+    return compiled.convert, options
 
 
 def from_markdown(markdown: str) -> str:

@@ -40,10 +40,27 @@ def _link(label: str, url: str) -> str:
 
 _FENCE: Final = re.compile(r"(```(?:(?!```).)*+```|`[^`\n]++`)", re.DOTALL)
 _REFERENCE: Final = re.compile(r"<([^<>\n]{1,3000})>")
+
+
+def _strong(found: re.Match[str]) -> str:
+    return f"**{found[1]}**"
+
+
+def _struck(found: re.Match[str]) -> str:
+    return f"~~{found[1]}~~"
+
+
 _SLACK_SPANS: Final = (
-    (re.compile(r"(?<![\w*])\*([^\s*](?:[^*\n]*[^\s*])?)\*(?![\w*])"), r"**\1**"),
-    (re.compile(r"(?<![\w~])~([^\s~](?:[^~\n]*[^\s~])?)~(?![\w~])"), r"~~\1~~"),
+    (
+        "*",
+        re.compile(r"\*(?<![\w*]\*)([^\s*](?:[^*\n]*[^\s*])?)\*(?![\w*])"),
+        lambda found: f"**{found[1]}**",
+    ),
+    ("~", re.compile(r"~(?<![\w~]~)([^\s~](?:[^~\n]*[^\s~])?)~(?![\w~])"), _struck),
 )
+"""The mark comes first in each pattern, then what may not stand before it: so the engine looks for a letter
+rather than trying every place."""
+_QUOTED: Final = re.compile(r"^&gt; ?", re.MULTILINE)
 _BULLET: Final = re.compile(r"^( *)[•◦▪]\s*+", re.MULTILINE)
 
 
@@ -51,15 +68,17 @@ def from_mrkdwn(text: str) -> str:
     """Answer the Markdown of a message as Slack gives it: `<…>` are links, mentions and dates."""
     text, cut = _shortened(text)
     made = []
-    for index, part in enumerate(_FENCE.split(text)):
+    for index, part in enumerate(_FENCE.split(text) if "`" in text else [text]):
         if index % 2:
             made.append(_slack_code(part))
             continue
         shown = _REFERENCE.sub(_slack_reference, part)
-        for pattern, replacement in _SLACK_SPANS:
-            shown = pattern.sub(replacement, shown)
-        shown = _BULLET.sub(r"\1- ", shown)
-        made.append(re.sub(r"^&gt; ?", "> ", shown, flags=re.MULTILINE))
+        for mark, pattern, replacement in _SLACK_SPANS:
+            if mark in shown:
+                shown = pattern.sub(replacement, shown)
+        if not shown.isascii():
+            shown = _BULLET.sub(r"\1- ", shown)
+        made.append(_QUOTED.sub("> ", shown) if "&gt;" in shown else shown)
     return _unescaped("".join(made)).strip() + cut
 
 
@@ -81,13 +100,16 @@ def _slack_reference(found: re.Match[str]) -> str:
 
 def _unescaped(text: str) -> str:
     """Undo Slack's three escapes; a `<` stays escaped where Markdown would take what follows for HTML."""
+    if "&" not in text and "<" not in text:
+        return text
     parts = _FENCE.split(text)
     return "".join(
-        unescape(part)
-        if index % 2
-        else re.sub(r"<(?=[A-Za-z/!?])(?!https?://|mailto:)", "&lt;", unescape(part))
+        unescape(part) if index % 2 else _OPENING.sub("&lt;", unescape(part))
         for index, part in enumerate(parts)
     )
+
+
+_OPENING: Final = re.compile(r"<(?=[A-Za-z/!?])(?!https?://|mailto:)")
 
 
 # Wiki markup ----------------------------------------------------------------------------------------------
@@ -101,12 +123,16 @@ _MACRO: Final = re.compile(
 _HEADING: Final = re.compile(r"h([1-6])\.\s*+(.*)\Z")
 _LIST: Final = re.compile(r"([*#-]{1,10})\s++(.*)\Z")
 _WIKI_SPANS: Final = (
-    (re.compile(r"\{\{([^{}\n]{1,300})\}\}"), r"`\1`"),
-    (re.compile(r"(?<![\w*\\])\*([^\s*](?:[^*\n]*[^\s*])?)\*(?![\w*])"), r"**\1**"),
-    (re.compile(r"(?<![\w\\])\?\?([^?\n]+)\?\?(?!\w)"), r"*\1*"),
-    (re.compile(r"(?<![\w\\-])-([^\s-](?:[^\n-]*[^\s-])?)-(?![\w-])"), r"~~\1~~"),
-    (re.compile(r"(?<![\w\\+])\+([^\s+](?:[^+\n]*[^\s+])?)\+(?![\w+])"), r"\1"),
+    (
+        "*",
+        re.compile(r"\*(?<![\w*\\]\*)([^\s*](?:[^*\n]*[^\s*])?)\*(?![\w*])"),
+        lambda found: f"**{found[1]}**",
+    ),
+    ("??", re.compile(r"\?\?(?<![\w\\]\?\?)([^?\n]+)\?\?(?!\w)"), lambda found: f"*{found[1]}*"),
+    ("-", re.compile(r"-(?<![\w\\-]-)([^\s-](?:[^\n-]*[^\s-])?)-(?![\w-])"), _struck),
+    ("+", re.compile(r"\+(?<![\w\\+]\+)([^\s+](?:[^+\n]*[^\s+])?)\+(?![\w+])"), lambda found: found[1]),
 )
+_WIKI_CODE: Final = re.compile(r"\{\{([^{}\n]{1,300})\}\}")
 _MARKED: Final = re.compile(r"[*_{\[!+^~\\<?\x00-]")
 """What a line without holds no markup at all."""
 _KEPT: Final = re.compile(r"\x00(\d{1,9})\x00")
@@ -190,17 +216,18 @@ def _wiki_spans(text: str) -> str:
 
     if _MARKED.search(text) is None:
         return text
-    text = text.replace("\x00", "").replace("\\\\", "  \n")
-    text = _ESCAPED.sub(lambda found: keep(found[1]), text)
+    if "\x00" in text or "\\" in text:
+        text = text.replace("\x00", "").replace("\\\\", "  \n")
+        text = _ESCAPED.sub(lambda found: keep(found[1]), text)
     if "{{" in text:
-        text = _WIKI_SPANS[0][0].sub(lambda found: keep(f"`{found[1]}`"), text)
+        text = _WIKI_CODE.sub(lambda found: keep(f"`{found[1]}`"), text)
     if "[" in text:
         text = _WIKI_LINK.sub(
             lambda found: keep(shown) if (shown := link(found)) != found[0] else shown, text
         )
     if "!" in text:
         text = _WIKI_IMAGE.sub(lambda found: keep(_image(found[1])), text)
-    for mark, (pattern, replacement) in zip("*?-+", _WIKI_SPANS[1:], strict=True):
+    for mark, pattern, replacement in _WIKI_SPANS:
         if mark in text:
             text = pattern.sub(replacement, text)
     if not kept and "<" not in text:
