@@ -214,6 +214,9 @@ REVEAL_A_SECRET: Final = {
     "linkspan.vault.transit": "The key service's token is sent to it.",
     "linkspan.runs.publishing": "The user name of a basic credential is what git shows with its password.",
     "linkspan.codex.git.program": "git's credential is written into the pipe that our own git reads it from.",
+    "linkspan.codex.hosted": "A run's own token is shown to who keeps them, before OpenAI is asked for it.",
+    "linkspan.codex.responses": "The run's token for tools is handed to OpenAI, which calls them for it.",
+    "linkspan.codex.agents_api": "The same, for a session.",
     "linkspan.codex.app_server.home": "The run's tokens are handed to its own Codex, with the thread.",
     "linkspan.accounts.oauth": "Codes and refresh tokens are sent to the token endpoint.",
 }

@@ -50,10 +50,13 @@ async def work_runs(
     # It takes a second, in which others are to be answered.
     for name in ("linkspan.runs.journal", "linkspan.codex.app_server.engine", "linkspan.codex.git.places"):
         await asyncio.to_thread(importlib.import_module, name)
+    from linkspan.codex.agents_api import AgentsApi
     from linkspan.codex.app_server.engine import AppServer
     from linkspan.codex.git.places import GitPlaces
     from linkspan.codex.git.program import Git
     from linkspan.codex.git.tree import Bounds
+    from linkspan.codex.hosted import Hosted
+    from linkspan.codex.responses import Responses
     from linkspan.net.egress import EgressGuard
     from linkspan.net.egress_proxy import EgressProxy
     from linkspan.runs.context import Reader
@@ -67,13 +70,18 @@ async def work_runs(
     clean = Outgoing(mask, frozenset({urlsplit(base).netloc.lower()})).text
     reader = Reader(app.gateway, random=random, sleep=asyncio.sleep)
     proxy = EgressProxy(EgressGuard(settings.egress), random=random)
+    hosted = Hosted(app.relay, app.run_tokens, public_url=settings.public_url, clock=clock, random=random)
     parts = Parts(
         db=app.database,
         kept=app.kept,
         tokens=app.run_tokens,
         reader=reader,
         write_back=WriteBack(reader, lambda: app.catalog, clean=clean, base=base),
-        engines={"app_server": AppServer(settings.codex, proxy=proxy)},
+        engines={
+            "app_server": AppServer(settings.codex, proxy=proxy),
+            "agents_api": AgentsApi(hosted),
+            "responses": Responses(hosted),
+        },
         places=GitPlaces(
             settings.home / "work",
             proxy,

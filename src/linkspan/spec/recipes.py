@@ -60,6 +60,7 @@ class RecipeCompiler:
         self._check_schedule(form, path)
         self._check_settings(form, path)
         self._check_reach(form, path)
+        self._check_engine(form, path)
         self._check_output(form, path)
         self._check_texts(form, path)
         self._check_place(form, path)
@@ -239,6 +240,24 @@ class RecipeCompiler:
             if not _HOST.fullmatch(host):
                 message = f"{host!r} is no host: write packages.example, *.example or host.example:8080"
                 self._problems.add((*path, "network", index), "bad_value", message)
+
+    def _check_engine(self, form: language.Recipe, path: Path) -> None:
+        """What works at OpenAI reaches no checkout, and nobody here is asked while it does."""
+        if form.engine == "app_server":
+            return
+        if form.model is None:
+            message = f"the engine {form.engine} needs a model"
+            self._problems.add((*path, "engine"), "missing_key", message)
+        publishes = form.publish.as_ if form.publish else "nothing"
+        refused = {
+            "publish": publishes in ("pull_request", "patch") and f"publish a {publishes}",
+            "approve": form.approve == "each_command" and "ask before each command",
+            "network": bool(form.network) and "be bound to hosts",
+        }
+        for key, what in refused.items():
+            if what:
+                message = f"the engine {form.engine} works at OpenAI, without a checkout: it cannot {what}"
+                self._problems.add((*path, key), "conflict", message, key=True)
 
     def _check_output(self, form: language.Recipe, path: Path) -> None:
         if form.output is None:

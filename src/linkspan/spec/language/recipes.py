@@ -152,7 +152,11 @@ class Recipe(Words):
         description="Rooted at the entity: which of the tenant's `repositories` the work is done in.",
     )
     context: list[Gathered] = Field([], description="What is listed for it before Codex starts.")
-    engine: Literal["app_server"] = "app_server"
+    engine: Literal["app_server", "agents_api", "responses"] = Field(
+        "app_server",
+        description="Codex on this machine; or, for a structured answer, the Codex that OpenAI hosts, or a"
+        " model of OpenAI in the background.",
+    )
     model: str | None = Field(None, description="The engine's default if not said.")
     effort: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
     tools: list[str] | None = Field(

@@ -1,0 +1,425 @@
+"""OpenAI's API for work that it hosts, in memory: background Responses, and sessions of the Agents API.
+
+What it is asked must be what the official package `openai` may send, and what it answers must be what that
+package reads; both are held against the package's own types. What the model does is scripted: it calls tools
+of the MCP server that it was given, with the authorization that it was given, and says something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+from openai.types.beta.agent_session_item import AgentSessionItem
+from openai.types.beta.agents.session_create_params import SessionCreateParamsNonStreaming
+from openai.types.beta.agents.sessions.event_create_params import EventCreateParams
+from openai.types.beta.agents.sessions.turn import Turn
+from openai.types.responses import Response, ResponseStreamEvent
+from openai.types.responses.response_create_params import ResponseCreateParamsStreaming
+from pydantic import TypeAdapter, ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, StreamingResponse
+from starlette.routing import Route
+
+Json = dict[str, Any]
+Call = Callable[[str, Json], Awaitable[str]]
+Script = Callable[[Call], Awaitable[str]]
+"""What the model does: it may call tools, and answers its last words."""
+_USAGE = {
+    "input_tokens": 70,
+    "input_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 0},
+    "output_tokens": 30,
+    "output_tokens_details": {"reasoning_tokens": 10},
+    "total_tokens": 100,
+}
+
+
+@dataclass
+class Work:
+    """A response or a session, as it stands."""
+
+    id: str
+    body: Json
+    status: str = "in_progress"
+    items: list[Json] = field(default_factory=list)
+    events: list[Json] = field(default_factory=list)
+    turns: list[Json] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    denied: list[str] = field(default_factory=list)
+
+
+@dataclass
+class HostedOpenAI:
+    """Everything of it. `scripts` are used up by responses and by turns of sessions, in their order."""
+
+    public: str = "https://linkspan.example"
+    """The address that it believes ours to be."""
+    behind: str = ""
+    """Where that really is."""
+    key: str = ""
+    scripts: list[Script] = field(default_factory=list)
+    works: dict[str, Work] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    break_after: int | None = None
+    """The next stream ends after so many events, as a lost connection does."""
+    refusals: list[JSONResponse] = field(default_factory=list)
+    """Answered first come first served to whatever makes something."""
+    asked: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    asks_for: str | None = None
+    """The next turn of a session waits until this request of its own is answered."""
+
+    def app(self) -> Starlette:
+        """Answer the ASGI application."""
+        session = "/v1/agents/sessions/{id}"
+        return Starlette(
+            routes=[
+                Route("/v1/responses", self._respond, methods=["POST"]),
+                Route("/v1/responses/{id}", self._response),
+                Route("/v1/responses/{id}/cancel", self._cancel, methods=["POST"]),
+                Route("/v1/agents/sessions", self._open, methods=["POST"]),
+                Route(session, self._session),
+                Route(f"{session}/items", self._items),
+                Route(f"{session}/turns", self._turns),
+                Route(f"{session}/events", self._event, methods=["POST"]),
+            ]
+        )
+
+    async def _enter(self, request: Request, shape: Any = None, *, beta: bool = False) -> Json | JSONResponse:
+        path = request.url.path.removeprefix("/v1")
+        self.asked.append(f"{request.method} {path}" + (f"?{request.url.query}" if request.url.query else ""))
+        if request.headers.get("authorization") != f"Bearer {self.key}":
+            return _refused(401, "Incorrect API key provided", "invalid_api_key")
+        if beta and request.headers.get("openai-beta") != "agents=v1":
+            return _refused(400, "The header OpenAI-Beta is missing", "invalid_request_error")
+        if request.method != "POST":
+            return {}
+        if self.refusals and not path.endswith("/cancel"):
+            return self.refusals.pop(0)
+        body: Json = json.loads(await request.body() or b"{}")
+        if shape is not None:
+            try:
+                TypeAdapter(shape).validate_python(body, extra="forbid")
+            except ValidationError as error:
+                self.wrong.append(str(error))
+                return _refused(400, str(error)[:300], "invalid_request_error")
+        return body
+
+    # Responses -------------------------------------------------------------------------------------------
+
+    async def _respond(self, request: Request) -> Any:
+        body = await self._enter(request, ResponseCreateParamsStreaming)
+        if isinstance(body, JSONResponse):
+            return body
+        if (previous := body.get("previous_response_id")) is not None and previous not in self.works:
+            return _refused(400, "Previous response not found", "previous_response_not_found")
+        key = request.headers.get("idempotency-key", "")
+        work = self.works.get(self.keys.get(key, ""))
+        if work is None:
+            work = Work(f"resp_{len(self.works) + 1}", body)
+            self.works[work.id], self.keys[key] = work, work.id
+            self._happen(work, "response.created", response=self._as_response(work))
+            work.task = asyncio.create_task(self._think(work))
+        return self._streamed(work, -1)
+
+    async def _think(self, work: Work) -> None:
+        script = self.scripts.pop(0)
+
+        async def call(tool: str, arguments: Json) -> str:
+            (server,) = work.body["tools"]
+            output = await self._call(server["server_url"], server["authorization"], tool, arguments)
+            item = {
+                "id": f"mcp_{len(work.items)}",
+                "type": "mcp_call",
+                "server_label": server["server_label"],
+                "name": tool,
+                "arguments": json.dumps(arguments),
+                "output": output,
+                "status": "completed",
+            }
+            self._item(work, item)
+            return output
+
+        try:
+            words = await script(call)
+        except asyncio.CancelledError:
+            work.status = "cancelled"
+            self._happen(work, "response.cancelled", response=None)
+            return
+        identified, part = f"msg_{len(work.items)}", {"type": "output_text", "text": words, "annotations": []}
+        self._happen(
+            work,
+            "response.output_text.delta",
+            item_id=identified,
+            output_index=len(work.items),
+            content_index=0,
+            delta=words,
+            logprobs=[],
+        )
+        message = {"id": identified, "type": "message", "role": "assistant", "status": "completed"}
+        self._item(work, {**message, "content": [part]})
+        work.status = "completed"
+        self._happen(work, "response.completed", response=self._as_response(work))
+
+    def _item(self, work: Work, item: Json) -> None:
+        work.items.append(item)
+        self._happen(work, "response.output_item.done", output_index=len(work.items) - 1, item=item)
+
+    def _happen(self, work: Work, kind: str, **members: Any) -> None:
+        event = {"type": kind, "sequence_number": len(work.events), **members}
+        if members.get("response", 0) is not None:
+            TypeAdapter(ResponseStreamEvent).validate_python(event)
+        work.events.append(event)
+        work.news.set()
+
+    def _as_response(self, work: Work) -> Json:
+        told = {
+            "id": work.id,
+            "object": "response",
+            "created_at": 1_800_000_000,
+            "model": f"{work.body['model']}-2026-11-01",
+            "status": work.status,
+            "background": True,
+            "error": None,
+            "incomplete_details": None,
+            "instructions": None,
+            "metadata": work.body.get("metadata") or {},
+            "output": list(work.items),
+            "parallel_tool_calls": True,
+            "temperature": 1.0,
+            "tool_choice": "auto",
+            "tools": [],
+            "top_p": 1.0,
+            "usage": _USAGE if work.status == "completed" else None,
+        }
+        Response.model_validate(told)
+        return told
+
+    async def _response(self, request: Request) -> Any:
+        entered = await self._enter(request)
+        if isinstance(entered, JSONResponse):
+            return entered
+        work = self.works.get(request.path_params["id"])
+        if work is None:
+            return _refused(404, "Response not found", "not_found")
+        if request.query_params.get("stream") == "true":
+            return self._streamed(work, int(request.query_params.get("starting_after", -1)))
+        return JSONResponse(self._as_response(work))
+
+    def _streamed(self, work: Work, after: int) -> StreamingResponse:
+        limit, self.break_after = self.break_after, None
+
+        async def told() -> AsyncIterator[str]:
+            number = after + 1
+            while True:
+                while number < len(work.events):
+                    event = work.events[number]
+                    yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
+                    number += 1
+                    if limit is not None and number > after + limit:
+                        return
+                if work.status != "in_progress":
+                    return
+                work.news.clear()
+                await work.news.wait()
+
+        return StreamingResponse(told(), media_type="text/event-stream")
+
+    async def _cancel(self, request: Request) -> Any:
+        entered = await self._enter(request)
+        if isinstance(entered, JSONResponse):
+            return entered
+        work = self.works[request.path_params["id"]]
+        await self._end(work)
+        return JSONResponse(self._as_response(work))
+
+    async def _end(self, work: Work) -> None:
+        if work.task is not None and not work.task.done():
+            work.task.cancel()
+            await asyncio.gather(work.task, return_exceptions=True)
+
+    # The Agents API --------------------------------------------------------------------------------------
+
+    async def _open(self, request: Request) -> Any:
+        body = await self._enter(request, SessionCreateParamsNonStreaming, beta=True)
+        if isinstance(body, JSONResponse):
+            return body
+        key = request.headers.get("idempotency-key", "")
+        work = self.works.get(self.keys.get(key, ""))
+        if work is None:
+            work = Work(f"asess_{len(self.works) + 1}", body)
+            self.works[work.id], self.keys[key] = work, work.id
+            self._begin(work)
+        return JSONResponse(self._as_session(work))
+
+    def _begin(self, work: Work) -> None:
+        turn = {
+            "id": f"turn_{len(work.turns) + 1}",
+            "agent_id": "agent_1",
+            "created_at": 1_800_000_000,
+            "object": "agent.session.turn",
+            "session_id": work.id,
+            "status": "in_progress",
+        }
+        work.turns.append(turn)
+        work.status = "in_progress"
+        work.task = asyncio.create_task(self._take(work, turn))
+
+    async def _take(self, work: Work, turn: Json) -> None:
+        script = self.scripts.pop(0)
+
+        async def call(tool: str, arguments: Json) -> str:
+            (server,) = work.body["agent"]["tools"]
+            way = server["transport"]
+            output = await self._call(way["server_url"], way["authorization"], tool, arguments)
+            item = {"type": "mcp_call", "server_label": server["server_label"], "name": tool}
+            self._say(work, turn, {**item, "arguments": arguments, "output": output, "error": None})
+            return output
+
+        try:
+            if self.asks_for is not None:
+                work.status = "requires_action"
+                await work.news.wait()
+                work.status = "in_progress"
+            words = await script(call)
+        except asyncio.CancelledError:
+            turn["status"], work.status = "cancelled", "idle"
+            return
+        if words.startswith("fail:"):
+            code, _, said = words.removeprefix("fail:").partition(":")
+            turn |= {"status": "failed", "error": {"code": code, "message": said}}
+            work.status = "idle"
+            return
+        part = {"type": "output_text", "text": words, "annotations": []}
+        self._say(work, turn, {"type": "message", "role": "assistant", "content": [part]})
+        turn |= {"status": "completed", "usage": _USAGE}
+        work.status = "idle"
+
+    def _say(self, work: Work, turn: Json, item: Json) -> None:
+        whole = {"id": f"item_{len(work.items) + 1}", "turn_id": turn["id"], "status": "completed", **item}
+        TypeAdapter(AgentSessionItem).validate_python(whole)
+        work.items.append(whole)
+
+    def _as_session(self, work: Work) -> Json:
+        agent = work.body["agent"]
+        waits = {
+            "type": "mcp_approval_request",
+            "request_id": self.asks_for,
+            "turn_id": work.turns[-1]["id"],
+            "request": {
+                "type": "mcp_tool_call",
+                "server_label": "linkspan",
+                "arguments": {},
+                "message": "May I?",
+            },
+        }
+        return {
+            "id": work.id,
+            "object": "agent.session",
+            "created_at": 1_800_000_000,
+            "last_active_at": 1_800_000_000,
+            "status": work.status,
+            "metadata": work.body.get("metadata") or {},
+            "required_actions": [waits] if work.status == "requires_action" else [],
+            "vault_ids": [],
+            "error": None,
+            "usage": None,
+            "environment": {"type": "none"},
+            "agent": {
+                "id": "agent_1",
+                "model": agent["model"],
+                "multi_agent": {"enabled": False},
+                "reasoning": {},
+                "service_tier": "auto",
+                "text": {},
+                "tools": [],
+            },
+        }
+
+    async def _session(self, request: Request) -> Any:
+        entered = await self._enter(request, beta=True)
+        if isinstance(entered, JSONResponse):
+            return entered
+        work = self.works.get(request.path_params["id"])
+        if work is None:
+            return _refused(404, "Session not found", "not_found")
+        return JSONResponse(self._as_session(work))
+
+    async def _items(self, request: Request) -> Any:
+        entered = await self._enter(request, beta=True)
+        if isinstance(entered, JSONResponse):
+            return entered
+        items = self.works[request.path_params["id"]].items
+        ids = [each["id"] for each in items]
+        after = request.query_params.get("after")
+        left = items[ids.index(after) + 1 :] if after else items
+        page = left[:1]  # a small page, so that lists are followed
+        return JSONResponse({"object": "list", "data": page, "has_more": len(left) > 1})
+
+    async def _turns(self, request: Request) -> Any:
+        entered = await self._enter(request, beta=True)
+        if isinstance(entered, JSONResponse):
+            return entered
+        turns = self.works[request.path_params["id"]].turns
+        for turn in turns:
+            Turn.model_validate(turn) if "error" not in turn else None
+        return JSONResponse({"object": "list", "data": turns, "has_more": False})
+
+    async def _event(self, request: Request) -> Any:
+        body = await self._enter(request, EventCreateParams, beta=True)
+        if isinstance(body, JSONResponse):
+            return body
+        work = self.works[request.path_params["id"]]
+        for event in body["events"]:
+            kind = event["type"].removeprefix("agent.session.input.")
+            if kind == "cancel":
+                await self._end(work)
+            elif kind == "mcp_approval_request_result":
+                work.denied.append(event["response"]["decision"])
+                self.asks_for = None
+                work.news.set()
+            elif work.status == "in_progress":
+                work.body.setdefault("steered", []).append(event["input"])
+            else:
+                work.body.setdefault("said", []).append(event["input"])
+                self._begin(work)
+        return JSONResponse({"object": "list", "data": []})
+
+    # What both share -------------------------------------------------------------------------------------
+
+    async def _call(self, url: str, authorization: str, tool: str, arguments: Json) -> str:
+        """Call a tool of an MCP server, as a client of the protocol does."""
+        assert url.startswith(self.public)
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+        headers = {
+            "Authorization": f"Bearer {authorization}",
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": "2025-06-18",
+        }
+        async with httpx2.AsyncClient() as http:
+            answer = await http.post(
+                url.replace(self.public, self.behind),
+                json={**asked, "params": {"name": tool, "arguments": arguments}},
+                headers=headers,
+            )
+        if answer.status_code != 200:
+            return f"HTTP {answer.status_code}"
+        return json.dumps(answer.json()["result"]["structuredContent"])
+
+
+def _refused(status: int, message: str, code: str) -> JSONResponse:
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+    return JSONResponse({"error": error}, status)
+
+
+def rate_limited(seconds: int) -> JSONResponse:
+    """Answer that it is too much."""
+    answer = _refused(429, "Rate limit reached", "rate_limit_exceeded")
+    answer.headers["retry-after"] = str(seconds)
+    return answer
