@@ -198,6 +198,7 @@ REVEAL_A_SECRET: Final = {
     "linkspan.accounts.linking": "What is about to be sealed is checked for shape.",
     "linkspan.cli.admins": "A new admin key is shown, once.",
     "linkspan.cli.hooks": "A new secret for deliveries is shown, once.",
+    "linkspan.cli.hook_test": "A sample is signed with it, for our own address.",
     "linkspan.accounts.hook_secrets": "It is sealed.",
     "linkspan.runs.hooks": "What was delivered is proved with it.",
     "linkspan.cli.webhooks": "The secret of a new webhook is shown, once.",

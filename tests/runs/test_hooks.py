@@ -29,6 +29,7 @@ from tests.fakes.engine import ScriptedEngine
 from tests.fakes.places import FakeForge, FakePlaces
 from tests.runs.conftest import ACME, BO, House
 from tests.runs.working import PATIENCE, Works, parts_of
+from tests.servers.serving import serving
 
 BASE = "http://127.0.0.1:8765"
 
@@ -65,6 +66,33 @@ async def door(house: House) -> AsyncIterator[Door]:
     transport = httpx2.ASGITransport(app=Serving(house.app).asgi)
     async with httpx2.AsyncClient(transport=transport, base_url=BASE) as client:
         yield Door(house, client, account, secret.reveal())
+
+
+@dataclass
+class DoorProxy:
+    """The door on a port of its own: what is asked there is asked in the loop of the test."""
+
+    door: Door
+
+    def __post_init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Hand one request through."""
+        raw = b""
+        while True:
+            message = await receive()
+            raw += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        headers["host"] = "127.0.0.1:8765"
+        asked = self.door.client.post(scope["path"], content=raw, headers=headers)
+        done = asyncio.run_coroutine_threadsafe(asked, self.loop)
+        answer = await asyncio.wrap_future(done)
+        kept = [(b"content-type", answer.headers["content-type"].encode())]
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": kept})
+        await send({"type": "http.response.body", "body": answer.content})
 
 
 def person(house: House, login: str = "priya") -> User:
@@ -303,6 +331,56 @@ async def test_a_secret_is_an_accounts_and_goes_with_it(door: Door) -> None:
     await app.accounts.unlink(ACME, door.account.id)
     assert await rows.secret(app.database, door.account.id) is None
     assert (await door.post(event(), secret="given-by-the-desk"))[0] == 401
+
+
+async def test_a_sample_tells_what_would_be(door: Door, tmp_path: Path) -> None:
+    """Signed and delivered to our own address over HTTP; nothing is noted, and no run starts."""
+    sample = tmp_path / "sample.json"
+    sample.write_text(json.dumps(event()))
+    home = ["--home", str(tmp_path / "home"), "--config", "tools.yaml", "hooks", "test", door.account.id]
+    with serving(DoorProxy(door)) as url:
+
+        async def told(*words: str) -> str:
+            given = [*home, "--tenant", "acme", "--url", url, *words]
+            result = await asyncio.to_thread(CliRunner().invoke, cli, given)
+            return str(result.output)
+
+        assert "It proved itself." in await told()
+        assert "No recipe waits for what it tells." in await told()
+        first = json.loads(await told("--body", str(sample), "--json"))
+        assert first["status"] == 200
+        (would,) = first["told"]
+        assert (would["event"], would["id"], would["recipe"]) == ("ticket.assigned", "HC-103", "fix_ticket")
+        assert would["ignored"] is None
+        sample.write_text(json.dumps(event(by="codex")))
+        assert OWN in await told("--body", str(sample))
+    assert "does not answer" in await told()
+    assert await door.house.app.arrivals.list(ACME) == []
+    assert await door.house.app.runs.list(BO) == []
+
+
+async def test_what_would_come_of_an_event_is_foreseen(door: Door) -> None:
+    """By the thing itself: on or off, `when`, and whether a run is there already."""
+    app, account = door.house.app, door.account.id
+    told = {
+        "event": "ticket.assigned",
+        "id": "HC-103",
+        "recipe": "fix_ticket",
+        "does": "start",
+        "ignored": None,
+    }
+    assert await app.arrivals.foresee(ACME, account, told) == "fix_ticket: `when` is not so"
+    assign(door.house)
+    assert await app.arrivals.foresee(ACME, account, told) == "would start fix_ticket on it"
+    await door.post(event())
+    await door.work()
+    (run,) = await app.runs.list(BO)
+    assert await app.arrivals.foresee(ACME, account, told) == f"ignored: {run.id} works on it already"
+    stops = {**told, "does": "stop"}
+    assert await app.arrivals.foresee(ACME, account, stops) == f"would end {run.id}"
+    await app.recipes.disable(BO, "fix_ticket")
+    off = "ignored: the recipe fix_ticket is off for tenant acme"
+    assert await app.arrivals.foresee(ACME, account, told) == off
 
 
 async def test_the_commands_show_what_came_in(door: Door, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from linkspan.runs.signatures import proves
+from linkspan.runs.signatures import proves, signing
 from linkspan.spec.events import Signature, Timestamp
 
 NOW = 1_800_000_000.0
@@ -157,3 +157,21 @@ def test_an_address_that_is_the_secret() -> None:
     assert proves(how, SECRET, {}, RAW, now=NOW, address=SECRET)
     assert not proves(how, SECRET, {}, RAW, now=NOW, address="other")
     assert not proves(how, SECRET, {}, RAW, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("how", "secret"),
+    [case[1:3] for case in SCHEMES if case[1].kind != "body"],
+    ids=[case[0] for case in SCHEMES if case[1].kind != "body"],
+)
+def test_a_sample_is_signed_as_the_product_signs(how: Signature, secret: str) -> None:
+    """What is made for a scheme proves itself by it, and not with another secret or another body."""
+    headers, address = signing(how, secret, RAW, now=NOW, delivery="m1")
+
+    def fits(with_secret: str, raw: bytes) -> bool:
+        return proves(how, with_secret, headers, raw, now=NOW, delivery="m1", address=address)
+
+    assert fits(secret, RAW)
+    assert not fits(secret[:-1], RAW)
+    if how.kind in ("hmac", "standard"):
+        assert not fits(secret, RAW + b" ")

@@ -80,6 +80,52 @@ def secret(context: click.Context, name: str, tenant: str | None, from_stdin: bo
     run(work, as_json=as_json)
 
 
+@hooks.command()
+@click.argument("name")
+@click.option(
+    "--body",
+    "file",
+    type=click.File("rb"),
+    help="A delivery as the product sends it; {secret} and {timestamp} in it are filled in.",
+)
+@click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="A header of it. Repeat it.")
+@click.option("--url", help="Where this Linkspan is reached; its public URL if not said.")
+@TENANT_OPTION
+@JSON_OPTION
+@click.pass_context
+def test(
+    context: click.Context,
+    name: str,
+    file: Any,
+    headers: tuple[str, ...],
+    url: str | None,
+    tenant: str | None,
+    as_json: bool,
+) -> None:
+    """Deliver a signed sample to the address of account NAME (acc_…) or of a connector.
+
+    It tells what would come of it; nothing is noted and nothing is started.
+    """
+    from linkspan.cli.hook_test import deliver
+
+    async def work() -> None:
+        settings = settings_of(context)
+        async with opened(settings, with_catalog=True) as app:
+            base = url or settings.public_url or f"http://{settings.host}:{settings.port}"
+            whose = None
+            if name not in app.catalog.connectors:
+                whose = await app.tenants.only(tenant or settings.tenant)
+            raw = file.read() if file else b"{}"
+            done = await deliver(app, whose, name, raw, headers, base)
+        if as_json:
+            print_json({"url": done.url, "status": done.status, "told": done.told})
+        else:
+            click.echo(f"POST {done.url}: {done.status}. It proved itself.")
+            print_table(done.told, ["event", "id", "recipe", "outcome"], "No recipe waits for what it tells.")
+
+    run(work, as_json=as_json)
+
+
 @hooks.command("list")
 @TENANT_OPTION
 @click.option("--state", type=click.Choice(STATES), help="Only in this state.")

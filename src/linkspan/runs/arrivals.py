@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from linkspan.accounts.principal import AccountId, Principal, Tenant
 from linkspan.errors import (
@@ -90,6 +90,38 @@ class Arrivals:
     async def get(self, tenant: Tenant, identified: str) -> Arrival:
         """Answer one event. Raises `NotFound`."""
         return _there(await rows.find(self._db, tenant, identified), identified)
+
+    async def foresee(self, tenant: Tenant, account: str, told: Mapping[str, Any]) -> str:
+        """Answer what would come of an event that was noted so, for people; nothing is started.
+
+        `told` is what the door says of a test delivery. Raises what reading the thing raises.
+        """
+        recipe = self._gateway.catalog.recipes.get(str(told["recipe"]))
+        if told["ignored"] is not None or recipe is None:
+            return f"ignored: {told['ignored'] or 'there is no such recipe here'}"
+        if not (await self._runs.recipe(tenant, recipe.name)).enabled:
+            return f"ignored: the recipe {recipe.name} is off for tenant {tenant}"
+        entity, _, _ = str(told["event"]).partition(".")
+        now = self._clock()
+        known = self._gateway.catalog.connectors
+        found = await account_rows.find(self._db, tenant, account)
+        connector = found.connector if found is not None else ""
+        events = known[connector].webhooks if connector in known else None
+        event = events.events.get(str(told["event"])) if events is not None else None
+        arrival = Arrival(
+            tenant, "test", connector, account, str(told["event"]), event.entity if event else entity,
+            str(told["id"]), now, "pending", 0, now,
+        )  # fmt: skip
+        condition = recipe.stop_when if told["does"] == "stop" else recipe.when
+        if condition is not None and not compile_predicate(condition)(await self._read(arrival)):
+            return f"{recipe.name}: `when` is not so"
+        active = await run_rows.active_on(self._db, tenant, recipe.name, arrival.entity_id)
+        if told["does"] == "stop":
+            return f"would end {active.id}" if active else "would end nothing: no run goes on for it"
+        if active is not None and recipe.concurrency == "skip":
+            return f"ignored: {active.id} works on it already"
+        waits = f" after {recipe.debounce:g} s of quiet" if recipe.debounce else ""
+        return f"would start {recipe.name} on it{waits}"
 
     async def replay(self, tenant: Tenant, identified: str) -> Arrival:
         """Have an event worked once more; what it started already is not started again. Raises `NotFound`."""

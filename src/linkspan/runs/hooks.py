@@ -30,6 +30,8 @@ _MOST_THINGS: Final = 200
 _LONGEST_ID: Final = 200
 _LONGEST_ECHO: Final = 500
 OWN: Final = "Our own account did it."
+TEST: Final = "linkspan-test"
+"""A header that says: tell what would be noted, and note nothing."""
 OWN_WORDS: Final = "A Codex run wrote it."
 
 
@@ -131,6 +133,8 @@ class Hooks:
             for event, thing, entity_id in told
             for recipe, does in waiting[event.name]
         ]
+        if TEST in delivery.headers:
+            return Answer({"accepted": 0, "test": [_foretold(each) for each in arrivals]})
         new = await rows.add(self._db, arrivals, quiet=quiet_of(self._catalog())) if arrivals else 0
         if new:
             self._bell.ring()
@@ -218,6 +222,12 @@ def arrival_of(
         finished=now if own else None,
         outcome=own,
     )
+
+
+def _foretold(arrival: Arrival) -> dict[str, str | None]:
+    """Answer what would be noted of a delivery; nothing of the account or its tenant."""
+    told = {"event": arrival.event, "id": arrival.entity_id, "recipe": arrival.recipe}
+    return {**told, "does": arrival.does, "ignored": arrival.outcome}
 
 
 def _own(account: Account, event: Event, thing: Any) -> str | None:

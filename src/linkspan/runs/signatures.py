@@ -11,7 +11,7 @@ import binascii
 import hmac
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from linkspan.spec.events import Signature, Timestamp
@@ -64,6 +64,55 @@ def proves(
     return _same(rest.strip(), base64.b64encode(secret.encode()).decode())
 
 
+def signing(
+    how: Signature, secret: str, raw: bytes, *, now: float, delivery: str
+) -> tuple[dict[str, str], str | None]:
+    """Answer the headers by which a delivery proves itself, and the secret part of its address, if any.
+
+    Where the secret or the time stands in the body itself, it is there already.
+    """
+    stamp = how.timestamp
+    told = time_told(stamp, now)
+    if how.kind == "hmac":
+        headers = {stamp.header: told} if stamp is not None and stamp.header is not None else {}
+        if stamp is not None and stamp.body is not None:
+            told = str(stamp.body(parsed(raw)))
+        signature = how.prefix + _digest(how, secret, told, raw, delivery)
+        if stamp is not None and stamp.prefix is not None:
+            signature = f"{stamp.prefix}{told}{how.separator}{signature}"
+        return {**headers, how.header: signature}, None
+    if how.kind == "standard":
+        signed = f"{delivery}.{told}.".encode() + raw
+        digest = hmac.digest(_key(secret.removeprefix("whsec_")), signed, "sha256")
+        return {
+            "webhook-id": delivery,
+            "webhook-timestamp": told,
+            "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+        }, None
+    if how.kind == "token":
+        return {how.header: how.prefix + secret}, None
+    if how.kind == "bearer":
+        return {"authorization": f"Bearer {secret}"}, None
+    if how.kind == "basic":
+        return {"authorization": f"Basic {base64.b64encode(secret.encode()).decode()}"}, None
+    return {}, secret if how.kind == "url" else None
+
+
+def time_told(stamp: Timestamp | None, now: float) -> str:
+    """Answer a time as a product that signs it so writes it."""
+    if stamp is not None and stamp.unit == "date":
+        return datetime.fromtimestamp(int(now), UTC).isoformat().replace("+00:00", "Z")
+    return str(int(now * (1000 if stamp is not None and stamp.unit == "ms" else 1)))
+
+
+def _digest(how: Signature, secret: str, told: str, raw: bytes, delivery: str | None) -> str:
+    key = _key(secret) if how.secret == "base64" else secret.encode()  # noqa: S105 - how it is written
+    known = {"{body}": raw, "{timestamp}": told.encode(), "{id}": (delivery or "").encode()}
+    signed = b"".join(known.get(piece, piece.encode()) for piece in how.signed)
+    digest = hmac.digest(key, signed, how.digest)
+    return digest.hex() if how.encoding == "hex" else base64.b64encode(digest).decode()
+
+
 def _signed(
     how: Signature, secret: str, headers: Mapping[str, str], raw: bytes, now: float, delivery: str | None
 ) -> bool:
@@ -75,10 +124,7 @@ def _signed(
         return False
     stamp = how.timestamp
     told = _time(stamp, headers, pieces, raw) if stamp is not None else ""
-    known = {"{body}": raw, "{timestamp}": told.encode(), "{id}": (delivery or "").encode()}
-    signed = b"".join(known.get(piece, piece.encode()) for piece in how.signed)
-    digest = hmac.digest(key, signed, how.digest)
-    expected = digest.hex() if how.encoding == "hex" else base64.b64encode(digest).decode()
+    expected = _digest(how, secret, told, raw, delivery)
     fits = False
     for piece in pieces:
         if piece.startswith(how.prefix):
