@@ -21,6 +21,7 @@ from linkspan.cli.main import cli
 from linkspan.errors import InvalidArgument, NotFound, UpstreamTimeout
 from linkspan.runs.hooks import OWN
 from linkspan.serving import Serving
+from linkspan.spec.events import Handshake
 from linkspan.store import deliveries as rows
 from linkspan.store.accounts import Account
 from linkspan.vault.secret import Secret
@@ -289,6 +290,33 @@ async def test_a_handshake_and_what_nobody_waits_for(door: Door) -> None:
     assert (await door.post(b"not JSON"))[0] == 400
     assert (await door.post(b" " * (2 * 2**20 + 1)))[0] == 413
     assert await door.work() == []
+
+
+async def test_a_product_that_proves_nothing_yet_is_answered_a_word(door: Door) -> None:
+    """By GET or POST, where the connector says so; nothing that a page would read, and nothing else opens."""
+    app, url = door.house.app, f"/hooks/account/{door.account.id}"
+    assert (await door.client.get(f"{url}?challenge=abc")).status_code == 401
+    connector = app.catalog.connectors["desk"]
+    assert connector.webhooks is not None
+    shaken = Handshake(
+        lambda root: bool(root["query"].get("challenge")), lambda root: root["query"]["challenge"], None, True
+    )
+    hooks = replace(connector.webhooks, handshake=shaken)
+    changed = {**app.catalog.connectors, "desk": replace(connector, webhooks=hooks)}
+    app.gateway.replace_catalog(replace(app.catalog, connectors=changed))
+    for answer in (
+        await door.client.get(f"{url}?challenge=abc-1.2"),
+        await door.client.post(f"{url}?challenge=abc-1.2"),
+    ):
+        assert (answer.status_code, answer.text) == (200, "abc-1.2")
+        assert answer.headers["content-type"].startswith("text/plain")
+    for wrong in ("<b>", "a" * 501, ""):
+        refused = await door.client.get(url, params={"challenge": wrong})
+        assert refused.status_code == 401
+    assert (await door.client.get("/hooks/account/acc_nobody?challenge=abc")).status_code == 401
+    raw = json.dumps(event()).encode()
+    assert (await door.client.post(url, content=raw)).status_code == 401
+    assert await app.arrivals.list(ACME) == []
 
 
 async def test_an_address_for_all_accounts_finds_whose_it_is(door: Door) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -29,6 +30,8 @@ from linkspan.store.deliveries import Arrival, Does
 _MOST_THINGS: Final = 200
 _LONGEST_ID: Final = 200
 _LONGEST_ECHO: Final = 500
+_LONGEST_UNPROVED: Final = 16_384
+_ECHOED: Final = re.compile(r"[A-Za-z0-9_.~+/=:-]{1,500}")
 OWN: Final = "Our own account did it."
 TEST: Final = "linkspan-test"
 """A header that says: tell what would be noted, and note nothing."""
@@ -80,6 +83,8 @@ class Hooks:
         hooks = self._hooks_of(found.connector, "account") if found is not None else None
         if kept is None or found is None or hooks is None or found.subject is not None:
             raise _refused()
+        if (shaken := _unproved(hooks, delivery)) is not None:
+            return shaken
         self._prove(hooks, kept[1].reveal(), delivery)
         return await self._take(found.connector, hooks, delivery, [found])
 
@@ -87,6 +92,8 @@ class Hooks:
         """Take what was sent to the one address of a connector. Raises `Unauthenticated`."""
         kept = await self._secrets.find(connector)
         hooks = self._hooks_of(connector, "app")
+        if hooks is not None and (shaken := _unproved(hooks, delivery)) is not None:
+            return shaken
         if kept is None or kept[0] is not None or hooks is None:
             raise _refused()
         self._prove(hooks, kept[1].reveal(), delivery)
@@ -236,6 +243,17 @@ def _own(account: Account, event: Event, thing: Any) -> str | None:
     if by is not None and account.identity_id is not None and str(by) == account.identity_id:
         return OWN
     return OWN_WORDS if event.text is not None and is_ours(event.text(thing)) else None
+
+
+def _unproved(hooks: Webhooks, delivery: Delivery) -> Answer | None:
+    """Answer a handshake by which a product proves nothing yet: short, and with nothing that a page reads."""
+    if hooks.handshake is None or not hooks.handshake.unproved or len(delivery.raw) > _LONGEST_UNPROVED:
+        return None
+    root = {"headers": delivery.headers, "query": delivery.query, "body": parsed(delivery.raw)}
+    answer = _handshake(hooks, root)
+    if answer is None or (isinstance(answer.body, str) and not _ECHOED.fullmatch(answer.body)):
+        return None
+    return answer if answer.headers or isinstance(answer.body, str) else None
 
 
 def _handshake(hooks: Webhooks, root: Any) -> Answer | None:

@@ -60,6 +60,8 @@ class Handshake:
     reply: Getter | None = None
     echo: str | None = None
     """A header that is sent back as it came."""
+    unproved: bool = False
+    """Whether it is answered though it proves nothing: it has no effect."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,10 +45,14 @@ def compile_webhooks(
             leaves.problems.add(here, "conflict", message, key=True)
         if shaken.echo is not None:
             check_header_name((*here, "echo"), shaken.echo, leaves, key=False)
+        if shaken.unproved and shaken.when is None:
+            message = "what proves nothing is told by 'when', which is missing: or anything would be answered"
+            leaves.problems.add((*here, "unproved"), "missing_key", message, key=True)
         handshake = Handshake(
             _predicate(leaves, (*here, "when"), shaken.when, DELIVERY),
             leaves.getter((*here, "reply"), shaken.reply, DELIVERY),
             shaken.echo,
+            shaken.unproved,
         )
     return Webhooks(
         signature=_signature(form.verify, leaves, (*path, "verify")),

@@ -26,9 +26,9 @@ def hook_routes(hooks: Hooks) -> list[Route]:
         return await _answered(request, hooks, request.path_params["connector"], is_account=False)
 
     return [
-        Route("/hooks/account/{account}", account, methods=["POST"]),
-        Route("/hooks/account/{account}/{secret}", account, methods=["POST"]),
-        Route("/hooks/{connector}", connector, methods=["POST"]),
+        Route("/hooks/account/{account}", account, methods=["GET", "POST"]),
+        Route("/hooks/account/{account}/{secret}", account, methods=["GET", "POST"]),
+        Route("/hooks/{connector}", connector, methods=["GET", "POST"]),
     ]
 
 
