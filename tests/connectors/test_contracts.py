@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import jsonschema_rs
+import openai
 import pytest
 from graphql import build_schema, parse, validate
 from graphql.execution.values import get_variable_values
@@ -22,7 +23,7 @@ from graphql.language import OperationDefinitionNode
 
 from linkspan.errors import LinkspanError
 from linkspan.net.messages import Request
-from tests.connectors.replayed import bench, kept
+from tests.connectors.replayed import bench, catalog_of, kept
 from tests.servers.node import ROOT
 
 CONTRACTS: Final = ("asana", "datadog", "figma", "github")
@@ -160,6 +161,36 @@ def test_a_request_that_is_wrong_is_found(name: str) -> None:
         (Request("POST", f"{base}{post}", {}, body), words),
     ]:
         assert wanted in " ".join(objections(description, request))
+
+
+async def test_what_is_asked_of_openai_is_allowed(tmp_path: Path) -> None:
+    """The one request that is the connector's own, and that its answer is what such a key is answered."""
+    description = described("openai")
+    assert "MIT" in description["x-origin"]
+    async with bench("openai", tmp_path) as linked:
+        (request,) = linked.transport.sent
+        assert not list(objections(description, request))
+    said = description["paths"]["/models"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    schema = {**said, "components": description["components"]}
+    (exchange,) = kept("openai")["link"]["exchanges"]
+    assert jsonschema_rs.Draft202012Validator(schema).is_valid(exchange["answer"])
+    wrong = Request("GET", "https://api.openai.com/v1/models?wrong=1", {}, None)
+    assert "no parameter wrong" in " ".join(objections(description, wrong))
+
+
+def test_paths_of_openai_have_their_tier(tmp_path: Path) -> None:
+    """Those of its description; of agents, vaults and webhooks, which that lacks, the package's."""
+    paths = {path.partition("?")[0] for path in described("openai")["x-paths"]}
+    sources = Path(openai.__file__).parent / "resources"
+    literals = re.compile(r'"(/(?:agents|vaults|webhook_)[^"?]*)"')
+    typed = {found for file in sources.rglob("*.py") for found in literals.findall(file.read_text())}
+    assert len(typed) > 20
+    assert not typed & paths
+    rule = catalog_of(tmp_path, "openai").connectors["openai"].proxy
+    tiers = {path: rule.tier_of(path) for path in paths | typed}
+    assert not [path for path, tier in tiers.items() if tier is None]
+    assert {tiers[path] for path in typed} == {"codex"}
+    assert not [path for path, tier in tiers.items() if path.startswith("/organization") and tier in rule.on]
 
 
 @pytest.mark.parametrize("name", ["linear", "github"])

@@ -1,4 +1,4 @@
-"""Every built-in connector against kept answers of its product; what holds its `Checked against`."""
+"""Every built-in connector against kept answers of its product; and what it says it was checked against."""
 
 from __future__ import annotations
 
@@ -13,14 +13,10 @@ import yaml
 from linkspan import spec
 from linkspan.errors import LinkspanError
 from linkspan.spec.language import CONNECTORS as FILES
+from linkspan.spec.language import connector_names
+from tests.connectors.checked import EVIDENCE, NOTE, note_of
 from tests.connectors.replayed import CONNECTORS, bench, cases, catalog_of, differences, kept
 from tests.servers.node import ROOT
-
-CHECKED = re.compile(
-    r"^# (Checked against (?:(a real server|an emulator|its official description): .+ \((tests/\S+)\)"
-    r"|documentation only)\.)$",
-    re.MULTILINE,
-)
 
 
 @pytest.fixture(scope="session")
@@ -69,14 +65,14 @@ def test_there_is_an_exchange_of_every_kind(name: str, tmp_path: Path) -> None:
     assert refusals >= {"needs_reauth", "rate_limited"}
 
 
-@pytest.mark.parametrize("name", CONNECTORS)
+@pytest.mark.parametrize("name", connector_names())
 def test_it_says_what_it_was_checked_against(name: str) -> None:
-    """In its head and in its page, with the same words; the test that is named uses the connector."""
-    said = CHECKED.search((FILES / f"{name}.yaml").read_text())
-    assert said is not None, "its head lacks a line '# Checked against …'"
-    assert said[1] in (ROOT / "docs" / "connectors" / f"{name}.md").read_text()
-    if said[3] is not None:
-        assert re.search(rf"\b{name}\b", (ROOT / said[3]).read_text())
+    """In its head and in its page, as the run of its tests writes it; the test that is named uses it."""
+    for file in (FILES / f"{name}.yaml", ROOT / "docs" / "connectors" / f"{name}.md"):
+        said = NOTE.findall(file.read_text())
+        assert said == [note_of(name)], "python -m tests.connectors.checked writes it"
+    if name in EVIDENCE:
+        assert re.search(rf"\b{name}\b", (ROOT / EVIDENCE[name].test).read_text())
 
 
 def test_all_of_them_beside_one_another(tmp_path: Path) -> None:
