@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -75,6 +76,13 @@ def test_an_alert_from_its_beginning_to_its_silence(watch: Watch) -> None:
     assert silence["matchers"] == [{**matchers[0], "isEqual": True}]
     (found,) = call("list_silences")["result"]
     assert found["id"] == made["id"]
+    looks = json.loads(watch.linkspan.run("check", "--live", "--tenant", "acme", "--json"))["calls"]
+    assert {look["call"] for look in looks if look["state"] in ("ok", "warn")} >= {
+        "alert.list",
+        "silence.list",
+        "silence.get",
+    }
+    assert not [look for look in looks if look["state"] == "bad" or look["unmapped_words"]]
     assert "error" not in call("delete_silence", id=made["id"])
     assert call("get_silence", id=made["id"])["result"]["status"] == "expired"
     wait_until(lambda: listed()[0]["status"] == "firing", what="the end of the silence", seconds=10)

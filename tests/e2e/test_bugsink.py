@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -89,6 +90,21 @@ def test_an_error_from_its_report_to_its_end(watch: Watch) -> None:
     event = call("get_event", id=events[0]["id"])["result"]
     assert "raise ValueError" in event["stack_trace"]
     assert (event["release"], event["environment"], event["alert"]) == ("1.2", "production", alert["id"])
+
+    looks = json.loads(
+        watch.linkspan.run(
+            "check", "--live", "--tenant", "acme", "--json", *("--arg", f"project={watch.project}")
+        )
+    )["calls"]
+    assert {look["call"] for look in looks if look["state"] in ("ok", "warn")} >= {
+        "alert.list",
+        "alert.get",
+        "event.list",
+        "event.get",
+        "project.list",
+        "project.get",
+    }
+    assert not [look for look in looks if look["state"] == "bad" or look["unmapped_words"]]
 
     def status() -> str:
         found: str = watch.linkspan.call("alert.get", "acme", id=alert["id"])["result"]["status"]
