@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -14,6 +14,7 @@ from linkspan.errors import Conflict, Forbidden, InvalidArgument, NotFound, Unau
 from linkspan.runs.lease import LostError
 from linkspan.runs.verdicts import End
 from linkspan.runs.work import Work
+from linkspan.runs.worker import Worker
 from linkspan.store import runs as rows
 from linkspan.store import workers
 from tests.fakes.engine import SUMMARY, ScriptedEngine, ask, fail, hang, listen
@@ -501,6 +502,56 @@ async def test_an_end_is_a_line_in_the_log(works: Works, caplog: pytest.LogCaptu
     (line,) = [each for each in caplog.messages if " ended: " in each]
     assert line.startswith(f"run {run.id} of tenant acme ended: failed, quota_exceeded (recipe patch,")
     assert "words of a customer" not in line
+
+
+async def test_a_look_reads_what_is_new_and_not_what_waits(house: House) -> None:
+    """However many runs wait, each is let in once, and only now and then all of them are looked at."""
+
+    class Counting:
+        rows = 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(house.app.database, name)
+
+        async def query(self, *words: Any) -> Any:
+            found = await house.app.database.query(*words)
+            self.rows += len(found)
+            return found
+
+    class Notes:
+        entered: ClassVar[list[str]] = []
+
+        async def enqueue(self, tenant: str, run: str) -> None:
+            assert tenant == "acme"
+            self.entered.append(run)
+
+        async def left_by_the_dead(self, living: set[str]) -> list[str]:
+            return []
+
+    await house.enable("patch")
+    made = Works(house, ScriptedEngine(), FakePlaces(house.app.settings.home / "work"), FakeForge())
+    for number in range(100):
+        await made.start("patch", entity_id=f"HC-{number}", key=str(number))
+    house.now[0] += 300
+    db: Any = Counting()
+    worker = Worker(
+        db,
+        Work(parts_of(house.app, made), "w1"),
+        Notes(),  # type: ignore[arg-type]
+        house.app.runs.bell,
+        policy=lambda: house.app.catalog.runs,
+        clock=lambda: house.now[0],
+    )
+    await worker.look()
+    assert len(Notes.entered) == 100
+    db.rows = 0
+    late = await made.start("patch", entity_id="HC-200", key="late")
+    await worker.look()
+    assert Notes.entered[100:] == [late.id]
+    assert db.rows <= 3
+    house.now[0] += 300
+    await worker.look()
+    assert len(Notes.entered) == 101
 
 
 async def test_questions_of_the_dead_are_withdrawn(house: House) -> None:

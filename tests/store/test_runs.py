@@ -71,7 +71,7 @@ async def test_two_runs_for_one_thing_at_once(acme: Database, other: Database) -
     stores = [(db, f"run_{number}") for number, db in enumerate((acme, other) * 3)]
     made = await asyncio.gather(*(runs.add(db, run("acme", id=name)) for db, name in stores))
     assert [each is not None and each[1] for each in made].count(True) == 1
-    (first,) = {each[0].id for each in made if each is not None}
+    (first,) = {each[0].id for each in made if each is not None and each != "full"}
     assert await runs.add(acme, run("acme", id="run_9", recipe="review")) is not None
     await runs.ask_to_stop(acme, "acme", first, who="person:bo", now=2.0)
     after = await runs.add(acme, run("acme", id="run_10"))
@@ -119,6 +119,42 @@ async def test_who_lost_a_run_neither_asks_nor_withdraws_nor_mints(acme: Databas
     ended = await tokens.find_run(acme, mine.id)
     assert ended is not None
     assert ended.revoked == 6.0
+
+
+async def test_so_many_of_a_tenant_wait(acme: Database, other: Database) -> None:
+    """Of several asked for at once no more than may; what is worked does not count, nor what others have."""
+    stores = [(db, number) for number, db in enumerate((acme, other) * 3)]
+    made = await asyncio.gather(
+        *(runs.add(db, run("acme", id=f"run_{n}", entity_id=f"HC-{n}"), most_waiting=2) for db, n in stores)
+    )
+    assert made.count("full") == 4
+    (first, *_) = [each[0].id for each in made if each is not None and each != "full"]
+    assert await runs.add(acme, run("bolt", id="run_8"), most_waiting=2) != "full"
+    taken = await runs.take(acme, "acme", first, worker="w1", now=2.0)
+    assert taken is not None
+    await runs.change(acme, "acme", first, taken.epoch, 2.0, state="preparing")
+    assert await runs.add(acme, run("acme", id="run_9", entity_id="HC-9"), most_waiting=2) != "full"
+
+
+async def test_workers_are_answered_what_is_to_be_seen_to(acme: Database) -> None:
+    """What was asked lately, and what was taken by who is gone; not what waits for a person or is over."""
+    await runs.add(acme, run("acme", id="run_1", entity_id="HC-1", created=1.0))
+    await runs.add(acme, run("acme", id="run_2", entity_id="HC-2", created=5.0))
+    for number, state in enumerate(("queued", "running", "waiting_approval", "publishing"), start=3):
+        taken = await begun(acme, id=f"run_{number}", entity_id=f"HC-{number}", created=float(number))
+        worker = None if state == "waiting_approval" else "w1"
+        await runs.change(acme, "acme", taken.id, taken.epoch, 9.0, state=state, worker=worker)
+    assert await runs.asked_since(acme, 0.0) == [("acme", "run_1"), ("acme", "run_2")]
+    assert await runs.asked_since(acme, 2.0) == [("acme", "run_2")]
+
+    async def alone(*living: str, also_queued: bool = True) -> list[str]:
+        return [each.id for each in await runs.left_alone(acme, living, also_queued=also_queued)]
+
+    assert await alone("w1", "w2") == []
+    assert await alone("w2") == ["run_3", "run_4", "run_6"]
+    assert await alone("w2", also_queued=False) == ["run_4", "run_6"]
+    assert [each.id for each in await runs.with_ids(acme, {"run_2", "run_9"})] == ["run_2"]
+    assert await runs.with_ids(acme, set()) == []
 
 
 async def test_a_run_that_ended_stays_so(acme: Database) -> None:
@@ -175,7 +211,7 @@ async def test_lists_find_what_is_asked(acme: Database) -> None:
     assert await ids(recipe="review") == ["run_3"]
     assert await ids(entity="ticket", entity_id="HC-1") == ["run_1"]
     assert await ids(asker="al") == ["run_2"]
-    assert [each.id for each in await runs.going_on(acme)] == ["run_1", "run_2", "run_4"]
+    assert await runs.going_on(acme) == [("acme", "run_1"), ("acme", "run_2"), ("bolt", "run_4")]
 
 
 async def test_events_are_numbered_without_gaps(acme: Database, other: Database) -> None:

@@ -101,7 +101,7 @@ class Outlet:
         there = await self._p.places.there()
         # Read after it: a tenant and a run are written down before they have a folder.
         known = {name for name, _created in await tenant_rows.everyone(self._p.db)}
-        going_on = {(run.tenant, run.id) for run in await rows.going_on(self._p.db)}
+        going_on = set(await rows.going_on(self._p.db))
         for tenant, runs in there.items():
             if tenant not in known:
                 await self._p.places.forget(tenant)

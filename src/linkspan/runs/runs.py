@@ -13,7 +13,7 @@ from typing import Any, Final
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.accounts.tenants import no_tenant
 from linkspan.codex.places import branch_of
-from linkspan.errors import Conflict, InvalidArgument, NotFound, QuotaExceeded
+from linkspan.errors import Conflict, InvalidArgument, NotFound, QuotaExceeded, RateLimited
 from linkspan.runs.about import approvers_of, readers_of, still, waits_to_publish
 from linkspan.runs.asked import already_decided, check_input, check_words, same_run
 from linkspan.runs.bell import Bell
@@ -35,6 +35,8 @@ from linkspan.store.runs import ParentHow, Run
 from linkspan.store.usage import Usage
 
 _LONGEST_KEY: Final = 200
+_COME_BACK: Final = 60.0
+"""Seconds, for who finds too many runs waiting."""
 _SHOWN: Final = ("diff", "patch", "transcript", "output")
 """What a tenant reads of what a run made. The engine's own record and what was read for it have everything in
 them that a command printed and a product answered, unmasked: they are for the operator."""
@@ -402,9 +404,19 @@ class Runs:
         await self._check_budget(tenant)
         if run.private_to is None and run.asker_kind == "person" and await self._has_own(tenant, run.asker):
             run = replace(run, private_to=run.asker)
-        added = await rows.add(self._db, run, told={"state": "queued"}, readers=readers_of(run))
+        most = self._policy().waiting
+        added = await rows.add(
+            self._db, run, told={"state": "queued"}, readers=readers_of(run), most_waiting=most
+        )
         if added is None:
             raise no_tenant(run.tenant)
+        if added == "full":
+            raise RateLimited(
+                f"tenant {tenant} has {most} runs that wait for their turn, and no more are taken for now",
+                hint="Come back when some have begun, or cancel some: linkspan run list --state queued. It is"
+                " `runs.waiting` in tools.yaml.",
+                retry_after=_COME_BACK,
+            )
         kept, is_new = added
         if kept.id != run.id:
             raise Conflict(

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Final
 
 from linkspan.errors import LinkspanError
-from linkspan.runs.about import waits_to_publish
 from linkspan.runs.bell import Bell
 from linkspan.runs.journal import VERSION, Journal, out_of, run_of
 from linkspan.runs.verdicts import End
@@ -33,6 +32,10 @@ STALE: Final = 15.0
 """Seconds without a sign of life after which others take a worker's runs over."""
 LOOK: Final = 2.0
 """Seconds between two looks; what is asked in this process is seen at once."""
+_LOOK_WHOLE: Final = 60.0
+"""Seconds between two looks at everything that waits; those between look at what came lately."""
+_LATE: Final = 120.0
+"""Seconds by which a run that was asked for elsewhere may be seen late: clocks differ, commits take time."""
 _TIDY: Final = 600.0
 _FORGET: Final = 86_400.0
 _MOST_BATCHES: Final = 100
@@ -67,6 +70,7 @@ class Worker:
         self._look = look
         self._let_in: set[str] = set()
         self._tidied = 0.0
+        self._looked_whole = -_LOOK_WHOLE
         self._is_failing = False
 
     async def run(self) -> None:
@@ -87,29 +91,30 @@ class Worker:
         now = self._clock()
         living = await worker_rows.living(self._db, seen_after=now - self._stale)
         living.add(self._work.worker)
-        going_on = {run.id: run for run in await rows.going_on(self._db)}
-        for run in going_on.values():
-            if run.state == "queued" and run.epoch == 0:
-                await self._enter(run, run.id)
-        for tenant, identified in await approval_rows.settle(self._db, now):
-            run_there = going_on.get(identified)
-            if run_there is not None and run_there.tenant == tenant:
-                await self._enter(run_there, out_of(identified))
-        for workflow in await self._journal.left_by_the_dead(living):
-            await self._take_over(going_on.get(run_of(workflow)), workflow)
-        for run in going_on.values():
-            if run.epoch and not waits_to_publish(run) and run.worker not in living:
-                await self._look_after(run)
-        self._let_in &= {name for identified in going_on for name in (identified, out_of(identified))}
+        whole = now - self._looked_whole >= _LOOK_WHOLE
+        for tenant, run in await rows.asked_since(self._db, 0.0 if whole else now - _LATE):
+            await self._enter(tenant, run, run)
+        for tenant, run in await approval_rows.settle(self._db, now):
+            await self._enter(tenant, run, out_of(run))
+        left = await self._journal.left_by_the_dead(living)
+        there = {run.id: run for run in await rows.with_ids(self._db, {run_of(each) for each in left})}
+        for workflow in left:
+            await self._take_over(there.get(run_of(workflow)), workflow)
+        for found in await rows.left_alone(self._db, living, also_queued=whole):
+            await self._look_after(found)
+        if whole:
+            self._looked_whole = now
+            going_on = await rows.going_on(self._db)
+            self._let_in &= {name for _tenant, run in going_on for name in (run, out_of(run))}
 
-    async def _enter(self, run: Run, workflow: str) -> None:
+    async def _enter(self, tenant: str, run: str, workflow: str) -> None:
         """Enqueue a workflow, said once by this worker."""
         if workflow in self._let_in:
             return
-        if workflow == run.id:
-            await self._journal.enqueue(run.tenant, run.id)
+        if workflow == run:
+            await self._journal.enqueue(tenant, run)
         else:
-            await self._journal.enqueue_out(run.tenant, run.id)
+            await self._journal.enqueue_out(tenant, run)
         self._let_in.add(workflow)
 
     async def _take_over(self, run: Run | None, workflow: str) -> None:
@@ -165,7 +170,7 @@ class Worker:
             ended = await self._journal.ended(skip=kept)
             if not ended:
                 return
-            going_on = {run.id for run in await rows.going_on(self._db)}
+            going_on = {run for _tenant, run in await rows.going_on(self._db)}
             over = [each for each in ended if run_of(each) not in going_on]
             await self._journal.forget(over)
             kept += len(ended) - len(over)

@@ -220,6 +220,8 @@ class RunsPolicy:
 
     at_once: int = 4
     per_tenant: int = 2
+    waiting: int = 200
+    """Of one tenant, for their turn."""
     keep: float = 90 * 86_400.0
     tenant_tokens: int | None = None
     tenant_money: float | None = None
@@ -243,6 +245,7 @@ def policy(form: language.Runs | None) -> RunsPolicy:
     return RunsPolicy(
         at_once=form.at_once,
         per_tenant=form.per_tenant,
+        waiting=form.waiting,
         keep=seconds(form.keep),
         tenant_tokens=budget.tokens if budget else None,
         tenant_money=None if budget is None or budget.money is None else float(budget.money),

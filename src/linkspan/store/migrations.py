@@ -543,6 +543,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        "DROP INDEX runs_that_go_on",
+        "CREATE INDEX runs_by_turn ON runs (state, created) WHERE finished IS NULL",
+        "CREATE INDEX runs_by_tenant_and_turn ON runs (tenant, state) WHERE finished IS NULL",
+    ),
 )
 
 

@@ -4,13 +4,14 @@ Whoever works a run has taken it, and with it the next `epoch` of its row; every
 epoch that they took. A worker that was taken for dead and comes back finds another one there, and writes
 nothing. Nothing here is cached by anybody, so every write is quiet.
 
-`going_on` is asked by workers, for all tenants at once; every other query takes a tenant.
+`going_on`, `asked_since`, `left_alone` and `with_ids` are asked by workers, for all tenants at once; every
+other query takes a tenant.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal, get_args
 
@@ -107,20 +108,28 @@ _CHANGED: Final = frozenset(_COLUMNS) - {"tenant", "id", "epoch", "events", "cre
 
 
 async def add(
-    db: Database, run: Run, *, told: Mapping[str, Any] | None = None, readers: Sequence[str] = ()
-) -> tuple[Run, bool] | None:
+    db: Database,
+    run: Run,
+    *,
+    told: Mapping[str, Any] | None = None,
+    readers: Sequence[str] = (),
+    most_waiting: int | None = None,
+) -> tuple[Run, bool] | Literal["full"] | None:
     """Store a new run (and its first event), and answer it and True; or who stands in its way, and False.
 
     That is the one with its id, or another one of its recipe that goes on for its thing. None when there is
-    no such tenant. `readers` are the people who may look at one that is private.
+    no such tenant. `readers` are the people who may look at one that is private. "full" when the tenant has
+    `most_waiting` already that wait for their turn.
     """
 
-    def work(tx: Transaction) -> tuple[Run, bool] | None:
+    def work(tx: Transaction) -> tuple[Run, bool] | Literal["full"] | None:
         if not tenants.known(tx, run.tenant):
             return None
         there = inside(tx, run.tenant, run.id) or _active_for(tx, run)
         if there is not None:
             return there, False
+        if most_waiting is not None and _waiting(tx, run.tenant) >= most_waiting:
+            return "full"
         (row,) = tx.query(
             f"INSERT INTO runs ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{n}' for n in _COLUMNS)})"  # noqa: S608
             " ON CONFLICT (tenant, id) DO NOTHING RETURNING *",
@@ -230,9 +239,47 @@ async def of_threads(db: Database, tenant: str, threads: Sequence[str]) -> list[
     return [_run(row) for row in rows]
 
 
-async def going_on(db: Database) -> list[Run]:
-    """Answer every run that has not ended, of all tenants, oldest first."""
-    rows = await db.query("SELECT * FROM runs WHERE finished IS NULL ORDER BY created, id")
+async def going_on(db: Database) -> list[tuple[str, str]]:
+    """Answer tenant and id of every run that has not ended, oldest first: all of them, so not often."""
+    return _keys(await db.query("SELECT tenant, id FROM runs WHERE finished IS NULL ORDER BY created, id"))
+
+
+async def asked_since(db: Database, time: float) -> list[tuple[str, str]]:
+    """Answer tenant and id of runs that were asked for from then on and nobody has taken, oldest first."""
+    rows = await db.query(
+        "SELECT tenant, id FROM runs WHERE finished IS NULL AND state = 'queued' AND created >= :time"
+        " AND epoch = 0 ORDER BY created, id",
+        {"time": time},
+    )
+    return _keys(rows)
+
+
+async def left_alone(db: Database, living: Collection[str], *, also_queued: bool) -> list[Run]:
+    """Answer runs that were taken and are at none of these workers, oldest first; not those that wait.
+
+    `also_queued` are those that were taken just before their worker died: few, among many that wait.
+    """
+    names = {f"worker{number}": worker for number, worker in enumerate(living)}
+    states = [state for state in STATES if state not in FINISHED and (also_queued or state != "queued")]
+    rows = await db.query(
+        f"SELECT * FROM runs WHERE finished IS NULL AND state IN ({', '.join(map(repr, states))})"  # noqa: S608
+        " AND epoch > 0 AND NOT (state = 'waiting_approval' AND worker IS NULL)"
+        f" AND (worker IS NULL OR worker NOT IN ({', '.join(f':{name}' for name in names) or 'NULL'}))"
+        " ORDER BY created, id",
+        names,
+    )
+    return [_run(row) for row in rows]
+
+
+async def with_ids(db: Database, runs: Collection[str]) -> list[Run]:
+    """Answer those of these runs that have not ended, whosever they are."""
+    if not runs:
+        return []
+    names = {f"run{number}": run for number, run in enumerate(runs)}
+    rows = await db.query(
+        f"SELECT * FROM runs WHERE finished IS NULL AND id IN ({', '.join(f':{name}' for name in names)})",  # noqa: S608
+        names,
+    )
     return [_run(row) for row in rows]
 
 
@@ -358,6 +405,15 @@ def inside(tx: Transaction, tenant: str, run: str) -> Run | None:
     return _run(found[0]) if found else None
 
 
+def _waiting(tx: Transaction, tenant: str) -> int:
+    (row,) = tx.query(
+        "SELECT count(*) AS number FROM runs WHERE tenant = :tenant AND finished IS NULL"
+        " AND state = 'queued'",
+        {"tenant": tenant},
+    )
+    return int(row["number"])
+
+
 def _active_for(tx: Transaction, run: Run) -> Run | None:
     """Answer the run of a recipe that goes on for the same thing, if there is one."""
     if run.entity_id is None:
@@ -416,6 +472,10 @@ def _open_to(reader: str | None) -> list[str]:
 
 def _reads(reader: str | None) -> dict[str, str]:
     return {} if reader is None else {"reader": reader}
+
+
+def _keys(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    return [(row["tenant"], row["id"]) for row in rows]
 
 
 def _key(tenant: str, run: str) -> dict[str, str]:

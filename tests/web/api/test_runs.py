@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
@@ -87,6 +87,21 @@ async def asking(backend: Backend) -> tuple[str, str]:
     await approvals.ask(app.database, asked, epoch=taken.epoch)
     await rows.change(app.database, "acme", run, taken.epoch, now, state="waiting_approval", worker=None)
     return run, question
+
+
+async def test_a_queue_that_is_full_says_when_to_come_back(backend: Backend) -> None:
+    """429 with Retry-After and the word in tools.yaml; the same key is still the same run."""
+    gateway = backend.house.app.gateway
+    gateway.replace_catalog(replace(gateway.catalog, runs=replace(gateway.catalog.runs, waiting=1)))
+    run = await backend.start(key="k1")
+    assert (await backend.start(key="k1"))["id"] == run["id"]
+    full = await backend("POST", "/runs", json={"recipe": "mend", "entity_id": "HC-104"})
+    assert (full.status_code, full.headers["Retry-After"]) == (429, "60")
+    assert full.json()["error"]["code"] == "rate_limited"
+    assert "has 1 runs that wait for their turn" in full.json()["error"]["message"]
+    assert "runs.waiting" in full.json()["error"]["message"]
+    await backend.data("POST", f"/runs/{run['id']}/cancel", json={})
+    assert (await backend.start("HC-104"))["state"] == "queued"
 
 
 async def test_a_run_is_asked_for_once_with_a_key(backend: Backend) -> None:

@@ -201,6 +201,9 @@ class Runs(Words):
 
     at_once: int = Field(4, ge=1, description="Runs that one process works at once.")
     per_tenant: int = Field(2, ge=1, description="Runs of one tenant that are worked at once.")
+    waiting: int = Field(
+        200, ge=1, description="Runs of one tenant that may wait for their turn; more are refused for now."
+    )
     keep: Duration = Field("90d", description="How long the history of a run that ended is kept.")
     budget: TenantBudget | None = None
     prices: dict[str, Price] = Field({}, description="By model, in one currency. None is built in.")
