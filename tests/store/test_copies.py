@@ -13,7 +13,7 @@ import pytest
 from dbos import DBOS
 
 from linkspan.errors import ConfigurationError
-from linkspan.store import accounts, audit, data_keys, runs, tenants, tokens
+from linkspan.store import accounts, audit, data_keys, run_turns, runs, tenants, tokens
 from linkspan.store.copies import Copy, back_up, move, refuse_if_moved, restore
 from linkspan.store.data_keys import StoredKey
 from linkspan.store.database import Database, StoreFault
@@ -217,7 +217,7 @@ async def test_a_move_leaves_the_journal_of_runs_behind(path: Path, db: Database
     moved = await move(path, db)
     assert moved["runs"] == 1
     assert not [table for table in moved if "workflow" in table]
-    assert await runs.going_on(db) == [("acme", "run_1")]
+    assert await run_turns.going_on(db) == [("acme", "run_1")]
 
 
 @on_postgres

@@ -14,6 +14,7 @@ from linkspan.store import (
     recipes,
     run_events,
     run_terms,
+    run_turns,
     runs,
     tenants,
     tokens,
@@ -144,17 +145,17 @@ async def test_workers_are_answered_what_is_to_be_seen_to(acme: Database) -> Non
         taken = await begun(acme, id=f"run_{number}", entity_id=f"HC-{number}", created=float(number))
         worker = None if state == "waiting_approval" else "w1"
         await runs.change(acme, "acme", taken.id, taken.epoch, 9.0, state=state, worker=worker)
-    assert await runs.asked_since(acme, 0.0) == [("acme", "run_1"), ("acme", "run_2")]
-    assert await runs.asked_since(acme, 2.0) == [("acme", "run_2")]
+    assert await run_turns.asked_since(acme, 0.0) == [("acme", "run_1"), ("acme", "run_2")]
+    assert await run_turns.asked_since(acme, 2.0) == [("acme", "run_2")]
 
     async def alone(*living: str, also_queued: bool = True) -> list[str]:
-        return [each.id for each in await runs.left_alone(acme, living, also_queued=also_queued)]
+        return [each.id for each in await run_turns.left_alone(acme, living, also_queued=also_queued)]
 
     assert await alone("w1", "w2") == []
     assert await alone("w2") == ["run_3", "run_4", "run_6"]
     assert await alone("w2", also_queued=False) == ["run_4", "run_6"]
-    assert [each.id for each in await runs.with_ids(acme, {"run_2", "run_9"})] == ["run_2"]
-    assert await runs.with_ids(acme, set()) == []
+    assert [each.id for each in await run_turns.with_ids(acme, {"run_2", "run_9"})] == ["run_2"]
+    assert await run_turns.with_ids(acme, set()) == []
 
 
 async def test_a_run_that_ended_stays_so(acme: Database) -> None:
@@ -166,7 +167,7 @@ async def test_a_run_that_ended_stays_so(acme: Database) -> None:
     assert await runs.take(acme, "acme", "run_1", worker="w2", now=4.0) is None
     assert await runs.change(acme, "acme", "run_1", taken.epoch, 4.0, state="failed") is None
     assert await runs.ask_to_stop(acme, "acme", "run_1", who="person:bo", now=4.0) is None
-    assert await runs.going_on(acme) == []
+    assert await run_turns.going_on(acme) == []
 
 
 async def test_a_column_that_is_not_there_is_a_mistake(acme: Database) -> None:
@@ -211,7 +212,7 @@ async def test_lists_find_what_is_asked(acme: Database) -> None:
     assert await ids(recipe="review") == ["run_3"]
     assert await ids(entity="ticket", entity_id="HC-1") == ["run_1"]
     assert await ids(asker="al") == ["run_2"]
-    assert await runs.going_on(acme) == [("acme", "run_1"), ("acme", "run_2"), ("bolt", "run_4")]
+    assert await run_turns.going_on(acme) == [("acme", "run_1"), ("acme", "run_2"), ("bolt", "run_4")]
 
 
 async def test_events_are_numbered_without_gaps(acme: Database, other: Database) -> None:

@@ -24,7 +24,7 @@ from linkspan.runs.tokens import RunTokens
 from linkspan.runs.write_back import WriteBack
 from linkspan.spec.templates import render
 from linkspan.store import approvals as approval_rows
-from linkspan.store import runs as rows
+from linkspan.store import run_turns
 from linkspan.store import tenants as tenant_rows
 from linkspan.store.database import Database
 from linkspan.store.runs import Run
@@ -101,7 +101,7 @@ class Outlet:
         there = await self._p.places.there()
         # Read after it: a tenant and a run are written down before they have a folder.
         known = {name for name, _created in await tenant_rows.everyone(self._p.db)}
-        going_on = set(await rows.going_on(self._p.db))
+        going_on = set(await run_turns.going_on(self._p.db))
         for tenant, runs in there.items():
             if tenant not in known:
                 await self._p.places.forget(tenant)

@@ -20,6 +20,7 @@ from linkspan.runs.verdicts import End
 from linkspan.runs.work import Work
 from linkspan.spec.recipe import RunsPolicy
 from linkspan.store import approvals as approval_rows
+from linkspan.store import run_turns
 from linkspan.store import runs as rows
 from linkspan.store import workers as worker_rows
 from linkspan.store.database import Database
@@ -92,19 +93,19 @@ class Worker:
         living = await worker_rows.living(self._db, seen_after=now - self._stale)
         living.add(self._work.worker)
         whole = now - self._looked_whole >= _LOOK_WHOLE
-        for tenant, run in await rows.asked_since(self._db, 0.0 if whole else now - _LATE):
+        for tenant, run in await run_turns.asked_since(self._db, 0.0 if whole else now - _LATE):
             await self._enter(tenant, run, run)
         for tenant, run in await approval_rows.settle(self._db, now):
             await self._enter(tenant, run, out_of(run))
         left = await self._journal.left_by_the_dead(living)
-        there = {run.id: run for run in await rows.with_ids(self._db, {run_of(each) for each in left})}
+        there = {run.id: run for run in await run_turns.with_ids(self._db, {run_of(each) for each in left})}
         for workflow in left:
             await self._take_over(there.get(run_of(workflow)), workflow)
-        for found in await rows.left_alone(self._db, living, also_queued=whole):
+        for found in await run_turns.left_alone(self._db, living, also_queued=whole):
             await self._look_after(found)
         if whole:
             self._looked_whole = now
-            going_on = await rows.going_on(self._db)
+            going_on = await run_turns.going_on(self._db)
             self._let_in &= {name for _tenant, run in going_on for name in (run, out_of(run))}
 
     async def _enter(self, tenant: str, run: str, workflow: str) -> None:
@@ -170,7 +171,7 @@ class Worker:
             ended = await self._journal.ended(skip=kept)
             if not ended:
                 return
-            going_on = {run for _tenant, run in await rows.going_on(self._db)}
+            going_on = {run for _tenant, run in await run_turns.going_on(self._db)}
             over = [each for each in ended if run_of(each) not in going_on]
             await self._journal.forget(over)
             kept += len(ended) - len(over)

@@ -4,14 +4,13 @@ Whoever works a run has taken it, and with it the next `epoch` of its row; every
 epoch that they took. A worker that was taken for dead and comes back finds another one there, and writes
 nothing. Nothing here is cached by anybody, so every write is quiet.
 
-`going_on`, `asked_since`, `left_alone` and `with_ids` are asked by workers, for all tenants at once; every
-other query takes a tenant.
+Every query takes a tenant; what workers ask for all tenants at once is in run_turns.py.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal, get_args
 
@@ -135,7 +134,7 @@ async def add(
             " ON CONFLICT (tenant, id) DO NOTHING RETURNING *",
             _written({name: getattr(run, name) for name in _COLUMNS}),
         )
-        kept = _run(row)
+        kept = run_of(row)
         if told is not None:
             run_events.add(tx, run.tenant, run.id, [(run.created, "state", told)], epoch=None)
             kept = replace(kept, events=1)
@@ -152,7 +151,7 @@ async def add(
 async def find(db: Database, tenant: str, run: str) -> Run | None:
     """Answer a run of the tenant."""
     rows = await db.query("SELECT * FROM runs WHERE tenant = :tenant AND id = :id", _key(tenant, run))
-    return _run(rows[0]) if rows else None
+    return run_of(rows[0]) if rows else None
 
 
 async def listed(
@@ -195,7 +194,7 @@ async def listed(
         f"SELECT * FROM runs WHERE {' AND '.join(clauses)} ORDER BY {order} LIMIT :limit",  # noqa: S608
         {**asked, **_reads(reader), "tenant": tenant, "limit": limit},
     )
-    return [_run(row) for row in rows]
+    return [run_of(row) for row in rows]
 
 
 async def with_terms(
@@ -223,7 +222,7 @@ async def with_terms(
         f"SELECT * FROM runs WHERE {' AND '.join(clauses)} ORDER BY updated DESC, id DESC LIMIT :limit",  # noqa: S608
         values,
     )
-    return [_run(row) for row in rows]
+    return [run_of(row) for row in rows]
 
 
 async def of_threads(db: Database, tenant: str, threads: Sequence[str]) -> list[Run]:
@@ -236,51 +235,7 @@ async def of_threads(db: Database, tenant: str, threads: Sequence[str]) -> list[
         " ORDER BY created, id",
         {**names, "tenant": tenant},
     )
-    return [_run(row) for row in rows]
-
-
-async def going_on(db: Database) -> list[tuple[str, str]]:
-    """Answer tenant and id of every run that has not ended, oldest first: all of them, so not often."""
-    return _keys(await db.query("SELECT tenant, id FROM runs WHERE finished IS NULL ORDER BY created, id"))
-
-
-async def asked_since(db: Database, time: float) -> list[tuple[str, str]]:
-    """Answer tenant and id of runs that were asked for from then on and nobody has taken, oldest first."""
-    rows = await db.query(
-        "SELECT tenant, id FROM runs WHERE finished IS NULL AND state = 'queued' AND created >= :time"
-        " AND epoch = 0 ORDER BY created, id",
-        {"time": time},
-    )
-    return _keys(rows)
-
-
-async def left_alone(db: Database, living: Collection[str], *, also_queued: bool) -> list[Run]:
-    """Answer runs that were taken and are at none of these workers, oldest first; not those that wait.
-
-    `also_queued` are those that were taken just before their worker died: few, among many that wait.
-    """
-    names = {f"worker{number}": worker for number, worker in enumerate(living)}
-    states = [state for state in STATES if state not in FINISHED and (also_queued or state != "queued")]
-    rows = await db.query(
-        f"SELECT * FROM runs WHERE finished IS NULL AND state IN ({', '.join(map(repr, states))})"  # noqa: S608
-        " AND epoch > 0 AND NOT (state = 'waiting_approval' AND worker IS NULL)"
-        f" AND (worker IS NULL OR worker NOT IN ({', '.join(f':{name}' for name in names) or 'NULL'}))"
-        " ORDER BY created, id",
-        names,
-    )
-    return [_run(row) for row in rows]
-
-
-async def with_ids(db: Database, runs: Collection[str]) -> list[Run]:
-    """Answer those of these runs that have not ended, whosever they are."""
-    if not runs:
-        return []
-    names = {f"run{number}": run for number, run in enumerate(runs)}
-    rows = await db.query(
-        f"SELECT * FROM runs WHERE finished IS NULL AND id IN ({', '.join(f':{name}' for name in names)})",  # noqa: S608
-        names,
-    )
-    return [_run(row) for row in rows]
+    return [run_of(row) for row in rows]
 
 
 async def take(db: Database, tenant: str, run: str, *, worker: str, now: float) -> Run | None:
@@ -294,7 +249,7 @@ async def take(db: Database, tenant: str, run: str, *, worker: str, now: float) 
         ),
         quiet=True,
     )
-    return _run(rows[0]) if rows else None
+    return run_of(rows[0]) if rows else None
 
 
 async def change(db: Database, tenant: str, run: str, epoch: int, now: float, **columns: Any) -> Run | None:
@@ -313,7 +268,7 @@ def changed(tx: Transaction, tenant: str, run: str, epoch: int, now: float, **co
         " AND epoch = :epoch AND finished IS NULL RETURNING *",
         {**_written(columns), **_key(tenant, run), "epoch": epoch, "now": now},
     )
-    return _run(found[0]) if found else None
+    return run_of(found[0]) if found else None
 
 
 async def move_on(db: Database, tenant: str, run: str, epoch: int) -> bool:
@@ -367,7 +322,7 @@ async def ask_to_stop(
             ending,
         )
         if ended:
-            run_news.record(tx, _run(ended[0]), now=now)
+            run_news.record(tx, run_of(ended[0]), now=now)
             return ended
         return tx.query(
             "UPDATE runs SET stop = 'cancel', stopped_by = coalesce(stopped_by, :who), updated = :now"
@@ -376,7 +331,7 @@ async def ask_to_stop(
         )
 
     rows = await db.transaction(work, quiet=True)
-    return _run(rows[0]) if rows else None
+    return run_of(rows[0]) if rows else None
 
 
 async def active_on(db: Database, tenant: str, recipe: str, entity_id: str | None) -> Run | None:
@@ -386,7 +341,7 @@ async def active_on(db: Database, tenant: str, recipe: str, entity_id: str | Non
         " AND coalesce(entity_id, '') = :entity_id AND finished IS NULL ORDER BY created LIMIT 1",
         {"tenant": tenant, "recipe": recipe, "entity_id": entity_id or ""},
     )
-    return _run(rows[0]) if rows else None
+    return run_of(rows[0]) if rows else None
 
 
 async def started_by_events(db: Database, tenant: str, recipe: str, entity_id: str, since: float) -> int:
@@ -402,7 +357,7 @@ async def started_by_events(db: Database, tenant: str, recipe: str, entity_id: s
 def inside(tx: Transaction, tenant: str, run: str) -> Run | None:
     """Answer a run inside a transaction."""
     found = tx.query("SELECT * FROM runs WHERE tenant = :tenant AND id = :id", _key(tenant, run))
-    return _run(found[0]) if found else None
+    return run_of(found[0]) if found else None
 
 
 def _waiting(tx: Transaction, tenant: str) -> int:
@@ -423,7 +378,7 @@ def _active_for(tx: Transaction, run: Run) -> Run | None:
         " AND finished IS NULL ORDER BY created LIMIT 1",
         {"tenant": run.tenant, "recipe": run.recipe, "entity_id": run.entity_id},
     )
-    return _run(found[0]) if found else None
+    return run_of(found[0]) if found else None
 
 
 def count_usage(
@@ -439,7 +394,7 @@ def count_usage(
         " WHERE tenant = :tenant AND id = :id RETURNING *",
         {**_key(tenant, run), **tokens, "cost": cost},
     )
-    return _run(rows[0]) if rows else None
+    return run_of(rows[0]) if rows else None
 
 
 async def sweep(db: Database, *, finished_before: float) -> int:
@@ -474,10 +429,6 @@ def _reads(reader: str | None) -> dict[str, str]:
     return {} if reader is None else {"reader": reader}
 
 
-def _keys(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    return [(row["tenant"], row["id"]) for row in rows]
-
-
 def _key(tenant: str, run: str) -> dict[str, str]:
     return {"tenant": tenant, "id": run}
 
@@ -489,6 +440,7 @@ def _written(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _run(row: Row) -> Run:
+def run_of(row: Row) -> Run:
+    """Read a row."""
     read = {name: json.loads(row[name]) if row[name] is not None else None for name in _JSON}
     return Run(**{**row, **read})
