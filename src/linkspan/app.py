@@ -108,6 +108,8 @@ class App:
     """Works it."""
     relay: Relay
     """Hands requests through to products."""
+    once: Once
+    """Does a write once that comes twice."""
     governor: Governor
     """Says how many calls there may be."""
     watches: Watches
@@ -212,13 +214,14 @@ async def build(
     accounts = Accounts(database, vault, clock=clock, random=random, redactor=redactor, client=client)
     verifier = Verifier(client)
     cursors = Cursors(vault, clock)
+    once = Once(database, vault, clock=clock, random=random)
     governor = Governor(settings.call_limits, clock=clock)
     gateway = Gateway(
         catalog or NO_CATALOG,
         accounts,
         client,
         cursors=cursors,
-        once=Once(database, vault, clock=clock, random=random),
+        once=once,
         trails=Trails(audit),
         governor=governor,
         clock=clock,
@@ -293,6 +296,7 @@ async def build(
         hooks=Hooks(database, hook_secrets, catalog=lambda: gateway.catalog, clock=clock, bell=runs.bell),
         arrivals=Arrivals(database, gateway, runs, clock=clock, random=random),
         relay=relay,
+        once=once,
         governor=governor,
         watches=Watches(
             database,

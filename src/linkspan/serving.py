@@ -178,6 +178,7 @@ class Serving:
             gateway=app.gateway,
             relay=app.relay,
             governor=app.governor,
+            once=app.once,
             sealer=app.vault,
             clock=self._clock,
             see=api.see,

@@ -27,14 +27,14 @@ class ArgumentCheck:
         self._properties: Mapping[str, Any] = schema.get("properties") or {}
         self._closed = schema.get("additionalProperties") is False
 
-    def __call__(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def __call__(self, arguments: Mapping[str, Any], *, is_partial: bool = False) -> dict[str, Any]:
         """Answer the arguments, what stands as text or as a number turned into what the schema asks.
 
         With a `cursor`, which carries the arguments of its first call, none is required. Raises
         `InvalidArgument` whose message and details name every fault.
         """
         given = arguments if isinstance(arguments, dict) else dict(arguments)
-        validator = self._going_on if "cursor" in given else self._first
+        validator = self._going_on if is_partial or "cursor" in given else self._first
         if validator.is_valid(given):
             return given
         turned = {name: self._turned(name, value) for name, value in given.items()}

@@ -18,9 +18,9 @@ from linkspan.gateway.cursor import Cursor, Cursors, Trace
 from linkspan.gateway.dry_run import dry_run, nothing_to_do
 from linkspan.gateway.govern import Governor
 from linkspan.gateway.intake import Intake, Request
-from linkspan.gateway.once import Once
+from linkspan.gateway.once import Once, by_call_id, by_key
 from linkspan.gateway.results import Blocks, DryRun, Item, Page
-from linkspan.gateway.shaping import as_fields, given_to, items_of, thing_of
+from linkspan.gateway.shaping import as_fields, given_to, items_of, shape_of, thing_of, wants_remote
 from linkspan.gateway.trail import Trail, Trails
 from linkspan.gateway.watch import PageSeen
 from linkspan.net import paging
@@ -138,7 +138,7 @@ class Gateway:
                 f" --tenant {principal.tenant} --scope {tool.key}",
             )
         self._governor.take(principal, tool.name)
-        given = self._intake.check(tool, arguments)
+        given = self._intake.check(tool, arguments, is_partial=info.remote.replaces_body)
         _refuse_others(principal, tool, given)
         if not tool.operations:
             trail.settled(trail.connector, "", given)
@@ -154,11 +154,15 @@ class Gateway:
                 " was not done",
                 hint=f"Call {tool.name} with dry_run to see what it would send, or name another account.",
             )
-        if tool.kind == "read" or info.call_id is None:
+        if tool.kind == "read" or (info.call_id is None and info.idempotency_key is None):
             return await self._do(catalog, request, trail)
-        return await self._once.run(
-            principal, tool, given, info, lambda: self._write(catalog, request, trail)
-        )
+        if info.idempotency_key is not None:
+            asked = [given, info.remote.query, info.remote.body]
+            account = request.credential.account
+            call = by_key(principal.tenant, account, tool.key, info.idempotency_key, asked)
+        else:
+            call = by_call_id(principal, tool, given, info)
+        return await self._once.run(call, lambda: self._write(catalog, request, trail))
 
     async def _do(self, catalog: Catalog, request: Request, trail: Trail) -> Page | Item | Blocks:
         operation, info = request.operation, request.info
@@ -356,10 +360,10 @@ class Gateway:
             position = Position(following, position.size)
         whole = found[skip:]
         shown = whole if request.limit is None else whole[: request.limit]
-        shape, account = operation.shape, request.credential.account
+        shape, account = shape_of(request), request.credential.account
         given = given_to(request, known)
         items = [shape(item, given) for item in shown] if shape else shown
-        if operation.offers_remote and request.arguments.get("remote_data"):
+        if shape and wants_remote(request):
             items = [{**item, "remote_data": raw} for item, raw in zip(items, shown, strict=True)]
 
         def cursor(at: Position, skipped: int, trace: Trace) -> str:

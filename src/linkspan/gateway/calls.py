@@ -14,6 +14,24 @@ ProgressTeller = Callable[[float, float | None], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
+class Remote:
+    """What a caller over REST knows of the product behind an operation. No model is given a way to say it."""
+
+    query: tuple[tuple[str, str], ...] = ()
+    """Parameters that are sent beside the operation's own."""
+    body: Any = None
+    """What is put into its body, object by object; or sent instead of it, where `replaces_body`."""
+    replaces_body: bool = False
+    is_shown: bool = False
+    """Whether each thing has, as `remote_data`, what the product answered."""
+    is_unmapped: bool = False
+    """Whether things are answered as the product has them."""
+
+
+NOTHING_MORE = Remote()
+
+
+@dataclass(frozen=True, slots=True)
 class CallInfo:
     """Where a call came from. The Codex ids are what the client claims: recorded, never trusted."""
 
@@ -25,6 +43,10 @@ class CallInfo:
     call_id: str | None = None
     elicit: Elicitor | None = None
     progress: ProgressTeller | None = None
+    idempotency_key: str | None = None
+    """What the caller calls this write, so that a repetition is told by it."""
+    remote: Remote = NOTHING_MORE
+    """What goes to the product beside the operation's own request, and how its answer is wanted."""
     only_show: bool = False
     """Show the request and send nothing. Of reads, too, whose tools have no `dry_run` to ask it with."""
     watch: Watch | None = None

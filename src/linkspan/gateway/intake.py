@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from linkspan import errors
@@ -14,6 +15,7 @@ from linkspan.accounts.principal import Principal
 from linkspan.gateway.arguments import ArgumentCheck, refusal
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.cursor import NO_TRACE, Cursors, Trace
+from linkspan.gateway.remote import with_remote
 from linkspan.net import paging
 from linkspan.spec.catalog import Catalog, Connector, Operation, Tool
 from linkspan.spec.converters import iso8601
@@ -59,9 +61,12 @@ class Intake:
         """Forget the compiled checks: another catalog is served."""
         self._checks = {}
 
-    def check(self, tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Check the arguments. `account` is taken by every tool, though few need to show it."""
-        check = self._compiled(tool)
+    def check(self, tool: Tool, arguments: Mapping[str, Any], *, is_partial: bool = False) -> dict[str, Any]:
+        """Check the arguments. `account` is taken by every tool, though few need to show it.
+
+        Of those that are partial nothing is required: the body comes from elsewhere.
+        """
+        check = partial(self._compiled(tool), is_partial=is_partial)
         if "account" not in arguments or "account" in tool.input_schema.get("properties", {}):
             return check(arguments)
         account = arguments["account"]
@@ -91,8 +96,8 @@ class Intake:
         credential = _open_door(connectors, account) or await self._accounts.credential(
             principal, connectors, account
         )
-        operation = tool.operations[credential.connector]
-        if len(tool.operations) > 1:
+        operation = with_remote(tool.operations[credential.connector], info.remote)
+        if len(tool.operations) > 1 and not info.remote.replaces_body:
             _refuse_unknown(operation, plain, catalog)
         if operation.names_asker:
             plain = _with_asker(plain, principal, credential)

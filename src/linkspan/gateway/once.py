@@ -1,4 +1,8 @@
-"""A write that comes twice is done once: Codex repeats a call after 401 and 404, with the same call id."""
+"""A write that comes twice is done once.
+
+Codex repeats a call after 401 and 404, with the same call id; programs repeat what they got no answer to,
+with the same `Idempotency-Key`.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from linkspan import errors
-from linkspan.accounts.principal import Principal
+from linkspan.accounts.principal import Principal, Tenant
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.results import Blocks, Item, Page
 from linkspan.spec.catalog import Tool
 from linkspan.store import calls
+from linkspan.store.calls import Call, First
 from linkspan.store.database import Database
 from linkspan.vault.seal import Vault
 
@@ -40,12 +45,27 @@ _BY_CODE = {error.code: error for error in errors.LinkspanError.__subclasses__()
 Answer = Page | Item | Blocks
 
 
-class Once:
-    """Remembers writes by tenant, principal, Codex thread and call id, tool and arguments, for a day.
+def by_call_id(principal: Principal, tool: Tool, arguments: Mapping[str, Any], info: CallInfo) -> Call:
+    """Answer how a call of Codex is told apart: by principal, thread and call id, tool and arguments.
 
     Several tool calls of one piece of code-mode script share a call id, so the tool and the arguments belong
     to what is remembered.
     """
+    digest = _digest(arguments)
+    key = _hash(f"{info.thread_id}\0{info.call_id}\0{tool.name}\0{digest}")
+    return Call(principal.tenant, f"{principal.kind}:{principal.subject}", key, tool.name, digest)
+
+
+def by_key(tenant: Tenant, account: str, what: str, key: str, asked: Any) -> Call:
+    """Answer how a write of a program is told apart: by account, what is done, and the key that it chose.
+
+    The same key with something else `asked` is told as a conflict.
+    """
+    return Call(tenant, "key", _hash(f"{account}\0{what}\0{key}"), what[:200], _digest(asked))
+
+
+class Once:
+    """Remembers writes for a day. Safe with several replicas: a call is begun by a row."""
 
     def __init__(
         self,
@@ -62,23 +82,33 @@ class Once:
         self._random = random
         self._sleep = sleep
 
-    async def run(
-        self,
-        principal: Principal,
-        tool: Tool,
-        arguments: Mapping[str, Any],
-        info: CallInfo,
-        work: Callable[[], Awaitable[Answer]],
-    ) -> Answer:
-        """Do the work, or answer what came of it when it was done before.
+    async def run(self, call: Call, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Do the work, or answer what came of it when it was done before; raises what `begin` does."""
+        begun = await self.begin(call)
+        if not isinstance(begun, First):
+            return _again(begun)
+        try:
+            answer = await work()
+        except asyncio.CancelledError:
+            await self.leave(call, begun)
+            raise
+        except errors.LinkspanError as error:
+            await self.failed(call, begun, error)
+            raise
+        match answer:
+            case Item():
+                await self.keep(call, begun, {"item": [answer.result, answer.account]})
+            case Blocks():
+                await self.keep(call, begun, {"blocks": [answer.blocks, answer.account]})
+        return answer
 
-        A call whose outcome nobody knows (its process died in the middle) raises `Conflict`, never a second
-        write.
+    async def begin(self, call: Call) -> First | dict[str, Any]:
+        """Answer the right to do it, or what came of it.
+
+        Raises `Conflict` for a call that is still done after `PATIENCE`, for one whose outcome nobody knows
+        (its process died in the middle), never to be written twice, and for a key that was used for something
+        else.
         """
-        digest = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()
-        key = hashlib.sha256(f"{info.thread_id}\0{info.call_id}\0{tool.name}\0{digest}".encode()).hexdigest()
-        caller = f"{principal.kind}:{principal.subject}"
-        call = calls.Call(principal.tenant, caller, key, tool.name, digest)
         owner = self._random(12).hex()
         waited = 0.0
         while True:
@@ -90,38 +120,35 @@ class Once:
             await self._sleep(_POLL)
             waited += _POLL
         match begun:
-            case calls.First():
-                return await self._first(call, begun, work)
+            case First():
+                return begun
             case calls.Done(answer):
-                return await self._again(call, answer)
+                opened = await self._vault.open_stored(_PURPOSE, call.tenant, call.id, answer)
+                outcome: dict[str, Any] = json.loads(opened)
+                return outcome
+            case calls.Different():
+                raise errors.Conflict(
+                    "this Idempotency-Key was used for something else within the last day",
+                    hint="Choose another key for another request.",
+                )
             case _:
                 raise errors.Conflict(
                     "this call was begun before and its outcome is not known: it may have been done"
                 )
 
-    async def _first(
-        self, call: calls.Call, first: calls.First, work: Callable[[], Awaitable[Answer]]
-    ) -> Answer:
-        try:
-            answer = await work()
-        except asyncio.CancelledError:
-            # Nobody knows how far it came. Who repeats it is told so at once.
-            await asyncio.shield(calls.give_up(self._database, call, first, self._clock()))
-            raise
-        except errors.LinkspanError as error:
-            if isinstance(error, _NOTHING_DONE) and not error.partly_done:
-                await calls.forget(self._database, call, first)
-                raise
-            await self._keep(call, first, {"error": [error.code, error.message, error.upstream_status]})
-            raise
-        match answer:
-            case Item():
-                await self._keep(call, first, {"item": [answer.result, answer.account]})
-            case Blocks():
-                await self._keep(call, first, {"blocks": [answer.blocks, answer.account]})
-        return answer
+    async def leave(self, call: Call, first: First) -> None:
+        """Give a call up in the middle: nobody knows how far it came, and who repeats it is told so."""
+        await asyncio.shield(calls.give_up(self._database, call, first, self._clock()))
 
-    async def _keep(self, call: calls.Call, first: calls.First, outcome: dict[str, Any]) -> None:
+    async def failed(self, call: Call, first: First, error: errors.LinkspanError) -> None:
+        """Note a failure. After one with which nothing was done the call may be made again."""
+        if isinstance(error, _NOTHING_DONE) and not error.partly_done:
+            await calls.forget(self._database, call, first)
+        else:
+            await self.keep(call, first, {"error": [error.code, error.message, error.upstream_status]})
+
+    async def keep(self, call: Call, first: First, outcome: dict[str, Any]) -> None:
+        """Keep what came of a call, sealed."""
         data = json.dumps(outcome, default=str).encode()
         try:
             sealed = await self._vault.seal_stored(_PURPOSE, call.tenant, call.id, data)
@@ -130,11 +157,25 @@ class Once:
             # The work is done and must be answered so. A repetition will be told that the outcome is unknown.
             log.error("the answer of a write of tenant %s could not be kept: %s", call.tenant, fault.message)
 
-    async def _again(self, call: calls.Call, sealed: bytes) -> Answer:
-        outcome = json.loads(await self._vault.open_stored(_PURPOSE, call.tenant, call.id, sealed))
-        if "item" in outcome:
-            return Item(*outcome["item"])
-        if "blocks" in outcome:
-            return Blocks(*outcome["blocks"])
+
+def raise_kept(outcome: Mapping[str, Any]) -> None:
+    """Raise the failure that was kept, if it was one."""
+    if "error" in outcome:
         code, message, status = outcome["error"]
         raise _BY_CODE[code](message, upstream_status=status)
+
+
+def _again(outcome: Mapping[str, Any]) -> Answer:
+    raise_kept(outcome)
+    if "item" in outcome:
+        result, account = outcome["item"]
+        return Item(result, account, is_replayed=True)
+    return Blocks(*outcome["blocks"])
+
+
+def _digest(asked: Any) -> str:
+    return _hash(json.dumps(asked, sort_keys=True, default=str))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -36,6 +36,8 @@ class Item:
     result: Any
     account: str
     rate_limit: RateLimit | None = None
+    is_replayed: bool = False
+    """Whether it is the answer of an earlier call that was the same."""
 
     def to_dict(self) -> dict[str, Any]:
         """`{"result": {…}}`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from linkspan import errors, wire
@@ -69,13 +69,24 @@ def given_to(request: Request, found: Mapping[str, Any]) -> dict[str, Any]:
 
 def as_fields(request: Request, thing: Any, given: Mapping[str, Any]) -> Any:
     """Answer the one thing of an answer as its fields."""
-    operation = request.operation
     if request.info.watch is not None:
         request.info.watch.things.append(thing)
-    made = operation.shape(thing, given) if operation.shape and thing is not None else thing
-    if operation.offers_remote and made is not None and request.arguments.get("remote_data"):
+    shape = shape_of(request)
+    made = shape(thing, given) if shape and thing is not None else thing
+    if shape and made is not None and wants_remote(request):
         return {**made, "remote_data": thing}
     return made
+
+
+def shape_of(request: Request) -> Callable[[Any, Mapping[str, Any]], dict[str, Any]] | None:
+    """Answer what makes fields of a thing; None where it is answered as it came."""
+    return None if request.info.remote.is_unmapped else request.operation.shape
+
+
+def wants_remote(request: Request) -> bool:
+    """Tell whether each thing is to hold what the product answered."""
+    asked = request.operation.offers_remote and request.arguments.get("remote_data")
+    return bool(asked) or request.info.remote.is_shown
 
 
 def _unlike(operation: Operation, answer: Answer, expected: str) -> errors.UpstreamError:

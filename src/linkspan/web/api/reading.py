@@ -59,7 +59,7 @@ def read_query(request: Request, model: type[Query]) -> Query:
         if name in seen:
             twice.append({"path": name[:_LONGEST_NAME], "message": "is given more than once"})
         seen.add(name)
-    return _validated(model, dict(pairs), "The query does not fit", twice)
+    return validated(model, dict(pairs), "The query does not fit", twice)
 
 
 async def read_body(request: Request, model: type[ModelT], most: int) -> ModelT:
@@ -76,10 +76,11 @@ async def read_body(request: Request, model: type[ModelT], most: int) -> ModelT:
         data = from_json(bytes(raw), allow_inf_nan=False)
     except ValueError as error:
         raise InvalidArgument("The body is not JSON") from error
-    return _validated(model, data, "The body does not fit", [])
+    return validated(model, data, "The body does not fit", [])
 
 
-def _validated(model: type[ModelT], data: Any, what: str, faults: Sequence[Mapping[str, str]]) -> ModelT:
+def validated(model: type[ModelT], data: Any, what: str, faults: Sequence[Mapping[str, str]]) -> ModelT:
+    """Answer data as a model. Raises `InvalidArgument` with every fault, and `faults` besides."""
     found = list(faults)
     try:
         answer = model.model_validate(data)

@@ -19,6 +19,7 @@ from linkspan.web.passing import headers_of, request_id_of
 ACCOUNT: Final = "integrated_account_id"
 TENANT: Final = "tenant_id"
 _OURS: Final = re.compile(r"truto_[a-z_]+(\[\])?\Z")
+_LONGEST_KEY: Final = 255
 _MOST: Final = 500
 _LONGEST: Final = 16_384
 """Characters of a path with its query."""
@@ -98,3 +99,10 @@ def read_request(scope: Scope, *, is_admins: bool = False) -> Asked:
         named.get(ACCOUNT) or None,
         named.get(TENANT) or None,
     )
+
+
+def check_key(key: str) -> str:
+    """Answer an `Idempotency-Key`; raises `InvalidArgument` for what is none."""
+    if not 0 < len(key) <= _LONGEST_KEY or not key.isprintable():
+        raise InvalidArgument(f"Idempotency-Key has 1 to {_LONGEST_KEY} printable characters")
+    return key

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from linkspan.gateway.call import Gateway
 from linkspan.gateway.govern import Governor
+from linkspan.gateway.once import Once
 from linkspan.gateway.relay import Relay
 from linkspan.web.data.entering import Entrance
 from linkspan.web.oauth.place import See
@@ -33,6 +34,7 @@ class DataParts:
     gateway: Gateway
     relay: Relay
     governor: Governor
+    once: Once
     sealer: Sealer
     clock: Callable[[], float]
     see: See

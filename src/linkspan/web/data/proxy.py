@@ -7,6 +7,7 @@ product's own status, and with its words beside ours.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -16,14 +17,16 @@ from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from linkspan.accounts.principal import Principal
-from linkspan.errors import Forbidden, InvalidArgument, LinkspanError, TooLarge
+from linkspan.errors import Conflict, Forbidden, InvalidArgument, LinkspanError, TooLarge
 from linkspan.gateway.calls import CallInfo
+from linkspan.gateway.once import by_key, raise_kept
 from linkspan.gateway.relay import LONGEST_FAILURE, as_data, incoming_headers, outgoing_headers
 from linkspan.net.limits import read_rate_limit
 from linkspan.net.messages import Response, Streamed
 from linkspan.refusals import refusal
 from linkspan.spec.catalog import Connector, Kind, scopes_allow
-from linkspan.web.data.asking import Asked
+from linkspan.store.calls import Call, First
+from linkspan.web.data.asking import Asked, check_key
 from linkspan.web.data.limits import limit_headers
 from linkspan.web.data.pages import Listing
 from linkspan.web.data.parts import DataParts
@@ -49,12 +52,13 @@ _HARMLESS: Final = {
 class Passage:
     """One request on its way."""
 
-    def __init__(self, parts: DataParts, asked: Asked, address: str) -> None:
+    def __init__(self, parts: DataParts, asked: Asked, address: str, connector: Connector | None) -> None:
+        """`connector` is the account's, where the address names none."""
         self._parts = parts
         self._asked = asked
         self._address = address
         self._limits: dict[str, str] = {}
-        self.connector: Connector | None = None
+        self._connector = connector
 
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand it through."""
@@ -81,6 +85,57 @@ class Passage:
         parts.governor.take(principal, f"proxy.{connector.name}")
         passing, listing, position = self._passing(principal, connector)
         passing = await _with_body(passing, asked, content)
+        call = self._call(principal, connector, passing)
+        if call is None:
+            async with self._passed(principal, connector, passing, listing, position) as answer:
+                yield answer
+            return
+        begun = await parts.once.begin(call)
+        if not isinstance(begun, First):
+            yield _replayed(begun)
+            return
+        is_done = False
+        try:
+            async with self._passed(principal, connector, passing, None, None) as coming:
+                kept, answer = await _kept(coming)
+                await parts.once.keep(call, begun, kept)
+                is_done = True
+                yield answer
+        except LinkspanError as error:
+            if not is_done:
+                await parts.once.failed(call, begun, error)
+            raise
+        except BaseException:
+            if not is_done:
+                await parts.once.leave(call, begun)
+            raise
+
+    def _call(self, principal: Principal, connector: Connector, passing: Passing) -> Call | None:
+        """Answer how a write with an `Idempotency-Key` is told apart; None where there is none of ours.
+
+        A body that is not here yet cannot be compared with another: then the key is the product's to heed.
+        """
+        asked = self._asked
+        key = asked.headers.get("idempotency-key")
+        if key is None or asked.method in _SAFE or passing.content is not None:
+            return None
+        check_key(key)
+        what = f"{asked.method} {connector.name} {passing.path}"
+        account = asked.account or principal.account or ""
+        body = (passing.body or b"").hex()
+        return by_key(principal.tenant, account, what, key, [passing.query, body])
+
+    @contextlib.asynccontextmanager
+    async def _passed(
+        self,
+        principal: Principal,
+        connector: Connector,
+        passing: Passing,
+        listing: Listing | None,
+        position: str | int | None,
+    ) -> AsyncIterator[Streamed]:
+        """Open the product's answer. Raises an error of the tree for everything that is no success."""
+        asked, parts = self._asked, self._parts
         info = CallInfo(asked.request_id, via="rest", thread_id=asked.headers.get("thread-id"))
         async with parts.relay.open(
             principal,
@@ -108,8 +163,8 @@ class Passage:
             yield Streamed.whole(Response(answer.status, headers, to_json(data), answer.url))
 
     async def _chosen(self, principal: Principal) -> Connector:
-        if self.connector is not None:
-            return self.connector
+        if self._connector is not None:
+            return self._connector
         name = await self._parts.entrance.connector_of(self._asked, principal)
         connector = self._parts.gateway.catalog.connectors.get(name)
         if connector is None:
@@ -157,6 +212,40 @@ class Passage:
         headers = incoming_headers(answer.headers, connector.proxy.answers)
         theirs = headers.pop("x-request-id", None)
         return {**headers, **({"x-remote-request-id": theirs} if theirs else {})}
+
+
+async def _kept(answer: Streamed) -> tuple[dict[str, Any], Streamed]:
+    """Answer what is kept of an answer for a day, and the answer to go on with.
+
+    A stream, and what is long, is not kept: who repeats it is told that it was done.
+    """
+    if answer.headers.get("content-type", "").startswith("text/event-stream"):
+        return {"streamed": answer.status}, answer
+    head = bytearray()
+    async for chunk in answer.chunks:
+        head += chunk
+        if len(head) > SHORT:
+            return {"streamed": answer.status}, replace(answer, chunks=_rest(bytes(head), answer.chunks))
+    kept = {"raw": [answer.status, dict(answer.headers), base64.b64encode(head).decode()]}
+    return kept, Streamed.whole(Response(answer.status, answer.headers, bytes(head), answer.url))
+
+
+async def _rest(head: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    async for chunk in chunks:
+        yield chunk
+
+
+def _replayed(outcome: dict[str, Any]) -> Streamed:
+    raise_kept(outcome)
+    if "raw" not in outcome:
+        raise Conflict(
+            "this request was done; its answer was a stream or too long to be kept",
+            hint="Read what came of it, or choose another Idempotency-Key to do it again.",
+        )
+    status, headers, body = outcome["raw"]
+    headers = {**headers, "idempotent-replayed": "true"}
+    return Streamed.whole(Response(status, headers, base64.b64decode(body), ""))
 
 
 async def _with_body(passing: Passing, asked: Asked, content: AsyncIterator[bytes]) -> Passing:

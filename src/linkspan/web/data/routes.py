@@ -3,63 +3,79 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from linkspan.errors import LinkspanError, NotFound
-from linkspan.web.data.asking import Asked, read_request
+from linkspan.accounts.principal import Principal
+from linkspan.errors import LinkspanError
+from linkspan.web.data.asking import Asked
+from linkspan.web.data.batch import batch, with_account
+from linkspan.web.data.doors import WholeDoor, asked_of, send_whole
 from linkspan.web.data.parts import DataParts
 from linkspan.web.data.proxy import Passage
+from linkspan.web.data.resources import entity_of, target_of
+from linkspan.web.data.unified import Answered, answered, fulfil, read_json, wish_of
 from linkspan.web.failures import told
 from linkspan.web.passing import headers_of, request_id_of
 
 
 class ProxyDoor:
-    """`/proxy/CONNECTOR/PATH`, and `/custom/PATH` of the account that is named."""
+    """`/proxy/CONNECTOR/PATH`, `/custom/PATH` at the account's connector, and Truto's `/proxy/RESOURCE`."""
 
     def __init__(self, parts: DataParts, *, is_custom: bool = False) -> None:
         self._parts = parts
         self._is_custom = is_custom
+        self._resources = WholeDoor(parts, partial(resource, parts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        address = self._parts.see(scope).address
         try:
             asked = asked_of(scope)
-            passage = self._passage(asked, address)
         except LinkspanError as error:
-            await tell(error, scope, send)
+            request_id = request_id_of(headers_of(scope))
+            status, body, headers = told(error, request_id)
+            await send_whole(send, status, headers, body, request_id)
             return
-        await passage.run(scope, receive, send)
-
-    def _passage(self, asked: Asked, address: str) -> Passage:
         if self._is_custom:
-            return Passage(self._parts, replace(asked, segments=["", *asked.segments]), address)
-        passage = Passage(self._parts, asked, address)
-        connectors = self._parts.gateway.catalog.connectors
-        passage.connector = connectors.get(asked.first)
-        if passage.connector is None:
-            raise NotFound(
-                f"There is no connector {asked.first!r}", hint=f"Known: {', '.join(connectors) or 'none'}."
-            )
-        return passage
+            asked = replace(asked, segments=["", *asked.segments])
+        connector = self._parts.gateway.catalog.connectors.get(asked.first)
+        if connector is None and not self._is_custom:
+            await self._resources(scope, receive, send)
+            return
+        address = self._parts.see(scope).address
+        await Passage(self._parts, asked, address, connector).run(scope, receive, send)
 
 
-def asked_of(scope: Scope) -> Asked:
-    """Take a request apart."""
-    authorization = dict(scope["headers"]).get(b"authorization", b"")
-    return read_request(scope, is_admins=b"lsk_admin_" in authorization)
+async def unified(parts: DataParts, asked: Asked, principal: Principal, raw: bytes) -> Answered:
+    """`/unified/GROUP/PLURAL[/ID[/OPERATION]]`."""
+    group, plural, *rest = [*asked.segments, "", ""]
+    return await _entity(parts, asked, principal, raw, group, plural, rest)
 
 
-async def tell(error: LinkspanError, scope: Scope, send: Send) -> None:
-    """Answer a failure."""
-    request_id = request_id_of(headers_of(scope))
-    status, body, headers = told(error, request_id)
-    headers |= {"x-request-id": request_id, "cache-control": "no-store", "x-content-type-options": "nosniff"}
-    pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": pairs})
-    await send({"type": "http.response.body", "body": body})
+async def resource(parts: DataParts, asked: Asked, principal: Principal, raw: bytes) -> Answered:
+    """`/proxy/PLURAL[/ID[/OPERATION]]`: the same, with things as the product has them."""
+    if "response_format" not in asked.words:
+        asked = replace(asked, words={**asked.words, "response_format": ["normalized"]})
+    plural, *rest = [*asked.segments, ""]
+    return await _entity(parts, asked, principal, raw, None, plural, rest)
+
+
+async def _entity(
+    parts: DataParts,
+    asked: Asked,
+    principal: Principal,
+    raw: bytes,
+    group: str | None,
+    plural: str,
+    rest: list[str],
+) -> Answered:
+    catalog = parts.gateway.catalog
+    target = target_of(catalog, entity_of(catalog, group, plural), asked.method, rest)
+    wish = wish_of(asked, target, read_json(raw, asked.headers.get("content-type", "")))
+    result, watch = await fulfil(parts, principal, asked, wish)
+    return answered(result, watch, wish)
 
 
 def data_routes(parts: DataParts) -> list[Route]:
@@ -67,4 +83,6 @@ def data_routes(parts: DataParts) -> list[Route]:
     return [
         Route("/proxy/{rest:path}", ProxyDoor(parts)),
         Route("/custom/{rest:path}", ProxyDoor(parts, is_custom=True)),
+        Route("/batch-request", WholeDoor(parts, partial(batch, parts), before=with_account)),
+        Route("/unified/{rest:path}", WholeDoor(parts, partial(unified, parts))),
     ]
