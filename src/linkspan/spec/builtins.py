@@ -105,6 +105,8 @@ def _bring_entities(
     if chosen is not None and isinstance(chosen.children, list):
         wanted = []
         for index, word in enumerate(chosen.children):
+            if not isinstance(word.value, str):
+                continue
             if word.value in entities.children:
                 wanted.append(word.value)
                 continue
