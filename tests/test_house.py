@@ -208,6 +208,7 @@ REVEAL_A_SECRET: Final = {
     "linkspan.accounts.link_sessions": "Of what a browser keeps the digest is stored.",
     "linkspan.accounts.link_attempts": "Of states and tickets the digest is stored.",
     "linkspan.cli.links": "A new link is shown, once.",
+    "linkspan.web.console": "A new token, a link and a browser's own session are answered, once.",
     "linkspan.web.link": "A browser is given its own handle, and a window its ticket, once.",
     "linkspan.web.oauth": "What was issued (codes, tokens, cookies) goes back to who asked for it, once.",
     "linkspan.demo_codex": "The sample desk's own server is given its token.",

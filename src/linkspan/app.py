@@ -14,6 +14,7 @@ from linkspan.accounts.admins import Admins
 from linkspan.accounts.client_documents import ClientDocuments
 from linkspan.accounts.clients import Clients
 from linkspan.accounts.consent import Consents
+from linkspan.accounts.console_sessions import ConsoleSessions
 from linkspan.accounts.grants import Grants
 from linkspan.accounts.hook_secrets import HookSecrets
 from linkspan.accounts.keeping import Keeper
@@ -24,10 +25,11 @@ from linkspan.accounts.openid import OpenIdProvider
 from linkspan.accounts.outbox import Outbox
 from linkspan.accounts.people import People
 from linkspan.accounts.principal import Tenant
+from linkspan.accounts.rotation import MasterKey, master_keys
 from linkspan.accounts.sessions import Sessions
 from linkspan.accounts.tenants import Tenants
 from linkspan.accounts.tokens import Tokens
-from linkspan.accounts.unlock import unlock
+from linkspan.accounts.unlock import read_ring, unlock
 from linkspan.accounts.webhooks import Webhooks
 from linkspan.codex.model_proxy import ModelProxy
 from linkspan.errors import ConfigurationError
@@ -89,6 +91,7 @@ class App:
     provider: OpenIdProvider | None
     """Who says who somebody is, where that is not done by invitation."""
     admins: Admins
+    console_sessions: ConsoleSessions
     webhooks: Webhooks
     outbox: Outbox
     keeper: Keeper
@@ -128,6 +131,17 @@ class App:
     def history(self) -> History:
         """What was, for whoever looks it up."""
         return History(self.database, self.runs)
+
+    async def master_keys(self) -> list[MasterKey]:
+        """Answer the master keys there are, and what depends on each."""
+        ring = await read_ring(
+            self.database,
+            keys=self.settings.keys,
+            keys_path=self.settings.keys_path,
+            random=os.urandom,
+            service=key_service(self.settings, self.client),
+        )
+        return await master_keys(self.database, ring.all)
 
     async def aclose(self) -> None:
         """Finish what is queued, then close connections and the store."""
@@ -229,6 +243,7 @@ async def build(
     sign_in = settings.sign_in
     webhooks = Webhooks(database, vault, clock=clock, random=random)
     tenants = Tenants(database, clock=clock)
+    admins = Admins(database, clock=clock, random=random)
     link_sessions = LinkSessions(database, clock=clock, random=random, catalog=lambda: gateway.catalog)
 
     def policy() -> RunsPolicy:
@@ -273,7 +288,10 @@ async def build(
             access_lifetime=sign_in.access_lifetime,
         ),
         provider=OpenIdProvider(sign_in.provider, wire, clock=clock) if sign_in.provider else None,
-        admins=Admins(database, clock=clock, random=random),
+        admins=admins,
+        console_sessions=ConsoleSessions(
+            database, admins, people=settings.console_people, clock=clock, random=random
+        ),
         webhooks=webhooks,
         outbox=Outbox(database, webhooks, client, clock=clock, random=random),
         keeper=Keeper(database, accounts, verifier, lambda: gateway.catalog, clock=clock, random=random),

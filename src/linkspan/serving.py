@@ -38,6 +38,8 @@ from linkspan.vault.redact import Redactor
 from linkspan.web.api.parts import Parts as ApiParts
 from linkspan.web.api.routes import api_routes
 from linkspan.web.asgi import Front
+from linkspan.web.console.door import Parts as ConsoleParts
+from linkspan.web.console.routes import console_routes
 from linkspan.web.data.entering import Entrance
 from linkspan.web.data.parts import DataParts
 from linkspan.web.data.routes import data_routes
@@ -52,6 +54,7 @@ from linkspan.web.oauth.routes import Parts, login_of, oauth_routes
 from linkspan.web.pages import static_files
 from linkspan.web.passing import request_id_of
 from linkspan.web.protocol import HttpProtocol
+from linkspan.web.watch.gate import TenantGate
 from linkspan.web.watch.routes import Parts as WatchParts
 from linkspan.web.watch.routes import watch_routes
 
@@ -107,7 +110,8 @@ class Serving:
                 *model_routes(app.models),
                 *hook_routes(app.hooks),
                 *link_routes(self._linking(sign_in.see)),
-                *watch_routes(self._watching(sign_in)),
+                *watch_routes(self._watching(sign_in.see), self._tenant_gate(sign_in)),
+                *console_routes(self._console(sign_in.see), self._watching(sign_in.see)),
                 static_files(),
                 *routes,
             ],
@@ -197,17 +201,39 @@ class Serving:
             see=see,
         )
 
-    def _watching(self, sign_in: Parts) -> WatchParts:
+    def _watching(self, see: See) -> WatchParts:
         app = self.app
-        return WatchParts(
+        return WatchParts(app.runs, self.feed, app.database, self._clock, see)
+
+    def _tenant_gate(self, sign_in: Parts) -> TenantGate:
+        return TenantGate(self.app.sessions, login_of(sign_in), random=self._random)
+
+    def _console(self, see: See) -> ConsoleParts:
+        app = self.app
+        return ConsoleParts(
+            settings=app.settings,
+            sessions=app.console_sessions,
+            provider=app.provider,
+            admins=app.admins,
+            tenants=app.tenants,
+            people=app.people,
+            tokens=app.tokens,
+            accounts=app.accounts,
+            overview=Overview(app.database),
+            verifier=app.verifier,
+            link_sessions=app.link_sessions,
+            gateway=app.gateway,
             runs=app.runs,
-            sessions=app.sessions,
-            login=login_of(sign_in),
-            feed=self.feed,
+            recipes=app.recipes,
+            outbox=app.outbox,
+            arrivals=app.arrivals,
+            audit=app.audit,
             database=app.database,
+            master_keys=app.master_keys,
+            readiness=self.readiness,
             clock=self._clock,
             random=self._random,
-            see=sign_in.see,
+            see=see,
         )
 
     def replace_catalog(self, catalog: Catalog) -> None:

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from linkspan.errors import ConfigurationError
@@ -18,6 +19,9 @@ DEFAULT_HOST = "127.0.0.1"
 LONGEST_ACCESS = 900.0
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _DURATION = re.compile(r"([0-9]{1,6})([smhd])")
+_CONSOLE_PERSON = re.compile(
+    r"((?:\*|[^@\s,=]{1,64})@[A-Za-z0-9.-]{1,250})=(viewer|operator|admin)(?::([a-z0-9][a-z0-9-]{0,62}))?"
+)
 _PLACES = {"{tenant}", "{run}", "{folder}"}
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -88,6 +92,14 @@ class CodexSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleRight:
+    """What somebody may do at the console: a role, for one tenant or for all."""
+
+    role: Literal["viewer", "operator", "admin"]
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything an operator can set. `config` is None when no file was named and none is at home."""
 
@@ -116,6 +128,8 @@ class Settings:
     sign_in: SignIn = SignIn()
     call_limits: CallLimits = CallLimits()
     codex: CodexSettings = CodexSettings()
+    console_people: Mapping[str, ConsoleRight] = field(default_factory=dict)
+    """Who may use the console by the identity provider of `sign_in`: mail addresses, and `*@DOMAIN`."""
     works: bool = True
     """Whether `serve` works runs itself."""
     serving_url: str | None = None
@@ -177,6 +191,7 @@ def read_settings(environ: Mapping[str, str] | None = None, /, **flags: object) 
         ca_file=Path(env["SSL_CERT_FILE"]).absolute() if env.get("SSL_CERT_FILE") else None,
         sign_in=_sign_in(text, env.get("LINKSPAN_OIDC_CLIENT_SECRET") or None),
         codex=_codex(text),
+        console_people=_console_people(text("console_people", "LINKSPAN_CONSOLE_PEOPLE") or ""),
         works=not _switch(text("no_work", "LINKSPAN_NO_WORK")),
         serving_url=_origin(text("serving_url", "LINKSPAN_SERVING_URL"), "LINKSPAN_SERVING_URL"),
         transit_url=_transit_url(env.get("LINKSPAN_TRANSIT_URL") or None),
@@ -214,6 +229,21 @@ def _sign_in(text: Callable[[str, str], str | None], secret: str | None) -> Sign
         client_hosts=frozenset(host.strip().lower() for host in hosts if host.strip()),
         provider=Provider(issuer, client, secret) if issuer and client else None,
     )
+
+
+def _console_people(text: str) -> dict[str, ConsoleRight]:
+    """Read `LINKSPAN_CONSOLE_PEOPLE`: a comma list of ADDRESS=ROLE and ADDRESS=ROLE:TENANT."""
+    found = {}
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        match = _CONSOLE_PERSON.fullmatch(word)
+        if match is None:
+            raise ConfigurationError(
+                f"LINKSPAN_CONSOLE_PEOPLE: {word!r} is not ADDRESS=ROLE or ADDRESS=ROLE:TENANT",
+                hint="Such as anna@acme.example=admin,*@acme.example=viewer. Roles: viewer, operator, admin.",
+            )
+        role: Any = match[2]
+        found[match[1].lower()] = ConsoleRight(role, match[3])
+    return found
 
 
 def _codex(text: Callable[[str, str], str | None]) -> CodexSettings:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from linkspan.accounts.opaque import is_like, mint, read
+from linkspan.accounts.tenants import no_tenant
 from linkspan.errors import InvalidArgument, NotFound, Unauthenticated
 from linkspan.store import admins as rows
-from linkspan.store.admins import AdminToken
+from linkspan.store import tenants as tenant_rows
+from linkspan.store.admins import ROLES, AdminToken, Role
 from linkspan.store.database import Database, StoreFault
 from linkspan.vault.keys import Random
 from linkspan.vault.secret import Secret
@@ -30,6 +32,17 @@ class Admin:
 
     subject: str
     token_id: str
+    role: Role = "admin"
+    only: str | None = None
+    """The one tenant that they see; None: all."""
+
+    def may(self, role: Role) -> bool:
+        """Tell whether they may do what that role may."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+    def sees(self, tenant: str) -> bool:
+        """Tell whether a tenant is theirs to see."""
+        return self.only is None or self.only == tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +61,14 @@ class Admins:
         self._clock = clock
         self._random = random
 
-    async def create(self, subject: str, *, expires: float | None = None) -> NewAdminToken:
+    async def create(
+        self, subject: str, *, expires: float | None = None, role: Role = "admin", only: str | None = None
+    ) -> NewAdminToken:
         """Make a key for a person or a program. `expires` is in epoch seconds, None for never.
 
-        Raises `InvalidArgument` for the subject, or for a time that has passed.
+        `role` is what it may do, and `only` the one tenant that it is good for: such a key opens the console
+        and nothing else. Raises `InvalidArgument` for the subject, or for a time that has passed, and
+        `NotFound` for the tenant.
         """
         now = self._clock()
         name = subject.strip()
@@ -62,8 +79,10 @@ class Admins:
             )
         if expires is not None and expires <= now:
             raise InvalidArgument("The key would have expired already", hint="Give a time to come.")
+        if only is not None and not await tenant_rows.exists(self._db, only):
+            raise no_tenant(only)
         made = mint("admin", self._random)
-        token = AdminToken(made.id, made.hash, name, now, expires)
+        token = AdminToken(made.id, made.hash, name, now, expires, role=role, only=only)
         await rows.insert(self._db, token)
         return NewAdminToken(made.text, token)
 
@@ -100,7 +119,16 @@ class Admins:
             # A full disk must not lock operators out who only look.
             with contextlib.suppress(StoreFault):
                 await rows.touch(self._db, found.id, now)
-        return Admin(found.subject, found.id)
+        return _admin(found)
+
+    async def still(self, key: str) -> Admin | None:
+        """Answer who has the key of that ID; None when it is good no more."""
+        found = await rows.find(self._db, key)
+        return _admin(found) if found is not None and _is_good(found, self._clock()) else None
+
+
+def _admin(token: AdminToken) -> Admin:
+    return Admin(token.subject, token.id, token.role, token.only)
 
 
 def _is_good(token: AdminToken, now: float) -> bool:

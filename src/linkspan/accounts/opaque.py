@@ -17,7 +17,9 @@ from linkspan.accounts.identifiers import identifier
 from linkspan.vault.keys import Random
 from linkspan.vault.secret import Secret
 
-OpaqueKind = Literal["tenant", "admin", "run", "link", "view", "refresh", "code", "invite", "session"]
+OpaqueKind = Literal[
+    "tenant", "admin", "run", "link", "view", "refresh", "code", "invite", "session", "console"
+]
 _FORM = re.compile(r"lsk_([a-z]{1,16})_([a-z0-9]{12})_([A-Za-z0-9_-]{43})")
 _SECRET_BYTES = 32
 _NOBODY = bytes(32)

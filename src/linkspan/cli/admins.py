@@ -19,27 +19,42 @@ from linkspan.cli.common import (
 from linkspan.settings import parse_duration
 
 if TYPE_CHECKING:
-    from linkspan.store.admins import AdminToken
+    from linkspan.store.admins import AdminToken, Role
 
 
 @click.group()
 def admin() -> None:
-    """Create, list and revoke admin keys. One of them may do everything, for every tenant."""
+    """Create, list and revoke admin keys. One without a role may do everything, for every tenant."""
 
 
 @admin.command()
 @click.option("--subject", default="operator", show_default=True, help="Whose key it is, for the audit log.")
 @click.option("--expires", metavar="DURATION", help="When it ends: 30s, 5m, 2h, 7d. [never]")
+@click.option(
+    "--role",
+    type=click.Choice(["viewer", "operator", "admin"]),
+    default="admin",
+    show_default=True,
+    help="What it may do: look; also run things; also make keys, tenants and webhooks.",
+)
+@click.option(
+    "--tenant", "only", metavar="NAME", help="The one tenant that it sees; it opens the console alone."
+)
 @JSON_OPTION
 @click.pass_context
-def create(context: click.Context, subject: str, expires: str | None, as_json: bool) -> None:
+def create(
+    context: click.Context, subject: str, expires: str | None, role: Role, only: str | None, as_json: bool
+) -> None:
     """Create an admin key and print it, this once: only its hash is kept."""
     lifetime = _seconds(expires)
 
     async def work() -> None:
         async with opened(settings_of(context)) as app:
             made = await app.admins.create(
-                subject, expires=None if lifetime is None else time.time() + lifetime
+                subject,
+                expires=None if lifetime is None else time.time() + lifetime,
+                role=role,
+                only=only,
             )
         if as_json:
             print_json({**_shown(made.token), "token": made.text.reveal()})
@@ -47,7 +62,7 @@ def create(context: click.Context, subject: str, expires: str | None, as_json: b
             click.echo(made.text.reveal())
             click.echo(
                 f"Admin key {made.token.id} for {subject}; it is not shown again."
-                " It opens the management API: docs/api.md",
+                " It opens /console" + ("." if only else " and the management API: docs/api.md"),
                 err=True,
             )
 
@@ -74,7 +89,7 @@ def list_(context: click.Context, as_json: bool) -> None:
                 row[column] = time_text(row[column])
         print_table(
             rows,
-            ["id", "subject", "state", "created", "expires", "last_used"],
+            ["id", "subject", "role", "tenant", "state", "created", "expires", "last_used"],
             "There are no admin keys: linkspan admin create",
         )
 
@@ -99,6 +114,8 @@ def _shown(row: AdminToken) -> dict[str, Any]:
     return {
         "id": row.id,
         "subject": row.subject,
+        "role": row.role,
+        "tenant": row.only,
         "created": row.created,
         "expires": row.expires,
         "revoked": row.revoked,

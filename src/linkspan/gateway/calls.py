@@ -36,7 +36,7 @@ class CallInfo:
     """Where a call came from. The Codex ids are what the client claims: recorded, never trusted."""
 
     request_id: str
-    via: Literal["mcp", "cli", "rest", "run"] = "mcp"
+    via: Literal["mcp", "cli", "rest", "run", "console"] = "mcp"
     client: str | None = None
     thread_id: str | None = None
     turn_id: str | None = None

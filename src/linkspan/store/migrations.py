@@ -548,6 +548,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX runs_by_turn ON runs (state, created) WHERE finished IS NULL",
         "CREATE INDEX runs_by_tenant_and_turn ON runs (tenant, state) WHERE finished IS NULL",
     ),
+    (
+        """
+        CREATE TABLE console_sessions (
+            id {text} PRIMARY KEY,
+            hash {blob} NOT NULL,
+            subject {text} NOT NULL,
+            key {text},
+            created double precision NOT NULL,
+            expires double precision NOT NULL
+        )
+        """,
+    ),
 )
 
 

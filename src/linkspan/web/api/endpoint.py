@@ -25,6 +25,7 @@ from linkspan.accounts.admins import Admin
 from linkspan.accounts.opaque import is_like
 from linkspan.accounts.principal import Principal
 from linkspan.errors import Forbidden, Internal, InvalidArgument, LinkspanError, Unauthenticated
+from linkspan.store.admins import Role
 from linkspan.store.audit import AuditRow
 from linkspan.web.api.parts import Parts
 from linkspan.web.api.reading import Model, NoQuery, Query, read_body, read_query
@@ -164,6 +165,8 @@ class Door:
         endpoint = self._endpoints.get(request.method)
         if endpoint is None:
             raise _WrongMethod
+        if isinstance(caller, Admin):
+            _check_role(caller, endpoint)
         parts.calls.take(caller.token_id or "")
         query = read_query(request, endpoint.query)
         body = None if endpoint.body is None else await read_body(request, endpoint.body, parts.max_body)
@@ -204,6 +207,35 @@ class Door:
                 "The bearer token is missing or not valid here",
                 hint="Make one with: linkspan token create (for one tenant) or linkspan admin create.",
             ) from None
+
+
+OPERATED: Final = frozenset(
+    {
+        *("start_run", "cancel_run", "interrupt_run", "steer_run", "retry_run", "fork_run", "approve_run"),
+        *("decline_run", "approve", "decline", "replay_webhook_delivery", "test_webhook"),
+        *(
+            "verify_integrated_account",
+            "refresh_integrated_account",
+            "create_link_token",
+            "revoke_link_token",
+        ),
+    }
+)
+"""What changes something and is not for admins alone: nothing of it makes a key or shows a secret."""
+
+
+def _check_role(admin: Admin, endpoint: Endpoint) -> None:
+    """Raise `Forbidden` for what the role of an admin key does not let it do."""
+    if admin.only is not None:
+        raise Forbidden(
+            f"this key is for the console, and for tenant {admin.only} alone",
+            hint=f"A program uses a token of the tenant: linkspan token create --tenant {admin.only}",
+        )
+    needed: Role = "viewer"
+    if endpoint.method != "GET":
+        needed = "operator" if endpoint.name in OPERATED else "admin"
+    if not admin.may(needed):
+        raise Forbidden(f"this key is a {admin.role}'s, and {endpoint.name} needs the role {needed}")
 
 
 class _WrongMethod(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from linkspan.accounts.principal import Tenant
 from linkspan.errors import NotFound
 from linkspan.runs.about import recipe_of
 from linkspan.runs.runs import Runs
@@ -20,7 +22,6 @@ from linkspan.store.outbox import iso
 from linkspan.store.run_events import RunEvent
 from linkspan.store.runs import STATES as ALL_STATES
 from linkspan.store.runs import Run
-from linkspan.web.oauth.place import Place
 from linkspan.web.pages import HEADERS, page, written
 from linkspan.web.watch.diffs import FileChange, files_of
 from linkspan.web.watch.entries import STATES, TOLD, entry_of
@@ -42,6 +43,24 @@ _KINDS: Final[Mapping[str, str]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where runs are shown: to the people of a tenant, at the console, or in a product's page."""
+
+    tenant: Tenant
+    runs: str
+    """The path of the list; that of a run is below it."""
+    home: str | None = None
+    """Where whoever looks finds themselves; None where there is no such page."""
+    ancestors: str = "'none'"
+    """Whose frames may show it."""
+
+    @property
+    def is_framed(self) -> bool:
+        """Whether it is in a product's page."""
+        return self.ancestors != "'none'"
+
+
 class Pages:
     """Makes the pages of runs, and the parts of them that are fetched again."""
 
@@ -49,7 +68,7 @@ class Pages:
         self._runs = runs
         self._db = db
 
-    async def listed(self, request: Request, place: Place, viewer: Viewer) -> Response:
+    async def listed(self, request: Request, ground: Ground, viewer: Viewer) -> Response:
         """Answer the page with the tenant's runs, the one that changed last first."""
         query = request.query_params
         state = query.get("state", "")
@@ -59,9 +78,7 @@ class Pages:
         )
         shown = found[:_LISTED]
         values = {
-            "tenant": place.tenant,
-            "viewer": viewer.name,
-            "path": place.path,
+            **_frame(ground, viewer, f"Runs of {ground.tenant}"),
             "runs": [_line(run) for run in shown],
             "states": {name: word for name, (word, _tone) in STATES.items()},
             "state": state if state in ALL_STATES else "",
@@ -69,25 +86,25 @@ class Pages:
         }
         return page("run/list.html", values, headers=headers())
 
-    async def show(self, place: Place, viewer: Viewer, run: str, *, ancestors: str = "'none'") -> Response:
+    async def show(self, ground: Ground, viewer: Viewer, run: str) -> Response:
         """Answer a run's page."""
         found = await self._runs.get(viewer.principal, run)
         values = {
-            **_frame(place, found, framed=ancestors != "'none'"),
-            "viewer": viewer.name,
-            "body": Markup(await self._body(place, viewer, found)),  # noqa: S704 (a template wrote it)
+            **_frame(ground, viewer, _title(found)),
+            "id": found.id,
+            "body": Markup(await self._body(ground, viewer, found)),  # noqa: S704 (a template wrote it)
         }
-        return page("run/page.html", values, headers=headers(ancestors))
+        return page("run/page.html", values, headers=headers())
 
-    async def body(self, place: Place, viewer: Viewer, run: str) -> Response:
+    async def body(self, ground: Ground, viewer: Viewer, run: str) -> Response:
         """Answer all that is in a run's page."""
         found = await self._runs.get(viewer.principal, run)
-        return _part(await self._body(place, viewer, found))
+        return _part(await self._body(ground, viewer, found))
 
-    async def aside(self, place: Place, viewer: Viewer, run: str) -> Response:
+    async def aside(self, ground: Ground, viewer: Viewer, run: str) -> Response:
         """Answer what stands beside what happened: state, questions, what was made, and what can be done."""
         found = await self._runs.get(viewer.principal, run)
-        return _part(written("run/aside.html", await self._beside(place, viewer, found)))
+        return _part(written("run/aside.html", await self._beside(ground, viewer, found)))
 
     async def changes(self, viewer: Viewer, run: str) -> Response:
         """Answer the change as it is now."""
@@ -99,14 +116,13 @@ class Pages:
         found = await self._runs.get(viewer.principal, run)
         return _part(written("run/entries.html", await self._entries(found, before)))
 
-    async def _body(self, place: Place, viewer: Viewer, run: Run) -> str:
+    async def _body(self, ground: Ground, viewer: Viewer, run: Run) -> str:
         entries = await self._entries(run, run.events + 1)
         values = {
-            **await self._beside(place, viewer, run),
+            **await self._beside(ground, viewer, run),
             **entries,
             **await self._changes(viewer, run),
             "last": await self._resume(run),
-            "stream": f"{place.path}/runs/{run.id}/stream",
             "is_live": not run.is_finished,
         }
         return written("run/body.html", values)
@@ -133,7 +149,7 @@ class Pages:
                 started.pop(item, None)
         return min(started.values(), default=run.events + 1) - 1
 
-    async def _beside(self, place: Place, viewer: Viewer, run: Run) -> dict[str, Any]:
+    async def _beside(self, ground: Ground, viewer: Viewer, run: Run) -> dict[str, Any]:
         approvals = await self._runs.approvals(viewer.principal, run.id)
         plan = await event_rows.of_kinds(
             self._db, run.tenant, run.id, ("plan",), before=run.events + 1, limit=1
@@ -143,7 +159,7 @@ class Pages:
         return {
             "run": run,
             "id": run.id,
-            "do": f"{place.path}/runs/{run.id}",
+            "do": f"{ground.runs}/{run.id}",
             "seal": viewer.seal,
             "state": STATES[run.state],
             "title": _title(run),
@@ -193,13 +209,10 @@ def headers(ancestors: str = "'none'") -> dict[str, str]:
     return {"Content-Security-Policy": policy, "Referrer-Policy": "same-origin"}
 
 
-def frame(place: Place, run: str, *, ancestors: str) -> Response:
+def frame(ground: Ground, run: str) -> Response:
     """Answer the page in a product's frame, which has nothing in it until its script shows a token."""
-    values = {
-        "tenant": place.tenant, "path": place.path, "id": run, "title": "A run of Codex", "framed": True,
-        "viewer": "", "body": "",
-    }  # fmt: skip
-    return page("run/page.html", values, headers=headers(ancestors))
+    values = {**_frame(ground, None, "A run of Codex"), "id": run, "body": ""}
+    return page("run/page.html", values, headers=headers(ground.ancestors))
 
 
 def usage_line(run: Run) -> str:
@@ -210,13 +223,14 @@ def usage_line(run: Run) -> str:
     return f"{run.total_tokens:,} tokens{cost}"
 
 
-def _frame(place: Place, run: Run, *, framed: bool) -> dict[str, Any]:
+def _frame(ground: Ground, viewer: Viewer | None, title: str) -> dict[str, Any]:
     return {
-        "tenant": place.tenant,
-        "path": place.path,
-        "id": run.id,
-        "title": _title(run),
-        "framed": framed,
+        "tenant": ground.tenant,
+        "runs_path": ground.runs,
+        "home": ground.home,
+        "viewer": viewer.name if viewer is not None else None,
+        "title": title,
+        "framed": ground.is_framed,
     }
 
 

@@ -12,21 +12,20 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import BaseRoute, Route
 
 from linkspan.accounts.principal import Tenant
-from linkspan.accounts.sessions import Sessions
 from linkspan.errors import Internal, LinkspanError, NotFound, Unauthenticated
 from linkspan.gateway.throttle import Throttle
 from linkspan.runs.feed import Feed
 from linkspan.runs.runs import Runs
 from linkspan.store.database import Database
-from linkspan.web.oauth.browser import Browser, Random
 from linkspan.web.oauth.forms import read_form
-from linkspan.web.oauth.login import Login, see_other
+from linkspan.web.oauth.login import see_other
 from linkspan.web.oauth.place import Place, See, is_tenant, may_sign_in
 from linkspan.web.pages import page
 from linkspan.web.watch.doing import VERBS, do
+from linkspan.web.watch.gate import Gate
 from linkspan.web.watch.pages import Pages, headers
 from linkspan.web.watch.stream import Stream
-from linkspan.web.watch.viewer import Viewer, Viewers
+from linkspan.web.watch.viewer import Viewer
 
 log = logging.getLogger("linkspan.watch")
 Answer = Callable[[Request, Place], Awaitable[Response]]
@@ -39,48 +38,48 @@ class Parts:
     """What the pages of runs are made of."""
 
     runs: Runs
-    sessions: Sessions
-    login: Login
     feed: Feed
     database: Database
     clock: Callable[[], float]
-    random: Random
     see: See
 
 
 class Doors:
     """The doors of a tenant's runs for people."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, gate: Gate) -> None:
         self._parts = parts
-        self._viewers = Viewers(parts.sessions, random=parts.random)
+        self._gate = gate
         self._pages = Pages(parts.runs, parts.database)
         self._stream = Stream(parts.feed, clock=parts.clock)
         self._acts = Throttle(rate=1.0, burst=30, clock=parts.clock)
 
     async def listed(self, request: Request, place: Place) -> Response:
         """Answer the list, or the page to sign in at."""
-        viewer = await self._viewers.signed_in(request, place)
+        viewer = await self._gate.viewer(request, place)
         if viewer is None:
-            return self._sign_in(request, place)
-        return self._keep(request, place, await self._pages.listed(request, place, viewer))
+            return self._gate.sign_in(request, place)
+        return self._gate.keep(
+            request, place, await self._pages.listed(request, self._gate.ground(place), viewer)
+        )
 
     async def show(self, request: Request, place: Place) -> Response:
         """Answer a run's page, or the page to sign in at."""
-        viewer = await self._viewers.signed_in(request, place)
+        viewer = await self._gate.viewer(request, place)
         if viewer is None:
-            return self._sign_in(request, place)
-        answer = await self._pages.show(place, viewer, request.path_params["run"])
-        return self._keep(request, place, answer)
+            return self._gate.sign_in(request, place)
+        answer = await self._pages.show(self._gate.ground(place), viewer, request.path_params["run"])
+        return self._gate.keep(request, place, answer)
 
     async def part(self, request: Request, place: Place) -> Response:
         """Answer a part of a run's page, for its script."""
         viewer, run = await self._somebody(request, place), request.path_params["run"]
+        ground = self._gate.ground(place)
         match request.path_params["part"]:
             case "body":
-                return await self._pages.body(place, viewer, run)
+                return await self._pages.body(ground, viewer, run)
             case "beside":
-                return await self._pages.aside(place, viewer, run)
+                return await self._pages.aside(ground, viewer, run)
             case "changes":
                 return await self._pages.changes(viewer, run)
             case "earlier":
@@ -109,12 +108,12 @@ class Doors:
             raise NotFound("There is nothing at this address")
         viewer, form = await self._somebody(request, place), await read_form(request)
         if viewer.session:
-            self._viewers.check(request, place, viewer, form.one("seal"))
+            self._gate.check(request, place, viewer, form.one("seal"))
         self._acts.take(f"{place.tenant} {viewer.name}")
         done = await do(self._parts.runs, viewer, run, verb, form)
         if _SCRIPT in request.headers and done.id == run:
             return Response(status_code=204, headers={"Cache-Control": "no-store"})
-        onward = f"{place.path}/runs/{done.id}"
+        onward = f"{self._gate.ground(place).runs}/{done.id}"
         if _SCRIPT in request.headers:
             return JSONResponse({"onward": onward}, headers={"Cache-Control": "no-store"})
         return see_other(onward)
@@ -133,26 +132,18 @@ class Doors:
         )
 
     async def _somebody(self, request: Request, place: Place) -> Viewer:
-        viewer = await self._viewers.signed_in(request, place)
+        viewer = await self._gate.viewer(request, place)
         if viewer is None:
             raise Unauthenticated("Nobody is signed in with this browser", hint="Load the page again.")
         return viewer
 
-    def _sign_in(self, request: Request, place: Place) -> Response:
-        browser = Browser(request, place, self._parts.random)
-        login = self._parts.login
-        return browser.keep(login.page(browser, place, after=request.url.path, program=None))
 
-    def _keep(self, request: Request, place: Place, answer: Response) -> Response:
-        return Browser(request, place, self._parts.random).keep(answer)
+def watch_routes(parts: Parts, gate: Gate, path: str = "/t/{tenant}/runs") -> list[BaseRoute]:
+    """Answer the routes of what people see of runs through a gate."""
+    doors = Doors(parts, gate)
 
-
-def watch_routes(parts: Parts) -> list[BaseRoute]:
-    """Answer the routes of what people see of runs."""
-    doors = Doors(parts)
-
-    def at(path: str, answer: Answer, method: str = "GET") -> Route:
-        return Route(f"/t/{{tenant}}/runs{path}", door(parts.see, answer), methods=[method])
+    def at(below: str, answer: Answer, method: str = "GET") -> Route:
+        return Route(f"{path}{below}", door(parts.see, answer), methods=[method])
 
     return [
         at("", doors.listed),
@@ -184,13 +175,12 @@ def door(see: See, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
 
 def _page(error: LinkspanError, request: Request) -> HTMLResponse:
     message = error.message if error.message[-1:] in ".!?" else f"{error.message}."
-    tenant = request.path_params.get("tenant", "")
-    back = f"/t/{tenant}/runs" if is_tenant(tenant) else None
+    back, mark, _run = request.url.path.partition("/runs/")
     values = {
         "title": "There is no such run" if error.status == 404 else "That did not work",
         "message": message[:1].upper() + message[1:],
         "hint": None if (error.hint or "").startswith("See: linkspan") else error.hint,
-        "back": back,
+        "back": f"{back}/runs" if mark else None,
     }
     return page("run/failed.html", values, status=error.status, headers=headers())
 
