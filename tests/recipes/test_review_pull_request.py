@@ -188,6 +188,7 @@ async def test_a_pull_request_is_reviewed_and_then_only_what_is_new(place: Town)
         head = place.git.commit(
             "acme/shop", {**SECOND, "orders.py": SECOND["orders.py"] + ending}, branch="feature"
         )
+        pull["head"]["sha"] = head
         await place.from_github("pull_request", "synchronize", pull)
     async with asyncio.timeout(PATIENCE):
         while not any(
