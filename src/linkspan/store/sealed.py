@@ -39,6 +39,7 @@ NOT_SEALED: Final = {
     ("tokens", "hash"): "Digests.",
     ("invitations", "hash"): "Digests.",
     ("browser_sessions", "hash"): "Digests.",
+    ("console_sessions", "hash"): "Digests.",
     ("grants", "code_hash"): "Digests.",
     ("refresh_tokens", "hash"): "Digests.",
     ("link_sessions", "hash"): "Digests.",
