@@ -115,7 +115,7 @@ def task_of(folder: Path, url: str) -> Task:
 
 async def bare(task: Task, settings: CodexSettings) -> Taken:
     """Drive Codex with the fewest lines that can, in a home that is there."""
-    home = make_home(task, find_binary(settings.binary), settings)
+    home = make_home(task, find_binary(settings.binary), settings, "bare")
     began = time.perf_counter()
     codex = await asyncio.create_subprocess_exec(
         *home.command,

@@ -165,7 +165,8 @@ async def test_a_run_has_the_tools_of_its_recipe(bridge: Bridge, engine: AppServ
     listed, commented, *_ = host.items("mcpToolCall")
     assert "acme" in json.dumps(listed["result"])
     assert commented["status"] == "completed"
-    assert [(org, body["text"]) for org, _, body in bridge.tracker.comments] == [("acme", "From the run.")]
+    said = f"From the run.\n\nCodex run {bridge.run.id} wrote this."
+    assert [(org, body["text"]) for org, _, body in bridge.tracker.comments] == [("acme", said)]
     assert "Changed" not in str(bridge.tracker.tickets)
     tools = [name for name in ("list_tickets", "comment_on_ticket") if name in bridge.model.turns[-1].text]
     assert tools == ["list_tickets", "comment_on_ticket"]

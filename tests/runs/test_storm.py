@@ -42,6 +42,7 @@ PATIENCE = 60.0 + COUNT / 10
 TOOLS = """
 linkspan: 1
 name: storm
+runs: {waiting: 100000}
 instructions: Tickets of a tracker. Start with get_ticket.
 connectors:
   tracker:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from linkspan.errors import Forbidden, InvalidArgument
-from linkspan.runs.arrivals import AGAIN
+from linkspan.runs.arrivals import AGAIN, ROOM, WAITS
 from linkspan.runs.hooks import OWN_WORDS
 from linkspan.runs.recipes import check_settings, chosen_repository
 from linkspan.spec.recipe import read
@@ -104,6 +104,27 @@ async def test_what_goes_on_keeps_others_out(door: Door) -> None:
         "ignored",
         True,
     )
+
+
+async def test_an_event_that_finds_no_room_is_kept_until_there_is(door: Door) -> None:
+    """However often it is looked at: it is no failure, and nothing is read for it meanwhile."""
+    await on(door.house)
+    app = door.house.app
+    app.gateway.replace_catalog(
+        replace(app.gateway.catalog, runs=replace(app.gateway.catalog.runs, waiting=1))
+    )
+    await door.post(event("d1"))
+    await app.arrivals.work_due()
+    (first,) = await going_on(door.house)
+    await door.post(event("d2", ticket="HC-101"))
+    for _ in range(len(WAITS) + 2):
+        door.house.now[0] += ROOM
+        (*_, (state, told)) = (await outcomes(door)).values()
+        assert (state, (told or "").startswith("again waits: as many runs wait")) == ("pending", True)
+    await app.runs.cancel(BO, first.id)
+    door.house.now[0] += ROOM
+    await app.arrivals.work_due()
+    assert [run.entity_id for run in await going_on(door.house)] == ["HC-101"]
 
 
 async def test_a_newer_event_ends_the_older_run(door: Door) -> None:

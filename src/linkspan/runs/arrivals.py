@@ -27,7 +27,7 @@ from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.results import Item
 from linkspan.runs.ids import run_id
 from linkspan.runs.looking import keep_looking
-from linkspan.runs.runs import Runs
+from linkspan.runs.runs import QueueFull, Runs
 from linkspan.spec.expressions import compile_predicate
 from linkspan.spec.recipe import Recipe
 from linkspan.store import accounts as account_rows
@@ -44,6 +44,8 @@ LEASE: Final = 120.0
 LOOK: Final = 2.0
 AGAIN: Final = 2.0
 """Seconds until an event that waits for a run to end is looked at again."""
+ROOM: Final = 30.0
+"""And one that found as many runs waiting for their turn as may."""
 KEEP: Final = 30 * 86_400.0
 _AT_ONCE: Final = 8
 _TIDY: Final = 600.0
@@ -182,6 +184,8 @@ class Arrivals:
             return await self._stop(arrival, recipe)
         if waits_for_quiet(recipe) and await rows.is_overtaken(self._db, arrival):
             return _Outcome("ignored", rows.OVERTAKEN)
+        if not await self._runs.has_room(tenant):
+            return self._wait_for_room(recipe)
         if recipe.when is not None and not compile_predicate(recipe.when)(await self._read(arrival)):
             return _Outcome("ignored", f"{recipe.name}: `when` is not so.")
         if (wait := await self._wait_for_another(arrival, recipe)) is not None:
@@ -193,9 +197,16 @@ class Arrivals:
             return _Outcome("ignored", told)
         try:
             run = await self._start(arrival, recipe)
+        except QueueFull:
+            return self._wait_for_room(recipe)
         except Conflict as error:
             return _Outcome("ignored", f"{recipe.name}: {error.message}.")
         return _Outcome("done", f"{recipe.name}: {run.id}.")
+
+    def _wait_for_room(self, recipe: Recipe) -> _Outcome:
+        """Keep the event until others have begun, however long: it is no failure."""
+        told = f"{recipe.name} waits: as many runs wait for their turn as may (runs.waiting)."
+        return _Outcome("pending", told, self._clock() + ROOM)
 
     async def _wait_for_another(self, arrival: Arrival, recipe: Recipe) -> _Outcome | None:
         """Let what goes on for the same thing end first, where the recipe says so."""

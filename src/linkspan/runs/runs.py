@@ -42,6 +42,10 @@ _SHOWN: Final = ("diff", "patch", "transcript", "output")
 them that a command printed and a product answered, unmasked: they are for the operator."""
 
 
+class QueueFull(RateLimited):
+    """As many runs of a tenant wait for their turn as may."""
+
+
 class Runs:
     """Starts, finds, steers and ends the runs of tenants."""
 
@@ -411,7 +415,7 @@ class Runs:
         if added is None:
             raise no_tenant(run.tenant)
         if added == "full":
-            raise RateLimited(
+            raise QueueFull(
                 f"tenant {tenant} has {most} runs that wait for their turn, and no more are taken for now",
                 hint="Come back when some have begun, or cancel some: linkspan run list --state queued. It is"
                 " `runs.waiting` in tools.yaml.",
@@ -428,6 +432,10 @@ class Runs:
             return same_run(kept, run)
         self.bell.ring()
         return kept
+
+    async def has_room(self, tenant: Tenant) -> bool:
+        """Tell whether one more run of a tenant may wait for its turn."""
+        return await rows.waiting(self._db, tenant) < self._policy().waiting
 
     async def _check_budget(self, tenant: Tenant) -> None:
         tokens, money = await self.budget_left(tenant)

@@ -360,12 +360,19 @@ def inside(tx: Transaction, tenant: str, run: str) -> Run | None:
     return run_of(found[0]) if found else None
 
 
+_WAITING: Final = """
+SELECT count(*) AS number FROM runs WHERE tenant = :tenant AND finished IS NULL AND state = 'queued'
+"""
+
+
+async def waiting(db: Database, tenant: str) -> int:
+    """Answer how many runs of a tenant wait for their turn."""
+    (row,) = await db.query(_WAITING, {"tenant": tenant})
+    return int(row["number"])
+
+
 def _waiting(tx: Transaction, tenant: str) -> int:
-    (row,) = tx.query(
-        "SELECT count(*) AS number FROM runs WHERE tenant = :tenant AND finished IS NULL"
-        " AND state = 'queued'",
-        {"tenant": tenant},
-    )
+    (row,) = tx.query(_WAITING, {"tenant": tenant})
     return int(row["number"])
 
 
