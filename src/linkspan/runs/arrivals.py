@@ -32,7 +32,7 @@ from linkspan.spec.expressions import compile_predicate
 from linkspan.spec.recipe import Recipe
 from linkspan.store import accounts as account_rows
 from linkspan.store import deliveries as rows
-from linkspan.store import runs as run_rows
+from linkspan.store import starts
 from linkspan.store.database import Database
 from linkspan.store.deliveries import Arrival, ArrivalState
 from linkspan.store.runs import Run
@@ -117,7 +117,7 @@ class Arrivals:
         condition = recipe.stop_when if told["does"] == "stop" else recipe.when
         if condition is not None and not compile_predicate(condition)(await self._read(arrival)):
             return f"{recipe.name}: `when` is not so"
-        active = await run_rows.active_on(self._db, tenant, recipe.name, arrival.entity_id)
+        active = await starts.active_on(self._db, tenant, recipe.name, arrival.entity_id)
         if told["does"] == "stop":
             return f"would end {active.id}" if active else "would end nothing: no run goes on for it"
         if active is not None and recipe.concurrency == "skip":
@@ -184,14 +184,14 @@ class Arrivals:
             return await self._stop(arrival, recipe)
         if waits_for_quiet(recipe) and await rows.is_overtaken(self._db, arrival):
             return _Outcome("ignored", rows.OVERTAKEN)
-        if not await self._runs.has_room(tenant):
+        if await starts.waiting(self._db, tenant) >= self._gateway.catalog.runs.waiting:
             return self._wait_for_room(recipe)
         if recipe.when is not None and not compile_predicate(recipe.when)(await self._read(arrival)):
             return _Outcome("ignored", f"{recipe.name}: `when` is not so.")
         if (wait := await self._wait_for_another(arrival, recipe)) is not None:
             return wait
         since = self._clock() - recipe.limit_within
-        count = await run_rows.started_by_events(self._db, tenant, recipe.name, arrival.entity_id, since)
+        count = await starts.started_by_events(self._db, tenant, recipe.name, arrival.entity_id, since)
         if count >= recipe.most_runs:
             told = f"{recipe.name}: events started {count} runs on it in a short time, which may be a loop."
             return _Outcome("ignored", told)
@@ -213,7 +213,7 @@ class Arrivals:
         if recipe.concurrency == "skip":
             return None
         tenant = Tenant(arrival.tenant)
-        active = await run_rows.active_on(self._db, tenant, recipe.name, arrival.entity_id)
+        active = await starts.active_on(self._db, tenant, recipe.name, arrival.entity_id)
         if active is None or active.id == run_id(tenant, _source(arrival), arrival.id):
             return None
         if recipe.concurrency == "supersede":
@@ -233,7 +233,7 @@ class Arrivals:
         dropped, begins = await rows.drop_waiting(self._db, arrival, told, now=self._clock())
         if begins:
             return _Outcome("pending", f"{recipe.name} is about to start.", self._clock() + AGAIN)
-        active = await run_rows.active_on(self._db, tenant, recipe.name, arrival.entity_id)
+        active = await starts.active_on(self._db, tenant, recipe.name, arrival.entity_id)
         if active is None or active.created > arrival.received + self._lease:
             return _Outcome("done" if dropped else "ignored", f"{recipe.name}: nothing goes on for it.")
         ended = await self._runs.end_by_event(tenant, active.id, _named(arrival))

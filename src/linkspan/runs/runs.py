@@ -408,10 +408,8 @@ class Runs:
         await self._check_budget(tenant)
         if run.private_to is None and run.asker_kind == "person" and await self._has_own(tenant, run.asker):
             run = replace(run, private_to=run.asker)
-        most = self._policy().waiting
-        added = await rows.add(
-            self._db, run, told={"state": "queued"}, readers=readers_of(run), most_waiting=most
-        )
+        most, told = self._policy().waiting, {"state": "queued"}
+        added = await rows.add(self._db, run, told=told, readers=readers_of(run), most_waiting=most)
         if added is None:
             raise no_tenant(run.tenant)
         if added == "full":
@@ -432,10 +430,6 @@ class Runs:
             return same_run(kept, run)
         self.bell.ring()
         return kept
-
-    async def has_room(self, tenant: Tenant) -> bool:
-        """Tell whether one more run of a tenant may wait for its turn."""
-        return await rows.waiting(self._db, tenant) < self._policy().waiting
 
     async def _check_budget(self, tenant: Tenant) -> None:
         tokens, money = await self.budget_left(tenant)

@@ -18,8 +18,8 @@ from linkspan.runs.looking import keep_looking
 from linkspan.runs.runs import Runs
 from linkspan.spec.catalog import Catalog
 from linkspan.spec.schedules import Schedule
-from linkspan.store import runs as run_rows
 from linkspan.store import schedules as rows
+from linkspan.store import starts
 from linkspan.store.database import Database, StoreFault
 from linkspan.store.schedules import Due
 
@@ -78,7 +78,7 @@ class Schedules:
         return await rows.put(self._db, replace(known, due=due, last=known.due, outcome=told), before=known)
 
     async def _start(self, tenant: Tenant, recipe: str, due: float) -> str:
-        active = await run_rows.active_on(self._db, tenant, recipe, None)
+        active = await starts.active_on(self._db, tenant, recipe, None)
         if active is not None and active.source == SOURCE:
             return f"{active.id} went on from the time before."
         principal = Principal(tenant, "service", SOURCE, ("run.start",))
