@@ -116,6 +116,7 @@ async def test_an_event_that_finds_no_room_is_kept_until_there_is(door: Door) ->
     await door.post(event("d1"))
     await app.arrivals.work_due()
     (first,) = await going_on(door.house)
+    door.house.now[0] += 1
     await door.post(event("d2", ticket="HC-101"))
     for _ in range(len(WAITS) + 2):
         door.house.now[0] += ROOM

@@ -1,4 +1,4 @@
-"""What stands in the way of a run that is to start: one that goes on for the same thing, and too many of them."""
+"""What stands in the way of a run that is to start: another for the same thing, and too many that wait."""
 
 from __future__ import annotations
 
