@@ -67,7 +67,8 @@ async def work_runs(
     settings = app.settings
     base = known_at(settings)
     mask = redactor.mask if redactor is not None else _as_it_is
-    clean = Outgoing(mask, frozenset({urlsplit(base).netloc.lower()})).text
+    outgoing = Outgoing(mask, frozenset({urlsplit(base).netloc.lower()}))
+    clean = outgoing.text
     reader = Reader(app.gateway, random=random, sleep=asyncio.sleep)
     proxy = EgressProxy(EgressGuard(settings.egress), random=random)
     hosted = Hosted(app.relay, app.run_tokens, public_url=settings.public_url, clock=clock, random=random)
@@ -76,7 +77,7 @@ async def work_runs(
         kept=app.kept,
         tokens=app.run_tokens,
         reader=reader,
-        write_back=WriteBack(reader, lambda: app.catalog, clean=clean, base=base),
+        write_back=WriteBack(reader, lambda: app.catalog, clean=clean, bare=outgoing.bare, base=base),
         engines={
             "app_server": AppServer(settings.codex, proxy=proxy),
             "agents_api": AgentsApi(hosted),

@@ -225,7 +225,7 @@ def parts_at(
         kept=app.kept,
         tokens=app.run_tokens,
         reader=reader,
-        write_back=WriteBack(reader, lambda: app.catalog, clean=mask, base=url),
+        write_back=WriteBack(reader, lambda: app.catalog, clean=mask, bare=mask, base=url),
         engines={"app_server": AppServer(CodexSettings(binary=binary))},
         places=GitPlaces(work, proxy, clock=clock, git=Git(ca_file=authority.root)),
         forge=GatewayForge(app.gateway, app.accounts, base=url, mask=mask, random=os.urandom),

@@ -47,7 +47,7 @@ async def test_a_run_is_what_was_asked(house: House) -> None:
     """With the recipe and the settings of that moment, and the branch that it will have."""
     await house.enable("mend", style="Be brief.", branch="develop")
     run = await start(house)
-    assert run.id == run_id("acme", "api", "k")
+    assert run.id == run_id("acme", "api", "k", "person:bo")
     assert len(run.id) == 30
     assert (run.state, run.recipe, run.repository, run.base_branch) == (
         "queued",

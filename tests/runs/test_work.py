@@ -11,6 +11,7 @@ import pytest
 
 from linkspan.codex.places import Change, Checkout
 from linkspan.errors import Conflict, Forbidden, InvalidArgument, NotFound, Unauthenticated, UpstreamError
+from linkspan.runs.history import History
 from linkspan.runs.lease import LostError
 from linkspan.runs.verdicts import End
 from linkspan.runs.work import Work
@@ -459,6 +460,35 @@ async def test_a_sentence_is_filtered_before_the_ticket_has_it(works: Works) -> 
     run = await works.start()
     await works.until(run.id)
     assert "Codex failed: everyone look here" in comments(works.house)[-1]
+
+
+async def test_what_is_filled_into_fields_has_no_secret_and_an_end(works: Works) -> None:
+    """Whoever wrote it: a key that stands in a ticket is not said again, and no text is without bounds."""
+    await works.house.enable("retell")
+    long = f"The key is ghp_{'a' * 36}. " + "And so on. " * 5_000
+    works.house.desk.store.execute(
+        "UPDATE tickets SET subject = 'hush-hush', body_markdown = ? WHERE org = 'acme' AND key = 'HC-103'",
+        [long],
+    )
+    run = await works.start("retell")
+    await works.until(run.id)
+    assert await works.told(run.id, "warning") == []
+    told = ticket(works.house)
+    assert told["subject"] == "Codex: ***"
+    for text in (told["body_markdown"], comments(works.house)[-1]):
+        assert text.startswith("The key is [secret removed]. And so on.")
+        assert len(text) < 16_200
+
+
+async def test_a_run_that_was_cancelled_in_the_queue_is_remembered(house: House) -> None:
+    """Nobody has worked it: its transcript is there all the same, and it is found by its words."""
+    await house.enable("mend")
+    run = await house.app.runs.start(BO, "mend", source="api", key="k", entity_id="HC-103")
+    await house.app.runs.cancel(BO, run.id)
+    _made, data = await house.app.runs.artifact(BO, run.id, "transcript")
+    assert "Ended: bo cancelled it." in data.decode()
+    found = await History(house.app.database, house.app.runs).search(BO, "cancelled 103")
+    assert [each.run.id for each in found] == [run.id]
 
 
 async def test_the_journal_forgets_what_has_ended(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

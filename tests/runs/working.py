@@ -20,6 +20,7 @@ from linkspan.runs.work import Work
 from linkspan.runs.worker import Worker
 from linkspan.runs.write_back import WriteBack
 from linkspan.store.runs import Run
+from linkspan.text.outgoing import Outgoing
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.places import FakeForge, FakePlaces
 from tests.runs.conftest import BO, House
@@ -74,7 +75,11 @@ def parts_of(
         tokens=app.run_tokens,
         reader=reader,
         write_back=WriteBack(
-            reader, lambda: app.catalog, clean=lambda text: text.replace("@everyone", "everyone"), base=BASE
+            reader,
+            lambda: app.catalog,
+            clean=lambda text: text.replace("@everyone", "everyone"),
+            bare=Outgoing(lambda text: text.replace("hush-hush", "***")).bare,
+            base=BASE,
         ),
         engines={"app_server": works.engine},
         places=works.places,

@@ -13,7 +13,7 @@ import pytest
 from dbos import DBOS
 
 from linkspan.errors import ConfigurationError
-from linkspan.store import accounts, audit, data_keys, run_turns, runs, tenants, tokens
+from linkspan.store import accounts, audit, data_keys, run_turns, starts, tenants, tokens
 from linkspan.store.copies import Copy, back_up, move, refuse_if_moved, restore
 from linkspan.store.data_keys import StoredKey
 from linkspan.store.database import Database, StoreFault
@@ -211,7 +211,7 @@ async def test_a_move_takes_every_row(path: Path, db: Database) -> None:
 async def test_a_move_leaves_the_journal_of_runs_behind(path: Path, db: Database) -> None:
     """Its tables are another program's; what is ours is moved beside it, runs among it."""
     file = open_sqlite(path)
-    await runs.add(file, run("acme"))
+    await starts.add(file, run("acme"))
     await file.aclose()
     DBOS.migrate(f"sqlite:///{path}")
     moved = await move(path, db)

@@ -16,6 +16,7 @@ from linkspan.store import (
     run_terms,
     run_turns,
     runs,
+    starts,
     tenants,
     tokens,
     usage,
@@ -39,7 +40,7 @@ async def acme(db: Database) -> Database:
 
 async def begun(db: Database, **changes: Any) -> Run:
     """Answer a run that a worker has taken."""
-    await runs.add(db, run("acme", **changes))
+    await starts.add(db, run("acme", **changes))
     taken = await runs.take(db, "acme", changes.get("id", "run_1"), worker="w1", now=2.0)
     assert taken is not None
     return taken
@@ -48,34 +49,34 @@ async def begun(db: Database, **changes: Any) -> Run:
 async def test_a_run_is_stored_as_it_is(acme: Database) -> None:
     """All columns come back, and there is no run without its tenant."""
     one = run("acme", pull_request={"number": 7}, versions={"codex": "0.169.0"}, cost=0.5, summary="Done.")
-    assert await runs.add(acme, one) == (one, True)
+    assert await starts.add(acme, one) == (one, True)
     assert await runs.find(acme, "acme", "run_1") == one
     assert await runs.find(acme, "bolt", "run_1") is None
-    assert await runs.add(acme, run("ghost")) is None
+    assert await starts.add(acme, run("ghost")) is None
 
 
 async def test_a_run_is_stored_once(acme: Database) -> None:
     """Whoever comes later under its id is answered the first one, untouched."""
     first = run("acme")
-    await runs.add(acme, first)
-    assert await runs.add(acme, replace(first, entity_id="HC-999", created=9.0)) == (first, False)
+    await starts.add(acme, first)
+    assert await starts.add(acme, replace(first, entity_id="HC-999", created=9.0)) == (first, False)
 
 
 async def test_two_that_start_one_run_at_once(acme: Database, other: Database) -> None:
     """One of them made it."""
-    made = await asyncio.gather(*(runs.add(db, run("acme")) for db in (acme, other) for _ in range(4)))
+    made = await asyncio.gather(*(starts.add(db, run("acme")) for db in (acme, other) for _ in range(4)))
     assert [each is not None and each[1] for each in made].count(True) == 1
 
 
 async def test_two_runs_for_one_thing_at_once(acme: Database, other: Database) -> None:
     """One is begun, and the others are answered it; another recipe, and the next one when it ended, may."""
     stores = [(db, f"run_{number}") for number, db in enumerate((acme, other) * 3)]
-    made = await asyncio.gather(*(runs.add(db, run("acme", id=name)) for db, name in stores))
+    made = await asyncio.gather(*(starts.add(db, run("acme", id=name)) for db, name in stores))
     assert [each is not None and each[1] for each in made].count(True) == 1
     (first,) = {each[0].id for each in made if each is not None and each != "full"}
-    assert await runs.add(acme, run("acme", id="run_9", recipe="review")) is not None
+    assert await starts.add(acme, run("acme", id="run_9", recipe="review")) is not None
     await runs.ask_to_stop(acme, "acme", first, who="person:bo", now=2.0)
-    after = await runs.add(acme, run("acme", id="run_10"))
+    after = await starts.add(acme, run("acme", id="run_10"))
     assert after is not None
     assert after[1]
 
@@ -126,21 +127,21 @@ async def test_so_many_of_a_tenant_wait(acme: Database, other: Database) -> None
     """Of several asked for at once no more than may; what is worked does not count, nor what others have."""
     stores = [(db, number) for number, db in enumerate((acme, other) * 3)]
     made = await asyncio.gather(
-        *(runs.add(db, run("acme", id=f"run_{n}", entity_id=f"HC-{n}"), most_waiting=2) for db, n in stores)
+        *(starts.add(db, run("acme", id=f"run_{n}", entity_id=f"HC-{n}"), most_waiting=2) for db, n in stores)
     )
     assert made.count("full") == 4
     (first, *_) = [each[0].id for each in made if each is not None and each != "full"]
-    assert await runs.add(acme, run("bolt", id="run_8"), most_waiting=2) != "full"
+    assert await starts.add(acme, run("bolt", id="run_8"), most_waiting=2) != "full"
     taken = await runs.take(acme, "acme", first, worker="w1", now=2.0)
     assert taken is not None
     await runs.change(acme, "acme", first, taken.epoch, 2.0, state="preparing")
-    assert await runs.add(acme, run("acme", id="run_9", entity_id="HC-9"), most_waiting=2) != "full"
+    assert await starts.add(acme, run("acme", id="run_9", entity_id="HC-9"), most_waiting=2) != "full"
 
 
 async def test_workers_are_answered_what_is_to_be_seen_to(acme: Database) -> None:
     """What was asked lately, and what was taken by who is gone; not what waits for a person or is over."""
-    await runs.add(acme, run("acme", id="run_1", entity_id="HC-1", created=1.0))
-    await runs.add(acme, run("acme", id="run_2", entity_id="HC-2", created=5.0))
+    await starts.add(acme, run("acme", id="run_1", entity_id="HC-1", created=1.0))
+    await starts.add(acme, run("acme", id="run_2", entity_id="HC-2", created=5.0))
     for number, state in enumerate(("queued", "running", "waiting_approval", "publishing"), start=3):
         taken = await begun(acme, id=f"run_{number}", entity_id=f"HC-{number}", created=float(number))
         worker = None if state == "waiting_approval" else "w1"
@@ -180,7 +181,7 @@ async def test_a_column_that_is_not_there_is_a_mistake(acme: Database) -> None:
 
 async def test_a_run_that_nobody_took_ends_at_once(acme: Database) -> None:
     """One that was taken is told; the first who asked is remembered."""
-    await runs.add(acme, run("acme"))
+    await starts.add(acme, run("acme"))
     ended = await runs.ask_to_stop(acme, "acme", "run_1", who="person:bo", now=2.0)
     assert ended is not None
     assert (ended.state, ended.finished, ended.stopped_by) == ("cancelled", 2.0, "person:bo")
@@ -193,12 +194,12 @@ async def test_a_run_that_nobody_took_ends_at_once(acme: Database) -> None:
 
 async def test_lists_find_what_is_asked(acme: Database) -> None:
     """By state, recipe, thing and person; last changed first, or in order for whoever follows."""
-    await runs.add(acme, run("acme", id="run_1", updated=1.0, entity_id="HC-1"))
-    await runs.add(acme, run("acme", id="run_2", updated=2.0, person="al"))
-    await runs.add(
+    await starts.add(acme, run("acme", id="run_1", updated=1.0, entity_id="HC-1"))
+    await starts.add(acme, run("acme", id="run_2", updated=2.0, person="al"))
+    await starts.add(
         acme, run("acme", id="run_3", updated=3.0, recipe="review", state="succeeded", finished=3.0)
     )
-    await runs.add(acme, run("bolt", id="run_4", updated=4.0))
+    await starts.add(acme, run("bolt", id="run_4", updated=4.0))
 
     async def ids(**asked: Any) -> list[str]:
         return [each.id for each in await runs.listed(acme, "acme", **asked)]

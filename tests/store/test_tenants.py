@@ -19,8 +19,8 @@ from linkspan.store import (
     recipes,
     run_events,
     run_terms,
-    runs,
     schedules,
+    starts,
     tenants,
     usage,
     watches,
@@ -85,7 +85,7 @@ async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engin
         await link_sessions.send(db, link_consent(name))
         await calls.begin(db, call(name), owner="o", now=1.0, lease=60.0)
         await writer.write(entry(name))
-        await runs.add(db, run(name), readers=["bo"])
+        await starts.add(db, run(name), readers=["bo"])
         await run_events.append(db, name, "run_1", [(1.0, "state", {})], epoch=None)
         await run_events.say(db, name, "run_1", kind="steer", words="Go on.", who="person:bo", now=1.0)
         await approvals.ask(

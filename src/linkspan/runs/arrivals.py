@@ -27,7 +27,8 @@ from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.results import Item
 from linkspan.runs.ids import run_id
 from linkspan.runs.looking import keep_looking
-from linkspan.runs.runs import QueueFull, Runs
+from linkspan.runs.runs import Runs
+from linkspan.runs.starting import QueueFull
 from linkspan.spec.expressions import compile_predicate
 from linkspan.spec.recipe import Recipe
 from linkspan.store import accounts as account_rows
@@ -117,7 +118,7 @@ class Arrivals:
         condition = recipe.stop_when if told["does"] == "stop" else recipe.when
         if condition is not None and not compile_predicate(condition)(await self._read(arrival)):
             return f"{recipe.name}: `when` is not so"
-        active = await starts.active_on(self._db, tenant, recipe.name, arrival.entity_id)
+        active = await self._active(arrival, recipe)
         if told["does"] == "stop":
             return f"would end {active.id}" if active else "would end nothing: no run goes on for it"
         if active is not None and recipe.concurrency == "skip":
@@ -213,7 +214,7 @@ class Arrivals:
         if recipe.concurrency == "skip":
             return None
         tenant = Tenant(arrival.tenant)
-        active = await starts.active_on(self._db, tenant, recipe.name, arrival.entity_id)
+        active = await self._active(arrival, recipe)
         if active is None or active.id == run_id(tenant, _source(arrival), arrival.id):
             return None
         if recipe.concurrency == "supersede":
@@ -233,13 +234,19 @@ class Arrivals:
         dropped, begins = await rows.drop_waiting(self._db, arrival, told, now=self._clock())
         if begins:
             return _Outcome("pending", f"{recipe.name} is about to start.", self._clock() + AGAIN)
-        active = await starts.active_on(self._db, tenant, recipe.name, arrival.entity_id)
+        active = await self._active(arrival, recipe)
         if active is None or active.created > arrival.received + self._lease:
             return _Outcome("done" if dropped else "ignored", f"{recipe.name}: nothing goes on for it.")
         ended = await self._runs.end_by_event(tenant, active.id, _named(arrival))
         if ended.state == "publishing":
             return _Outcome("ignored", f"{recipe.name}: {ended.id} is being published already.")
         return _Outcome("done", f"{recipe.name}: {ended.id} ends.")
+
+    async def _active(self, arrival: Arrival, recipe: Recipe) -> Run | None:
+        """Answer the run that goes on for the thing which the event is about."""
+        return await starts.active_on(
+            self._db, arrival.tenant, recipe.name, arrival.entity_id, account=arrival.account
+        )
 
     async def _start(self, arrival: Arrival, recipe: Recipe) -> Run:
         return await self._runs.start(

@@ -31,7 +31,9 @@ def check_words(words: str) -> str:
 
 def same_run(there: Run, asked: Run) -> Run:
     """Answer the run that a key was used for. Raises `Conflict` when that was about something else."""
-    if (there.recipe, there.entity_id, there.parent) != (asked.recipe, asked.entity_id, asked.parent):
+    elsewhere = None not in (there.account, asked.account) and there.account != asked.account
+    one, other = ((run.recipe, run.entity_id, run.parent) for run in (there, asked))
+    if one != other or elsewhere:
         raise Conflict(
             f"this key was used for {there.id}, which is about something else",
             hint="Take another key for another run.",

@@ -8,15 +8,14 @@ from typing import Final
 
 from linkspan.accounts.principal import Principal
 from linkspan.errors import InvalidArgument, NotFound
+from linkspan.runs.remembering import calls_of, events_of
 from linkspan.runs.rights import may, may_look, reader_of
 from linkspan.runs.runs import Runs
 from linkspan.runs.telling import lines_of, searched
-from linkspan.store import audit
-from linkspan.store import run_events as event_rows
 from linkspan.store import runs as rows
 from linkspan.store import threads as thread_rows
 from linkspan.store.approvals import Approval
-from linkspan.store.audit import AuditFilter, AuditRow
+from linkspan.store.audit import AuditRow
 from linkspan.store.database import Database
 from linkspan.store.run_events import RunEvent
 from linkspan.store.run_terms import terms_of
@@ -24,8 +23,6 @@ from linkspan.store.runs import Run
 from linkspan.store.threads import CalledThread
 
 _MOST_TERMS: Final = 10
-_MOST_CALLS: Final = 5_000
-_BATCH: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,22 +142,3 @@ class History:
                 if any(word.startswith(term) for word in words for term in terms):
                     return line
         return None
-
-
-async def events_of(db: Database, run: Run) -> list[RunEvent]:
-    """Answer all events of a run."""
-    found: list[RunEvent] = []
-    while True:
-        seen = found[-1].seq if found else 0
-        batch = await event_rows.after(db, run.tenant, run.id, seen, limit=_BATCH)
-        found += batch
-        if len(batch) < _BATCH:
-            return found
-
-
-async def calls_of(db: Database, tenant: str, thread: str | None) -> list[AuditRow]:
-    """Answer what a conversation called, in order."""
-    if thread is None:
-        return []
-    found = await audit.find(db, tenant, AuditFilter(thread_id=thread), limit=_MOST_CALLS)
-    return [entry.row for entry in reversed(found)]

@@ -10,9 +10,12 @@ RUN_LENGTH: Final = 26
 _APPROVAL_LENGTH: Final = 20
 
 
-def run_id(tenant: str, source: str, key: str) -> str:
-    """Answer a run's id: of the door it came through, and of the key that the caller gave it there."""
-    return f"run_{_digest(RUN_LENGTH, tenant, source, key)}"
+def run_id(tenant: str, source: str, key: str, asker: str | None = None) -> str:
+    """Answer a run's id: of the door it came through, and of the key that it has there.
+
+    A key that a caller chose is the `asker`'s own: nobody finds another's run by guessing it.
+    """
+    return f"run_{_digest(RUN_LENGTH, tenant, source, key, *(() if asker is None else (asker,)))}"
 
 
 def approval_id(run: str, question: str) -> str:

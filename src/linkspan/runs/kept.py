@@ -23,7 +23,7 @@ class Kept:
         self._clock = clock
 
     async def put(
-        self, tenant: str, run: str, name: str, media_type: str, data: bytes, *, epoch: int
+        self, tenant: str, run: str, name: str, media_type: str, data: bytes, *, epoch: int | None
     ) -> bool:
         """Keep something in place of what had its name; False when somebody else took the run since."""
         sealed = await self._vault.seal_stored(_PURPOSE, tenant, artifact_id(run, name), data)

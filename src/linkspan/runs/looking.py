@@ -12,18 +12,29 @@ log = logging.getLogger("linkspan.runs")
 
 
 async def keep_looking(what: str, look: Callable[[], Awaitable[object]], bell: Bell, seconds: float) -> None:
-    """Look until cancelled, when it rings and each `seconds`. What fails is logged once, until it works."""
+    """Look until cancelled, when it rings and each `seconds`.
+
+    What fails is logged once, with what that means and what happens next, and once more when it works again.
+    """
     is_failing = False
     while True:
         try:
             await look()
-            is_failing = False
         except LinkspanError as error:
             if not is_failing:
-                log.error("%s cannot be looked for: %s", what, error.message)
+                log.error(
+                    "%s cannot be looked for, so nothing new is begun here: %s (tried again every %g s)",
+                    what,
+                    error.message.rstrip("."),
+                    seconds,
+                )
             is_failing = True
         except Exception:
             if not is_failing:
-                log.exception("looking for %s failed", what)
+                log.exception("looking for %s failed by a fault of ours; it is tried again", what)
             is_failing = True
+        else:
+            if is_failing:
+                log.warning("%s can be looked for again", what)
+            is_failing = False
         await bell.wait(seconds)

@@ -6,21 +6,21 @@ finds it there.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from linkspan.accounts.principal import Principal, Tenant
-from linkspan.accounts.tenants import no_tenant
-from linkspan.codex.places import branch_of
-from linkspan.errors import Conflict, InvalidArgument, NotFound, QuotaExceeded, RateLimited
-from linkspan.runs.about import approvers_of, readers_of, still, waits_to_publish
-from linkspan.runs.asked import already_decided, check_input, check_words, same_run
+from linkspan.errors import Conflict, InvalidArgument, LinkspanError, NotFound
+from linkspan.runs.about import approvers_of, still, waits_to_publish
+from linkspan.runs.asked import already_decided, check_input, check_words
 from linkspan.runs.bell import Bell
-from linkspan.runs.ids import run_id
 from linkspan.runs.kept import Kept, no_artifact
 from linkspan.runs.recipes import Recipes, TenantRecipe
+from linkspan.runs.remembering import remember
 from linkspan.runs.rights import asked_by, may, may_look, person_for, person_says, reader_of
+from linkspan.runs.starting import Starting
 from linkspan.runs.verdicts import End, cancelled
 from linkspan.spec.recipe import RunsPolicy
 from linkspan.store import approvals as approval_rows
@@ -31,19 +31,13 @@ from linkspan.store.approvals import Approval, Decision
 from linkspan.store.artifacts import Artifact
 from linkspan.store.database import Database
 from linkspan.store.run_events import RunEvent
-from linkspan.store.runs import ParentHow, Run
+from linkspan.store.runs import Run
 from linkspan.store.usage import Usage
 
-_LONGEST_KEY: Final = 200
-_COME_BACK: Final = 60.0
-"""Seconds, for who finds too many runs waiting."""
+log = logging.getLogger("linkspan.runs")
 _SHOWN: Final = ("diff", "patch", "transcript", "output")
 """What a tenant reads of what a run made. The engine's own record and what was read for it have everything in
 them that a command printed and a product answered, unmasked: they are for the operator."""
-
-
-class QueueFull(RateLimited):
-    """As many runs of a tenant wait for their turn as may."""
 
 
 class Runs:
@@ -65,11 +59,11 @@ class Runs:
         self._db = db
         self._kept = kept
         self._recipes = recipes
-        self._policy = policy
-        self._has_own = has_own
         self._clock = clock
-        self._random = random
         self.bell = bell or Bell()
+        self._starting = Starting(
+            db, policy=policy, has_own=has_own, clock=clock, random=random, bell=self.bell
+        )
 
     async def start(
         self,
@@ -85,15 +79,17 @@ class Runs:
         """Ask for a run of a recipe, and answer it; asked again with the same `key`, the same one.
 
         `source` is the door that the caller came through (api, mcp, cli, button, `webhook:NAME`): keys of
-        different doors are different. `person` is for whom a service asks. Raises `NotFound`, `Forbidden`
-        (it is off, or the token may not), `InvalidArgument`, `QuotaExceeded` (the tenant's budget), and
-        `Conflict` when the recipe is worked for that thing already, or the key was used for something else.
+        different doors, and of different callers, are different. `person` is for whom a service asks.
+
+        Raises `NotFound`, `Forbidden` (it is off, or the token may not), `InvalidArgument`, `QuotaExceeded`
+        (the tenant's budget), `QueueFull`, and `Conflict` when the recipe is worked for that thing already,
+        or the key was used for something else.
         """
         who = person_for(principal, person)
         found = await self.check(principal, recipe, entity_id=entity_id)
-        run = self._new(principal, found, source, key, who)
+        run = self._starting.new(principal, found, source, key, who)
         run = replace(run, entity=found.recipe.entity, entity_id=entity_id, account=account)
-        return await self._add(run)
+        return await self._starting.add(principal, run)
 
     async def recipe(self, tenant: Tenant, name: str) -> TenantRecipe:
         """Answer a recipe as the tenant has it, on or off. Raises `NotFound`."""
@@ -116,7 +112,8 @@ class Runs:
         if not before.is_finished or before.state == "succeeded":
             raise Conflict(f"{run} {still(before)}, so there is nothing to retry")
         found = await self._recipes.require(principal.tenant, before.recipe)
-        return await self._add(self._after(principal, found, before, "retry", key, who))
+        again = self._starting.after(principal, found, before, "retry", key, who)
+        return await self._starting.add(principal, again)
 
     async def fork(
         self,
@@ -137,9 +134,10 @@ class Runs:
         if not before.is_finished or before.thread_id is None:
             raise Conflict(f"{run} {still(before)} and has no conversation to go on with")
         found = await self._recipes.require(principal.tenant, before.recipe)
-        forked = self._after(principal, found, before, "fork", key, who)
-        return await self._add(
-            replace(forked, plan={**forked.plan, "words": check_words(words)}, thread_id=before.thread_id)
+        forked = self._starting.after(principal, found, before, "fork", key, who)
+        return await self._starting.add(
+            principal,
+            replace(forked, plan={**forked.plan, "words": check_words(words)}, thread_id=before.thread_id),
         )
 
     async def get(self, principal: Principal, run: str) -> Run:
@@ -244,8 +242,17 @@ class Runs:
         if told.is_finished:
             news = {"state": told.state, "code": told.error_code, "message": told.error_message}
             await self._tell(told, "state", news)
+            if not before.is_finished:
+                await self._remember(told)
         self.bell.ring()
         return told
+
+    async def _remember(self, run: Run) -> None:
+        """Keep the transcript of a run that ended before anybody took it. Without it, it has ended too."""
+        try:
+            await remember(self._db, self._kept, run, ending=run.error_message, epoch=None)
+        except LinkspanError as error:
+            log.warning("the transcript of run %s could not be kept: %s", run.id, error.message)
 
     async def end_by_event(self, tenant: Tenant, run: str, event: str) -> Run:
         """Ask a run to end because of what happened; one that publishes already, or is over, goes its way."""
@@ -342,103 +349,7 @@ class Runs:
 
     async def budget_left(self, tenant: Tenant) -> tuple[int | None, float | None]:
         """Answer the tokens and the money that the tenant's runs may still use; None: without bounds."""
-        policy = self._policy()
-        if policy.tenant_tokens is None and policy.tenant_money is None:
-            return None, None
-        used = await usage_rows.since(self._db, tenant, self._clock() - policy.every)
-        tokens = None if policy.tenant_tokens is None else policy.tenant_tokens - used.total_tokens
-        money = None if policy.tenant_money is None else policy.tenant_money - (used.cost or 0.0)
-        return tokens, money
-
-    def _new(
-        self, principal: Principal, found: TenantRecipe, source: str, key: str | None, who: str | None
-    ) -> Run:
-        if key is not None and (not key or len(key) > _LONGEST_KEY or not key.isprintable()):
-            raise InvalidArgument(f"the key must have 1 to {_LONGEST_KEY} printable characters")
-        identified = run_id(principal.tenant, source, key or self._random(16).hex())
-        now = self._clock()
-        recipe = found.recipe
-        return Run(
-            tenant=principal.tenant,
-            id=identified,
-            source=source,
-            asker_kind=principal.kind,
-            asker=principal.subject,
-            person=who,
-            recipe=recipe.name,
-            plan={"recipe": recipe.plain, "settings": found.settings},
-            state="queued",
-            created=now,
-            updated=now,
-            engine=recipe.engine,
-            model=recipe.model,
-            repository=found.of_type("repository"),
-            base_branch=found.of_type("branch"),
-            branch=branch_of(identified) if recipe.publish.how == "pull_request" else None,
-        )
-
-    def _after(
-        self,
-        principal: Principal,
-        found: TenantRecipe,
-        before: Run,
-        how: ParentHow,
-        key: str | None,
-        who: str | None,
-    ) -> Run:
-        run = self._new(principal, found, f"{how}:{before.id}", key, who)
-        run = replace(
-            run,
-            entity=before.entity,
-            entity_id=before.entity_id,
-            parent=before.id,
-            parent_how=how,
-        )
-        if how == "fork":  # its conversation holds what was read then
-            run = replace(run, private_to=before.private_to)
-        if before.private_to in (None, principal.subject if principal.kind == "person" else None):
-            run = replace(run, entity_title=before.entity_title, account=before.account)
-        return run
-
-    async def _add(self, run: Run) -> Run:
-        there = await rows.find(self._db, run.tenant, run.id)
-        if there is not None:
-            return same_run(there, run)
-        tenant = Tenant(run.tenant)
-        await self._check_budget(tenant)
-        if run.private_to is None and run.asker_kind == "person" and await self._has_own(tenant, run.asker):
-            run = replace(run, private_to=run.asker)
-        most, told = self._policy().waiting, {"state": "queued"}
-        added = await rows.add(self._db, run, told=told, readers=readers_of(run), most_waiting=most)
-        if added is None:
-            raise no_tenant(run.tenant)
-        if added == "full":
-            raise QueueFull(
-                f"tenant {tenant} has {most} runs that wait for their turn, and no more are taken for now",
-                hint="Come back when some have begun, or cancel some: linkspan run list --state queued. It is"
-                " `runs.waiting` in tools.yaml.",
-                retry_after=_COME_BACK,
-            )
-        kept, is_new = added
-        if kept.id != run.id:
-            raise Conflict(
-                f"{kept.id} works on {run.entity} {run.entity_id} already: it {still(kept)}",
-                hint=f"Watch it with: linkspan run watch {kept.id}",
-                details={"run": kept.id, "state": kept.state},
-            )
-        if not is_new:
-            return same_run(kept, run)
-        self.bell.ring()
-        return kept
-
-    async def _check_budget(self, tenant: Tenant) -> None:
-        tokens, money = await self.budget_left(tenant)
-        if (tokens is not None and tokens <= 0) or (money is not None and money <= 0):
-            days = self._policy().every / 86_400
-            raise QuotaExceeded(
-                f"tenant {tenant} has used up its budget for runs of the last {days:g} days",
-                hint="It is `runs.budget` in tools.yaml; GET /usage says what was used.",
-            )
+        return await self._starting.budget_left(tenant)
 
     async def _tell(self, run: Run, kind: str, data: Mapping[str, Any]) -> None:
         await event_rows.append(

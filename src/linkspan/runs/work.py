@@ -18,22 +18,19 @@ from linkspan.codex.engine import Access, Engine, Failure, Limits, Outcome, Task
 from linkspan.errors import Internal, LinkspanError, NotFound
 from linkspan.runs.about import in_a_line
 from linkspan.runs.context import Context, texts_of
-from linkspan.runs.history import calls_of, events_of
 from linkspan.runs.hosting import POLL, RunHost
 from linkspan.runs.ids import approval_id
 from linkspan.runs.lease import Lease, LostError
 from linkspan.runs.outlet import Outlet, Parts
 from linkspan.runs.recipes import chosen_repository
+from linkspan.runs.remembering import remember
 from linkspan.runs.subject import Subjects
-from linkspan.runs.transcript import terms_texts, transcript_of
 from linkspan.runs.verdicts import GO_ON, WAIT, End, cancelled, failed, name_of
 from linkspan.spec.recipe import Moment
 from linkspan.spec.templates import render
 from linkspan.store import approvals as approval_rows
-from linkspan.store import run_terms
 from linkspan.store import runs as rows
 from linkspan.store.approvals import Approval
-from linkspan.store.run_terms import terms_of
 from linkspan.store.runs import Run
 
 log = logging.getLogger("linkspan.runs")
@@ -41,7 +38,6 @@ Json = dict[str, Any]
 Point = Callable[[str], None]
 _TOKEN_GRACE: Final = 3_600.0
 _LONGEST_SUMMARY: Final = 60_000
-_LONGEST_TITLE: Final = 200
 _PARTINGS: Final[dict[str, Moment]] = {
     "declined": "declined",
     "cancelled": "cancelled",
@@ -317,12 +313,8 @@ class Work:
         """
         run = await lease.look()
         try:
-            events = await events_of(self._p.db, run)
-            calls = await calls_of(self._p.db, run.tenant, run.thread_id)
-            text = transcript_of(run, events, calls, ending=end.message)
-            await self._out.keep(lease, "transcript", "text/markdown; charset=utf-8", text.encode())
-            terms = terms_of(terms_texts(run, events, ending=end.message))
-            await run_terms.put(self._p.db, run.tenant, run.id, terms, epoch=lease.epoch)
+            if not await remember(self._p.db, self._p.kept, run, ending=end.message, epoch=lease.epoch):
+                await lease.check()
         except LinkspanError as error:
             log.warning("the transcript of run %s could not be kept: %s", run.id, error.message)
 

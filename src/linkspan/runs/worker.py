@@ -16,6 +16,7 @@ from typing import Final
 from linkspan.errors import LinkspanError
 from linkspan.runs.bell import Bell
 from linkspan.runs.journal import VERSION, Journal, out_of, run_of
+from linkspan.runs.looking import keep_looking
 from linkspan.runs.verdicts import End
 from linkspan.runs.work import Work
 from linkspan.spec.recipe import RunsPolicy
@@ -72,7 +73,6 @@ class Worker:
         self._let_in: set[str] = set()
         self._tidied = 0.0
         self._looked_whole = -_LOOK_WHOLE
-        self._is_failing = False
 
     async def run(self) -> None:
         """Work until cancelled; what is under way then goes on elsewhere or another time."""
@@ -80,9 +80,7 @@ class Worker:
         await self._journal.open()
         beating = asyncio.create_task(self._keep_beating())
         try:
-            while True:
-                await self._turn()
-                await self._bell.wait(self._look)
+            await keep_looking("runs", self._turn, self._bell, self._look)
         finally:
             beating.cancel()
             await asyncio.shield(self._leave(beating))
@@ -141,21 +139,10 @@ class Worker:
         await self._journal.enqueue(run.tenant, run.id)
 
     async def _turn(self) -> None:
-        try:
-            await self.look()
-            if self._clock() - self._tidied >= _TIDY:
-                self._tidied = self._clock()
-                await self._tidy()
-        except LinkspanError as error:
-            if not self._is_failing:
-                log.error("runs cannot be looked for: %s", error.message)
-            self._is_failing = True
-        except Exception:
-            if not self._is_failing:
-                log.exception("looking for runs failed")
-            self._is_failing = True
-        else:
-            self._is_failing = False
+        await self.look()
+        if self._clock() - self._tidied >= _TIDY:
+            self._tidied = self._clock()
+            await self._tidy()
 
     async def _tidy(self) -> None:
         """Delete what is older than it is to be kept."""

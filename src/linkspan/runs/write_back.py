@@ -30,12 +30,22 @@ class WriteBack:
     """Tells things of their runs."""
 
     def __init__(
-        self, reader: Reader, catalog: Callable[[], Catalog], *, clean: Callable[[str], str], base: str
+        self,
+        reader: Reader,
+        catalog: Callable[[], Catalog],
+        *,
+        clean: Callable[[str], str],
+        bare: Callable[[str], str],
+        base: str,
     ) -> None:
-        """`clean` filters what a model wrote; `base` is the URL that people know us by."""
+        """`clean` filters what a model wrote; `bare` takes secrets out of whatever is filled in, and ends it.
+
+        `base` is the URL that people know us by.
+        """
         self._reader = reader
         self._catalog = catalog
         self._clean = clean
+        self._bare = bare
         self._base = base
 
     async def tell(self, lease: Lease, moment: Moment, context: Context) -> None:
@@ -57,7 +67,7 @@ class WriteBack:
     async def _notify(self, lease: Lease, call_id: str, notice: Notice, context: Context) -> None:
         """Tell somebody else. The gateway's memory of writes sees to it that it happens once."""
         values = self.values(lease.run, context)
-        given = {name: _filled(value, values) for name, value in notice.arguments.items()}
+        given = {name: self._filled(value, values) for name, value in notice.arguments.items()}
         try:
             await lease.check()
             elsewhere = replace(lease.run, account=None)  # the run's is where its thing is
@@ -86,7 +96,7 @@ class WriteBack:
 
     async def _comment(self, lease: Lease, moment: Moment, template: str, context: Context) -> None:
         run = lease.run
-        text = render(template, self.values(run, context)).strip()
+        text = self._bare(render(template, self.values(run, context))).strip()
         if not text:
             return
         line = _line(run, moment)
@@ -126,9 +136,13 @@ class WriteBack:
 
     async def _update(self, lease: Lease, fields: Mapping[str, Any], context: Context) -> None:
         values = self.values(lease.run, context)
-        given = {name: _filled(value, values) for name, value in fields.items()}
+        given = {name: self._filled(value, values) for name, value in fields.items()}
         await lease.check()
         await self._reader.call(lease.run, f"{lease.run.entity}.update", {"id": lease.run.entity_id, **given})
+
+    def _filled(self, value: Any, values: Json) -> Any:
+        """Answer a field: what it names may come from a product or a model, and is bounded like them."""
+        return self._bare(render(value, values)) if isinstance(value, str) and "{" in value else value
 
 
 def _filtered(text: str | None, clean: Callable[[str], str]) -> str | None:
@@ -145,7 +159,3 @@ def _line(run: Run, moment: Moment) -> str:
 def _letters(name: str | None) -> str:
     # A name must neither format anything nor call anybody.
     return re.sub(r"[^\w .-]|_", " ", (name or "").partition("@")[0])[:80]
-
-
-def _filled(value: Any, values: Json) -> Any:
-    return render(value, values) if isinstance(value, str) and "{" in value else value

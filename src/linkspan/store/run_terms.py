@@ -34,12 +34,15 @@ def terms_of(texts: Iterable[str]) -> list[str]:
     return list(found)
 
 
-async def put(db: Database, tenant: str, run: str, terms: Iterable[str], *, epoch: int) -> bool:
-    """Keep the words of a run in place of those it had; False when somebody else took the run since."""
+async def put(db: Database, tenant: str, run: str, terms: Iterable[str], *, epoch: int | None) -> bool:
+    """Keep the words of a run in place of those it had; False when somebody else took the run since.
+
+    `epoch` is None for who needs not have taken it.
+    """
 
     def work(tx: Transaction) -> bool:
         key = {"tenant": tenant, "run": run}
-        if not runs.held(tx, tenant, run, epoch):
+        if epoch is not None and not runs.held(tx, tenant, run, epoch):
             return False
         tx.execute("DELETE FROM run_terms WHERE tenant = :tenant AND run = :run", key)
         tx.execute_many(

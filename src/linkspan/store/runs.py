@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, get_args
 
-from linkspan.store import run_events, run_news, tenants
+from linkspan.store import run_news
 from linkspan.store.database import Database, Row, Transaction
 
 State = Literal[
@@ -102,50 +102,8 @@ class Run:
         return self.state in FINISHED
 
 
-_COLUMNS: Final = tuple(each.name for each in fields(Run))
-_CHANGED: Final = frozenset(_COLUMNS) - {"tenant", "id", "epoch", "events", "created"}
-
-
-async def add(
-    db: Database,
-    run: Run,
-    *,
-    told: Mapping[str, Any] | None = None,
-    readers: Sequence[str] = (),
-    most_waiting: int | None = None,
-) -> tuple[Run, bool] | Literal["full"] | None:
-    """Store a new run (and its first event), and answer it and True; or who stands in its way, and False.
-
-    That is the one with its id, or another one of its recipe that goes on for its thing. None when there is
-    no such tenant. `readers` are the people who may look at one that is private. "full" when the tenant has
-    `most_waiting` already that wait for their turn.
-    """
-
-    def work(tx: Transaction) -> tuple[Run, bool] | Literal["full"] | None:
-        if not tenants.known(tx, run.tenant):
-            return None
-        there = inside(tx, run.tenant, run.id) or _active_for(tx, run)
-        if there is not None:
-            return there, False
-        if most_waiting is not None and _waiting(tx, run.tenant) >= most_waiting:
-            return "full"
-        (row,) = tx.query(
-            f"INSERT INTO runs ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{n}' for n in _COLUMNS)})"  # noqa: S608
-            " ON CONFLICT (tenant, id) DO NOTHING RETURNING *",
-            _written({name: getattr(run, name) for name in _COLUMNS}),
-        )
-        kept = run_of(row)
-        if told is not None:
-            run_events.add(tx, run.tenant, run.id, [(run.created, "state", told)], epoch=None)
-            kept = replace(kept, events=1)
-        tx.execute_many(
-            "INSERT INTO run_readers (tenant, run, person) VALUES (:tenant, :run, :person)",
-            [{"tenant": run.tenant, "run": run.id, "person": person} for person in dict.fromkeys(readers)],
-        )
-        run_news.record(tx, kept, now=run.created)
-        return kept, True
-
-    return await db.transaction(work, quiet=True)
+COLUMNS: Final = tuple(each.name for each in fields(Run))
+_CHANGED: Final = frozenset(COLUMNS) - {"tenant", "id", "epoch", "events", "created"}
 
 
 async def find(db: Database, tenant: str, run: str) -> Run | None:
@@ -266,7 +224,7 @@ def changed(tx: Transaction, tenant: str, run: str, epoch: int, now: float, **co
     found = tx.query(
         f"UPDATE runs SET updated = :now{sets} WHERE tenant = :tenant AND id = :id"  # noqa: S608
         " AND epoch = :epoch AND finished IS NULL RETURNING *",
-        {**_written(columns), **_key(tenant, run), "epoch": epoch, "now": now},
+        {**written(columns), **_key(tenant, run), "epoch": epoch, "now": now},
     )
     return run_of(found[0]) if found else None
 
@@ -340,28 +298,6 @@ def inside(tx: Transaction, tenant: str, run: str) -> Run | None:
     return run_of(found[0]) if found else None
 
 
-WAITING: Final = """
-SELECT count(*) AS number FROM runs WHERE tenant = :tenant AND finished IS NULL AND state = 'queued'
-"""
-
-
-def _waiting(tx: Transaction, tenant: str) -> int:
-    (row,) = tx.query(WAITING, {"tenant": tenant})
-    return int(row["number"])
-
-
-def _active_for(tx: Transaction, run: Run) -> Run | None:
-    """Answer the run of a recipe that goes on for the same thing, if there is one."""
-    if run.entity_id is None:
-        return None
-    found = tx.query(
-        "SELECT * FROM runs WHERE tenant = :tenant AND recipe = :recipe AND entity_id = :entity_id"
-        " AND finished IS NULL ORDER BY created LIMIT 1",
-        {"tenant": run.tenant, "recipe": run.recipe, "entity_id": run.entity_id},
-    )
-    return run_of(found[0]) if found else None
-
-
 def count_usage(
     tx: Transaction, tenant: str, run: str, tokens: Mapping[str, int], cost: float | None
 ) -> Run | None:
@@ -414,7 +350,8 @@ def _key(tenant: str, run: str) -> dict[str, str]:
     return {"tenant": tenant, "id": run}
 
 
-def _written(values: Mapping[str, Any]) -> dict[str, Any]:
+def written(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer columns as a row has them."""
     return {
         name: json.dumps(dict(value), separators=(",", ":")) if name in _JSON and value is not None else value
         for name, value in values.items()

@@ -71,6 +71,10 @@ class Outgoing:
         text = _calm(text)
         return _shortened(text.strip(), most)
 
+    def bare(self, text: str, most: int = 16_000) -> str:
+        """Answer an operator's text with what a product or a model filled in: no secrets, and an end."""
+        return _shortened(self.mask(_SECRETS.sub(REMOVED, text)), most)
+
     def code(self, text: str, most: int = 4_000) -> str:
         """Answer code that is to be taken over as it is: without secrets and what nobody sees."""
         return self.mask(_SECRETS.sub(REMOVED, _HIDDEN.sub("", text.replace("\r\n", "\n"))))[:most]
