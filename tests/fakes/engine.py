@@ -45,6 +45,7 @@ class ScriptedEngine:
             Thread(thread.id, b'{"rollout": 1}\n'),
             SUMMARY,
             versions={"engine": self.name, "model": "gpt-test"},
+            log="warning: hush-hush is no key",
         )
 
 

@@ -94,10 +94,12 @@ async def test_from_a_ticket_to_a_pull_request(works: Works) -> None:
     names = [each.name for each in await works.house.app.runs.artifacts(BO, run.id)]
     assert names == ["diff", "transcript"]
     everything = await works.house.app.runs.artifacts(OPERATOR, run.id)
-    assert [each.name for each in everything] == ["context", "diff", "rollout", "transcript"]
+    assert [each.name for each in everything] == ["context", "diff", "log", "rollout", "transcript"]
     with pytest.raises(NotFound, match="has no 'rollout'"):
         await works.house.app.runs.artifact(BO, run.id, "rollout")
     assert (await works.house.app.runs.artifact(OPERATOR, run.id, "rollout"))[1]
+    log = (await works.house.app.runs.artifact(OPERATOR, run.id, "log"))[1].decode()
+    assert log == "engine app_server, model gpt-test\ncompleted\n\nwarning: *** is no key\n"
 
 
 async def test_what_is_published_is_what_was_shown(works: Works) -> None:

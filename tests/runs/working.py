@@ -88,7 +88,7 @@ def parts_of(
         work=work or app.settings.home / "work",
         base_url=BASE,
         clock=app.runs._clock,
-        mask=lambda text: text,
+        mask=lambda text: text.replace("hush-hush", "***"),
         clean=lambda text: text.replace("@everyone", "everyone"),
         point=point,
         **changes,

@@ -211,6 +211,8 @@ class Outcome:
     failure: Failure | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     """What did the work: engine, codex, model, effort."""
+    log: str = field(default="", repr=False)
+    """The end of what its program wrote beside its work. It names places of this machine."""
 
 
 class Engine(Protocol):

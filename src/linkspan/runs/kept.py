@@ -15,7 +15,7 @@ _PURPOSE: Final = "artifact"
 
 
 class Kept:
-    """Keeps the artifacts of runs: context, diff, patch, rollout, output, transcript."""
+    """Keeps the artifacts of runs: context, diff, patch, rollout, output, log, transcript."""
 
     def __init__(self, db: Database, vault: Vault, *, clock: Callable[[], float]) -> None:
         self._db = db

@@ -37,7 +37,8 @@ from linkspan.store.usage import Usage
 log = logging.getLogger("linkspan.runs")
 _SHOWN: Final = ("diff", "patch", "transcript", "output")
 """What a tenant reads of what a run made. The engine's own record and what was read for it have everything in
-them that a command printed and a product answered, unmasked: they are for the operator."""
+them that a command printed and a product answered, unmasked, and its log names places of this machine: they
+are for the operator."""
 
 
 class Runs:

@@ -349,6 +349,9 @@ class Work:
         if "model" in outcome.versions:
             columns["model"] = outcome.versions["model"]
         await lease.change(**columns)
+        await self._out.keep(
+            lease, "log", "text/plain; charset=utf-8", self._p.mask(_log_of(outcome)).encode()
+        )
         if outcome.output is not None:
             text = json.dumps(outcome.output, ensure_ascii=False)
             await self._out.keep(lease, "output", "application/json", text.encode())
@@ -425,6 +428,14 @@ def _said(outcome: Outcome) -> str:
     """Answer the last words for people: of a structured answer what it says of the whole."""
     summary = outcome.output.get("summary") if isinstance(outcome.output, dict) else None
     return summary if isinstance(summary, str) else outcome.message
+
+
+def _log_of(outcome: Outcome) -> str:
+    """Answer what an operator reads of a stay in the engine: by what, how it ended, and its own complaints."""
+    made_by = ", ".join(f"{name} {version}" for name, version in outcome.versions.items())
+    failure = outcome.failure
+    ended = outcome.status if failure is None else f"{outcome.status}: {failure.code}: {failure.message}"
+    return "\n".join(line for line in (made_by, ended, "", outcome.log) if line or outcome.log).strip() + "\n"
 
 
 def _timed_out(lease: Lease) -> End:

@@ -9,7 +9,7 @@ from linkspan.store.database import Database, Row
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One file of a run: context, diff, patch, rollout, output, transcript. Its id is `RUN/NAME`."""
+    """One file of a run: context, diff, patch, rollout, output, log, transcript. Its id is `RUN/NAME`."""
 
     tenant: str
     run: str

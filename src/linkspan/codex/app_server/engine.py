@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, Final
 
 import jsonschema_rs
@@ -100,7 +101,7 @@ class AppServer:
             if outcome.failure is not None:
                 why = f"{outcome.failure.code}: {outcome.failure.message}"
                 log.warning("run %s: %s; codex said: %s", task.run, why, process.complaints[-2000:])
-            return outcome
+            return replace(outcome, log=process.complaints)
         except ConfigurationError:
             raise
         except LinkspanError as error:
@@ -108,7 +109,9 @@ class AppServer:
             message = f"{error.message.rstrip('.')}."
             code = "upstream_error" if error.code == "upstream_timeout" else error.code
             failure = Failure(code, message, retryable=True)
-            return Outcome("failed", session.thread or task.thread, failure=failure, versions=versions)
+            thread = session.thread or task.thread
+            told = process.complaints
+            return Outcome("failed", thread, failure=failure, versions=versions, log=told)
         finally:
             stopping = asyncio.create_task(process.stop())
             try:
