@@ -431,7 +431,7 @@ def _said(outcome: Outcome) -> str:
 
 
 def _log_of(outcome: Outcome) -> str:
-    """Answer what an operator reads of a stay in the engine: by what, how it ended, and its own complaints."""
+    """Answer what an operator reads of a stay in the engine: what it was, its end, and its complaints."""
     made_by = ", ".join(f"{name} {version}" for name, version in outcome.versions.items())
     failure = outcome.failure
     ended = outcome.status if failure is None else f"{outcome.status}: {failure.code}: {failure.message}"
