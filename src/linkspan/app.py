@@ -55,6 +55,7 @@ from linkspan.runs.recipes import Recipes
 from linkspan.runs.runs import Runs
 from linkspan.runs.schedules import Schedules
 from linkspan.runs.tokens import RunTokens
+from linkspan.runs.views import Views
 from linkspan.runs.watching import Watches
 from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
@@ -101,6 +102,8 @@ class App:
     link_attempts: LinkAttempts
     recipes: Recipes
     runs: Runs
+    views: Views
+    """Lets products' pages show runs."""
     kept: Kept
     """What runs made."""
     run_tokens: RunTokens
@@ -308,6 +311,7 @@ async def build(
         ),
         recipes=recipes,
         runs=runs,
+        views=Views(database, runs, clock=clock, random=random),
         kept=kept,
         run_tokens=run_tokens,
         hook_secrets=hook_secrets,

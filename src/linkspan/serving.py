@@ -57,6 +57,7 @@ from linkspan.web.protocol import HttpProtocol
 from linkspan.web.watch.gate import TenantGate
 from linkspan.web.watch.routes import Parts as WatchParts
 from linkspan.web.watch.routes import watch_routes
+from linkspan.web.watch.views import view_routes
 
 log = logging.getLogger("linkspan")
 GRACE = 30
@@ -111,6 +112,7 @@ class Serving:
                 *hook_routes(app.hooks),
                 *link_routes(self._linking(sign_in.see)),
                 *watch_routes(self._watching(sign_in.see), self._tenant_gate(sign_in)),
+                *view_routes(self._watching(sign_in.see), app.views),
                 *console_routes(self._console(sign_in.see), self._watching(sign_in.see)),
                 static_files(),
                 *routes,
@@ -163,6 +165,7 @@ class Serving:
             outbox=app.outbox,
             offboarding=app.offboarding,
             runs=app.runs,
+            views=app.views,
             recipes=app.recipes,
             feed=self.feed,
             audit=app.audit,

@@ -14,6 +14,7 @@ from linkspan.store.oauth_clients import RegisteredClient
 from linkspan.store.people import Domain, Invitation, Person, Session
 from linkspan.store.runs import Run
 from linkspan.store.tokens import Token
+from linkspan.store.view_tokens import ViewToken
 from linkspan.store.webhooks import Webhook
 
 
@@ -217,5 +218,27 @@ def run(tenant: str, **changes: Any) -> Run:
         entity="ticket",
         entity_id="HC-101",
         entity_title="The till does not add up",
+    )
+    return replace(plain, **changes)
+
+
+def view_token(tenant: str, **changes: Any) -> ViewToken:
+    """A view token for one run."""
+    plain = ViewToken(
+        tenant=tenant,
+        id=f"vt_{tenant}",
+        hash=b"h" * 32,
+        minted_by=None,
+        subject="shop",
+        person="bo",
+        vouched=True,
+        origins=("https://shop.example",),
+        run="run_1",
+        recipe=None,
+        entity_id=None,
+        account=None,
+        may=("run.cancel",),
+        created=1.0,
+        expires=901.0,
     )
     return replace(plain, **changes)

@@ -23,6 +23,7 @@ from linkspan.store import (
     starts,
     tenants,
     usage,
+    view_tokens,
     watches,
     webhooks,
 )
@@ -49,6 +50,7 @@ from tests.store.rows import (
     person,
     run,
     session,
+    view_token,
     webhook,
 )
 
@@ -83,6 +85,7 @@ async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engin
         await grants.redeem(db, name, "gr", judge=lambda _grant: "issue", pair=pair, now=1.0)
         await link_sessions.insert(db, link_session(name))
         await link_sessions.send(db, link_consent(name))
+        await view_tokens.insert(db, view_token(name))
         await calls.begin(db, call(name), owner="o", now=1.0, lease=60.0)
         await writer.write(entry(name))
         await starts.add(db, run(name), readers=["bo"])

@@ -19,7 +19,7 @@ from linkspan.accounts.link_failures import LinkOver
 from linkspan.accounts.oauth import new_verifier
 from linkspan.accounts.opaque import mint, read
 from linkspan.accounts.principal import Tenant
-from linkspan.accounts.redirects import LOOPBACK, read_redirect
+from linkspan.accounts.redirects import LOOPBACK, page_origin, read_redirect
 from linkspan.accounts.tenants import no_tenant
 from linkspan.errors import Forbidden, InvalidArgument, NotFound, Unauthenticated
 from linkspan.spec.catalog import AuthMethod, Catalog, Connector
@@ -38,7 +38,6 @@ _MOST_ORIGINS: Final = 20
 _LONGEST_NAME: Final = 100
 _ID: Final = re.compile(r"[a-z0-9]{12}")
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")
-_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ class LinkSessions:
         now = self._clock()
         faults: list[dict[str, str]] = []
         names = self._connectors(connectors, account, faults)
-        origins = _checked(allowed_origins, "allowed_origins", _origin, faults)
+        origins = _checked(allowed_origins, "allowed_origins", page_origin, faults)
         if person is not None and not _is_line(person):
             faults.append({"path": "person", "message": f"one line of at most {_LONGEST_NAME} characters"})
         if account is not None and person is not None:
@@ -283,15 +282,6 @@ def _is_line(text: str) -> bool:
 
 def _unknown() -> Unauthenticated:
     return Unauthenticated("This link is not known here", hint="Ask for a new one where you got it.")
-
-
-def _origin(text: str) -> str | None:
-    """Answer an origin as browsers write it; None for what is none, or what a policy cannot name."""
-    found = read_redirect(text.rstrip("/"))
-    if found is None or found.rest or found.host.startswith("["):
-        return None
-    port = "" if found.port == _DEFAULT_PORTS[found.scheme] else found.port
-    return f"{found.scheme}://{found.host.lower()}{port}"
 
 
 def _checked(

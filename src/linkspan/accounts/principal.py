@@ -25,6 +25,7 @@ class Principal:
     account: str | None = None
     """The one account that its token is good for; None: whichever it may use."""
     person: str | None = None
-    """Of a run: the person who asked for it, whose own accounts it prefers as they would."""
+    """Of a run: the person who asked for it, whose own accounts it prefers as they would. Of a view token:
+    the person it was made for, as whom it looks at runs."""
     only: tuple[str, str] | None = None
     """Of a run: the one thing that it may change, entity and id; None: whatever its scopes let it."""

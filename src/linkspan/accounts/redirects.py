@@ -13,6 +13,7 @@ from typing import Final
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "[::1]", "localhost"})
 LONGEST: Final = 2_000
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _URI: Final = re.compile(
     r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?P<port>:[0-9]{1,5})?"
     r"(?P<rest>(?:/[!$-;=?-\[\]_a-z~]*)?(?:\?[!$-;=?-\[\]_a-z~]*)?)",
@@ -60,6 +61,15 @@ def read_redirect(uri: str) -> Redirect | None:
     if match["scheme"] == "http" and match["host"] not in LOOPBACK:
         return None
     return Redirect(uri, match["scheme"], match["host"], match["port"] or "", match["rest"])
+
+
+def page_origin(text: str) -> str | None:
+    """Answer a page's origin as browsers write it; None for what is none, or what a policy cannot name."""
+    found = read_redirect(text.rstrip("/"))
+    if found is None or found.rest or found.host.startswith("["):
+        return None
+    port = "" if found.port == _DEFAULT_PORTS[found.scheme] else found.port
+    return f"{found.scheme}://{found.host.lower()}{port}"
 
 
 def choose_redirect(registered: Iterable[str], given: str) -> Redirect | None:

@@ -9,6 +9,8 @@
   may pass a person's decision on only with the very scope `run.approve` or `recipe.enable`, which `write`
   does not imply, and names the person: whoever makes such a token vouches that a person clicks there.
 - Where the tenant has named approvers, it is one of them.
+- A view token (views.py) is a service's that says for which person: as that person it looks, if whoever made
+  it could have looked for them, and it does what it was made for.
 - A run that may read with a person's own accounts is private to that person: it is shown to them, to the
   named approvers, to the operator, and to a service that passes people's decisions on (the very scope
   `run.approve`). For everybody else it is not there.
@@ -44,6 +46,8 @@ def reader_of(principal: Principal) -> str | None:
     """Answer as whom the principal looks at runs: a person, nobody (empty), or None: it may look at all."""
     if principal.kind == "person":
         return principal.subject
+    if principal.kind == "service" and principal.person is not None:
+        return principal.person
     passes_on = bool(_very("run.approve") & set(principal.scopes))
     return None if principal.kind == "operator" or (principal.kind == "service" and passes_on) else ""
 

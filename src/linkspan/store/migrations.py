@@ -560,6 +560,28 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        """
+        CREATE TABLE view_tokens (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {text} NOT NULL,
+            hash {blob} NOT NULL,
+            minted_by {text},
+            subject {text} NOT NULL,
+            person {text},
+            vouched integer NOT NULL,
+            origins {text} NOT NULL,
+            run {text},
+            recipe {text},
+            entity_id {text},
+            account {text},
+            may {text} NOT NULL,
+            created double precision NOT NULL,
+            expires double precision NOT NULL,
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+    ),
 )
 
 

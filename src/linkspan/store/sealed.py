@@ -40,6 +40,7 @@ NOT_SEALED: Final = {
     ("invitations", "hash"): "Digests.",
     ("browser_sessions", "hash"): "Digests.",
     ("console_sessions", "hash"): "Digests.",
+    ("view_tokens", "hash"): "Digests.",
     ("grants", "code_hash"): "Digests.",
     ("refresh_tokens", "hash"): "Digests.",
     ("link_sessions", "hash"): "Digests.",

@@ -29,6 +29,7 @@ OWNED = (
     "invitations",
     "people_domains",
     "people",
+    "view_tokens",
     "tokens",
     "link_consents",
     "link_sessions",

@@ -19,8 +19,10 @@ _OPEN = ("/healthz", "/readyz")
 """What load balancers ask by address; it tells nothing."""
 _FOR_ANY_ORIGIN = re.compile(
     r"(/t/[^/]+)?/\.well-known/.*|/t/[^/]+/oauth/(token|revoke|register)|/static/linkspan\.(js|d\.ts)"
+    r"|/t/[^/]+/views/[^/]+(/progress)?"
 )
-"""What programs in a browser may ask wherever they come from: it takes no cookie (web/oauth/routes.py)."""
+"""What programs in a browser may ask wherever they come from: it takes no cookie (web/oauth/routes.py); and
+what view tokens open, each of which names its origins (web/watch/views.py)."""
 _MISDIRECTED = NotFound("this server is not reached under that name", hint="Set LINKSPAN_PUBLIC_URL.")
 _FOREIGN = Forbidden("pages of another origin may not call this server", hint="Set LINKSPAN_PUBLIC_URL.")
 

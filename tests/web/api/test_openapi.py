@@ -111,6 +111,7 @@ def test_no_field_of_an_answer_is_a_credential() -> None:
         "CreatedToken.token",
         "CreatedWebhook.secret",
         "CreatedLinkToken.link_token",
+        "CreatedViewToken.view_token",
         "AccountToken.integrated_account_token",
     }
     found = {

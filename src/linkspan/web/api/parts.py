@@ -21,6 +21,7 @@ from linkspan.gateway.throttle import Throttle
 from linkspan.runs.feed import Feed
 from linkspan.runs.recipes import Recipes
 from linkspan.runs.runs import Runs
+from linkspan.runs.views import Views
 from linkspan.spec.catalog import Catalog
 from linkspan.store.audit import AuditWriter
 from linkspan.store.database import Database
@@ -54,6 +55,7 @@ class Parts:
     outbox: Outbox
     offboarding: Offboarding
     runs: Runs
+    views: Views
     recipes: Recipes
     feed: Feed
     audit: AuditWriter

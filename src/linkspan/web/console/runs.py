@@ -92,7 +92,7 @@ class ConsoleGate:
         if seal is None or seal != viewer.seal:
             raise Forbidden("This page is too old to be answered", hint="Load it again.")
 
-    def ground(self, place: Place) -> Ground:
+    def ground(self, request: Request, place: Place) -> Ground:  # noqa: ARG002
         """Answer the console's pages."""
         return Ground(Tenant(place.tenant), f"{PATH}/tenants/{place.tenant}/runs", PATH)
 

@@ -28,7 +28,7 @@ class Gate(Protocol):
         """Let only forms of our own pages through. Raises `Forbidden`."""
         ...
 
-    def ground(self, place: Place) -> Ground:
+    def ground(self, request: Request, place: Place) -> Ground:
         """Answer where runs are shown."""
         ...
 
@@ -64,7 +64,7 @@ class TenantGate:
         if not self._browser(request, place).is_sealed(seal, *_sealed(place, viewer.session)):
             raise Forbidden("This page is too old to be answered", hint="Load it again.")
 
-    def ground(self, place: Place) -> Ground:
+    def ground(self, request: Request, place: Place) -> Ground:  # noqa: ARG002
         """Answer the tenant's own pages."""
         return Ground(place.tenant, runs_path(place), home_path(place))
 

@@ -169,8 +169,8 @@ class Pages:
             "questions": [_question(each) for each in waiting],
             "answered": [_answered(each) for each in approvals if each.decision is not None],
             "why_not": viewer.why_not_decide(run),
-            "plan": _plan(plan),
-            "pull_request": _pull_request(run),
+            "plan": plan_of(plan),
+            "pull_request": pull_request_of(run),
             "files_made": files,
             "usage": usage_line(run),
             "may_steer": viewer.may("run.steer") and hears(run),
@@ -211,7 +211,7 @@ def headers(ancestors: str = "'none'") -> dict[str, str]:
 
 def frame(ground: Ground, run: str) -> Response:
     """Answer the page in a product's frame, which has nothing in it until its script shows a token."""
-    values = {**_frame(ground, None, "A run of Codex"), "id": run, "body": ""}
+    values = {**_frame(ground, None, "A run of Codex"), "id": run, "body": "", "framed": True}
     return page("run/page.html", values, headers=headers(ground.ancestors))
 
 
@@ -291,7 +291,8 @@ def _answered(asked: Approval) -> dict[str, Any]:
     }
 
 
-def _plan(latest: list[RunEvent]) -> list[dict[str, str]]:
+def plan_of(latest: list[RunEvent]) -> list[dict[str, str]]:
+    """Answer the plan as it was told last."""
     steps = latest[0].data.get("steps") or [] if latest else []
     words = {"completed": "done", "inProgress": "now", "in_progress": "now"}
     return [
@@ -301,7 +302,7 @@ def _plan(latest: list[RunEvent]) -> list[dict[str, str]]:
     ]
 
 
-def _pull_request(run: Run) -> dict[str, str] | None:
+def pull_request_of(run: Run) -> dict[str, str] | None:
     """Answer what was published; only an address that a browser opens as a page becomes a link."""
     made = run.pull_request
     url = str(made.get("url") or "") if made else ""

@@ -60,7 +60,7 @@ class Doors:
         if viewer is None:
             return self._gate.sign_in(request, place)
         return self._gate.keep(
-            request, place, await self._pages.listed(request, self._gate.ground(place), viewer)
+            request, place, await self._pages.listed(request, self._gate.ground(request, place), viewer)
         )
 
     async def show(self, request: Request, place: Place) -> Response:
@@ -68,13 +68,13 @@ class Doors:
         viewer = await self._gate.viewer(request, place)
         if viewer is None:
             return self._gate.sign_in(request, place)
-        answer = await self._pages.show(self._gate.ground(place), viewer, request.path_params["run"])
+        answer = await self._pages.show(self._gate.ground(request, place), viewer, request.path_params["run"])
         return self._gate.keep(request, place, answer)
 
     async def part(self, request: Request, place: Place) -> Response:
         """Answer a part of a run's page, for its script."""
         viewer, run = await self._somebody(request, place), request.path_params["run"]
-        ground = self._gate.ground(place)
+        ground = self._gate.ground(request, place)
         match request.path_params["part"]:
             case "body":
                 return await self._pages.body(ground, viewer, run)
@@ -113,7 +113,7 @@ class Doors:
         done = await do(self._parts.runs, viewer, run, verb, form)
         if _SCRIPT in request.headers and done.id == run:
             return Response(status_code=204, headers={"Cache-Control": "no-store"})
-        onward = f"{self._gate.ground(place).runs}/{done.id}"
+        onward = f"{self._gate.ground(request, place).runs}/{done.id}"
         if _SCRIPT in request.headers:
             return JSONResponse({"onward": onward}, headers={"Cache-Control": "no-store"})
         return see_other(onward)
@@ -154,19 +154,19 @@ def watch_routes(parts: Parts, gate: Gate, path: str = "/t/{tenant}/runs") -> li
     ]
 
 
-def door(see: See, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-    """Make an endpoint of it: an error is a page, or for our script JSON."""
+def door(see: See, answer: Answer, *, always_json: bool = False) -> Callable[[Request], Awaitable[Response]]:
+    """Make an endpoint of it: an error is a page, or for scripts JSON."""
 
     async def endpoint(request: Request) -> Response:
         told: LinkspanError
         try:
-            return await answer(request, _place(see, request))
+            return await answer(request, place_of(see, request))
         except LinkspanError as error:
             told = error
         except Exception:
             log.exception("the page of a run failed at %s", request.url.path)
             told = Internal("Something went wrong inside Linkspan")
-        if _SCRIPT in request.headers:
+        if always_json or _SCRIPT in request.headers:
             return JSONResponse(told.to_dict(), told.status, headers={"Cache-Control": "no-store"})
         return _page(told, request)
 
@@ -185,7 +185,8 @@ def _page(error: LinkspanError, request: Request) -> HTMLResponse:
     return page("run/failed.html", values, status=error.status, headers=headers())
 
 
-def _place(see: See, request: Request) -> Place:
+def place_of(see: See, request: Request) -> Place:
+    """Answer where a request came to. Raises `NotFound` where tokens would travel in the open."""
     visit = see(request.scope)
     tenant = request.path_params["tenant"]
     if not may_sign_in(visit.base) or not is_tenant(tenant):
