@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from linkspan import spec
 from linkspan.app import App, build
@@ -49,6 +48,7 @@ from tests.servers.node import ROOT
 from tests.servers.scripted_model import ScriptedModel
 from tests.servers.serving import serving
 
+Sleep = Callable[[float], Awaitable[object]]
 KEY = "key-canary-of-acme"
 REPOSITORY = "acme/harbour"
 HARBOUR = ROOT / "examples/harbour"
@@ -154,7 +154,7 @@ async def shop_at(
             "github": {"base_url": forge_url, "git": {"base_url": server.url}},
             "openai": {"base_url": f"{model_url}/v1"},
         }
-        places.write_text(yaml.safe_dump({"connectors": connectors, **(tools or {})}))
+        places.write_text(json.dumps({"connectors": connectors, **(tools or {})}))  # without anchors
         settings = Settings(home=home, egress=parse_egress("127.0.0.0/8"))
         words = [ROOT / "tools.yaml", places]
         app = await build(settings, catalog=spec.load(words, {}), clock=clock)
@@ -175,11 +175,11 @@ async def shop_at(
 
 @asynccontextmanager
 async def working(
-    shop: Shop, *, clock: Callable[[], float] = time.time, **changes: Any
+    shop: Shop, *, clock: Callable[[], float] = time.time, sleep: Sleep = asyncio.sleep
 ) -> AsyncIterator[None]:
-    """Work the shop's runs in this process; `changes` are of the worker's parts."""
+    """Work the shop's runs in this process; `sleep` is what it waits with for products that are down."""
     proxy = EgressProxy(EgressGuard(shop.app.settings.egress), random=os.urandom)
-    parts = replace(parts_at(shop.app, shop.url, shop.authority, proxy, clock=clock), **changes)
+    parts = parts_at(shop.app, shop.url, shop.authority, proxy, clock=clock, sleep=sleep)
     task = asyncio.create_task(work_with(shop.app, parts, worker="wrk_shop"))
     try:
         yield
@@ -214,10 +214,11 @@ def parts_at(
     proxy: EgressProxy,
     *,
     clock: Callable[[], float] = time.time,
+    sleep: Sleep = asyncio.sleep,
 ) -> Parts:
     """Answer the parts of a worker whose Codex reaches us at a URL."""
     mask = Redactor().mask
-    reader = Reader(app.gateway, random=os.urandom, sleep=asyncio.sleep)
+    reader = Reader(app.gateway, random=os.urandom, sleep=sleep)
     work = app.settings.home / "work"
     binary = codex_cli.npm_command()[1]
     return Parts(
@@ -228,7 +229,7 @@ def parts_at(
         write_back=WriteBack(reader, lambda: app.catalog, clean=mask, bare=mask, base=url),
         engines={"app_server": AppServer(CodexSettings(binary=binary))},
         places=GitPlaces(work, proxy, clock=clock, git=Git(ca_file=authority.root)),
-        forge=GatewayForge(app.gateway, app.accounts, base=url, mask=mask, random=os.urandom),
+        forge=GatewayForge(app.gateway, app.accounts, base=url, mask=mask, random=os.urandom, sleep=sleep),
         bell=app.runs.bell,
         work=work,
         base_url=url,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -584,6 +585,25 @@ async def test_a_look_reads_what_is_new_and_not_what_waits(house: House) -> None
     house.now[0] += 300
     await worker.look()
     assert len(Notes.entered) == 101
+
+
+async def test_what_is_asked_during_a_look_is_looked_for_at_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ring is not lost on a worker that just did not listen."""
+    seen = []
+
+    async def look(worker: Worker) -> None:
+        seen.append(house.app.runs.bell.rung)
+        if len(seen) == 1:
+            house.app.runs.bell.ring()
+
+    monkeypatch.setattr(Worker, "look", look)
+    made = Works(house, ScriptedEngine(), FakePlaces(house.app.settings.home / "work"), FakeForge())
+    async with asyncio.timeout(30), working(house.app, parts_of(house.app, made), look=3600):
+        while len(seen) < 2:  # noqa: ASYNC110 - nobody rings
+            await asyncio.sleep(0.01)
+    assert seen[1] > seen[0]
 
 
 async def test_questions_of_the_dead_are_withdrawn(house: House) -> None:

@@ -146,6 +146,13 @@ class ScriptedModel:
         with self._lock:
             self._steps += steps
 
+    def forget(self) -> None:
+        """Know nothing of what was asked and was to be said."""
+        with self._lock:
+            self._steps.clear()
+            self._requests.clear()
+            self.aborted.clear()
+
     @property
     def requests(self) -> tuple[ModelRequest, ...]:
         """Every request so far, of any kind."""

@@ -12,9 +12,22 @@ from linkspan.spec.catalog import Catalog, Tool
 _UPSTREAM = (errors.UpstreamError, errors.UpstreamTimeout, errors.TooLarge)
 
 
-def advise(error: errors.LinkspanError, tool: Tool, catalog: Catalog, tenant: str, connector: str) -> None:
-    """Give the error a hint that names a tool, a command or a time; a more exact one stays before it."""
-    own = _hint(error, tool, catalog, tenant, connector)
+def advise(
+    error: errors.LinkspanError,
+    tool: Tool,
+    catalog: Catalog,
+    tenant: str,
+    connector: str,
+    *,
+    for_run: bool = False,
+) -> None:
+    """Give the error a hint that names a tool, a command or a time; a more exact one stays before it.
+
+    `for_run`: we called for a run, whose people read the hint and know of no tools.
+    """
+    own = _of_run(error, tenant, connector) if for_run else _hint(error, tool, catalog, tenant, connector)
+    if own is None:
+        return
     if error.hint in (None, UNKNOWN_OUTCOME):
         error.hint = own
     elif isinstance(error, _UPSTREAM) and own not in str(error.hint):
@@ -51,6 +64,24 @@ def _hint(error: errors.LinkspanError, tool: Tool, catalog: Catalog, tenant: str
     if tool.kind == "read" or (isinstance(error, ConnectionFailed) and not error.sent):
         return f"Call {tool.name} again in a minute."
     return f"It may have been done all the same: look with {_reader(tool, catalog)} before calling again."
+
+
+def _of_run(error: errors.LinkspanError, tenant: str, connector: str) -> str | None:
+    match error:
+        case errors.RateLimited():
+            wait = f"in {math.ceil(error.retry_after)} seconds" if error.retry_after else "in a minute"
+            return f"Retry the run {wait}."
+        case errors.NeedsReauth() | errors.NotLinked():
+            return f"Link the account, and retry the run: linkspan account link {connector} --tenant {tenant}"
+        case errors.NotFound():
+            return "Check that it is there, and that the linked account may see it."
+        case errors.Forbidden():
+            return f"Give the linked account the right at {connector}, or link another one."
+        case errors.Internal():
+            return f"The operator finds {error.request_id} in the log."
+        case errors.UpstreamError() | errors.UpstreamTimeout():
+            return "Retry the run in a minute."
+    return None
 
 
 def _finder(tool: Tool, catalog: Catalog) -> str:

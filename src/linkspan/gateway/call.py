@@ -107,7 +107,7 @@ class Gateway:
             error.request_id = info.request_id
             if trail.has_written:
                 error.message = f"{error.message}; the first part of {tool.name} was done"
-            advise(error, tool, catalog, principal.tenant, trail.connector)
+            advise(error, tool, catalog, principal.tenant, trail.connector, for_run=info.via == "run")
             raise
         except asyncio.CancelledError:
             trail.outcome = "cancelled"
@@ -116,7 +116,7 @@ class Gateway:
             trail.outcome = "internal"
             log.exception("request %s: %s failed for tenant %s", info.request_id, tool.name, principal.tenant)
             fault = errors.Internal("something went wrong inside Linkspan", request_id=info.request_id)
-            advise(fault, tool, catalog, principal.tenant, trail.connector)
+            advise(fault, tool, catalog, principal.tenant, trail.connector, for_run=info.via == "run")
             raise fault from cause
         finally:
             await self._trails.close(trail, self._clock())

@@ -12,12 +12,13 @@ log = logging.getLogger("linkspan.runs")
 
 
 async def keep_looking(what: str, look: Callable[[], Awaitable[object]], bell: Bell, seconds: float) -> None:
-    """Look until cancelled, when it rings and each `seconds`.
+    """Look until cancelled, when it rings and each `seconds`; at once again after a ring during a look.
 
     What fails is logged once, with what that means and what happens next, and once more when it works again.
     """
     is_failing = False
     while True:
+        rung = bell.rung
         try:
             await look()
         except LinkspanError as error:
@@ -37,4 +38,4 @@ async def keep_looking(what: str, look: Callable[[], Awaitable[object]], bell: B
             if is_failing:
                 log.warning("%s can be looked for again", what)
             is_failing = False
-        await bell.wait(seconds)
+        await bell.wait(seconds, since=None if is_failing else rung)
