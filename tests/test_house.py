@@ -30,27 +30,33 @@ MAY_BE_LONGER: Final = {
 BELOW_APP: Final = (
     *("refusals", "wire", "accounts", "gateway", "codex", "runs", "mcp_server", "web", "reload", "settings"),
 )
-FOUNDATIONS: Final = ("spec", "net", "store", "vault", "text")
+FOUNDATIONS: Final = ("spec", "net", "store", "vault", "text", "telemetry")
 EDGES: Final[dict[str, dict[str, str]]] = {
     "errors": {},
     "settings": {},
     "spec": {"text": "The markups that `format` names are compiled into shapes and bodies."},
-    "net": {"settings": "The egress guard is given the operator's allowance."},
+    "net": {
+        "settings": "The egress guard is given the operator's allowance.",
+        "telemetry": "Each exchange and each wait is counted and traced.",
+    },
     "store": {},
     "vault": {},
     "text": {},
+    "telemetry": {},
     "reload": {"spec": "Hot reload reads tools.yaml again and holds the catalog that serves."},
     "refusals": {
         "spec": "Where a product's words of failure are is compiled with its connector.",
         "net": "When to come back is told in many forms.",
     },
     "wire": {
+        "telemetry": "A request says what it is counted as.",
         "refusals": "An answer that is no success becomes an error.",
         "spec": "A request is made from a compiled plan, an answer shaped by compiled getters.",
         "net": "It goes out through the one client.",
         "vault": "It is the place where an opened credential is sent.",
     },
     "accounts": {
+        "telemetry": "Deliveries and renewals are counted.",
         "wire": "Linking needs the origin that a connector's base URL has with the account's settings.",
         "spec": "Ways to connect and settings come from the connector.",
         "net": "Origins are read off URLs as the client reads them; it reaches token endpoints.",
@@ -59,6 +65,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "vault": "Credentials are sealed and opened here.",
     },
     "gateway": {
+        "telemetry": "Calls are counted and traced.",
         "accounts": "A call is made by a principal, with the account's credential.",
         "wire": "It becomes one exchange.",
         "refusals": "A product's words about a stream that it refused are made harmless.",
@@ -77,6 +84,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "settings": "Origin checks, limits and the stateful mode are settings.",
     },
     "web": {
+        "telemetry": "Requests to us are counted and traced.",
         "runs": "Runs are started, watched, approved and cancelled over REST.",
         "codex": "The model proxy is a door of its own.",
         "net": "Streams that are handed through are named by their type.",
@@ -98,6 +106,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "settings": "Where work is done, and what bounds it.",
     },
     "runs": {
+        "telemetry": "Runs, their tokens and what is delivered are counted and traced.",
         "codex": "A run is work for an engine, in a place.",
         "net": "A clone URL is compared with the origins that an account was sealed for.",
         "gateway": "Entities are read, and pull requests and comments written, as the gateway's calls.",
@@ -110,12 +119,28 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "settings": "How many at once, and for how long what is kept.",
     },
     "app": dict.fromkeys(FOUNDATIONS + BELOW_APP, "The composition root wires everything once."),
+    "measuring": dict.fromkeys(
+        ("app", "reload", "settings", "store", "telemetry"),
+        "What `serve` and `work` tell the operator's own tools.",
+    ),
     "serving": dict.fromkeys(
-        ("app", "working", "mcp_server", "web", "runs", "accounts", "spec", "vault", "reload", "settings"),
+        (
+            "app",
+            "measuring",
+            "working",
+            "mcp_server",
+            "web",
+            "runs",
+            "accounts",
+            "spec",
+            "vault",
+            "reload",
+            "settings",
+        ),
         "`linkspan serve`: the faces over one application, in one process.",
     ),
     "working": dict.fromkeys(
-        ("app", "accounts", "codex", "runs", "net", "text", "vault", "reload", "settings"),
+        ("app", "measuring", "accounts", "codex", "runs", "net", "text", "vault", "reload", "settings"),
         "`linkspan work`, and `serve` where it works runs: engines, git and the journal, imported late.",
     ),
     "standing": dict.fromkeys(
@@ -177,6 +202,8 @@ LIBRARIES: Final[dict[str, set[str]]] = {
     "mcp": {"mcp_server"},
     "mcp_types": {"mcp_server"},
     "nh3": {"text"},
+    "opentelemetry": {"telemetry"},
+    "prometheus_client": {"telemetry"},
     "psycopg": {"store"},
     "psycopg_pool": {"store"},
     "sqlite3": {"store"},

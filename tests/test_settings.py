@@ -52,6 +52,8 @@ def test_the_tools_yaml_is_never_that_of_the_current_directory(
         ("LINKSPAN_CODEX_WRAP", "docker run 'x", "LINKSPAN_CODEX_WRAP"),
         ("LINKSPAN_CALL_LIMITS", "tool=many", "'tool=many'"),
         ("LINKSPAN_CALL_LIMITS", "tool=3,tool=4", "'tool=4'"),
+        ("LINKSPAN_METRICS", "9464x", "LINKSPAN_METRICS"),
+        ("LINKSPAN_METRICS", "::1:99999", "LINKSPAN_METRICS"),
     ],
 )
 def test_a_bad_value_is_told_with_its_variable(variable: str, value: str, words: str) -> None:

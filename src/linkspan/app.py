@@ -45,6 +45,7 @@ from linkspan.net.egress import EgressGuard
 from linkspan.net.messages import Request, StreamingTransport
 from linkspan.net.transport import AiohttpTransport
 from linkspan.net.urls import origin_of
+from linkspan.net.watched import WatchedTransport
 from linkspan.runs.arrivals import Arrivals
 from linkspan.runs.calls import RunCalls
 from linkspan.runs.history import History
@@ -65,6 +66,7 @@ from linkspan.store.copies import refuse_if_moved
 from linkspan.store.database import Database
 from linkspan.store.engines import open_database, password_in
 from linkspan.store.migrations import migrate
+from linkspan.telemetry import SILENT, Telemetry
 from linkspan.vault.redact import Redactor
 from linkspan.vault.seal import Vault
 from linkspan.vault.secret import Secret
@@ -124,6 +126,8 @@ class App:
     """Starts what is due at a time."""
     models: ModelProxy
     """Where the Codex of a run finds its model."""
+    telemetry: Telemetry
+    """What the operator's own tools are told."""
 
     @property
     def catalog(self) -> Catalog:
@@ -201,6 +205,7 @@ async def build(
     redactor: Redactor | None = None,
     clock: Callable[[], float] = time.time,
     random: Callable[[int], bytes] = os.urandom,
+    telemetry: Telemetry = SILENT,
 ) -> App:
     """Open the store, the vault and the client, and wire everything.
 
@@ -210,7 +215,10 @@ async def build(
     if settings.database is not None and redactor is not None:
         redactor.register(password_in(settings.database) or "")
     wire = transport or AiohttpTransport(EgressGuard(settings.egress))
-    client = Client(wire, clock=clock)
+    if telemetry.is_on:
+        wire = WatchedTransport(wire, telemetry)
+    meters = telemetry.meters
+    client = Client(wire, clock=clock, meters=meters)
     database = open_database(settings.database or settings.database_path)
     try:
         await migrate(database)
@@ -232,14 +240,14 @@ async def build(
     verifier = Verifier(client)
     cursors = Cursors(vault, clock)
     once = Once(database, vault, clock=clock, random=random)
-    governor = Governor(settings.call_limits, clock=clock)
+    governor = Governor(settings.call_limits, clock=clock, meters=meters)
     gateway = Gateway(
         catalog or NO_CATALOG,
         accounts,
         client,
         cursors=cursors,
         once=once,
-        trails=Trails(audit),
+        trails=Trails(audit, meters),
         governor=governor,
         clock=clock,
     )
@@ -260,9 +268,9 @@ async def build(
 
     runs = Runs(database, kept, recipes, policy=policy, has_own=has_own, clock=clock, random=random)
     gateway.answer_by("run", RunCalls(runs, cursors))
-    run_tokens = RunTokens(database, runs, policy=policy, clock=clock, random=random)
+    run_tokens = RunTokens(database, runs, policy=policy, clock=clock, random=random, meters=meters)
     hook_secrets = HookSecrets(database, vault, clock=clock, random=random)
-    relay = Relay(lambda: gateway.catalog, accounts, wire, audit=audit, clock=clock)
+    relay = Relay(lambda: gateway.catalog, accounts, wire, audit=audit, clock=clock, meters=meters)
     return App(
         settings=settings,
         database=database,
@@ -296,7 +304,7 @@ async def build(
             database, admins, people=settings.console_people, clock=clock, random=random
         ),
         webhooks=webhooks,
-        outbox=Outbox(database, webhooks, client, clock=clock, random=random),
+        outbox=Outbox(database, webhooks, client, clock=clock, random=random, meters=meters),
         keeper=Keeper(database, accounts, verifier, lambda: gateway.catalog, clock=clock, random=random),
         offboarding=Offboarding(database, tenants, accounts, clock=clock, work=settings.home / "work"),
         link_sessions=link_sessions,
@@ -315,7 +323,14 @@ async def build(
         kept=kept,
         run_tokens=run_tokens,
         hook_secrets=hook_secrets,
-        hooks=Hooks(database, hook_secrets, catalog=lambda: gateway.catalog, clock=clock, bell=runs.bell),
+        hooks=Hooks(
+            database,
+            hook_secrets,
+            catalog=lambda: gateway.catalog,
+            clock=clock,
+            bell=runs.bell,
+            meters=meters,
+        ),
         arrivals=Arrivals(database, gateway, runs, clock=clock, random=random),
         relay=relay,
         once=once,
@@ -331,4 +346,5 @@ async def build(
         ),
         schedules=Schedules(database, runs, catalog=lambda: gateway.catalog, clock=clock),
         models=ModelProxy(run_tokens, relay, clock=clock),
+        telemetry=telemetry,
     )

@@ -29,6 +29,7 @@ from linkspan.mcp_server.headers import collect
 from linkspan.mcp_server.http import McpEndpoint
 from linkspan.mcp_server.hub import Hub
 from linkspan.mcp_server.methods import Methods
+from linkspan.measuring import measured, reader, telemetry_of
 from linkspan.reload import Reloader
 from linkspan.runs.feed import Feed
 from linkspan.settings import Settings
@@ -51,6 +52,7 @@ from linkspan.web.link.sessions import Parts as LinkParts
 from linkspan.web.models import model_routes
 from linkspan.web.oauth.place import See, Visit, issuer_of, may_sign_in, network_of
 from linkspan.web.oauth.routes import Parts, login_of, oauth_routes
+from linkspan.web.observed import Observed
 from linkspan.web.pages import static_files
 from linkspan.web.passing import request_id_of
 from linkspan.web.protocol import HttpProtocol
@@ -126,6 +128,8 @@ class Serving:
             rest,
             lambda scope: access.refusal(collect(scope["headers"]), peer(scope)),
         )
+        if app.telemetry.is_on:
+            self.asgi = Observed(self.asgi, app.telemetry)
 
     async def _authenticate(self, token: str, tenant: str) -> Principal:
         if token.startswith("lsk_run_"):
@@ -307,7 +311,8 @@ async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -
     Raises `ConfigurationError` when the port cannot be had.
     """
     listener = listen(settings.host, settings.port)
-    app = await build(settings, catalog=catalog, redactor=redactor)
+    telemetry = telemetry_of(settings)
+    app = await build(settings, catalog=catalog, redactor=redactor, telemetry=telemetry)
     serving = Serving(app)
     serving.reloader = Reloader(
         [config_path(settings)], lambda: load_catalog(settings), serving.replace_catalog
@@ -318,10 +323,11 @@ async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -
     keeping = asyncio.create_task(app.keeper.run())
     working = asyncio.create_task(_work(app, redactor)) if settings.works else None
     try:
-        await _announce(serving, settings)
-        outlive_signals()
-        spare_what_stays()
-        await server.serve([listener])
+        async with measured(telemetry, settings, reader(app, lambda: serving.reloader, time.time)):
+            await _announce(serving, settings)
+            outlive_signals()
+            spare_what_stays()
+            await server.serve([listener])
     finally:
         watching.cancel()
         delivering.cancel()

@@ -134,6 +134,10 @@ class Settings:
     """Whether `serve` works runs itself."""
     serving_url: str | None = None
     """Where the Codex of a run reaches a process that serves, if it is not this one."""
+    metrics: tuple[str, int] | None = None
+    """Where `/metrics` is answered, away from tenants: address and port."""
+    metrics_tenants: int = 100
+    """How many tenants have their own name in metrics."""
     transit_url: str | None = None
     """A key of HashiCorp Vault's transit engine that wraps data keys instead of `keys`."""
     transit_token: str | None = field(default=None, repr=False)
@@ -194,6 +198,8 @@ def read_settings(environ: Mapping[str, str] | None = None, /, **flags: object) 
         console_people=_console_people(text("console_people", "LINKSPAN_CONSOLE_PEOPLE") or ""),
         works=not _switch(text("no_work", "LINKSPAN_NO_WORK")),
         serving_url=_origin(text("serving_url", "LINKSPAN_SERVING_URL"), "LINKSPAN_SERVING_URL"),
+        metrics=_address(text("metrics", "LINKSPAN_METRICS")),
+        metrics_tenants=_number("LINKSPAN_METRICS_TENANTS", env.get("LINKSPAN_METRICS_TENANTS") or None, 100),
         transit_url=_transit_url(env.get("LINKSPAN_TRANSIT_URL") or None),
         transit_token=env.get("LINKSPAN_TRANSIT_TOKEN") or None,
     )
@@ -322,6 +328,19 @@ def _port(text: str | None) -> int:
     if not 0 <= port < 65536:
         raise ConfigurationError(f"LINKSPAN_PORT: {port} is not a port; ports end at 65535")
     return port
+
+
+def _address(text: str | None) -> tuple[str, int] | None:
+    """Read `LINKSPAN_METRICS`: a port of this machine alone, or ADDRESS:PORT."""
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    if not (port.isascii() and port.isdigit() and int(port) < 65536):
+        raise ConfigurationError(
+            f"LINKSPAN_METRICS: {text!r} is neither a port nor ADDRESS:PORT",
+            hint="Such as 9464, which this machine alone reaches, or 10.0.0.5:9464.",
+        )
+    return host.strip("[]") or DEFAULT_HOST, int(port)
 
 
 def _switch(text: str | None) -> bool:

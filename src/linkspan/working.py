@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from linkspan.accounts.identifiers import identifier
 from linkspan.app import App, build, load_catalog
+from linkspan.measuring import measured, reader, telemetry_of
 from linkspan.runs.outlet import Parts
 from linkspan.settings import Settings
 from linkspan.vault.logs import configure_logging
@@ -99,6 +100,7 @@ async def work_runs(
         clock=clock,
         mask=mask,
         clean=clean,
+        telemetry=app.telemetry,
     )
     try:
         await work_with(app, parts, worker=f"wrk_{identifier(random)}")
@@ -154,12 +156,14 @@ async def run_worker(settings: Settings, redactor: Redactor) -> None:
     from linkspan.app import config_path
     from linkspan.reload import Reloader
 
-    app = await build(settings, catalog=load_catalog(settings), redactor=redactor)
+    telemetry = telemetry_of(settings)
+    app = await build(settings, catalog=load_catalog(settings), redactor=redactor, telemetry=telemetry)
     reloader = Reloader([config_path(settings)], lambda: load_catalog(settings), app.gateway.replace_catalog)
     watching = asyncio.create_task(reloader.run())
     working = asyncio.create_task(work_runs(app, redactor=redactor))
     try:
-        await until_told(working)
+        async with measured(telemetry, settings, reader(app, lambda: reloader, time.time)):
+            await until_told(working)
     finally:
         watching.cancel()
         working.cancel()

@@ -25,6 +25,7 @@ from linkspan.net.messages import Request, Response
 from linkspan.net.urls import origin_of
 from linkspan.spec.catalog import AuthMethod, Connector, Scope, Template
 from linkspan.spec.grants import OAuth, TokenAnswer
+from linkspan.telemetry.meters import Use
 from linkspan.vault.secret import Secret
 from linkspan.vault.signing import sign_rs256
 from linkspan.wire import ca_of
@@ -78,6 +79,7 @@ class Provider:
     """The account brought the client, so it is the account's fault when it is refused."""
     ca: str | None = field(default=None, repr=False)
     """The authority that signed the certificate of the account's own server."""
+    connector: str = ""
 
     def url(self, template: Template) -> str:
         """Answer one of its addresses for this account's settings."""
@@ -120,6 +122,7 @@ def provider_of(
         secret,
         own,
         ca_of(connector, settings),
+        connector.name,
     )
 
 
@@ -307,7 +310,8 @@ class OAuthClient:
         repeatable: bool = True,
     ) -> Response:
         named = {"User-Agent": f"linkspan/{__version__}", **headers}
-        request = Request(method, url, named, body, provider.ca_for(url))
+        use = Use("token", provider.connector)
+        request = Request(method, url, named, body, provider.ca_for(url), use)
         try:
             reply = await self._client.send(
                 request,

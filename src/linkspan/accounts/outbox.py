@@ -28,6 +28,8 @@ from linkspan.store import webhooks as webhook_rows
 from linkspan.store.database import Database, StoreFault
 from linkspan.store.outbox import Delivery, DeliveryState, iso
 from linkspan.store.webhooks import Webhook
+from linkspan.telemetry import SILENT, Meters
+from linkspan.telemetry.meters import Use
 from linkspan.vault.keys import Random
 
 log = logging.getLogger("linkspan.webhooks")
@@ -69,8 +71,16 @@ class Outbox:
     """Sends deliveries, shows them, and starts them anew."""
 
     def __init__(
-        self, db: Database, webhooks: Webhooks, client: Client, *, clock: Callable[[], float], random: Random
+        self,
+        db: Database,
+        webhooks: Webhooks,
+        client: Client,
+        *,
+        clock: Callable[[], float],
+        random: Random,
+        meters: Meters = SILENT.meters,
     ) -> None:
+        self._meters = meters
         self._db = db
         self._webhooks = webhooks
         self._client = client
@@ -207,6 +217,7 @@ class Outbox:
                     **await self._webhooks.sign(webhook, message, int(now), body),
                 },
                 body,
+                use=Use("webhook"),
             )
             reply = await self._client.send(
                 request,
@@ -227,12 +238,14 @@ class Outbox:
         now = self._clock()
         if attempt.error is None:
             await rows.delivered(self._db, delivery, status=attempt.status or 0, now=now)
+            self._meters.delivery("delivered")
             return
         wait = self._wait(delivery, attempt)
         due = None if wait is None else now + wait
         settled = await rows.failed(
             self._db, delivery, status=attempt.status, error=attempt.error, due=due, now=now
         )
+        self._meters.delivery("dead" if due is None else "failed")
         if settled and due is None:
             log.warning(
                 "delivery %s to webhook %s is a dead letter: %s",

@@ -47,6 +47,11 @@ from linkspan.cli.common import settings_of
 )
 @click.option("--oidc-issuer", metavar="URL", help="Who says who somebody is. [LINKSPAN_OIDC_ISSUER]")
 @click.option("--oidc-client-id", metavar="ID", help="What it calls us. [LINKSPAN_OIDC_CLIENT_ID]")
+@click.option(
+    "--metrics",
+    metavar="[ADDRESS:]PORT",
+    help="Where Prometheus finds /metrics, on a port of its own; nowhere if empty. [LINKSPAN_METRICS]",
+)
 @click.option("--no-work", is_flag=True, default=None, help="Work no runs here; see linkspan work.")
 @click.pass_context
 def serve(context: click.Context, /, **flags: object) -> None:
@@ -71,6 +76,11 @@ def serve(context: click.Context, /, **flags: object) -> None:
     "--allow-egress",
     metavar="LIST",
     help="Private networks or host:port that may be reached, comma separated. [LINKSPAN_ALLOW_EGRESS]",
+)
+@click.option(
+    "--metrics",
+    metavar="[ADDRESS:]PORT",
+    help="Where Prometheus finds /metrics, on a port of its own; nowhere if empty. [LINKSPAN_METRICS]",
 )
 @click.pass_context
 def work(context: click.Context, /, **flags: object) -> None:

@@ -13,6 +13,7 @@ from linkspan.accounts.principal import Principal
 from linkspan.errors import RateLimited
 from linkspan.gateway.throttle import Throttle
 from linkspan.settings import CallLimits
+from linkspan.telemetry import SILENT, Meters
 
 _MINUTE: Final = 60.0
 Who = Callable[[Principal, str], Hashable]
@@ -32,20 +33,24 @@ _WHO: Final[tuple[tuple[str, str, Who], ...]] = (
 class Governor:
     """Counts calls in this process. Without limits it counts nothing."""
 
-    def __init__(self, limits: CallLimits, *, clock: Callable[[], float]) -> None:
-        self._counted: list[tuple[Throttle, Who, str]] = []
+    def __init__(
+        self, limits: CallLimits, *, clock: Callable[[], float], meters: Meters = SILENT.meters
+    ) -> None:
+        self._meters = meters
+        self._counted: list[tuple[Throttle, Who, str, str]] = []
         for name, what, who in _WHO:
             most: int | None = getattr(limits, name)
             if most is not None:
                 throttle = Throttle(rate=most / _MINUTE, burst=most, clock=clock)
-                self._counted.append((throttle, who, f"{most} {what} a minute"))
+                self._counted.append((throttle, who, f"{most} {what} a minute", name))
 
     def take(self, principal: Principal, name: str) -> None:
         """Count a call of a tool, or of the proxy of a connector.
 
         Raises `RateLimited` with the seconds until it may be made.
         """
-        for throttle, who, most in self._counted:
+        for throttle, who, most, limit in self._counted:
             wait = throttle.wait(who(principal, name))
             if wait:
+                self._meters.limited(limit)
                 raise RateLimited(f"too many calls: there may be {most}", retry_after=wait)

@@ -19,6 +19,7 @@ from linkspan.net.messages import Streamed, StreamingTransport
 from linkspan.refusals import harmless
 from linkspan.spec.catalog import Catalog, Connector
 from linkspan.store.audit import AuditRow, AuditWriter
+from linkspan.telemetry import SILENT, Meters
 from linkspan.vault.credential import Credential
 from linkspan.wire import Passing
 
@@ -68,7 +69,9 @@ class Relay:
         *,
         audit: AuditWriter,
         clock: Callable[[], float],
+        meters: Meters = SILENT.meters,
     ) -> None:
+        self._meters = meters
         self._catalog = catalog
         self._accounts = accounts
         self._transport = transport
@@ -142,6 +145,15 @@ class Relay:
 
     async def _keep(self, method: str, info: CallInfo, outcome: str, row: AuditRow) -> None:
         """Write the row: of what may have changed something before its answer ends."""
+        self._meters.call(
+            tenant=row.tenant,
+            connector=row.entity if row.entity in self._catalog().connectors else "",
+            entity="",
+            tool=row.tool,
+            via=row.via,
+            outcome=outcome,
+            seconds=row.duration_ms / 1000,
+        )
         if method in _SAFE or info.via == "run" or outcome == "cancelled":
             self._audit.write_behind(row)
         else:

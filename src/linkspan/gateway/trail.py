@@ -11,6 +11,7 @@ from linkspan.accounts.principal import Principal
 from linkspan.gateway.calls import CallInfo
 from linkspan.spec.catalog import RequestPlan, Tool
 from linkspan.store.audit import AuditRow, AuditWriter
+from linkspan.telemetry import SILENT, Meters
 
 
 class Trail:
@@ -68,12 +69,22 @@ class Trail:
 class Trails:
     """Writes audit rows: of reads behind (at most 50 ms), of writes before the answer."""
 
-    def __init__(self, writer: AuditWriter) -> None:
+    def __init__(self, writer: AuditWriter, meters: Meters = SILENT.meters) -> None:
         self._writer = writer
+        self._meters = meters
 
     async def close(self, trail: Trail, now: float) -> None:
         """Write the row of a call that ended at `now`."""
         info, principal = trail.info, trail.principal
+        self._meters.call(
+            tenant=principal.tenant,
+            connector=trail.connector,
+            entity=trail.tool.entity,
+            tool=trail.tool.name,
+            via=info.via,
+            outcome=trail.outcome,
+            seconds=now - trail.started,
+        )
         row = AuditRow(
             tenant=principal.tenant,
             time=trail.started,

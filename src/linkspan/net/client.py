@@ -21,6 +21,7 @@ from linkspan.errors import NeedsReauth, RateLimited, UpstreamError, UpstreamTim
 from linkspan.net.limits import RateLimit, in_words, read_rate_limit, retry_after
 from linkspan.net.messages import CHECK_BASE_URL, ConnectionFailed, Request, Response, Transport
 from linkspan.net.urls import origin_of, resolve
+from linkspan.telemetry import SILENT, Meters
 
 MAX_ATTEMPTS = 3
 MAX_REDIRECTS = 5
@@ -56,8 +57,10 @@ class Client:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
         max_bytes: int = 10 * 2**20,
+        meters: Meters = SILENT.meters,
     ) -> None:
         """`jitter` answers numbers from 0 up to 1; `max_bytes` is the largest answer that is read."""
+        self._meters = meters
         self._transport = transport
         self._clock = clock
         self._sleep = sleep
@@ -122,20 +125,22 @@ class Client:
         while True:
             now = self._clock()
             if isinstance(outcome, ConnectionFailed):
-                wait = self._backoff(call)
+                wait, why = self._backoff(call), "connection"
                 repeatable = outcome.reason in _PASSING and (call.repeatable or not outcome.sent)
                 if not repeatable or not call.may_wait(wait, now):
                     raise outcome
             elif (told := call.limit(outcome, now)) is not False:
                 # A little later than told: clocks differ, and others were told the same.
+                why = "rate_limit"
                 wait = self._backoff(call, 1.0) if told is None else told + self._backoff(call)
                 if not call.may_wait(wait, now):
                     raise _rate_limited(outcome, told, now)
             elif outcome.status in _REDIRECTS and "location" in outcome.headers:
                 call.follow(outcome)
-                wait = None
+                wait, why = None, ""
             elif outcome.status in _UNAVAILABLE and call.repeatable:
                 wait = max(self._backoff(call), retry_after(outcome.headers.get("retry-after"), now) or 0.0)
+                why = "unavailable"
                 if not call.may_wait(wait, now):
                     return Reply(outcome, read_rate_limit(outcome.headers, now))
             else:
@@ -143,6 +148,7 @@ class Client:
             if wait is not None:
                 call.attempts += 1
                 call.patience -= wait
+                self._meters.waited(call.request.use.connector, why, wait)
                 await self._sleep(wait)
             left = call.time_left(self._clock())
             try:
@@ -218,7 +224,9 @@ class _Call:
             kept = {
                 name: value for name, value in self.request.headers.items() if name.lower() not in sensitive
             }
-            self.request = Request(self.request.method, target, kept, ca=self.request.ca)
+            self.request = Request(
+                self.request.method, target, kept, ca=self.request.ca, use=self.request.use
+            )
 
 
 def _unanswered(failure: ConnectionFailed | UpstreamTimeout, *, repeatable: bool) -> ConnectionFailed:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from linkspan.errors import InvalidArgument, UpstreamError
+from linkspan.telemetry.meters import OTHER, Use
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -26,6 +27,8 @@ class Request:
     body: bytes | None = None
     ca: str | None = None
     """Certificates (PEM): what is signed by one of these is trusted, and nothing else."""
+    use: Use = OTHER
+    """What it is counted as; nothing of it is sent."""
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url.partition('?')[0]}>"

@@ -26,6 +26,7 @@ from linkspan.store import deliveries as rows
 from linkspan.store.accounts import Account
 from linkspan.store.database import Database
 from linkspan.store.deliveries import Arrival, Does
+from linkspan.telemetry import SILENT, Meters
 
 _MOST_THINGS: Final = 200
 _LONGEST_ID: Final = 200
@@ -68,7 +69,9 @@ class Hooks:
         catalog: Callable[[], Catalog],
         clock: Callable[[], float],
         bell: Bell,
+        meters: Meters = SILENT.meters,
     ) -> None:
+        self._meters = meters
         self._db = db
         self._secrets = secrets
         self._catalog = catalog
@@ -129,6 +132,7 @@ class Hooks:
         waiting = waiting_for(self._catalog(), connector)
         told = list(_told(waiting, hooks, root))
         if not told:
+            self._meters.arrival(connector, "nothing")
             return Answer({"accepted": 0})
         if accounts is None:
             accounts = await self._meant(connector, hooks, root)
@@ -143,6 +147,7 @@ class Hooks:
         if TEST in delivery.headers:
             return Answer({"accepted": 0, "test": [_foretold(each) for each in arrivals]})
         new = await rows.add(self._db, arrivals, quiet=quiet_of(self._catalog())) if arrivals else 0
+        self._meters.arrival(connector, "accepted" if new else "repeated" if arrivals else "nothing")
         if new:
             self._bell.ring()
         return Answer({"accepted": new})

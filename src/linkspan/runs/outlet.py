@@ -28,6 +28,7 @@ from linkspan.store import run_turns
 from linkspan.store import tenants as tenant_rows
 from linkspan.store.database import Database
 from linkspan.store.runs import Run
+from linkspan.telemetry import SILENT, Telemetry
 
 Point = Callable[[str], None]
 _LONGEST_TITLE = 200
@@ -56,6 +57,7 @@ class Parts:
     """Filters what a model wrote for people."""
     point: Point = lambda _name: None
     """Told at each moment at which dying would be worst: tests die there."""
+    telemetry: Telemetry = SILENT
 
 
 class Outlet:

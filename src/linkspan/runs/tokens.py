@@ -23,6 +23,7 @@ from linkspan.store import usage as usage_rows
 from linkspan.store.database import Database
 from linkspan.store.runs import Run
 from linkspan.store.tokens import Token
+from linkspan.telemetry import SILENT, Meters
 from linkspan.vault.secret import Secret
 
 MODEL: Final = "model.call"
@@ -78,7 +79,9 @@ class RunTokens:
         policy: Callable[[], RunsPolicy],
         clock: Callable[[], float],
         random: Callable[[int], bytes],
+        meters: Meters = SILENT.meters,
     ) -> None:
+        self._meters = meters
         self._db = db
         self._runs = runs
         self._policy = policy
@@ -150,6 +153,7 @@ class RunTokens:
             )
         now = self._clock()
         kept = await usage_rows.spend(self._db, tenant, run, model=model, tokens=tokens, cost=cost, now=now)
+        self._meters.tokens(tenant, model, tokens)
         if kept is None or kept.is_finished:
             return False
         left = await self.left(kept)

@@ -16,8 +16,8 @@ from typing import Any, Final
 from linkspan.accounts.principal import Tenant
 from linkspan.codex.engine import Access, Engine, Failure, Limits, Outcome, Task, Thread
 from linkspan.errors import Internal, LinkspanError, NotFound
-from linkspan.runs.about import in_a_line
 from linkspan.runs.context import Context, texts_of
+from linkspan.runs.ended import tell_ended
 from linkspan.runs.hosting import POLL, RunHost
 from linkspan.runs.ids import approval_id
 from linkspan.runs.lease import Lease, LostError
@@ -290,7 +290,7 @@ class Work:
             error_message=end.message,
             worker=None,
         )
-        log.info("%s", in_a_line(lease.run))
+        tell_ended(lease.run, self._p.telemetry)
         self._p.bell.ring()
 
     async def tidy(self) -> None:

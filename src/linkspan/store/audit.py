@@ -153,6 +153,11 @@ class AuditWriter:
             self._keep([row])
             self._schedule()
 
+    @property
+    def waiting(self) -> int:
+        """How many rows are not written yet."""
+        return len(self._waiting)
+
     async def flush(self) -> None:
         """Write everything that waits now."""
         if self._writing is not None:

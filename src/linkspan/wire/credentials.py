@@ -62,7 +62,7 @@ def authorized(outgoing: Outgoing, method: AuthMethod, secret: Callable[[str], s
     if parameter is not None:
         joint = "&" if "?" in url else "?"
         url += f"{joint}{encoded(parameter[0])}={quote(parameter[1], safe='[]')}"
-    return Request(outgoing.method, url, headers, outgoing.body, outgoing.ca)
+    return Request(outgoing.method, url, headers, outgoing.body, outgoing.ca, outgoing.use)
 
 
 def _put(headers: dict[str, str], name: str, value: str) -> None:

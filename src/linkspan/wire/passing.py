@@ -10,6 +10,7 @@ from linkspan import errors
 from linkspan.net.messages import Streamed, StreamingTransport, set_header
 from linkspan.net.queries import plain, query_text
 from linkspan.spec.catalog import ABSENT, Connector, RequestPlan, Scope
+from linkspan.telemetry.meters import Use
 from linkspan.vault.credential import Credential
 from linkspan.wire.credentials import authorized, check_destination, method_of, without_secrets
 from linkspan.wire.requests import DOTS, OVERRIDDEN, PATH, USER_AGENT, Outgoing, base_url, ca_of, given
@@ -76,7 +77,10 @@ async def pass_on(
     if connector.method_override is not None and http_method in OVERRIDDEN:
         headers[connector.method_override] = http_method
         http_method = "POST"
-    outgoing = Outgoing(http_method, url, headers, ask.body, None, repeatable=False, base=base, ca=ca)
+    use = Use("passed_on", connector.name)
+    outgoing = Outgoing(
+        http_method, url, headers, ask.body, None, repeatable=False, base=base, ca=ca, use=use
+    )
     check_destination(outgoing, connector, credential)
     request = authorized(outgoing, method, lambda name: credential.secrets[name].reveal())
     async with transport.stream(request, content=ask.content, timeout=timeout, idle=idle) as answer:

@@ -13,6 +13,7 @@ from linkspan.net.messages import set_header
 from linkspan.net.queries import plain, query_pairs, query_text
 from linkspan.net.urls import origin_of, resolve
 from linkspan.spec.catalog import ABSENT, Arrays, Connector, Paging, RequestPlan, Scope, Upload
+from linkspan.telemetry.meters import OTHER, Use
 from linkspan.vault.credential import Credential
 
 OVERRIDDEN: Final = frozenset({"PUT", "PATCH", "DELETE"})
@@ -37,6 +38,8 @@ class Outgoing:
     ca: str | None = None
     is_told: bool = False
     """The URL is one that the product told: it may lead to the connector's hosts, without the credential."""
+    use: Use = OTHER
+    """What it is counted as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,8 @@ def build(
         headers[connector.method_override] = method
         method = "POST"
     ca = ca_of(connector, scope.settings)
-    return Outgoing(method, url, headers, content, shown, plan.repeatable, base, ca)
+    use = Use("api", connector.name, plan.line)
+    return Outgoing(method, url, headers, content, shown, plan.repeatable, base, ca, use=use)
 
 
 def _told(plan: RequestPlan, told: Any, scope: Scope, connector: Connector, base: str) -> Outgoing:
@@ -141,7 +145,8 @@ def _told(plan: RequestPlan, told: Any, scope: Scope, connector: Connector, base
             if (there := value(scope)) is not ABSENT and there is not None:
                 set_header(headers, name, plain(there))
     ca = ca_of(connector, scope.settings)
-    return Outgoing("GET", url, headers, None, None, plan.repeatable, base, ca, is_told=True)
+    use = Use("api", connector.name, plan.line)
+    return Outgoing("GET", url, headers, None, None, plan.repeatable, base, ca, is_told=True, use=use)
 
 
 def ca_of(connector: Connector, settings: Mapping[str, str]) -> str | None:

@@ -66,7 +66,7 @@ async def send(
     if check_destination(outgoing, connector, credential):
         request = authorized(outgoing, method, lambda name: credential.secrets[name].reveal())
     else:
-        request = Request(outgoing.method, outgoing.url, outgoing.headers, None, outgoing.ca)
+        request = Request(outgoing.method, outgoing.url, outgoing.headers, None, outgoing.ca, outgoing.use)
     reaches_hosts = outgoing.is_told or plan.max_bytes is not None
     key = (tenant, credential.account, request.url)
     if plan.is_conditional and kept is not None and (etag := kept.etag(key)) is not None:

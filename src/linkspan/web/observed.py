@@ -1,0 +1,72 @@
+"""Requests to us, counted by door and traced; wired in front of everything where somebody listens."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from linkspan.telemetry import Telemetry
+from linkspan.web.passing import headers_of
+
+_TENANTS: Final = re.compile(r"/t/[a-z0-9][a-z0-9-]{0,62}(/[^/]*)?")
+_OF_TENANT: Final = {"/mcp": "mcp", "/codex": "sessions", "/runs": "run_view"}
+_FACES: Final = {
+    "unified": "unified",
+    "proxy": "proxy",
+    "custom": "proxy",
+    "batch-request": "unified",
+    "codex": "models",
+    "hooks": "hooks",
+    "link": "link",
+    "static": "static",
+    "console": "console",
+    "healthz": "health",
+    "readyz": "health",
+    ".well-known": "sign_in",
+}
+
+
+def face_of(path: str) -> str:
+    """Answer which door a path leads to: one of a closed list, whatever was asked."""
+    found = _TENANTS.match(path)
+    if found is not None:
+        return _OF_TENANT.get(found[1] or "", "sign_in")
+    return _FACES.get(path[1:].partition("/")[0], "api")
+
+
+class Observed:
+    """An ASGI application whose answers are told of when they begin."""
+
+    def __init__(
+        self, app: ASGIApp, telemetry: Telemetry, *, timer: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._app = app
+        self._telemetry = telemetry
+        self._timer = timer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        face, method, began = face_of(scope["path"]), scope["method"], self._timer()
+        status = 0
+        headers = headers_of(scope) if self._telemetry.tracer.is_on else None
+        about = {"http.request.method": method, "linkspan.face": face}
+        with self._telemetry.tracer.span(f"{method} {face}", about, kind="server", headers=headers) as span:
+
+            async def sending(message: MutableMapping[str, Any]) -> None:
+                nonlocal status
+                if message["type"] == "http.response.start":
+                    status = message["status"]
+                    span.set("http.response.status_code", status)
+                    if status >= 500:
+                        span.failed(str(status))
+                    self._telemetry.meters.request(face, method, status, self._timer() - began)
+                await send(message)
+
+            await self._app(scope, receive, sending)
