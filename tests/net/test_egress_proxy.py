@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 import ssl
 from collections.abc import AsyncIterator
@@ -144,7 +145,7 @@ async def test_the_address_that_was_checked_is_dialled(bench: Bench) -> None:
     tls = bench.authority.client_context()
     tls.check_hostname = False
     reader, writer = await tunnel(permit, "Forge.Example.", bench.port, None)
-    await writer.start_tls(tls, server_hostname="127.0.0.1")
+    await writer.start_tls(tls, server_hostname="forge.example")
     writer.write(b"hello")
     assert await reader.readexactly(5) == b"hello"
     assert names.asked == 1
@@ -165,6 +166,55 @@ async def test_a_tunnel_must_begin_with_tls(bench: Bench) -> None:
     assert "without TLS" in permit.refusal.message
     writer.close()
     await strict.aclose()
+
+
+class Front:
+    """A TLS client that asks for a server by a name of its own."""
+
+    def __init__(self, authority: Authority, name: str | None) -> None:
+        context = authority.client_context()
+        context.check_hostname = False
+        self._out = ssl.MemoryBIO()
+        tls = context.wrap_bio(ssl.MemoryBIO(), self._out, server_hostname=name)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.do_handshake()
+        self.hello = self._out.read()
+        """What it sends first."""
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "told"),
+    [
+        ("forge.example", "evil.example", "is for another server"),
+        ("forge.example", None, "does not say which server it is for"),
+        ("127.0.0.1", "evil.example", "is for another server"),
+        ("forge.example", "FORGE.example", None),
+        ("127.0.0.1", None, None),
+    ],
+)
+async def test_a_tunnel_is_for_the_server_that_its_tls_names(
+    bench: Bench, host: str, name: str | None, told: str | None
+) -> None:
+    """A front that serves many names is no way from an allowed one to another; in however many pieces."""
+    guard = EgressGuard(parse_egress("127.0.0.0/8"), resolver=Names([["127.0.0.1"]]))
+    proxy = EgressProxy(guard, random=os.urandom)
+    permit = await proxy.admit([(host, bench.port)], max_bytes=100_000, remedy=REMEDY)
+    reader, writer = await tunnel(permit, host, bench.port, None)
+    hello = Front(bench.authority, name).hello
+    writer.write(hello[:7])
+    await writer.drain()
+    writer.write(hello[7:])
+    answer = await reader.read(4096)
+    if told is None:
+        assert answer.startswith(b"\x16\x03")
+        assert permit.refusal is None
+    else:
+        assert answer == b""
+        assert permit.refusal is not None
+        assert told in permit.refusal.message
+    assert bench.bodies == []
+    writer.close()
+    await proxy.aclose()
 
 
 class OnlyTls(EgressGuard):

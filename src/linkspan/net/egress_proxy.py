@@ -3,7 +3,8 @@
 Each user of it holds a `Permit`: a credential of its own, the few `host:port` that it may reach, and how many
 bytes it may move. What it asks for is looked up and checked by the guard, and the address that was checked is
 the one that is dialled. `https://` is tunnelled by CONNECT (RFC 9110 §9.3.6), and the tunnel must begin with
-TLS; `http://` is passed on for one request, and only where the operator allowed that place.
+TLS that asks for that very host (tls_hello.py); `http://` is passed on for one request, and only where the
+operator allowed that place.
 
 What is refused is told in the answer and kept at the permit, since most programs show nothing but a status.
 """
@@ -15,6 +16,7 @@ import base64
 import binascii
 import contextlib
 import hmac
+import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ from urllib.parse import urlsplit
 
 from linkspan.errors import EgressRefused, InvalidArgument, LinkspanError, TooLarge, UpstreamError
 from linkspan.net.egress import Address, EgressGuard
+from linkspan.net.tls_hello import read_hello
 
 HEAD_TIMEOUT = 10.0
 """Seconds for a request's head to arrive."""
@@ -209,9 +212,7 @@ class EgressProxy:
             if asked.secure:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 await writer.drain()
-                first = await reader.read(_BLOCK)
-                if not first.startswith(_TLS):
-                    await self._guard.addresses(asked.host, asked.port, secure=False)
+                first = await self._opening(asked, reader)
             else:
                 first = asked.head
             permit.move(len(first))
@@ -223,6 +224,31 @@ class EgressProxy:
             permit.refuse(error)
         finally:
             onward.transport.abort()
+
+    async def _opening(self, asked: _Asked, reader: asyncio.StreamReader) -> bytes:
+        """Answer the first bytes of a tunnel: TLS that asks for the server which the tunnel is for."""
+        first = await reader.read(_BLOCK)
+        while first and len(first) < len(_TLS) and (more := await reader.read(_BLOCK)):
+            first += more
+        if not first.startswith(_TLS):
+            await self._guard.addresses(asked.host, asked.port, secure=False)
+            return first
+        try:
+            async with asyncio.timeout(HEAD_TIMEOUT):
+                while (hello := read_hello(first)) is None:
+                    more = await reader.read(_BLOCK)
+                    if not more:
+                        raise ValueError("it is cut off")
+                    first += more
+        except (ValueError, TimeoutError) as error:
+            raise _misled(asked, "begins with no whole TLS handshake") from error
+        if hello.hides_name:
+            raise _misled(asked, "hides which server it is for (Encrypted Client Hello)")
+        if hello.name is None and not _is_address(asked.host):
+            raise _misled(asked, "does not say which server it is for")
+        if hello.name is not None and normal_host(hello.name) != asked.host:
+            raise _misled(asked, "is for another server")
+        return first
 
     async def _addresses(self, permit: Permit, asked: _Asked) -> list[Address]:
         where = f"{asked.host}:{asked.port}"
@@ -297,6 +323,21 @@ async def _dial(addresses: list[Address], asked: _Asked) -> tuple[asyncio.Stream
 
 def _unreached(asked: _Asked) -> UpstreamError:
     return UpstreamError(f"{asked.host}:{asked.port} could not be reached", hint="Try again in a minute.")
+
+
+def _misled(asked: _Asked, how: str) -> EgressRefused:
+    return EgressRefused(
+        f"A connection to {asked.host}:{asked.port} {how}",
+        hint="Its TLS must name (SNI) the very host that the proxy was asked for.",
+    )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
