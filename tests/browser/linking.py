@@ -142,9 +142,10 @@ connectors:
     base_url: "{{settings.site}}/api"
     settings:
       site: {{type: origin, title: Address, default: "{tracker}"}}
+      office: {{title: Office, required: true}}
     auth:
       - {{type: bearer, title: API token, help_url: "https://tracker.example/help"}}
-      - {{type: basic}}
+      - {{type: basic, base_url: "{{settings.site}}/{{settings.office}}/api"}}
     verify: {{request: GET /me, id: id, label: email}}
   sites:
     title: Sites

@@ -111,14 +111,26 @@ def test_a_link_whose_time_is_over_while_a_window_is_away(anna: Person, desk: Of
 
 
 def test_a_way_is_chosen_with_the_arrow_keys(anna: Person, desk: Office) -> None:
-    """There and back: the keyboard stays where it is while the fields under it change."""
+    """There and back: the keyboard stays where it is while the fields under it change.
+
+    A setting that only one way's address needs is asked with that way alone, and is not asked for nothing.
+    """
     page = anna.open(desk.link("tracker")["url"])
     heading(page, "Connect The Tracker")
+    office = page.get_by_label("Office", exact=True)
+    assert office.count() == 0
     tab_to(page, "API token")
     page.keyboard.press("ArrowDown")
     page.get_by_label("Password", exact=True).wait_for()
+    assert office.get_attribute("required") is not None
+    office.fill("north")
+    tab_to(page, "User name and password")
     page.keyboard.press("ArrowUp")
     page.get_by_label("Token", exact=True).wait_for()
+    assert office.count() == 0
+    page.keyboard.press("ArrowDown")
+    page.get_by_label("Password", exact=True).wait_for()
+    assert office.input_value() == "north"
 
 
 def test_one_of_several_sites_is_chosen(anna: Person, desk: Office) -> None:

@@ -155,6 +155,22 @@ def test_what_is_found_is_not_asked(load: Any, good: str) -> None:
     assert [(name, getter({"slug": "acme"})) for name, getter in connected.settings] == [("site", "acme")]
 
 
+def test_a_setting_that_requests_name_is_asked_whatever_the_way(load: Any, good: str) -> None:
+    """One that only another way's address has is not; one that stands in a path besides is."""
+    for path, asked in (("/tickets/{id}", ["site"]), ("/{settings.team}/tickets/{id}", ["site", "team"])):
+        text = (
+            good.replace("{type: bearer, title: API token}", "{type: bearer}\n      - " + ELSEWHERE)
+            .replace("    settings:\n", "    settings:\n      team: {title: Team}\n")
+            .replace("GET /tickets/{id}", f"GET {path}")
+        )
+        connector = load(text).connectors["desk"]
+        assert sorted(connector.through("bearer").settings) == asked
+        assert sorted(connector.through("basic").settings) == ["site", "team"]
+
+
+ELSEWHERE = "{type: basic, base_url: 'https://{settings.site}.desk.example/{settings.team}'}"
+
+
 @pytest.mark.parametrize("name", connector_names())
 def test_built_in_connectors_are_good(load: Any, good: str, name: str) -> None:
     """With nothing but their name, when the environment has what they ask of it."""

@@ -81,16 +81,15 @@ def check(
     path = file or near_config(settings_of(context))
     if not path.exists():
         raise ConfigurationError(f"there is no file {path}")
-    problems = spec.check([path], os.environ)
+    catalog, problems = spec.read([path], os.environ)
     if as_json:
         print_json([problem.to_dict() for problem in problems])
     else:
         for problem in problems:
             click.echo(str(problem))
-        if problems:
+        if catalog is None:
             click.echo(f"{path}: {len(problems)} problem{'s' * (len(problems) != 1)}", err=True)
         else:
-            catalog = spec.load([path], os.environ)
             click.echo(
                 f"{path}: good. {_count(len(catalog.connectors), 'connector')},"
                 f" {_count(len(catalog.entities), 'entity', 'entities')},"

@@ -2,6 +2,7 @@
 
 load(paths, environ)    the catalog; raises SpecError with every mistake in it
 check(paths, environ)   the mistakes
+read(paths, environ)    both: the catalog, None if there is a mistake, and the mistakes
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from linkspan.errors import Problem
     from linkspan.spec.catalog import Catalog
 
-__all__ = ["check", "load"]
+__all__ = ["check", "load", "read"]
 
 Paths = str | PathLike[str] | Iterable[str | PathLike[str]]
 
@@ -25,9 +26,8 @@ def load(paths: Paths, environ: Mapping[str, str]) -> Catalog:
     `${VARIABLE}` is replaced from `environ` and from nothing else. Raises `SpecError` with every mistake.
     """
     from linkspan.errors import SpecError
-    from linkspan.spec.files import read_catalog
 
-    catalog, problems = read_catalog(paths, environ)
+    catalog, problems = read(paths, environ)
     if catalog is None:
         raise SpecError(problems)
     return catalog
@@ -35,6 +35,11 @@ def load(paths: Paths, environ: Mapping[str, str]) -> Catalog:
 
 def check(paths: Paths, environ: Mapping[str, str]) -> list[Problem]:
     """Answer every mistake in one tools.yaml or several, in the files' order."""
+    return read(paths, environ)[1]
+
+
+def read(paths: Paths, environ: Mapping[str, str]) -> tuple[Catalog | None, list[Problem]]:
+    """Answer the catalog, None if there is a mistake, and every mistake, of one reading."""
     from linkspan.spec.files import read_catalog
 
-    return read_catalog(paths, environ)[1]
+    return read_catalog(paths, environ)

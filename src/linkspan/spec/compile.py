@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from linkspan.errors import Problem
 from linkspan.spec import language
@@ -68,7 +69,9 @@ class _Compiler:
             message = f"the name {form.name!r} must be lower case letters, digits and -"
             self.problems.add(("name",), "bad_name", message)
         for name, connector in form.connectors.items():
-            self.connectors[name] = compile_connector(name, connector, leaves, ("connectors", name))
+            self.connectors[name] = compile_connector(
+                name, connector, leaves, ("connectors", name), functools.partial(self._sent_to, name)
+            )
         entities = {name: self._entity(name, entity) for name, entity in form.entities.items()}
         self._check_events()
         tools = self._tools()
@@ -106,6 +109,14 @@ class _Compiler:
             recipes=MappingProxyType(recipes),
             runs=policy,
         )
+
+    def _sent_to(self, connector: str) -> list[Any]:
+        """Answer the words of all that is asked at a connector."""
+        sources = [
+            entity.sources[connector] for entity in self.form.entities.values() if connector in entity.sources
+        ]
+        resources = [one for one in self.form.resources.values() if one.connector == connector]
+        return [form.model_dump() for form in (*sources, *resources)]
 
     def _entity(self, name: str, form: language.Entity) -> Entity:
         path: Path = ("entities", name)

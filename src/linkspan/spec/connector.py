@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -32,8 +32,17 @@ from linkspan.spec.ways import compile_connected, compile_ways
 from linkspan.spec.yaml import Path
 
 
-def compile_connector(name: str, form: language.Connector, leaves: Leaves, path: Path) -> Connector:
-    """Compile one connector; mistakes go to the problems of `leaves`."""
+def compile_connector(
+    name: str,
+    form: language.Connector,
+    leaves: Leaves,
+    path: Path,
+    elsewhere: Callable[[], Any] = lambda: None,
+) -> Connector:
+    """Compile one connector; mistakes go to the problems of `leaves`.
+
+    `elsewhere` answers what other parts of the file say of requests to it.
+    """
     if not re.match(r"[a-z][a-z0-9_-]{0,62}\Z", name):
         message = f"the connector {name!r} must be lower case letters, digits, _ and -"
         leaves.problems.add(path, "bad_name", message, key=True)
@@ -96,7 +105,7 @@ def compile_connector(name: str, form: language.Connector, leaves: Leaves, path:
         proxy=compile_proxy(form.proxy, leaves, (*path, "proxy")) if form.proxy else ProxyRule(),
         git=_git(form, settings, leaves, path) if form.git else None,
     )
-    return replace(connector, ways=compile_ways(form, connector, leaves, path))
+    return replace(connector, ways=compile_ways(form, connector, leaves, path, elsewhere))
 
 
 def _codes(form: language.Failure, leaves: Leaves, path: Path) -> Mapping[str, str]:

@@ -179,6 +179,7 @@ def _check(tree: dict[str, Any], text: str) -> None:
         count += 1
         if depth > MAX_DEPTH or count > MAX_NODES:
             raise BadExpression("the expression is nested too deeply")
+        _check_not(node, text)
         if node["type"] != "function_expression":
             continue
         name = node["value"]
@@ -190,6 +191,29 @@ def _check(tree: dict[str, Any], text: str) -> None:
             least = "at least " if more else ""
             message = f"{name}() takes {least}{wanted} argument{'s' * (wanted != 1)}, not {given}"
             raise BadExpression(message, max(text.find(name), 0))
+
+
+def _check_not(node: dict[str, Any], text: str) -> None:
+    """Refuse `!a.b`, which JMESPath reads as `(!a).b`: that answers nothing, whatever `a` is.
+
+    `!` binds closer than `.`, `[?`, `[]` and comparisons do (in jmespath.py; an index after it is closer).
+    """
+    children = node.get("children", [])
+    if node["type"] in _LEFT_IS_ROOTED - {"pipe"}:
+        is_wrong = children[0]["type"] == "not_expression"
+    elif node["type"] == "comparator":
+        kinds = {child["type"] for child in children}
+        literals = [child["value"] for child in children if child["type"] == "literal"]
+        is_wrong = "not_expression" in kinds and any(not isinstance(value, bool) for value in literals)
+    else:
+        return
+    if is_wrong:
+        marks = [found.start() for found in _NOT.finditer(text) if found[0] == "!"]
+        message = "! holds only for the name right behind it; write !(…) around all that it is meant for"
+        raise BadExpression(message, marks[0] if marks else 0)
+
+
+_NOT: Final = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|!=|!""")
 
 
 def _nodes(tree: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:

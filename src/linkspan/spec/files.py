@@ -52,7 +52,16 @@ def read_catalog(paths: Paths, environ: Mapping[str, str]) -> tuple[Catalog | No
 
 
 def _used(root: Node, environ: Mapping[str, str]) -> dict[str, str]:
-    texts = [node.value for _, node in root.walk() if isinstance(node.value, str) and "${" in node.value]
+    texts: list[str] = []
+    left = [root]
+    while left:
+        node = left.pop()
+        if isinstance(node.children, dict):
+            left += node.children.values()
+        elif isinstance(node.children, list):
+            left += node.children
+        elif isinstance(node.value, str) and "${" in node.value:
+            texts.append(node.value)
     return {name: value for name, value in environ.items() if any(f"${{{name}}}" in text for text in texts)}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,11 +22,19 @@ from linkspan.spec.yaml import Path
 
 
 def compile_ways(
-    form: language.Connector, connector: Connector, leaves: Leaves, path: Path
+    form: language.Connector,
+    connector: Connector,
+    leaves: Leaves,
+    path: Path,
+    elsewhere: Callable[[], Any],
 ) -> Mapping[str, Connector]:
-    """Answer the connector as each way sees it; nothing where all see the same."""
+    """Answer the connector as each way sees it; nothing where all see the same.
+
+    `elsewhere` answers what else of the file is sent to the connector, whose words may name settings, too.
+    """
     if not any(way.base_url is not None or way.connected is not None for way in form.auth):
         return {}
+    shared = [form.model_dump(exclude={"auth", "base_url", "connected", "settings"}), elsewhere()]
     made: dict[str, Connector] = {}
     for index, way in enumerate(form.auth):
         here = (*path, "auth", index)
@@ -34,7 +42,7 @@ def compile_ways(
         settings = {
             name: replace(setting, is_found=name in found)
             for name, setting in connector.settings.items()
-            if _is_needed(name, way, form)
+            if _is_needed(name, way, form, shared)
         }
         view = replace(connector, settings=settings)
         if way.base_url is not None:
@@ -53,12 +61,11 @@ def compile_ways(
 _NOTHING_FOUND = language.Connected.model_construct(settings={})
 
 
-def _is_needed(name: str, way: Any, form: language.Connector) -> bool:
+def _is_needed(name: str, way: Any, form: language.Connector, shared: Sequence[Any]) -> bool:
     """Tell whether accounts linked that way need a setting: all but what only the others' addresses name."""
     ours = [_address(way, form)]
     others = [_address(other, form) for other in form.auth if other is not way]
-    shared = form.model_dump(exclude={"auth", "base_url", "connected", "settings"})
-    if _names(name, shared) or name == form.ca or any(_names(name, one) for one in ours):
+    if any(_names(name, one) for one in shared) or name == form.ca or any(_names(name, one) for one in ours):
         return True
     return not any(_names(name, one) for one in others)
 

@@ -8,7 +8,7 @@ Every mistake is collected as a `Problem`; nothing is raised for what a file say
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -33,6 +33,8 @@ _CONSTANTS: Final[dict[str, Any]] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_NUMERIC: Final = frozenset("0123456789+-.")
+"""What a number begins with; an empty text is a constant."""
 Path = tuple[str | int, ...]
 
 
@@ -142,16 +144,22 @@ class _Builder:
 
     def build(self, text: str) -> Node:
         self.lines = text.split("\n")
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        self.events = iter(yaml.parse(text, Loader=loader))
-        next(self.events)
-        event = next(self.events)
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+        self.next: Callable[[], Any] = loader.get_event
+        try:
+            return self.document()
+        finally:
+            loader.dispose()
+
+    def document(self) -> Node:
+        self.next()
+        event = self.next()
         if isinstance(event, yaml.StreamEndEvent):
             self.problem(1, 1, "empty_file", "the file is empty; it begins with `linkspan: 1`")
             raise _GiveUpError
-        node = self.node(next(self.events), ())
-        next(self.events)
-        after = next(self.events)
+        node = self.node(self.next(), ())
+        self.next()
+        after = self.next()
         if isinstance(after, yaml.DocumentStartEvent):
             line, column = _start(after)
             self.problem(line, column, "yaml_syntax", "a file holds one YAML document")
@@ -160,55 +168,69 @@ class _Builder:
 
     def node(self, event: Any, path: Path) -> Node:
         line, column = _start(event)
-        if isinstance(event, yaml.AliasEvent):
+        kind = event.__class__
+        if kind is yaml.AliasEvent:
             self.problem(line, column, "alias", "aliases (*name) are not used here; write it out", path)
             return Node(None, self.file, line, column)
-        if event.anchor is not None:
-            self.problem(line, column, "alias", "anchors (&name) are not used here; write it out", path)
-        if event.tag is not None:
-            self.problem(line, column, "tag", f"tags ({event.tag}) are not used here", path)
+        if event.anchor is not None or event.tag is not None:
+            self.decorated(event, line, column, path)
         if len(path) >= MAX_DEPTH:
             self.problem(line, column, "too_deep", f"more than {MAX_DEPTH} levels deep", path)
             raise _GiveUpError
-        if isinstance(event, yaml.ScalarEvent):
+        if kind is yaml.ScalarEvent:
             return self.scalar(event, line, column, path)
-        if isinstance(event, yaml.SequenceStartEvent):
+        if kind is yaml.SequenceStartEvent:
             items: list[Node] = []
-            while not isinstance(below := next(self.events), yaml.SequenceEndEvent):
+            while (below := self.next()).__class__ is not yaml.SequenceEndEvent:
                 items.append(self.node(below, (*path, len(items))))
             return Node([], self.file, line, column, children=items)
         return self.mapping(line, column, path)
 
+    def decorated(self, event: Any, line: int, column: int, path: Path) -> None:
+        """Tell an anchor and a tag, of a value or of a key."""
+        if event.anchor is not None:
+            self.problem(line, column, "alias", "anchors (&name) are not used here; write it out", path)
+        if event.tag is not None:
+            self.problem(line, column, "tag", f"tags ({event.tag}) are not used here", path)
+
     def mapping(self, line: int, column: int, path: Path) -> Node:
         children: dict[str, Node] = {}
         node = Node({}, self.file, line, column, children=children)
-        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+        while (event := self.next()).__class__ is not yaml.MappingEndEvent:
             key_line, key_column = _start(event)
-            if not isinstance(event, yaml.ScalarEvent):
+            if event.__class__ is not yaml.ScalarEvent:
                 self.problem(key_line, key_column, "wrong_type", "a key is a plain word", path)
                 self.node(event, path)
-                self.node(next(self.events), path)
+                self.node(self.next(), path)
                 continue
             key = event.value
-            self.node(event, (*path, key))
-            below = self.node(next(self.events), (*path, key))
+            here = (*path, key)
+            if event.anchor is not None or event.tag is not None:
+                self.decorated(event, key_line, key_column, here)
+            self.look_for_hidden(key, key_line, key_column, here)
+            below = self.node(self.next(), here)
             if key in children:
                 first = node.keys[key]
                 message = f"the key {key!r} stands here twice; first on line {first[1]}"
-                self.problem(key_line, key_column, "duplicate_key", message, (*path, key))
+                self.problem(key_line, key_column, "duplicate_key", message, here)
                 continue
             node.keys[key] = (self.file, key_line, key_column)
             children[key] = below
         return node
 
+    def look_for_hidden(self, text: str, line: int, column: int, path: Path) -> None:
+        """Tell what only an escape of YAML brings in; what stands in the file itself is told already."""
+        if not (text.isascii() and text.isprintable()) and (found := HIDDEN.search(text)):
+            self.problem(line, column, "hidden_character", _hidden_message(found[0]), path)
+
     def scalar(self, event: Any, line: int, column: int, path: Path) -> Node:
         text = event.value
-        if found := HIDDEN.search(text):
-            self.problem(line, column, "hidden_character", _hidden_message(found[0]), path)
+        self.look_for_hidden(text, line, column, path)
+        plain = event.implicit[0]
         start, end = event.start_mark, event.end_mark
-        quotes = 0 if event.implicit[0] else 1
+        quotes = 0 if plain else 1
         literal = start.line == end.line and end.column - start.column - 2 * quotes == len(text)
-        value = resolve(text) if event.implicit[0] else text
+        value = resolve(text) if plain else text
         rows = self.rows(text, line) if event.style == "|" else ()
         return Node(value, self.file, line, column, offset=column + quotes if literal else None, rows=rows)
 
@@ -225,6 +247,8 @@ def resolve(text: str) -> Any:
     """Answer what a plain scalar means in the core schema of YAML 1.2 (§10.3.2); else the text itself."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
+    if text[0] not in _NUMERIC:
+        return text
     if _INTEGER.match(text):
         return int(text)
     if _BASED.match(text):

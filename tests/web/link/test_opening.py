@@ -25,6 +25,7 @@ async def test_a_token_opens_a_session(place: Place) -> None:
         "title": "API token",
         "help_url": "https://cloud.example/help",
         "fields": [{"name": "token", "title": "Token", "secret": True, "required": True}],
+        "settings": {"site": False, "team": False},
         "scopes": [],
     }
     assert [(way["type"], way["kind"]) for way in cloud["ways"]] == [

@@ -150,7 +150,7 @@ def _connector(
             for name, value in session.settings.items()
             if name in connector.settings and connector.settings[name].type != "certificate"
         ],
-        "ways": [_way(way, session) for way in _fitting(connector, session)],
+        "ways": [_way(way, session, connector) for way in _fitting(connector, session)],
     }
 
 
@@ -172,8 +172,9 @@ def _fitting(connector: Connector, session: LinkSession) -> list[AuthMethod]:
     return sorted(ways_of(connector), key=lambda way: way.per != per)
 
 
-def _way(way: AuthMethod, session: LinkSession) -> dict[str, Any]:
+def _way(way: AuthMethod, session: LinkSession, connector: Connector) -> dict[str, Any]:
     oauth = way.oauth
+    settings = connector.through(way.type).settings
     fields = () if way.type == "github_app" else way.fields
     return {
         "type": way.type,
@@ -189,6 +190,7 @@ def _way(way: AuthMethod, session: LinkSession) -> dict[str, Any]:
             }
             for name in fields
         ],
+        "settings": {name: one.required for name, one in settings.items() if not one.is_found},
         "scopes": list(session.scopes or oauth.scopes) if oauth is not None and is_consent(way) else [],
     }
 

@@ -138,22 +138,22 @@ function form(integration, { failure = null, type = null, entered = {} } = {}) {
   const ways = waysOf(integration);
   const way = ways.find((each) => each.type === type) ?? ways[0];
   const change = (next) => {
-    form(integration, { type: next, entered: typed() });
+    form(integration, { type: next, entered: { ...entered, ...typed() } }); // what only another way asks is kept
     document.querySelector("input[name=way]:checked").focus(); // arrow keys go on from here
   };
   const wrong = failure?.fields ?? {};
   const isConsent = way.kind === "consent";
   const title = session.relink ? `Connect ${integration.title} again` : `Connect ${integration.title}`;
   const inputs = [
-    ...integration.settings.map((setting) =>
+    ...integration.settings.filter((setting) => setting.name in way.settings).map((setting) =>
       views.field({
         id: `settings.${setting.name}`,
         title: setting.title,
         note: setting.description || (setting.type === "origin" ? "Such as https://desk.example" : null),
         wrong: wrong[`settings.${setting.name}`],
         type: setting.type === "origin" ? "url" : "text",
-        required: setting.required,
-        optional: !setting.required,
+        required: way.settings[setting.name],
+        optional: !way.settings[setting.name],
         value: entered[`settings.${setting.name}`] ?? setting.value,
       }),
     ),
