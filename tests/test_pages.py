@@ -178,6 +178,14 @@ async def test_a_position_that_comes_back_ends_with_an_error(door: Door, style: 
     assert found and calls <= 12
 
 
+@pytest.mark.parametrize("style", [style for style in COUNTED if "total" not in style])
+async def test_a_product_that_does_not_hear_where_to_go_on_ends_with_an_error(door: Door, style: str) -> None:
+    """It answers its first page to every position: nobody is given that for ever."""
+    found, error, calls = await door.read(style, "deaf")
+    assert error is not None and "the same items for another page" in error
+    assert found[: len(set(found))] == sorted(set(found)) and calls <= 3
+
+
 @pytest.mark.parametrize("style", ["page_total", "page_pages", "offset_total"])
 @pytest.mark.parametrize("habit", ["lies_high", "lies_low", "lies_zero"])
 async def test_a_total_that_lies_is_not_believed(door: Door, style: str, habit: str) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from starlette.responses import JSONResponse
 
 from tests.cli.conftest import Shell
 
@@ -80,6 +81,41 @@ def test_a_pagination_without_effect_is_found(linked: Shell) -> None:
     result = linked.run("check", "--live")
     assert result.exit_code == 1
     assert "the list never ends" in result.stdout or "does not go on" in result.stdout
+
+
+def test_a_list_that_nobody_reads_on_is_found(linked: Shell) -> None:
+    """The answer says that there is more than came, and the file does not say how to get it."""
+    edit(
+        linked,
+        "{style: cursor, send: {query: cursor}, read: next, size: {query: limit, max: 5}}",
+        "{style: none}",
+    )
+    tickets = {"tickets": linked.tracker.tickets["acme"], "meta": {"total_count": 60}}
+    linked.tracker.faults.append(JSONResponse(tickets))
+    result = linked.run("check", "--live")
+    assert result.exit_code == 1
+    assert (
+        "7 came and meta.total_count is 60: the list goes on, and `pagination` does not say" in result.stdout
+    )
+
+
+def test_a_thing_that_became_a_text_is_found(linked: Shell) -> None:
+    """Where the model has a text, such as a person's name, and the expression makes a mapping."""
+    edit(linked, "title: subject", 'title: "{text: subject}"')
+    result = linked.run("check", "--live")
+    assert result.exit_code == 1
+    assert "title: a mapping was found and became a text; say what is meant of it" in result.stdout
+
+
+def test_a_setting_that_came_later_is_told_with_what_to_do(linked: Shell) -> None:
+    """An account that was linked without it is linked again."""
+    edit(linked, 'default: "http://tracker.example"', "description: Where it is.")
+    edit(linked, "{settings.site}/api", "{settings.place}/api")
+    edit(linked, "      site: {", "      place: {")
+    result = linked.run("check", "--live")
+    assert result.exit_code == 3
+    assert "but base_url now needs its settings; nothing was sent" in result.stdout
+    assert "linkspan account link tracker" in result.stdout
 
 
 def test_without_an_account_it_says_what_to_link(shell: Shell) -> None:

@@ -59,6 +59,8 @@ class Pages:
             found = found if not half or counted else []
         if habit == "strict" and counted and number > first and not found:
             return JSONResponse({"message": "no such page"}, 404)
+        if habit == "deaf":
+            found = numbers[:size]
         if habit == "repeats":
             following = number
         if habit == "circles":

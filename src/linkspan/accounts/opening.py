@@ -126,10 +126,8 @@ class Opener:
             now_at = linking.first_origins(connector, account.settings)
         if now_at == account.origins:
             return
-        reason = (
-            f"linked for {', '.join(account.origins)}, but base_url now points to"
-            f" {', '.join(now_at) if now_at else 'no address'}"
-        )
+        now = f"base_url now points to {', '.join(now_at)}" if now_at else "base_url now needs its settings"
+        reason = f"linked for {', '.join(account.origins)}, but {now}"
         await self.set_needs_reauth(account, reason)
         raise NeedsReauth(
             f"Account {shown(account)} at {connector.title} is {reason}; nothing was sent",

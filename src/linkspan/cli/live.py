@@ -154,6 +154,8 @@ class LiveCheck:
         except LinkspanError as error:
             look.error = error.code
             look.bad(error.message)
+            if error.hint:
+                look.notes.append(error.hint)
             self._say_lists(operation, watch, look)
             return
         operation = watch.as_called(operation)
@@ -163,6 +165,10 @@ class LiveCheck:
         for name, words in found.unmapped_words.items():
             shown = ", ".join(f"{answers.short(word)} ({count})" for word, count in words.items())
             look.bad(f"{name}: the product's words {shown} are not in values, and become unknown")
+        for name, kind in found.flattened.items():
+            look.bad(
+                f"{name}: a {kind} was found and became a text; say what is meant of it, such as its name"
+            )
         if found.items and operation.shape is not None and "id" in found.always_null:
             look.bad("no item has an id: what `id` or `identity` says is not there")
         elif found.items and found.always_null and look.state == "ok":
@@ -190,6 +196,14 @@ class LiveCheck:
                 )
                 return
             seen.append(page.result)
+        if page.next_cursor is None and look.pages == 1 and watch.exchanges:
+            for path, total in answers.totals_in(watch.exchanges[-1].data):
+                if total > len(watch.things):
+                    look.bad(
+                        f"{len(watch.things)} came and {path} is {total}: the list goes on, and"
+                        " `pagination` does not say how"
+                    )
+                    return
         if page.next_cursor is not None:
             look.notes.append(f"it goes on after {look.pages} pages; --pages N reads further")
 

@@ -378,7 +378,8 @@ class Gateway:
         if len(shown) < len(whole):
             onward = resume_after(len(shown))
         elif following is not None:
-            onward = cursor(Position(following, position.size), 0, request.trace.onward(following))
+            told = found if operation.paging.style in {"page", "offset"} else None
+            onward = cursor(Position(following, position.size), 0, request.trace.onward(following, told))
         return Page(items, onward, account, resume_after, rate_limit=answer.rate_limit)
 
 

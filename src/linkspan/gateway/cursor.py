@@ -11,7 +11,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +38,19 @@ class Trace:
     steps: int = 0
     mark: str = ""
 
-    def onward(self, at: str | int | None) -> Trace:
-        """Answer the trace with one more position. Raises `UpstreamError` for one that was there before."""
-        here = hashlib.sha256(str(at).encode(errors="replace")).hexdigest()[:16]
+    def onward(self, at: str | int | None, items: Sequence[Any] | None = None) -> Trace:
+        """Answer the trace with one more position. Raises `UpstreamError` for one that was there before.
+
+        Where we count the positions ourselves none ever comes back: then `items` tell, what the page held.
+        """
+        counted = bool(items) and all(isinstance(item, Mapping) for item in items or ())
+        place = json.dumps(items, sort_keys=True, default=str) if counted else str(at)
+        here = hashlib.sha256(place.encode(errors="replace")).hexdigest()[:16]
+        if here == self.mark and counted:
+            raise errors.UpstreamError(
+                "The list does not go on: the product answered the same items for another page",
+                hint="Check `pagination` in tools.yaml; it is {style: none} for a list that comes at once.",
+            )
         if here == self.mark:
             raise errors.UpstreamError(
                 "The list does not go on: the product answered a next page that was read already",

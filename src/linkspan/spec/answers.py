@@ -17,6 +17,7 @@ _SAMPLE: Final = 24
 """Characters of a text that are shown."""
 _DEEPEST: Final = 6
 _MOST_KEYS: Final = 60
+_TOTAL: Final = re.compile(r"(?i)\W?(total|count|total[_-]?(count|size|items|results|records|hits|elements))")
 _SECRET: Final = re.compile(r"(?i)pass(word|wd|phrase)|secret|token|api.?key|credential|authorization|cookie")
 
 
@@ -51,6 +52,8 @@ class Findings:
     """By field: the product's word, and in how many items it was."""
     unused: list[str] = field(default_factory=list)
     """Keys of the items that no field looks at."""
+    flattened: dict[str, str] = field(default_factory=dict)
+    """Fields that hold a text, where the expression found a mapping or a list of them: what it found."""
 
 
 def shape_of(value: Any, depth: int = 0) -> Any:
@@ -132,6 +135,10 @@ def findings(operation: Operation, things: Sequence[Any]) -> Findings:
             words = Counter(str(raw) for raw in raws if raw is not None and str(raw) not in source.words)
             if words:
                 found.unmapped_words[source.name] = dict(words.most_common(20))
+        for thing, one in zip(things, made, strict=True):
+            raw = source.getter(thing)
+            if isinstance(one.get(source.name), str) and isinstance(raw, dict | list):
+                found.flattened[source.name] = kind_of(raw)
     found.unused = unused(operation, things)
     return found
 
@@ -151,6 +158,17 @@ def unused(operation: Operation, things: Sequence[Any]) -> list[str]:
             without = {name: part for name, part in thing.items() if name != key}
             seen[key] = operation.shape(without) != whole
     return [key for key, is_used in seen.items() if not is_used]
+
+
+def totals_in(body: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, int]]:
+    """Yield the numbers of an answer, outside of its lists, whose names say how many things there are."""
+    if not isinstance(body, dict) or depth > 2:
+        return
+    for key, part in body.items():
+        word = f"{path}.{key}" if path else str(key)
+        if isinstance(part, int) and not isinstance(part, bool) and _TOTAL.fullmatch(str(key)):
+            yield word, part
+        yield from totals_in(part, word, depth + 1)
 
 
 def lists_in(body: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, int]]:

@@ -198,6 +198,17 @@ def _check_words(spec: SourceField, leaves: Leaves, path: Path) -> None:
         add((*path, "depth"), "conflict", "depth belongs to map: self", key=True)
     if spec.map == {}:
         add((*path, "map"), "bad_value", "must not be empty")
+    _check_conversions(spec, leaves, path)
+
+
+def _check_conversions(spec: SourceField, leaves: Leaves, path: Path) -> None:
+    """Tell conversions where there is nothing to convert."""
+    add = leaves.problems.add
+    if spec.values:
+        for key, word in (("as_", "as"), ("format", "format"), ("date", "date")):
+            if getattr(spec, key) is not None:
+                message = f"values has the product's words as it writes them, so {word} would change nothing"
+                add((*path, word), "conflict", message, key=True)
     if spec.each is not None:
         for key, word in (("as_", "as"), ("format", "format"), ("date", "date"), ("match", "match")):
             if getattr(spec, key) is not None:
