@@ -17,6 +17,7 @@ from linkspan.accounts.principal import Tenant
 from linkspan.codex.engine import Access, Engine, Failure, Limits, Outcome, Task, Thread
 from linkspan.errors import Internal, LinkspanError, NotFound
 from linkspan.runs.context import Context, texts_of
+from linkspan.runs.difference import difference_of
 from linkspan.runs.ended import tell_ended
 from linkspan.runs.hosting import POLL, RunHost
 from linkspan.runs.ids import approval_id
@@ -80,8 +81,13 @@ class Work:
             if lease.recipe.reviews_entity:
                 context = await self._look_at(lease, context)
             repository = chosen_repository(lease.run, lease.recipe, context.entity)
+            if lease.recipe.tells_difference:
+                told = await difference_of(self._p.db, self._p.kept, lease.run, context)
+                context = replace(context, difference=told)
         except LinkspanError as error:
             return failed(error, doing=f"The {lease.run.entity} could not be read").plain()
+        for sentence in context.missing:
+            await lease.note("warning", message=f"It goes on without what could not be read: {sentence}")
         await self._out.keep(lease, "context", "application/json", context.dump())
         await lease.change(entity_title=context.title, account=context.account, repository=repository)
         return GO_ON
@@ -388,7 +394,7 @@ class Work:
             tools=tools,
             workspace=checkout.path if checkout else None,
             house_rules=checkout.house_rules if checkout else None,
-            materials=(*context.materials, *texts_of(recipe, run.plan["settings"], checkout)),
+            materials=(*context.told, *texts_of(recipe, run.plan["settings"], checkout)),
             model_name=recipe.model,
             effort=recipe.effort,
             approve_commands=recipe.asks_commands,

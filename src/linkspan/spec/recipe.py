@@ -106,10 +106,15 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What belongs to the entity and is listed for it; `whole` of them, the first, are read one by one."""
+    """What belongs to the entity and is listed for it; `whole` of them, the first, are read one by one.
 
-    entity: str
+    `operation` is called on each of these, or, without an entity, on the thing itself.
+    """
+
+    entity: str | None
     whole: int
+    operation: str | None = None
+    is_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +153,8 @@ class Recipe:
     """JMESPath rooted at the entity: which of the tenant's repositories it is about."""
     settings: Mapping[str, RecipeSetting]
     context: tuple[Gathered, ...]
+    tells_difference: bool
+    """Whether it is told what is different from when a run on the same thing last succeeded."""
     engine: str
     model: str | None
     effort: str | None
@@ -302,7 +309,10 @@ def settle(name: str, form: language.Recipe) -> Recipe:
             )
             for key, setting in form.settings.items()
         },
-        context=tuple(Gathered(each.entity, each.whole) for each in form.context),
+        context=tuple(
+            Gathered(each.entity, each.whole, each.operation, each.optional) for each in form.context
+        ),
+        tells_difference=form.difference,
         engine=form.engine,
         model=form.model,
         effort=form.effort,
@@ -339,5 +349,7 @@ def _tools(form: language.Recipe) -> tuple[str, ...]:
     if form.tools is not None:
         return tuple(form.tools)
     read = (f"{form.entity}.get",) if form.entity else ()
-    listed = (f"{each.entity}.list" for each in form.context)
-    return (*read, *listed, *(f"{each.entity}.get" for each in form.context if each.whole))
+    listed = (f"{each.entity}.list" for each in form.context if each.entity)
+    whole = (f"{each.entity}.get" for each in form.context if each.entity and each.whole)
+    asked = (f"{each.entity or form.entity}.{each.operation}" for each in form.context if each.operation)
+    return (*read, *listed, *whole, *asked)

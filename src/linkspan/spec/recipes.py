@@ -105,9 +105,10 @@ class RecipeCompiler:
 
     def _check_entity(self, form: language.Recipe, path: Path) -> None:
         if form.entity is None:
-            if form.context:
-                message = "context belongs to an entity, and the recipe has none"
-                self._problems.add((*path, "context"), "missing_key", message, key=True)
+            for word, is_said in (("context", bool(form.context)), ("difference", form.difference)):
+                if is_said:
+                    message = f"{word} belongs to an entity, and the recipe has none"
+                    self._problems.add((*path, word), "missing_key", message, key=True)
             return
         if form.entity not in self._entities:
             message = f"there is no entity {form.entity!r}"
@@ -120,15 +121,32 @@ class RecipeCompiler:
             self._problems.add((*path, "entity"), "bad_name", message)
         self._operation(f"{form.entity}.get", (*path, "entity"), "a recipe on it")
         for index, gathered in enumerate(form.context):
-            entity, here = gathered.entity, (*path, "context", index)
-            if gathered.whole:
-                self._operation(f"{entity}.get", here, "context with whole")
-            tool = self._operation(f"{entity}.list", here, "context")
-            if tool is not None and form.entity not in tool.input_schema.get("properties", {}):
-                message = (
-                    f"{tool.name} takes no argument {form.entity!r}, so it cannot list what belongs to one"
-                )
-                self._problems.add(here, "bad_value", message)
+            self._check_gathered(form.entity, gathered, (*path, "context", index))
+
+    def _check_gathered(self, on: str, form: language.Gathered, here: Path) -> None:
+        """Check what is read for a thing: lists that know what they are of, and operations that only read."""
+        if form.operation is not None:
+            tool = self._operation(f"{form.entity or on}.{form.operation}", (*here, "operation"), "context")
+            needs = [] if tool is None else [n for n in tool.input_schema.get("required", ()) if n != "id"]
+            if tool is not None and (tool.kind != "read" or needs):
+                why = f"needs {needs[0]!r}, which nothing says" if needs else "does not only read"
+                message = f"{tool.name} {why}, so a run cannot begin with it"
+                self._problems.add((*here, "operation"), "bad_value", message)
+        if form.entity is None:
+            if form.operation is None or form.whole:
+                word = "operation" if form.operation is None else "entity"
+                message = f"says what is read: the word {word!r} is missing"
+                self._problems.add(here, "missing_key", message, key=True)
+            return
+        if form.whole:
+            self._operation(f"{form.entity}.get", here, "context with whole")
+        elif form.operation is not None:
+            message = "of how many of them it is asked is said by 'whole', which is missing"
+            self._problems.add((*here, "operation"), "missing_key", message, key=True)
+        tool = self._operation(f"{form.entity}.list", here, "context")
+        if tool is not None and on not in tool.input_schema.get("properties", {}):
+            message = f"{tool.name} takes no argument {on!r}, so it cannot list what belongs to one"
+            self._problems.add(here, "bad_value", message)
 
     def _check_triggers(self, form: language.Recipe, path: Path) -> None:
         if form.on is not None:

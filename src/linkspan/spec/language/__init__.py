@@ -61,6 +61,7 @@ from linkspan.spec.language.pagination import (
 from linkspan.spec.language.recipes import (
     Back,
     Budget,
+    Gathered,
     Limit,
     Notice,
     Price,
@@ -128,6 +129,7 @@ __all__ = [
     "File",
     "Find",
     "Format",
+    "Gathered",
     "Git",
     "GitHubApp",
     "Handshake",

@@ -108,9 +108,19 @@ class Gathered(Words):
     """What belongs to the entity, listed for it before Codex starts."""
 
     shorthand = "entity"
-    entity: str = Field(description="Its `list` takes the recipe's entity as an argument.")
+    entity: str | None = Field(
+        None, description="Its `list` takes the recipe's entity as an argument. Not said: the thing itself."
+    )
     whole: int = Field(
         0, ge=0, le=20, description="How many of them, from the first, are read one by one: lists leave out."
+    )
+    operation: str | None = Field(
+        None,
+        description="What else is asked of each that is read whole, or of the thing itself: comments,"
+        " picture. What answers a picture is given as a picture.",
+    )
+    optional: bool = Field(
+        False, description="Whether the run goes on without it, where it is refused or not there."
     )
 
 
@@ -151,7 +161,12 @@ class Recipe(Words):
         None,
         description="Rooted at the entity: which of the tenant's `repositories` the work is done in.",
     )
-    context: list[Gathered] = Field([], description="What is listed for it before Codex starts.")
+    context: list[Gathered] = Field([], description="What is read for it before Codex starts.")
+    difference: bool = Field(
+        False,
+        description="Whether Codex is told what is different from when a run on the same thing last"
+        " succeeded.",
+    )
     engine: Literal["app_server", "agents_api", "responses"] = Field(
         "app_server",
         description="Codex on this machine; or, for a structured answer, the Codex that OpenAI hosts, or a"

@@ -1,0 +1,114 @@
+"""docs/recipes/design_to_code.md as it stands: a frame that is marked as ready becomes a pull request."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from linkspan import spec
+from tests.fakes.canvas import Canvas, png
+from tests.recipes.pages import tools_of
+from tests.recipes.town import ACME, BO, Town, town
+from tests.servers.scripted_model import function_call, message, shell
+from tests.servers.serving import serving
+
+pytestmark = pytest.mark.e2e
+TOKEN = "canary-figma-token"
+FILES = {"pay.css": ".pay { }\n", "AGENTS.md": "Be brief.\n", "docs/frontend.md": "Use var(--brand).\n"}
+BLUE, GREEN = png((0, 0, 255)), png((0, 255, 0))
+
+
+def drawn() -> list[dict[str, Any]]:
+    """Answer the pages of a file with one frame that is ready to be built."""
+    text = {"id": "1:3", "name": "Label", "type": "TEXT", "characters": "Pay now"}
+    fills = [{"type": "SOLID", "color": {"r": 0, "g": 0, "b": 1, "a": 1}}]
+    frame = {
+        **{"id": "1:2", "name": "Pay button", "type": "FRAME", "fills": fills, "children": [text]},
+        **{"layoutMode": "HORIZONTAL", "itemSpacing": 8, "paddingLeft": 12},
+        "absoluteBoundingBox": {"x": 0, "y": 0, "width": 160, "height": 40},
+        "devStatus": {"type": "READY_FOR_DEV", "description": "Only the button."},
+    }
+    return [{"id": "0:1", "name": "Page", "type": "CANVAS", "children": [frame]}]
+
+
+async def marked(place: Town, canvas: Canvas, time: str, *, passcode: str | None = None) -> int:
+    """Let Figma tell that the frame is ready, as its description has it; answers the status."""
+    account = place.accounts["figma"]
+    secret = await place.app.hook_secrets.of_account(ACME, account)
+    told = {
+        **{"event_type": "DEV_MODE_STATUS_UPDATE", "passcode": passcode or secret.reveal()},
+        **{"timestamp": time, "webhook_id": "22", "file_key": canvas.key, "file_name": canvas.name},
+        **{"node_id": "1:2", "related_links": [], "status": "READY_FOR_DEV"},
+        "triggered_by": {"id": "811", "handle": "ada"},
+    }
+    async with httpx2.AsyncClient() as client:
+        answer = await client.post(f"{place.url}/hooks/account/{account}", json=told)
+    return answer.status_code
+
+
+async def test_a_frame_that_is_ready_becomes_a_pull_request_with_a_note_at_it(tmp_path: Path) -> None:
+    """Seen as tree and picture, built, approved, told at the frame; drawn anew, what is different is told."""
+    canvas = Canvas(TOKEN, pages=drawn(), pictures={"1:2": BLUE, "1:3": GREEN})
+    canvas.comments.append(
+        {
+            **{"id": "1", "file_key": canvas.key, "message": "Round the corners.", "reactions": []},
+            **{"user": {"id": "811", "handle": "ada", "img_url": ""}, "order_id": None},
+            **{"created_at": "2026-11-20T08:00:00Z", "resolved_at": None, "client_meta": {"node_id": "1:2"}},
+        }
+    )
+    with serving(canvas.app()) as canvas.url:
+        async with town(
+            tmp_path,
+            "design_to_code",
+            FILES,
+            connectors={"figma": {"base_url": canvas.url}},
+            links=[("figma", {}, {"key": TOKEN})],
+        ) as place:
+            await place.app.recipes.enable(BO, "build_frame", {"repository": "acme/shop"})
+            look = function_call(
+                "get_picture_of_frame", {"id": f"{canvas.key}#1:3"}, namespace="mcp__linkspan"
+            )
+            build = "echo '.pay { background: var(--brand) }' > pay.css"
+            place.model.prepare([[look], [shell("", build)], [message("The button is built.")]])
+            assert await marked(place, canvas, "2026-11-20T10:00:00Z", passcode="wrong") == 401
+            for _ in range(2):
+                assert await marked(place, canvas, "2026-11-20T10:00:00Z") == 200
+            (run,) = await place.runs(1)
+            done = await place.approve(run.id)
+            assert (done.state, done.error_message) == ("succeeded", None)
+            told = place.model.turns[0].text
+            for words in ("Pay now", "Round the corners.", "HORIZONTAL", "Only the button.", "var(--brand)"):
+                assert words in told
+            assert base64.b64encode(BLUE).decode() in told
+            assert "what is different from" not in told
+            assert base64.b64encode(GREEN).decode() in place.model.turns[1].text
+            warned = [e.data for e in await place.app.runs.events(BO, run.id) if e.kind == "warning"]
+            assert ["Limited by Figma plan" in each["message"] for each in warned] == [True]
+            (pull,) = place.forge.repositories["acme/shop"].pulls
+            assert (pull["title"], pull["draft"]) == ("Pay button", True)
+            assert f"Of the frame Pay button ({canvas.key}#1:2)." in pull["body"]
+            assert "var(--brand)" in place.git.show("acme/shop", f"codex/{run.id}:pay.css")
+            (note,) = canvas.comments[1:]
+            assert note["message"].startswith(f"{pull['html_url']}\n\nThe button is built.")
+            assert note["client_meta"]["node_id"] == "1:2"
+
+            found = canvas.node("1:3")
+            assert found is not None
+            found["characters"], canvas.pictures["1:2"] = "Pay", GREEN
+            place.model.prepare([[shell("", "echo '/* shorter */' >> pay.css")], [message("It is shorter.")]])
+            assert await marked(place, canvas, "2026-11-21T10:00:00Z") == 200
+            again, _ = await place.runs(2)
+            assert (await place.approve(again.id)).state == "succeeded"
+            different = place.model.turns[-2].text.partition("what is different from")[2]
+            assert run.id in different
+            assert "Pay now" in different and "looks different" in different
+
+
+def test_the_page_says_all_that_is_needed(tmp_path: Path) -> None:
+    """Both recipes of the page are read as they stand, the one for whole designs too."""
+    recipes = spec.load([tools_of("design_to_code", tmp_path)], {}).recipes
+    assert [recipe.entity for recipe in recipes.values()] == ["frame", "design"]
