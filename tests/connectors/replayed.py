@@ -22,7 +22,7 @@ from linkspan import spec
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.app import App, build
 from linkspan.gateway.calls import CallInfo
-from linkspan.gateway.results import Item, Page
+from linkspan.gateway.results import Blocks, Item, Page
 from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
 from linkspan.spec.language import connector_names
@@ -122,6 +122,8 @@ class Bench:
             answer = await self.app.gateway.call(ACME, tool, arguments, info=CallInfo("req-1"))
             if isinstance(answer, Item):
                 return answer.result
+            if isinstance(answer, Blocks):
+                return answer.blocks
             if not isinstance(answer, Page):
                 return answer
             found += answer.result

@@ -132,9 +132,15 @@ class Canvas:
         if not said.get("message"):
             return JSONResponse({"status": 400, "err": "message is missing"}, 400)
         made = {
-            **{"id": str(len(self.comments) + 1), "file_key": self.key, "message": said["message"]},
-            **{"user": WHO, "created_at": "2026-11-20T09:00:00Z", "resolved_at": None},
-            **{"client_meta": said.get("client_meta"), "reactions": [], "order_id": None},
+            "id": str(len(self.comments) + 1),
+            "file_key": self.key,
+            "message": said["message"],
+            "user": WHO,
+            "created_at": "2026-11-20T09:00:00Z",
+            "resolved_at": None,
+            "client_meta": said.get("client_meta"),
+            "reactions": [],
+            "order_id": None,
         }
         self.comments.append(made)
         return JSONResponse(made)

@@ -27,8 +27,14 @@ def drawn() -> list[dict[str, Any]]:
     text = {"id": "1:3", "name": "Label", "type": "TEXT", "characters": "Pay now"}
     fills = [{"type": "SOLID", "color": {"r": 0, "g": 0, "b": 1, "a": 1}}]
     frame = {
-        **{"id": "1:2", "name": "Pay button", "type": "FRAME", "fills": fills, "children": [text]},
-        **{"layoutMode": "HORIZONTAL", "itemSpacing": 8, "paddingLeft": 12},
+        "id": "1:2",
+        "name": "Pay button",
+        "type": "FRAME",
+        "fills": fills,
+        "children": [text],
+        "layoutMode": "HORIZONTAL",
+        "itemSpacing": 8,
+        "paddingLeft": 12,
         "absoluteBoundingBox": {"x": 0, "y": 0, "width": 160, "height": 40},
         "devStatus": {"type": "READY_FOR_DEV", "description": "Only the button."},
     }
@@ -40,9 +46,15 @@ async def marked(place: Town, canvas: Canvas, time: str, *, passcode: str | None
     account = place.accounts["figma"]
     secret = await place.app.hook_secrets.of_account(ACME, account)
     told = {
-        **{"event_type": "DEV_MODE_STATUS_UPDATE", "passcode": passcode or secret.reveal()},
-        **{"timestamp": time, "webhook_id": "22", "file_key": canvas.key, "file_name": canvas.name},
-        **{"node_id": "1:2", "related_links": [], "status": "READY_FOR_DEV"},
+        "event_type": "DEV_MODE_STATUS_UPDATE",
+        "passcode": passcode or secret.reveal(),
+        "timestamp": time,
+        "webhook_id": "22",
+        "file_key": canvas.key,
+        "file_name": canvas.name,
+        "node_id": "1:2",
+        "related_links": [],
+        "status": "READY_FOR_DEV",
         "triggered_by": {"id": "811", "handle": "ada"},
     }
     async with httpx2.AsyncClient() as client:
@@ -55,9 +67,15 @@ async def test_a_frame_that_is_ready_becomes_a_pull_request_with_a_note_at_it(tm
     canvas = Canvas(TOKEN, pages=drawn(), pictures={"1:2": BLUE, "1:3": GREEN})
     canvas.comments.append(
         {
-            **{"id": "1", "file_key": canvas.key, "message": "Round the corners.", "reactions": []},
-            **{"user": {"id": "811", "handle": "ada", "img_url": ""}, "order_id": None},
-            **{"created_at": "2026-11-20T08:00:00Z", "resolved_at": None, "client_meta": {"node_id": "1:2"}},
+            "id": "1",
+            "file_key": canvas.key,
+            "message": "Round the corners.",
+            "reactions": [],
+            "user": {"id": "811", "handle": "ada", "img_url": ""},
+            "order_id": None,
+            "created_at": "2026-11-20T08:00:00Z",
+            "resolved_at": None,
+            "client_meta": {"node_id": "1:2"},
         }
     )
     with serving(canvas.app()) as canvas.url:

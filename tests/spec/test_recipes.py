@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -45,6 +46,34 @@ def test_what_is_said(good: str, recipe: str, load: Any) -> None:
     assert (repository.name, repository.title, repository.required) == ("repository", "Repository", True)
     assert fix.setting_of("people") is None
     assert fix.back("finished").update == {"status": "in_progress"}
+
+
+CONTEXT = "\nrecipes: {r: {title: R, entity: ticket, prompt: Do., context: [%s]}}"
+
+
+def test_what_is_read_before(good: str, load: Any) -> None:
+    """Operations of the thing itself, and of what is listed for it; Codex may read them again."""
+    found = only(load, good + CONTEXT % "{operation: get, optional: true}")
+    (read_first,) = found.context
+    assert (read_first.entity, read_first.operation, read_first.is_optional) == (None, "get", True)
+    assert found.tools == ("ticket.get", "ticket.get")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("{whole: 2}", "the word 'operation' is missing"),
+        ("{operation: get, whole: 2}", "the word 'entity' is missing"),
+        ("{operation: nowhere}", "context needs ticket.nowhere"),
+        ("{operation: update}", "update_ticket does not only read"),
+        ("{operation: search}", "search_tickets needs 'query', which nothing says"),
+        ("{entity: ticket, operation: get}", "said by 'whole', which is missing"),
+    ],
+)
+def test_what_cannot_be_read_before(good: str, said: str, told: str, load: Any) -> None:
+    """Each mistake is told in words that say what to do."""
+    with pytest.raises(SpecError, match=re.escape(told)):
+        load(good + CONTEXT % said)
 
 
 def test_a_run_reads_again_what_it_was_started_with(good: str, recipe: str, load: Any) -> None:
