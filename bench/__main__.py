@@ -33,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from bench import runs
 
         return runs.main(words[1:])
+    if words[:1] == ["compile"]:
+        from bench import compiles
+
+        return compiles.main(words[1:])
     if words[:1] == ["queue"]:
         from bench import queue
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bench import compiles
 from linkspan.errors import InvalidArgument
 from linkspan.spec.catalog import ABSENT, Catalog, Operation, Scope
 
@@ -524,3 +525,10 @@ def test_a_catalog_cannot_be_changed(good: str, load: Any) -> None:
         catalog.connectors["x"] = None
     with pytest.raises(AttributeError):
         catalog.name = "x"
+
+
+def test_a_catalogue_of_25_connectors_compiles(load: Any) -> None:
+    """The file of `python -m bench compile` is as large as is said of it, and has no mistake."""
+    catalog = load(compiles.catalogue())
+    assert len(catalog.connectors) == compiles.CONNECTORS
+    assert sum(len(tool.operations) for tool in catalog.tools) == compiles.OPERATIONS

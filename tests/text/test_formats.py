@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 from time import process_time
 from typing import Any
 
@@ -381,6 +382,18 @@ def test_nothing_that_comes_in_runs(written: str) -> None:
         )
     made = READING["adf"](doc(paragraph(text(written, {"type": "link", "attrs": {"href": written}}))))
     assert not re.search(r"href=\"(?:javascript|data):", html.from_markdown(made), re.IGNORECASE)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(PIECES, max_size=20).map("".join))
+def test_a_document_without_addresses_reads_as_html_does(written: str) -> None:
+    """What we wrote ourselves is not cleaned again; cleaning it would change nothing."""
+    made = READING["adf"](
+        doc(paragraph(text(written), text("and", {"type": "strong"})), paragraph(text("more")))
+    )
+    plain = escape(written, quote=False)
+    same = READING["html"](f"<div><p>{plain}<strong>and</strong></p><p>more</p></div>")
+    assert made == same
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,8 +1,9 @@
 """Atlassian's document format (ADF) to Markdown and back.
 
 https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/ says what there is. Reading
-goes by way of HTML, so that what protects from hostile HTML protects here as well; a node that is not known
-shows what is in it. Writing goes from the tokens of the one Markdown parser.
+goes by way of HTML, so that what protects from hostile HTML protects here as well, wherever an element has an
+attribute (`="`), which is all that a stranger could bring in; a node that is not known shows what is in it.
+Writing goes from the tokens of the one Markdown parser.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def to_markdown(document: Any) -> Any:
         return document
     made: list[str] = []
     _write(document, 0, [MOST_NODES, html.LONGEST], made)
-    return html.to_markdown("".join(made))
+    content = "".join(made)
+    return html.to_markdown(content, is_clean='="' not in content)
 
 
 def _write(node: Any, depth: int, budget: list[int], made: list[str]) -> None:

@@ -100,14 +100,21 @@ _VOID: Final = frozenset(
 _VERBATIM: Final = re.compile(r"(<(pre|code)\b[^>]*+>.*?</\2>)", re.DOTALL)
 
 
-def to_markdown(html: str) -> str:
-    """Answer Markdown without scripts, hidden text, raw HTML and links other than http, https and mailto."""
+def to_markdown(html: str, *, is_clean: bool = False) -> str:
+    """Answer Markdown without scripts, hidden text, raw HTML and links other than http, https and mailto.
+
+    `is_clean` says that we wrote the HTML ourselves: balanced elements of this module's list, fewer than
+    `DEEPEST` levels of them, without an attribute, and nothing of a stranger's but escaped text.
+    """
     cut = len(html) > LONGEST
     if cut:
-        html = html[:LONGEST].rpartition("<")[0] or html[:LONGEST]
-    if html.count("<") > DEEPEST and _is_deep(html):
-        html = _ANY_TAG.sub(" ", html)
-    clean = _cleaner().clean(html)
+        html, is_clean = html[:LONGEST].rpartition("<")[0] or html[:LONGEST], False
+    if is_clean:
+        clean = html
+    else:
+        if html.count("<") > DEEPEST and _is_deep(html):
+            html = _ANY_TAG.sub(" ", html)
+        clean = _cleaner().clean(html)
     if "&lt;" in clean:
         clean = _kept_literal(clean)
     content = _written(clean)
