@@ -43,6 +43,7 @@ from linkspan.gateway.verify import Verifier
 from linkspan.net.client import Client
 from linkspan.net.egress import EgressGuard
 from linkspan.net.messages import Request, StreamingTransport
+from linkspan.net.pacing import Paces
 from linkspan.net.transport import AiohttpTransport
 from linkspan.net.urls import origin_of
 from linkspan.net.watched import WatchedTransport
@@ -241,6 +242,7 @@ async def build(
     cursors = Cursors(vault, clock)
     once = Once(database, vault, clock=clock, random=random)
     governor = Governor(settings.call_limits, clock=clock, meters=meters)
+    paces = Paces()
     gateway = Gateway(
         catalog or NO_CATALOG,
         accounts,
@@ -249,6 +251,7 @@ async def build(
         once=once,
         trails=Trails(audit, meters),
         governor=governor,
+        paces=paces,
         clock=clock,
     )
     sign_in = settings.sign_in
@@ -270,7 +273,9 @@ async def build(
     gateway.answer_by("run", RunCalls(runs, cursors))
     run_tokens = RunTokens(database, runs, policy=policy, clock=clock, random=random, meters=meters)
     hook_secrets = HookSecrets(database, vault, clock=clock, random=random)
-    relay = Relay(lambda: gateway.catalog, accounts, wire, audit=audit, clock=clock, meters=meters)
+    relay = Relay(
+        lambda: gateway.catalog, accounts, wire, audit=audit, paces=paces, clock=clock, meters=meters
+    )
     return App(
         settings=settings,
         database=database,

@@ -16,7 +16,7 @@ from linkspan.gateway.blocks import file_block, render_blocks
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.cursor import Cursor, Cursors, Trace
 from linkspan.gateway.dry_run import dry_run, nothing_to_do
-from linkspan.gateway.govern import Governor
+from linkspan.gateway.govern import Governor, caller_of
 from linkspan.gateway.intake import Intake, Request
 from linkspan.gateway.once import Once, by_call_id, by_key
 from linkspan.gateway.results import Blocks, DryRun, Item, Page
@@ -27,6 +27,7 @@ from linkspan.net import paging
 from linkspan.net.client import Client
 from linkspan.net.kept import Kept
 from linkspan.net.messages import Response
+from linkspan.net.pacing import Pace, Paces
 from linkspan.spec.catalog import (
     AuthMethod,
     Catalog,
@@ -60,6 +61,7 @@ class Gateway:
         once: Once,
         trails: Trails,
         governor: Governor,
+        paces: Paces,
         clock: Callable[[], float],
     ) -> None:
         self._catalog = catalog
@@ -70,6 +72,7 @@ class Gateway:
         self._once = once
         self._trails = trails
         self._governor = governor
+        self._paces = paces
         self._clock = clock
         self._kept = Kept()
         self._locals: dict[str, Local] = {}
@@ -284,6 +287,11 @@ class Gateway:
                 shown = wire.show(outgoing, method, catalog.variables)
                 watch.exchanged(operation.connector, plan.line, shown, response)
 
+        def pace(path: str) -> Pace:
+            return self._paces.of(
+                (tenant, credential.account), path, caller_of(request.principal), connector.title
+            )
+
         async def send(credential: Credential) -> Answer:
             return await wire.send(
                 plan,
@@ -297,6 +305,7 @@ class Gateway:
                 kept=self._kept,
                 tenant=tenant,
                 watch=seen if watch is not None else None,
+                pace=pace,
             )
 
         try:

@@ -30,6 +30,11 @@ _WHO: Final[tuple[tuple[str, str, Who], ...]] = (
 """Narrow to wide: what the narrow one refuses takes nothing from what is shared with others."""
 
 
+def caller_of(principal: Principal) -> Hashable:
+    """Answer whose turn it is when a product's budget is shared: each caller of a tenant has one."""
+    return principal.kind, principal.subject
+
+
 class Governor:
     """Counts calls in this process. Without limits it counts nothing."""
 

@@ -15,7 +15,10 @@ from linkspan import errors, wire
 from linkspan.accounts.accounts import Accounts
 from linkspan.accounts.principal import Principal
 from linkspan.gateway.calls import CallInfo
+from linkspan.gateway.govern import caller_of
+from linkspan.net.limits import retry_after
 from linkspan.net.messages import Streamed, StreamingTransport
+from linkspan.net.pacing import Paces
 from linkspan.refusals import harmless
 from linkspan.spec.catalog import Catalog, Connector
 from linkspan.store.audit import AuditRow, AuditWriter
@@ -68,6 +71,7 @@ class Relay:
         transport: StreamingTransport,
         *,
         audit: AuditWriter,
+        paces: Paces,
         clock: Callable[[], float],
         meters: Meters = SILENT.meters,
     ) -> None:
@@ -76,6 +80,7 @@ class Relay:
         self._accounts = accounts
         self._transport = transport
         self._audit = audit
+        self._paces = paces
         self._clock = clock
 
     @contextlib.asynccontextmanager
@@ -180,12 +185,25 @@ class Relay:
     ) -> AsyncIterator[Streamed]:
         tenant = principal.tenant
         async with contextlib.AsyncExitStack() as stack:
+            pace = self._paces.of(
+                (tenant, credential.account), ask.path, caller_of(principal), connector.title
+            )
 
             async def send(credential: Credential) -> Streamed:
-                passing = wire.pass_on(
-                    ask, connector, credential, self._transport, timeout=timeout, idle=idle
-                )
-                return await stack.enter_async_context(passing)
+                turn = await pace.enter(connector.rate_budget)
+                try:
+                    passing = wire.pass_on(
+                        ask, connector, credential, self._transport, timeout=timeout, idle=idle
+                    )
+                    coming = await stack.enter_async_context(passing)
+                    now = self._clock()
+                    turn.answered(coming.status, coming.headers, now)
+                    wait = retry_after(coming.headers, now) if coming.status == 429 else None
+                    if wait is not None:
+                        turn.refused(wait)
+                    return coming
+                finally:
+                    turn.end()
 
             answer = await send(credential)
             if answer.status == 401:

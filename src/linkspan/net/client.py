@@ -18,8 +18,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from linkspan.errors import NeedsReauth, RateLimited, UpstreamError, UpstreamTimeout
-from linkspan.net.limits import RateLimit, in_words, read_rate_limit, retry_after
+from linkspan.net.limits import RateLimit, in_words, read_rate_limit, retry_after, tightest
 from linkspan.net.messages import CHECK_BASE_URL, ConnectionFailed, Request, Response, Transport
+from linkspan.net.pacing import Pace
 from linkspan.net.urls import origin_of, resolve
 from linkspan.telemetry import SILENT, Meters
 
@@ -78,6 +79,7 @@ class Client:
         budget: float = 20.0,
         rate_limited: LimitRule | None = None,
         max_bytes: int | None = None,
+        pace: Pace | None = None,
     ) -> Reply:
         """Send until there is an answer that waiting does not better, at most three times.
 
@@ -85,7 +87,8 @@ class Client:
         `sensitive_headers` (names in any case) stay with the first of them. `timeout` is for one exchange,
         `budget` for everything beside it: no call takes longer than both together. `rate_limited` adds to
         what is understood by itself: status 429, and 403 with nothing remaining. `max_bytes` is the largest
-        answer that is read, if other than usual.
+        answer that is read, if other than usual. `pace` says when a request's turn is: the budget is waited
+        for that, too.
 
         An answer of any status is an answer. Raises `NeedsReauth` for another origin, `RateLimited` when the
         product wants more patience than the budget has, `UpstreamError` for a redirect that is not followed,
@@ -97,30 +100,53 @@ class Client:
                 hint="Link it again for this address, or put base_url back.",
             )
         began = self._clock()
-        outcome: Response | ConnectionFailed
-        try:
-            outcome = await self._transport.exchange(
-                request, timeout=timeout, max_bytes=max_bytes or self._max_bytes
-            )
-        except (ConnectionFailed, UpstreamTimeout) as failure:
-            outcome = _unanswered(failure, repeatable=repeatable)
+        most = max_bytes or self._max_bytes
+        call = _Call(
+            request, repeatable, origins, sensitive_headers, timeout, budget, rate_limited, began, most, pace
+        )
+        outcome, limit = await self._exchange(call, timeout)
         if (
             isinstance(outcome, Response)
             and outcome.status < 300
             and (rate_limited is None or rate_limited(outcome) is False)
         ):
-            return Reply(outcome, read_rate_limit(outcome.headers, began))
-        call = _Call(
-            request, repeatable, origins, sensitive_headers, timeout, budget, rate_limited, began,
-            max_bytes or self._max_bytes,
-        )  # fmt: skip
-        return await self._go_on(call, outcome)
+            return Reply(outcome, limit)
+        return await self._go_on(call, outcome, limit)
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._transport.aclose()
 
-    async def _go_on(self, call: _Call, outcome: Response | ConnectionFailed) -> Reply:
+    async def _exchange(
+        self, call: _Call, timeout: float
+    ) -> tuple[Response | ConnectionFailed, RateLimit | None]:
+        """Send once, when it is its turn; answer what came, and what it says of limits."""
+        request, pace = call.request, call.pace
+        turn = None
+        if pace is not None:
+            since = self._clock()
+            turn = await pace.enter(call.patience, again=call.attempts > 1)
+            call.patience -= max(0.0, self._clock() - since)
+        try:
+            response = await self._transport.exchange(request, timeout=timeout, max_bytes=call.max_bytes)
+        except (ConnectionFailed, UpstreamTimeout) as failure:
+            return _unanswered(failure, repeatable=call.repeatable), None
+        else:
+            now = self._clock()
+            if turn is None:
+                return response, read_rate_limit(response.headers, now)
+            limit = tightest(turn.answered(response.status, response.headers, now))
+            told = call.limit(response, now) if response.status >= 400 or call.rule is not None else False
+            if told is not False:
+                turn.refused(told)
+            return response, limit
+        finally:
+            if turn is not None:
+                turn.end()
+
+    async def _go_on(
+        self, call: _Call, outcome: Response | ConnectionFailed, limit: RateLimit | None
+    ) -> Reply:
         """Repeat, wait, follow, until the outcome stands."""
         while True:
             now = self._clock()
@@ -142,19 +168,15 @@ class Client:
                 wait = max(self._backoff(call), retry_after(outcome.headers.get("retry-after"), now) or 0.0)
                 why = "unavailable"
                 if not call.may_wait(wait, now):
-                    return Reply(outcome, read_rate_limit(outcome.headers, now))
+                    return Reply(outcome, limit)
             else:
-                return Reply(outcome, read_rate_limit(outcome.headers, now))
+                return Reply(outcome, limit)
             if wait is not None:
                 call.attempts += 1
                 call.patience -= wait
                 self._meters.waited(call.request.use.connector, why, wait)
                 await self._sleep(wait)
-            left = call.time_left(self._clock())
-            try:
-                outcome = await self._transport.exchange(call.request, timeout=left, max_bytes=call.max_bytes)
-            except (ConnectionFailed, UpstreamTimeout) as failure:
-                outcome = _unanswered(failure, repeatable=call.repeatable)
+            outcome, limit = await self._exchange(call, call.time_left(self._clock()))
 
     def _backoff(self, call: _Call, first: float = 0.1) -> float:
         """Twice as long each time, spread so that callers who failed together do not come back together."""
@@ -175,6 +197,7 @@ class _Call:
     rule: LimitRule | None
     began: float
     max_bytes: int
+    pace: Pace | None = None
     attempts: int = 1
     redirects: int = 0
     budget: float = 0.0

@@ -25,6 +25,7 @@ _EPOCH = 1_000_000_000.0
 """From here on a number is a point in time (September 2001) and not a duration (32 years)."""
 _WAITS = ("retry-after", "x-retry-after", "retryafter", "x-ratelimit-retry-after")
 _WAITS_MS = ("retry-after-ms", "x-ms-retry-after-ms")
+_SCOPES = ("x-ratelimit-resource", "x-ratelimit-bucket", "ratelimit-name", "x-ratelimit-name")
 _KINDS = {
     "limit": "limit",
     "total": "limit",
@@ -75,11 +76,11 @@ class _Window:
         self.reset: float | None = None
 
 
-def _tightness(window: _Window) -> tuple[bool, float]:
-    """Sort the window that will be used up first to the front, and what is no window to the end."""
-    if window.remaining is None:
-        return True, float(window.reset is None)
-    return False, window.remaining / window.limit if window.limit else float(window.remaining)
+def _tightness(limit: RateLimit) -> tuple[bool, float]:
+    """Sort the limit that will be used up first to the front, and what is no limit to the end."""
+    if limit.remaining is None:
+        return True, float(limit.reset_at is None)
+    return False, limit.remaining / limit.limit if limit.limit else float(limit.remaining)
 
 
 def read_rate_limit(headers: Mapping[str, str], now: float) -> RateLimit | None:
@@ -88,13 +89,29 @@ def read_rate_limit(headers: Mapping[str, str], now: float) -> RateLimit | None:
     Of several limits (per minute and day, requests and tokens) it is the one closest to its end. Header
     names are in lower case; `now` is in epoch seconds.
     """
-    windows = _windows(headers, now)
-    if not windows:
-        return None
-    window = next(iter(windows.values())) if len(windows) == 1 else min(windows.values(), key=_tightness)
-    if window.limit is None and window.remaining is None and window.reset is None:
-        return None
-    return RateLimit(window.limit, window.remaining, None if window.reset is None else now + window.reset)
+    return tightest(read_rate_limits(headers, now))
+
+
+def read_rate_limits(headers: Mapping[str, str], now: float) -> dict[str, RateLimit]:
+    """Answer every limit that the headers of an answer tell of, under what it is about."""
+    return {
+        about: RateLimit(window.limit, window.remaining, None if window.reset is None else now + window.reset)
+        for about, window in _windows(headers, now).items()
+        if window.limit is not None or window.remaining is not None or window.reset is not None
+    }
+
+
+def tightest(limits: Mapping[str, RateLimit]) -> RateLimit | None:
+    """Answer the one of several limits that is closest to its end; None for none."""
+    return min(limits.values(), key=_tightness, default=None)
+
+
+def scope_of_limits(headers: Mapping[str, str]) -> str:
+    """Answer which part of a product the limits of an answer are of, where it says; else nothing."""
+    for name in _SCOPES:
+        if name in headers:
+            return headers[name][:100]
+    return ""
 
 
 def retry_after(told: Mapping[str, str] | str | float | None, now: float) -> float | None:

@@ -12,6 +12,7 @@ from linkspan.net.client import Client, LimitRule
 from linkspan.net.kept import Kept
 from linkspan.net.limits import RateLimit
 from linkspan.net.messages import Request, Response
+from linkspan.net.pacing import Pace
 from linkspan.refusals import refusal
 from linkspan.spec.catalog import AuthMethod, Connector, Paging, RequestPlan, Scope
 from linkspan.vault.credential import Credential
@@ -50,18 +51,20 @@ async def send(
     kept: Kept | None = None,
     tenant: str = "",
     watch: Callable[[Outgoing, AuthMethod, Response], None] | None = None,
+    pace: Callable[[str], Pace] | None = None,
 ) -> Answer:
     """Send one request as an account and answer what came back, if it was a success; `watch` sees both.
 
     `kept` has the tenant's earlier answers, for plans that ask after what has changed. `timeout` is in
-    seconds for one exchange, the connector's by default. Raises `NeedsReauth` before anything is sent when
+    seconds for one exchange, the connector's by default; `pace` answers when the turn of a request to a path
+    is. Raises `NeedsReauth` before anything is sent when
     the request would leave the origins the account was linked to; afterwards what `refusals` makes of a
     status, and everything that `Client.send` raises.
     """
     connector = connector.through(credential.method)
     method = method_of(connector, credential)
     if plan.if_match:
-        plan = await _with_etag(plan, scope, connector, credential, client, timeout)
+        plan = await _with_etag(plan, scope, connector, credential, client, timeout, pace)
     outgoing = build(plan, scope, connector, page=page, position=position)
     if check_destination(outgoing, connector, credential):
         request = authorized(outgoing, method, lambda name: credential.secrets[name].reveal())
@@ -80,6 +83,7 @@ async def send(
         budget=connector.rate_budget,
         rate_limited=_rate_rule(connector),
         max_bytes=plan.max_bytes,
+        pace=pace(outgoing.url.removeprefix(outgoing.base)) if pace is not None else None,
     )
     response = reply.response
     if plan.is_conditional and kept is not None:
@@ -97,9 +101,10 @@ async def _with_etag(
     credential: Credential,
     client: Client,
     timeout: float | None,
+    pace: Callable[[str], Pace] | None,
 ) -> RequestPlan:
     read = RequestPlan("GET", plan.path, repeatable=True)
-    answer = await send(read, scope, connector, credential, client, timeout=timeout)
+    answer = await send(read, scope, connector, credential, client, timeout=timeout, pace=pace)
     etag = answer.headers.get("etag")
     if not etag:
         raise errors.UpstreamError(
