@@ -204,6 +204,7 @@ async def build(
     catalog: Catalog | None = None,
     transport: StreamingTransport | None = None,
     redactor: Redactor | None = None,
+    paces: Paces | None = None,
     clock: Callable[[], float] = time.time,
     random: Callable[[int], bytes] = os.urandom,
     telemetry: Telemetry = SILENT,
@@ -242,7 +243,7 @@ async def build(
     cursors = Cursors(vault, clock)
     once = Once(database, vault, clock=clock, random=random)
     governor = Governor(settings.call_limits, clock=clock, meters=meters)
-    paces = Paces()
+    paces = paces or Paces()
     gateway = Gateway(
         catalog or NO_CATALOG,
         accounts,

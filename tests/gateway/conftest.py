@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from linkspan.accounts.principal import Principal, Tenant
 from linkspan.app import App, build
 from linkspan.gateway.call import Result
 from linkspan.gateway.calls import CallInfo
+from linkspan.net.pacing import Paces
 from linkspan.settings import Settings
 from linkspan.store import audit
 from linkspan.store.audit import AuditFilter, AuditRow
@@ -69,6 +71,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         Settings(home=tmp_path / "home"),
         catalog=spec.load([FILE], {}),
         transport=transport,
+        paces=Paces(clock=lambda: time.monotonic() + now[0]),
         clock=lambda: now[0],
     )
     for name in ("acme", "globex"):

@@ -199,6 +199,7 @@ async def test_a_write_that_was_surely_not_done_may_come_again(bench: Bench) -> 
     bench.tracker.faults = [too_many("60")]
     with pytest.raises(errors.RateLimited):
         await bench.call("comment_on_ticket", call_id="call-1", id="1", body="x")
+    bench.now[0] += 60
     await bench.call("comment_on_ticket", call_id="call-1", id="1", body="x")
     assert len(bench.tracker.comments) == 1
 
@@ -258,6 +259,7 @@ async def test_upstream_faults_become_errors_that_say_what_to_do(bench: Bench) -
         assert "Traceback" not in text
         assert "app.py" not in text
         bench.tracker.faults = []
+        bench.now[0] += 60
 
 
 async def test_an_unknown_id_names_the_tool_that_finds_ids(bench: Bench) -> None:

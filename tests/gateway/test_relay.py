@@ -13,8 +13,8 @@ from linkspan.accounts.principal import Principal, Tenant
 from linkspan.app import App, build
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.relay import Relay, incoming_headers, outgoing_headers
-from linkspan.net.pacing import Paces
 from linkspan.net.messages import Response, StreamingTransport
+from linkspan.net.pacing import Paces
 from linkspan.settings import Settings
 from linkspan.store.audit import AuditFilter, AuditRow, find
 from linkspan.wire import Passing
@@ -43,7 +43,9 @@ async def renewing(tmp_path: Path) -> AsyncIterator[Renewing]:
 
 def relay_of(app: App, transport: StreamingTransport) -> Relay:
     """Answer a relay over an open application."""
-    return Relay(lambda: app.catalog, app.accounts, transport, audit=app.audit, paces=Paces(), clock=lambda: 5.0)
+    return Relay(
+        lambda: app.catalog, app.accounts, transport, audit=app.audit, paces=Paces(), clock=lambda: 5.0
+    )
 
 
 async def ask(relay: Relay, connector: str, passing: Passing) -> Response:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from linkspan.net.limits import LONGEST, RateLimit, in_words, read_rate_limit, retry_after
+from linkspan.net.limits import LONGEST, RateLimit, in_words, limit_of_queries, read_rate_limit, retry_after
 
 NOW = 1_795_000_000.0  # Wed, 18 Nov 2026 11:06:40 GMT
 
@@ -416,3 +416,28 @@ def test_values_never_harm(value: str | float, now: float) -> None:
 def test_only_the_first_kilobyte_of_a_header_is_read() -> None:
     """No limit needs more; what is before counts."""
     assert read_rate_limit({"x-ratelimit": "limit=7, " + "a" * 20_000 + "=1, remaining=3"}, 0) == RateLimit(7)
+
+
+@pytest.mark.parametrize(
+    ("told", "limit"),
+    [
+        (
+            {"maximumAvailable": 1000.0, "currentlyAvailable": 950, "restoreRate": 50.0},
+            RateLimit(1000, 950, NOW + 1),
+        ),
+        (
+            {"maximumAvailable": 1000, "currentlyAvailable": 1000, "restoreRate": 0},
+            RateLimit(1000, 1000, NOW),
+        ),
+        ({"maximumAvailable": 1000, "currentlyAvailable": -1, "restoreRate": 50}, None),
+        ({"maximumAvailable": "many", "currentlyAvailable": True, "restoreRate": math.nan}, None),
+        ({}, None),
+        ([], None),
+    ],
+)
+def test_the_cost_of_a_query(told: Any, limit: RateLimit | None) -> None:
+    """What a GraphQL answer says of its points, and nothing where it is said otherwise."""
+    body = {"data": {}, "extensions": {"cost": {"throttleStatus": told}}}
+    assert limit_of_queries(body, NOW) == limit
+    for other in (None, [], {"extensions": {}}, {"extensions": {"cost": 5}}):
+        assert limit_of_queries(other, NOW) is None

@@ -20,6 +20,8 @@ PROBING: Final = 1.0
 """Seconds that an answer which says what is allowed is waited for before more is tried."""
 LONGEST_BLOCK: Final = 3_600.0
 """Seconds that a refusal is heeded: then a request is made to see whether it still holds."""
+LATER: Final = 0.05
+"""Seconds that are waited beyond what was told: clocks differ, and what is told is rounded."""
 _MOST_WINDOWS: Final = 256
 _FIRST: Final = 4
 """Requests that may be on their way while nothing is known."""
@@ -182,12 +184,23 @@ class Allowance:
                     window.left -= window.cost
 
     def tell(
-        self, lane: Lane, limits: Mapping[str, RateLimit], scope: str, *, ok: bool, wall: float, now: float
+        self,
+        lane: Lane,
+        limits: Mapping[str, RateLimit],
+        scope: str,
+        *,
+        ok: bool,
+        wall: float,
+        now: float,
+        beside: bool = False,
     ) -> bool:
-        """Learn from an answer; tells whether it said anything. `wall` is the time of limits."""
+        """Learn from an answer; tells whether it said anything.
+
+        `wall` is the time of limits; what is told `beside` others leaves them.
+        """
         known = {f"{scope}|{about}": limit for about, limit in limits.items() if limit.remaining is not None}
         for name, limit in known.items():
-            reset_in = None if limit.reset_at is None else max(0.0, limit.reset_at - wall)
+            reset_in = None if limit.reset_at is None else max(0.0, limit.reset_at - wall) + LATER
             window = self.windows.get(name)
             if window is None:
                 at = None if reset_in is None else now + reset_in
@@ -198,7 +211,9 @@ class Allowance:
                 window.doubts = window.doubts + 1 if is_odd else 0
                 window.tell(limit, reset_in, now)
         believed = tuple(name for name in known if self.windows[name].doubts < _DOUBTS)
-        if believed or known or lane.windows is None:
+        if beside:
+            lane.windows = tuple({*(lane.windows or ()), *believed})
+        elif believed or known or lane.windows is None:
             lane.windows = believed
         if len(self.windows) > _MOST_WINDOWS:
             used = {name for each in self.lanes.values() for name in each.windows or ()}
@@ -210,7 +225,7 @@ class Allowance:
 
     def refuse(self, lane: Lane, seconds: float | None, now: float) -> None:
         """Learn that a request was refused, and for how long, where that was told."""
-        wait = PROBING if seconds is None else min(seconds, LONGEST_BLOCK)
+        wait = PROBING if seconds is None else min(seconds, LONGEST_BLOCK) + LATER
         if lane.blocked_until <= now:
             lane.most, lane.was_refused = max(1.0, min(lane.most or _MANY, lane.busy + 1) / 2), True
         lane.blocked_until = max(lane.blocked_until, now + wait)
@@ -220,6 +235,4 @@ class Allowance:
                 window.resets_at = lane.blocked_until
 
     def _busy(self, name: str) -> int:
-        return sum(
-            lane.busy for lane in self.lanes.values() if lane.windows is None or name in lane.windows
-        )
+        return sum(lane.busy for lane in self.lanes.values() if lane.windows is None or name in lane.windows)

@@ -113,6 +113,10 @@ class Client:
             return Reply(outcome, limit)
         return await self._go_on(call, outcome, limit)
 
+    def now(self) -> float:
+        """Answer the time that it goes by, in epoch seconds."""
+        return self._clock()
+
     async def aclose(self) -> None:
         """Close every connection."""
         await self._transport.aclose()

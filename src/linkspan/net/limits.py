@@ -106,6 +106,23 @@ def tightest(limits: Mapping[str, RateLimit]) -> RateLimit | None:
     return min(limits.values(), key=_tightness, default=None)
 
 
+def limit_of_queries(body: object, now: float) -> RateLimit | None:
+    """Answer what a GraphQL answer says of its cost in `extensions.cost.throttleStatus`: points that refill.
+
+    None where it says nothing, or nothing that can be read.
+    """
+    for name in ("extensions", "cost", "throttleStatus"):
+        body = body.get(name) if isinstance(body, dict) else None
+    if not isinstance(body, dict):
+        return None
+    most, left, rate = (body.get(word) for word in ("maximumAvailable", "currentlyAvailable", "restoreRate"))
+    for number in (most, left, rate):
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 1e12:
+            return None
+    wait = min((most - left) / rate, LONGEST) if rate and most > left else 0.0
+    return RateLimit(int(most), int(left), now + wait)
+
+
 def scope_of_limits(headers: Mapping[str, str]) -> str:
     """Answer which part of a product the limits of an answer are of, where it says; else nothing."""
     for name in _SCOPES:

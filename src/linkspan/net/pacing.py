@@ -125,6 +125,13 @@ class Budget:
         scope = scope_of_limits(headers) if limits else ""
         return self._allowance.tell(lane, limits, scope, ok=ok, wall=wall, now=self._clock())
 
+    def learn(self, where: str, about: str, limit: RateLimit, wall: float) -> None:
+        """Learn of a limit that is told in the body of an answer."""
+        lane = self._allowance.lanes.get(where)
+        if lane is not None:
+            now = self._clock()
+            self._allowance.tell(lane, {about: limit}, "", ok=True, wall=wall, now=now, beside=True)
+
     def refuse(self, lane: Lane, seconds: float | None) -> None:
         """Learn from a refusal."""
         self._allowance.refuse(lane, seconds, self._clock())
@@ -221,6 +228,10 @@ class Pace:
     async def enter(self, patience: float, *, again: bool = False) -> Turn:
         """Wait for a turn, for at most so many seconds. Raises `RateLimited`."""
         return await self.budget.enter(self.where, self.who, self.name, patience, again=again)
+
+    def learn(self, about: str, limit: RateLimit, wall: float) -> None:
+        """Learn of a limit that is told in the body of an answer. `wall` is the time, in epoch seconds."""
+        self.budget.learn(self.where, about, limit, wall)
 
 
 class Paces:

@@ -10,7 +10,7 @@ from linkspan import errors
 from linkspan.net import bodies
 from linkspan.net.client import Client, LimitRule
 from linkspan.net.kept import Kept
-from linkspan.net.limits import RateLimit
+from linkspan.net.limits import RateLimit, limit_of_queries
 from linkspan.net.messages import Request, Response
 from linkspan.net.pacing import Pace
 from linkspan.refusals import refusal
@@ -74,6 +74,7 @@ async def send(
     key = (tenant, credential.account, request.url)
     if plan.is_conditional and kept is not None and (etag := kept.etag(key)) is not None:
         request = replace(request, headers={**request.headers, "If-None-Match": etag})
+    turns = pace(outgoing.url.removeprefix(outgoing.base)) if pace is not None else None
     reply = await client.send(
         request,
         repeatable=outgoing.repeatable,
@@ -83,7 +84,7 @@ async def send(
         budget=connector.rate_budget,
         rate_limited=_rate_rule(connector),
         max_bytes=plan.max_bytes,
-        pace=pace(outgoing.url.removeprefix(outgoing.base)) if pace is not None else None,
+        pace=turns,
     )
     response = reply.response
     if plan.is_conditional and kept is not None:
@@ -91,7 +92,13 @@ async def send(
     response = without_secrets(response, credential)
     if watch is not None:
         watch(outgoing, method, response)
-    return _understood(response, reply.rate_limit, connector, plan)
+    answer = _understood(response, reply.rate_limit, connector, plan)
+    if plan.is_graphql and turns is not None:
+        now = client.now()
+        if (points := limit_of_queries(answer.body, now)) is not None:
+            turns.learn("points", points, now)
+            answer = replace(answer, rate_limit=answer.rate_limit or points)
+    return answer
 
 
 async def _with_etag(

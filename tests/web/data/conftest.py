@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,13 @@ import pytest
 from linkspan import spec
 from linkspan.accounts.principal import Tenant
 from linkspan.app import App, build
+from linkspan.net.pacing import Paces
 from linkspan.serving import Serving
 from linkspan.settings import CallLimits, Settings
 from linkspan.store.audit import AuditFilter, AuditRow, find
 from tests.canary import Watched
 from tests.fakes.asgi import AsgiTransport
+from tests.fakes.limited import Limited
 from tests.fakes.tracker import Tracker
 from tests.web.api.conftest import SHAPE
 
@@ -33,11 +36,14 @@ class Desk:
     app: App
     http: httpx2.AsyncClient
     tracker: Tracker
+    limited: Limited
     transport: AsgiTransport
     tokens: dict[str, str]
     accounts: dict[str, str]
     admin: str
     now: list[float] = field(default_factory=lambda: [1_800_000_000.0])
+    ahead: list[float] = field(default_factory=lambda: [0.0])
+    """By how much the clock of the products' budgets is."""
 
     async def __call__(
         self, method: str, path: str, *, key: str | None = "acme", **more: Any
@@ -83,12 +89,14 @@ class Desk:
 async def desk(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
     """Linkspan with acme and globex in front of the tracker; a marker may give limits."""
     limits = getattr(request, "param", CallLimits())
-    tracker, now = Tracker(), [1_800_000_000.0]
-    transport = AsgiTransport(tracker.app())
+    tracker, now, ahead = Tracker(), [1_800_000_000.0], [0.0]
+    limited = Limited(tracker.app())
+    transport = AsgiTransport(limited)
     app = await build(
         Settings(home=tmp_path / "home", call_limits=limits),
         catalog=spec.load([FILE], {}),
         transport=transport,
+        paces=Paces(clock=lambda: time.monotonic() + now[0] + ahead[0]),
         random=os.urandom,
         clock=lambda: now[0],
     )
@@ -103,5 +111,5 @@ async def desk(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
     serving = Serving(app, clock=lambda: now[0])
     watched = httpx2.ASGITransport(app=Watched(serving.asgi))
     async with httpx2.AsyncClient(transport=watched, base_url=BASE) as http:
-        yield Desk(app, http, tracker, transport, tokens, accounts, admin, now)
+        yield Desk(app, http, tracker, limited, transport, tokens, accounts, admin, now, ahead)
     await app.aclose()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from linkspan.settings import CallLimits
 from tests.fakes.tracker import too_many
+from tests.net.test_limits import NOW, SAMPLES
 from tests.web.data.conftest import Desk
 
 
@@ -130,11 +133,17 @@ async def test_a_refusal_for_its_rate_says_when(desk: Desk) -> None:
     """In all the forms that there are, and if it says nothing, too."""
     desk.tracker.faults.append(too_many("7"))
     assert (await desk.failure(429, "GET", "/proxy/tracker/tickets"))["retry_after"] == 7
+    desk.now[0] += 7
     later = desk.now[0] + 60
     desk.tracker.faults.append(JSONResponse({}, 429, headers={"x-ratelimit-reset": f"{later:.0f}"}))
     told = await desk.failure(429, "GET", "/proxy/tracker/tickets")
     assert told["retry_after"] == 60
     assert told["insight"]["rate_limit_error"]["value"] == {"retry_after": 60}
+    sent = len(desk.transport.sent)
+    again = await desk.failure(429, "GET", "/proxy/tracker/tickets/1")
+    assert (again["is_remote_error"], len(desk.transport.sent)) == (False, sent)
+    assert 55 < again["retry_after"] <= 60.1
+    desk.now[0] += 60
     desk.tracker.faults.append(too_many(None))
     assert (await desk.failure(429, "GET", "/proxy/tracker/tickets"))["retry_after"] == 30
 
@@ -213,3 +222,28 @@ async def test_a_method_that_is_none(desk: Desk) -> None:
     desk.transport.sent.clear()
     await desk.failure(400, "TRACE", "/proxy/tracker/me")
     assert desk.transport.sent == []
+
+
+async def test_every_product_s_headers_come_out_in_one_shape(desk: Desk) -> None:
+    """What products really send about their limits, through the proxy; and each refusal as the same error."""
+    desk.now[0] = NOW
+    words = ("limit", "remaining", "reset")
+    key = await desk.token(subject="sampler")
+    for name, headers, limit in SAMPLES:
+        path = "/proxy/tracker/tickets"
+        said = {**headers, "date": "Wed, 18 Nov 2026 11:06:40 GMT"}
+        desk.tracker.faults.append(JSONResponse({"tickets": []}, 200, said))
+        answer = await desk("GET", path, key=key)
+        assert answer.status_code == 200, answer.text
+        told = [answer.headers.get(f"ratelimit-{word}") for word in words]
+        if limit is None:
+            assert told == [headers.get(f"ratelimit-{word}") for word in words], name
+        else:
+            reset = None if limit.reset_at is None else math.ceil(limit.reset_at - NOW)
+            expected = (limit.limit, limit.remaining, reset)
+            assert told == [None if word is None else str(word) for word in expected], name
+        desk.ahead[0] += 90_000
+        desk.tracker.faults.append(JSONResponse({}, 429, {**said, "retry-after": "30"}))
+        refused = await desk.failure(429, "GET", path, key=key)
+        assert (refused["code"], refused["retry_after"]) == ("rate_limited", 30), name
+        desk.ahead[0] += 90_000

@@ -146,6 +146,7 @@ async def test_a_limit_of_the_product(desk: Desk) -> None:
     desk.tracker.faults.append(too_many("60"))
     told = await desk.failure(429, "GET", TICKETS)
     assert (told["code"], told["retry_after"], told["is_remote_error"]) == ("rate_limited", 60, True)
+    desk.now[0] += 60
     headers = {"x-ratelimit-limit": "50", "x-ratelimit-remaining": "49", "x-ratelimit-reset": "10"}
     desk.tracker.faults.append(JSONResponse({"tickets": [], "next": None}, 200, headers))
     answer = await desk("GET", TICKETS)

@@ -1,0 +1,60 @@
+"""Many callers before a product that limits: through every door, over real parts."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx2
+
+from tests.web.data.conftest import Desk
+
+UNIFIED = "/unified/ticketing/tickets/1"
+PROXY = "/proxy/tracker/tickets/1"
+
+
+async def test_a_storm_of_callers_stays_within_what_the_product_allows(desk: Desk) -> None:
+    """An agent that wants forty things at once, a backend and a run that want few, another tenant's caller.
+
+    The product sees no request too many, everybody gets everything, and who wants little is done before who
+    wants much; that other tenant is not held up at all.
+    """
+    desk.limited.limit, desk.limited.period = 15, 0.6
+    keys = {who: await desk.token(subject=who) for who in ("agent", "backend", "run")}
+    done: list[str] = []
+
+    async def ask(who: str, key: str, path: str) -> httpx2.Response:
+        answer = await desk("GET", path, key=key)
+        done.append(who)
+        return answer
+
+    wanted = {"agent": 40, "backend": 6, "run": 4}
+    asks = [
+        ask(who, keys[who], UNIFIED if number % 2 else PROXY)
+        for who, count in wanted.items()
+        for number in range(count)
+    ]
+    asks += [ask("globex", "globex", UNIFIED) for _each in range(4)]
+    answers = await asyncio.gather(*asks)
+    assert {answer.status_code for answer in answers} == {200}, [
+        answer.text for answer in answers if answer.status_code != 200
+    ][:1]
+    assert desk.limited.refused == 0
+    assert desk.limited.most <= 15
+    assert desk.limited.total == 54
+    last = {who: len(done) - done[::-1].index(who) for who in ("agent", "backend", "run", "globex")}
+    assert last["agent"] == 54
+    assert max(last["backend"], last["run"], last["globex"]) < 45
+
+
+async def test_a_long_wait_is_told_and_not_waited_for(desk: Desk) -> None:
+    """By every door in the one shape, with the seconds, without asking the product again."""
+    desk.limited.limit, desk.limited.period = 2, 3_600_000.0
+    for path in (UNIFIED, PROXY):
+        assert (await desk("GET", path)).status_code == 200
+    for path in (UNIFIED, PROXY):
+        told = await desk.failure(429, "GET", path)
+        assert (told["code"], told["is_remote_error"]) == ("rate_limited", False)
+        assert "allows no more calls for this account" in told["message"]
+    assert (desk.limited.total, desk.limited.refused) == (2, 0)
+    assert [row.outcome for row in await desk.rows()] == ["rate_limited", "rate_limited", "ok", "ok"]
+    assert (await desk("GET", UNIFIED, key="globex")).status_code == 200
