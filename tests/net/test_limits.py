@@ -439,5 +439,6 @@ def test_the_cost_of_a_query(told: Any, limit: RateLimit | None) -> None:
     """What a GraphQL answer says of its points, and nothing where it is said otherwise."""
     body = {"data": {}, "extensions": {"cost": {"throttleStatus": told}}}
     assert limit_of_queries(body, NOW) == limit
-    for other in (None, [], {"extensions": {}}, {"extensions": {"cost": 5}}):
+    others: list[Any] = [None, [], {"extensions": {}}, {"extensions": {"cost": 5}}]
+    for other in others:
         assert limit_of_queries(other, NOW) is None

@@ -115,10 +115,13 @@ def limit_of_queries(body: object, now: float) -> RateLimit | None:
         body = body.get(name) if isinstance(body, dict) else None
     if not isinstance(body, dict):
         return None
-    most, left, rate = (body.get(word) for word in ("maximumAvailable", "currentlyAvailable", "restoreRate"))
-    for number in (most, left, rate):
+    numbers: list[float] = []
+    for word in ("maximumAvailable", "currentlyAvailable", "restoreRate"):
+        number = body.get(word)
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 1e12:
             return None
+        numbers.append(float(number))
+    most, left, rate = numbers
     wait = min((most - left) / rate, LONGEST) if rate and most > left else 0.0
     return RateLimit(int(most), int(left), now + wait)
 
