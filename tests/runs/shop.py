@@ -17,14 +17,16 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from linkspan import spec
 from linkspan.app import App, build
 from linkspan.codex.app_server.engine import AppServer
 from linkspan.codex.app_server.process import at_work_in
+from linkspan.codex.engine import Engine
 from linkspan.codex.git.places import GitPlaces
 from linkspan.codex.git.program import Git
 from linkspan.net.egress import EgressGuard
@@ -35,6 +37,7 @@ from linkspan.runs.publishing import GatewayForge
 from linkspan.runs.write_back import WriteBack
 from linkspan.settings import CodexSettings, Settings, parse_egress
 from linkspan.store.runs import Run
+from linkspan.text.outgoing import Outgoing
 from linkspan.vault.redact import Redactor
 from linkspan.working import work_with
 from tests.codex.conftest import served
@@ -43,7 +46,7 @@ from tests.runs.conftest import ACME, BO
 from tests.runs.test_crashes import TOKEN, desk_at
 from tests.servers import codex as codex_cli
 from tests.servers.authority import Authority
-from tests.servers.git import GitServer, git_server
+from tests.servers.git import File, GitServer, git_server
 from tests.servers.node import ROOT
 from tests.servers.scripted_model import ScriptedModel
 from tests.servers.serving import serving
@@ -117,6 +120,15 @@ class Shop:
         return list(at_work_in(self.app.settings.home / "work/acme/runs" / run.id))
 
 
+def files_of(folder: Path) -> dict[str, File]:
+    """Answer the files of a folder, as a commit has them."""
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
 @asynccontextmanager
 async def shop_at(
     seeded: tuple[Path, dict[str, Any]],
@@ -134,11 +146,6 @@ async def shop_at(
     authority, model = Authority(folder / "tls"), ScriptedModel()
     forge = Forge(tokens={TOKEN: "acme"})
     home = ROOT / ".work" / f"shop-{uuid.uuid4().hex[:12]}"  # Codex refuses a home below /tmp
-    files = {
-        str(path.relative_to(HARBOUR)): path.read_text()
-        for path in HARBOUR.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
     with (
         git_server(folder / "repositories", authority) as server,
         desk_at(seeded, folder) as (desk_url, desk),
@@ -146,7 +153,7 @@ async def shop_at(
         serving(model) as model_url,
     ):
         server.people = {"x-access-token": TOKEN}
-        server.repository(REPOSITORY, files)
+        server.repository(REPOSITORY, files_of(HARBOUR))
         forge.url, forge.git_url, forge.branches = forge_url, server.url, server.branches
         forge.repository(REPOSITORY)
         places = folder / "places.yaml"
@@ -158,28 +165,39 @@ async def shop_at(
         settings = Settings(home=home, egress=parse_egress("127.0.0.0/8"))
         words = [ROOT / "tools.yaml", places]
         app = await build(settings, catalog=spec.load(words, {}), clock=clock)
-        await app.tenants.add("acme")
-        desk_token = seeded[1]["tokens"]["acme"]["codex"]
-        known = app.catalog.connectors
-        await app.accounts.link(
-            ACME, known["desk"], settings={"site": desk_url}, secrets={"token": desk_token}
-        )
-        await app.accounts.link(ACME, known["github"], secrets={"token": TOKEN})
-        await app.accounts.link(ACME, known["openai"], secrets={"token": KEY})
-        await app.recipes.enable(BO, "fix_ticket", {"repository": REPOSITORY, "style": "Be brief."})
-        async with served(app) as url:
-            yield Shop(app, desk, forge, server, model, url, authority, words)
-        await app.aclose()
-    shutil.rmtree(home, ignore_errors=True)
+        try:
+            await app.tenants.add("acme")
+            desk_token = seeded[1]["tokens"]["acme"]["codex"]
+            known = app.catalog.connectors
+            await app.accounts.link(
+                ACME, known["desk"], settings={"site": desk_url}, secrets={"token": desk_token}
+            )
+            await app.accounts.link(ACME, known["github"], secrets={"token": TOKEN})
+            await app.accounts.link(ACME, known["openai"], secrets={"token": KEY})
+            await app.recipes.enable(BO, "fix_ticket", {"repository": REPOSITORY, "style": "Be brief."})
+            async with served(app) as url:
+                yield Shop(app, desk, forge, server, model, url, authority, words)
+        finally:
+            await app.aclose()
+            shutil.rmtree(home, ignore_errors=True)
 
 
 @asynccontextmanager
 async def working(
-    shop: Shop, *, clock: Callable[[], float] = time.time, sleep: Sleep = asyncio.sleep
+    shop: Shop,
+    *,
+    clock: Callable[[], float] = time.time,
+    sleep: Sleep = asyncio.sleep,
+    engine: Engine | None = None,
 ) -> AsyncIterator[None]:
-    """Work the shop's runs in this process; `sleep` is what it waits with for products that are down."""
+    """Work the shop's runs in this process, with the real Codex where no other engine is given.
+
+    `sleep` is what it waits with for products that are down.
+    """
     proxy = EgressProxy(EgressGuard(shop.app.settings.egress), random=os.urandom)
     parts = parts_at(shop.app, shop.url, shop.authority, proxy, clock=clock, sleep=sleep)
+    if engine is not None:
+        parts = replace(parts, engines={"app_server": engine})
     task = asyncio.create_task(work_with(shop.app, parts, worker="wrk_shop"))
     try:
         yield
@@ -218,6 +236,7 @@ def parts_at(
 ) -> Parts:
     """Answer the parts of a worker whose Codex reaches us at a URL."""
     mask = Redactor().mask
+    outgoing = Outgoing(mask, frozenset({urlsplit(url).netloc.lower()}))
     reader = Reader(app.gateway, random=os.urandom, sleep=sleep)
     work = app.settings.home / "work"
     binary = codex_cli.npm_command()[1]
@@ -226,7 +245,7 @@ def parts_at(
         kept=app.kept,
         tokens=app.run_tokens,
         reader=reader,
-        write_back=WriteBack(reader, lambda: app.catalog, clean=mask, bare=mask, base=url),
+        write_back=WriteBack(reader, lambda: app.catalog, clean=outgoing.text, bare=outgoing.bare, base=url),
         engines={"app_server": AppServer(CodexSettings(binary=binary))},
         places=GitPlaces(work, proxy, clock=clock, git=Git(ca_file=authority.root)),
         forge=GatewayForge(app.gateway, app.accounts, base=url, mask=mask, random=os.urandom, sleep=sleep),
@@ -235,5 +254,5 @@ def parts_at(
         base_url=url,
         clock=clock,
         mask=mask,
-        clean=mask,
+        clean=outgoing.text,
     )
