@@ -169,6 +169,7 @@ class Serving:
             outbox=app.outbox,
             offboarding=app.offboarding,
             runs=app.runs,
+            history=app.history,
             views=app.views,
             recipes=app.recipes,
             feed=self.feed,

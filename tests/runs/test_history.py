@@ -133,7 +133,7 @@ async def test_nobody_finds_runs_of_others(works: Works) -> None:
     globex = replace(BO, tenant=Tenant("globex"))
     history = works.house.app.history
     assert await history.search(globex, "zurich") == []
-    assert await history.threads(globex) == []
+    assert (await history.threads(globex)).shown == []
     assert [each async for each in history.everything(globex)] == []
     for asked in (history.record(globex, run.id), history.thread(globex, f"thread-{run.id}")):
         with pytest.raises(NotFound):
@@ -170,15 +170,15 @@ async def test_conversations_that_were_no_runs(house: House) -> None:
         with contextlib.suppress(NotFound):
             await house.app.gateway.call(BO, tool, {"id": id_} if id_ else {}, info=info)
     await house.app.audit.flush()
-    ((thread, runs),) = await house.app.history.threads(BO)
+    ((thread, runs),) = (await house.app.history.threads(BO)).shown
     assert (thread.id, thread.calls, thread.subject, runs) == ("own", 3, "bo", [])
     assert thread.last - thread.first == 2
     found = await house.app.history.thread(BO, "own")
     assert [(each.tool, each.entity_id, each.outcome) for each in found.calls] == [
         ("get_ticket", "HC-103", "ok"), ("get_ticket", "HC-1", "not_found"), ("list_tickets", None, "ok")
     ]  # fmt: skip
-    assert await house.app.history.threads(BO, entity="alert") == []
-    assert len(await house.app.history.threads(BO, entity="ticket", entity_id="HC-103")) == 1
+    assert (await house.app.history.threads(BO, entity="alert")).shown == []
+    assert len((await house.app.history.threads(BO, entity="ticket", entity_id="HC-103")).shown) == 1
 
 
 async def test_a_run_as_json_lines(works: Works) -> None:

@@ -12,7 +12,7 @@ from openai import AsyncOpenAI
 
 from openai_agents.ask import ask
 from tests.codex.conftest import served
-from tests.runs.conftest import ACME, BO, House
+from tests.runs.conftest import ACME, BO, SHOP, House
 from tests.servers.scripted_model import ScriptedModel, function_call, message
 from tests.servers.serving import serving
 
@@ -54,9 +54,9 @@ async def test_an_agent_reads_a_ticket_and_starts_a_run(house: House) -> None:
     assert not [name for name in offered if "approve" in name]
     assert "Ordering after 22:40" in model.turns[1].outputs[-1]
     await house.app.audit.flush()
-    ((thread, _runs),) = await house.app.history.threads(BO)
+    ((thread, _runs),) = (await house.app.history.threads(SHOP)).shown
     assert thread.id.startswith("agents-")
-    assert [call.tool for call in (await house.app.history.thread(BO, thread.id)).calls] == [
+    assert [call.tool for call in (await house.app.history.thread(SHOP, thread.id)).calls] == [
         "get_ticket", "start_codex_run"
     ]  # fmt: skip
 

@@ -78,7 +78,7 @@ async def seen(house: House, who: Principal, run: str) -> list[str]:
     lists = {
         "list": [each.id for each in await runs.list(who)],
         "search": [each.run.id for each in await history.search(who, "salary")],
-        "threads": [each.id for _thread, made in await history.threads(who) for each in made],
+        "threads": [each.id for _thread, made in (await history.threads(who)).shown for each in made],
         "everything": [record.run.id async for record in history.everything(who)],
     }
     return sorted(found + [name for name, ids in lists.items() if run in ids])

@@ -49,7 +49,7 @@ def list_(
     async def work() -> None:
         async with opened(settings_of(context, tenant=tenant)) as app:
             who = operator(await app.tenants.only(app.settings.tenant))
-            found = await app.history.threads(who, entity=entity, entity_id=entity_id, limit=limit)
+            found = (await app.history.threads(who, entity=entity, entity_id=entity_id, limit=limit)).shown
         if as_json:
             print_json([{**asdict(each), "runs": [one.id for one in runs]} for each, runs in found])
             return

@@ -34,6 +34,14 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Threads:
+    """Conversations with their runs, and after which place the next ones come."""
+
+    shown: Sequence[tuple[CalledThread, Sequence[Run]]]
+    next: tuple[float, str] | None
+
+
+@dataclass(frozen=True, slots=True)
 class ThreadHistory:
     """What a conversation did with our tools, in order, and the runs whose conversation it was."""
 
@@ -83,20 +91,33 @@ class History:
         *,
         entity: str | None = None,
         entity_id: str | None = None,
+        before: tuple[float, str] | None = None,
         limit: int = 50,
-    ) -> list[tuple[CalledThread, Sequence[Run]]]:
-        """Answer the conversations that called tools, the last one first, each with its runs."""
+    ) -> Threads:
+        """Answer the conversations that called tools, the last one first, each with its runs.
+
+        A person is told of their own calls and of conversations of runs that they may look at.
+        """
         may(principal, "run.list", "read")
         found = await thread_rows.listed(
-            self._db, principal.tenant, entity=entity, entity_id=entity_id, limit=limit
+            self._db,
+            principal.tenant,
+            entity=entity,
+            entity_id=entity_id,
+            reader=reader_of(principal),
+            before=before,
+            limit=limit + 1,
         )
+        more = len(found) > limit
+        found = found[:limit]
         runs = await rows.of_threads(self._db, principal.tenant, [each.id for each in found])
         hidden = {run.thread_id for run in runs if not may_look(principal, run)}
-        return [
+        shown = [
             (each, [run for run in runs if run.thread_id == each.id])
             for each in found
             if each.id not in hidden
         ]
+        return Threads(shown, (found[-1].last, found[-1].id) if more else None)
 
     async def thread(self, principal: Principal, thread: str) -> ThreadHistory:
         """Answer one conversation. Raises `NotFound`."""
@@ -104,6 +125,7 @@ class History:
         calls = await calls_of(self._db, principal.tenant, thread)
         runs = await rows.of_threads(self._db, principal.tenant, [thread])
         hidden = any(not may_look(principal, run) for run in runs)
+        calls = [call for call in calls if runs or _may_hear(principal, call)]
         if hidden or (not calls and not runs):
             raise NotFound(f"no conversation {thread!r} has called a tool", hint="See: linkspan history list")
         return ThreadHistory(thread, calls, runs)
@@ -142,3 +164,13 @@ class History:
                 if any(word.startswith(term) for word in words for term in terms):
                     return line
         return None
+
+
+def _may_hear(principal: Principal, call: AuditRow) -> bool:
+    """Tell whether somebody is told of a call in a conversation of no run that they may look at.
+
+    What a conversation is called does not prove whose it is.
+    """
+    if principal.kind == "person":
+        return (call.principal_kind, call.principal_subject) == ("person", principal.subject)
+    return principal.kind == "operator" or call.principal_kind != "run"

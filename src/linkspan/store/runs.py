@@ -135,7 +135,7 @@ async def listed(
     """
     given = {"recipe": recipe, "entity": entity, "entity_id": entity_id, "person": asker}
     asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    clauses = ["tenant = :tenant", *(f"{name} = :{name}" for name in asked), *_open_to(reader)]
+    clauses = ["tenant = :tenant", *(f"{name} = :{name}" for name in asked), *open_to(reader)]
     if states:
         clauses.append(f"state IN ({', '.join(f':state{index}' for index in range(len(states)))})")
         asked |= {f"state{index}": state for index, state in enumerate(states)}
@@ -165,7 +165,7 @@ async def with_terms(
     limit: int = 50,
 ) -> list[Run]:
     """Answer runs in which every term begins a word, the one that changed last first (see run_terms)."""
-    clauses = ["tenant = :tenant", *_open_to(reader)]
+    clauses = ["tenant = :tenant", *open_to(reader)]
     values: dict[str, Any] = {**_reads(reader), "tenant": tenant, "limit": limit}
     for number, term in enumerate(terms):
         clauses.append(
@@ -334,7 +334,7 @@ async def sweep(db: Database, *, finished_before: float) -> int:
     return await db.transaction(work, quiet=True)
 
 
-def _open_to(reader: str | None) -> list[str]:
+def open_to(reader: str | None) -> list[str]:
     """Answer the clause that leaves out what a person may not look at."""
     if reader is None:
         return []

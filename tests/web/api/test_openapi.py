@@ -94,7 +94,14 @@ def test_what_was_made_is_linked_with_what_can_be_done_with_it() -> None:
         for answer in operation["responses"].values():
             linked |= answer.get("links", {})
     one_thing = r"(get|remove|revoke|delete|verify|change|cancel|interrupt|steer|retry|fork)_"
-    of_a_run = {"list_run_events", "list_approvals", "list_artifacts", "approve_run", "decline_run"}
+    of_a_run = {
+        "list_run_events",
+        "list_approvals",
+        "list_artifacts",
+        "export_run",
+        "approve_run",
+        "decline_run",
+    }
     assert {name for name in named if re.match(one_thing, name)} | of_a_run == set(linked)
     for link in linked.values():
         taken = {each["name"] for each in named[link["operationId"]]["parameters"]}

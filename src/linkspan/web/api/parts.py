@@ -19,6 +19,7 @@ from linkspan.accounts.tokens import Tokens
 from linkspan.accounts.webhooks import Webhooks
 from linkspan.gateway.throttle import Throttle
 from linkspan.runs.feed import Feed
+from linkspan.runs.history import History
 from linkspan.runs.recipes import Recipes
 from linkspan.runs.runs import Runs
 from linkspan.runs.views import Views
@@ -55,6 +56,7 @@ class Parts:
     outbox: Outbox
     offboarding: Offboarding
     runs: Runs
+    history: History
     views: Views
     recipes: Recipes
     feed: Feed

@@ -9,7 +9,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from linkspan.web.api import accounts, links, log, people, recipes, runs, tenants, tokens, views, webhooks
+from linkspan.web.api import (
+    accounts,
+    history,
+    links,
+    log,
+    people,
+    recipes,
+    runs,
+    tenants,
+    tokens,
+    views,
+    webhooks,
+)
 from linkspan.web.api.endpoint import Door, Endpoint
 from linkspan.web.api.openapi import describe
 from linkspan.web.api.parts import Parts
@@ -23,6 +35,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *webhooks.ENDPOINTS,
     *log.ENDPOINTS,
     *runs.ENDPOINTS,
+    *history.ENDPOINTS,
     *views.ENDPOINTS,
     *recipes.ENDPOINTS,
 )
