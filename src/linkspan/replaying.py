@@ -132,9 +132,7 @@ async def _differences(catalog: Catalog, recording: Mapping[str, Any]) -> list[s
         result, wrong = await replay(catalog, recording)
     except LinkspanError as error:
         return [error.message]
-    if "error" in recording and isinstance(result, dict) and "error" not in result:
-        return [*wrong, f"answered, and {recording['error']} was kept"]
-    return [*wrong, *_unlike(result, recording.get("result"))]
+    return [*wrong, *(_unlike(result, recording["result"]) if "result" in recording else ())]
 
 
 async def replay(catalog: Catalog, recording: Mapping[str, Any]) -> tuple[Any, list[str]]:
@@ -146,7 +144,17 @@ async def replay(catalog: Catalog, recording: Mapping[str, Any]) -> tuple[Any, l
         if tool is None or name not in tool.operations:
             return None, [f"tools.yaml has no {recording['call']} at {name}"]
         info = CallInfo("replay", via="cli", watch=Watch())
-        answer = await app.gateway.call(principal, tool, dict(recording.get("arguments") or {}), info=info)
+        kept = recording.get("error")
+        try:
+            answer = await app.gateway.call(
+                principal, tool, dict(recording.get("arguments") or {}), info=info
+            )
+        except LinkspanError as error:
+            if kept is None:
+                raise
+            return None, [*product.wrong, *_unlike_error(error, kept)]
+        if kept is not None:
+            product.wrong.append(f"answers, and the error {_short(kept)} was kept")
         if product.waiting:
             product.wrong.append(f"does not send {_shown(_line(str(product.waiting[0]['request'])))}")
         result = answer.result if isinstance(answer, Page | Item) else answer.to_dict()
@@ -174,6 +182,13 @@ async def _linked(
             yield app, Principal(tenant, "operator", "replay")
         finally:
             await app.aclose()
+
+
+def _unlike_error(error: LinkspanError, kept: Any) -> Iterator[str]:
+    """Yield where a failure is another than the one kept: its code, or `code` and a part of the `message`."""
+    code, message = (kept.get("code"), kept.get("message", "")) if isinstance(kept, dict) else (kept, "")
+    if error.code != code or str(message) not in error.message:
+        yield f"fails with {error.code} ({_short(error.message)}), and {_short(kept)} was kept"
 
 
 def _unlike(got: Any, kept: Any, at: str = "result") -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 
 from linkspan.replaying import differences
 from linkspan.spec.masking import Masker
@@ -64,6 +65,27 @@ def test_a_replay_says_what_differs(recorded: Shell) -> None:
     told = {one["call"]: one["differs"] for one in json.loads(result.stdout)["calls"]}
     assert 'ticket.list: result[0].status is "blocked", and "in_progress" was kept' in told["ticket.list"]
     assert told["ticket.get"][0] == "ticket.get: sends GET /api/issues/1, and GET /api/tickets/1 was kept"
+
+
+def test_a_failure_is_kept_as_one(recorded: Shell) -> None:
+    """By its code, and a part of what is said; any other end differs."""
+    path = recorded.home / "fixtures" / "tracker" / "ticket.get.gone.yaml"
+    kept = {
+        "call": "ticket.get",
+        "connector": "tracker",
+        "settings": {"site": "https://tracker.example"},
+        "arguments": {"id": "99"},
+        "exchanges": [{"request": "GET /api/tickets/99", "status": 404, "answer": {}}],
+        "error": "not_found",
+    }
+    path.write_text(yaml.safe_dump(kept))
+    assert "ok       ticket.get.gone" in recorded.run("fixtures", "replay").stdout
+    path.write_text(yaml.safe_dump({**kept, "error": {"code": "not_found", "message": "in the cellar"}}))
+    told = recorded.run("fixtures", "replay").stdout
+    assert "differs  ticket.get.gone" in told and "in the cellar" in told
+    answered = {"request": "GET /api/tickets/99", "answer": {"ticket": {"id": 99}}}
+    path.write_text(yaml.safe_dump({**kept, "exchanges": [answered]}))
+    assert 'the error "not_found" was kept' in recorded.run("fixtures", "replay").stdout
 
 
 def test_without_a_recording_it_says_how_to_make_one(shell: Shell) -> None:

@@ -83,6 +83,15 @@ def test_a_pagination_without_effect_is_found(linked: Shell) -> None:
     assert "the list never ends" in result.stdout or "does not go on" in result.stdout
 
 
+def test_true_and_false_are_words_as_the_file_writes_them(linked: Shell) -> None:
+    """What is mapped is not told as missing."""
+    edit(linked, "{open: todo,", "{true: todo,")
+    for ticket in linked.tracker.tickets["acme"]:
+        ticket["state"] = True
+    assert "are not in values" not in linked.run("check", "--live").stdout
+    assert "(true → todo)" in linked.run("call", "ticket.list", "--explain").stdout
+
+
 def test_a_list_that_nobody_reads_on_is_found(linked: Shell) -> None:
     """The answer says that there is more than came, and the file does not say how to get it."""
     edit(

@@ -23,7 +23,9 @@ from linkspan.accounts.principal import Principal, Tenant
 from linkspan.app import App, build
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.results import Blocks, Item, Page
+from linkspan.gateway.watch import Watch
 from linkspan.settings import Settings
+from linkspan.spec.answers import findings
 from linkspan.spec.catalog import Catalog
 from linkspan.spec.language import connector_names
 from tests.fakes.asgi import AsgiTransport
@@ -113,13 +115,30 @@ class Bench:
     transport: AsgiTransport
 
     async def call(self, case: Mapping[str, Any]) -> Any:
-        """Make the call of a case: an item, or a list read to its last page."""
+        """Make the call of a case: an item, or a list read to its last page.
+
+        What a read answers is held against what is mapped, as `linkspan check --live` does.
+        """
+        watch = Watch()
+        result = await self._call(case, watch)
+        tool = self.app.catalog.tool_for(case["call"])
+        assert tool is not None
+        (operation,) = tool.operations.values()
+        things = [thing for thing in watch.things if thing is not None]
+        if operation.kind == "read" and operation.fields:
+            found = findings(watch.as_called(operation), things)
+            unknown = {name: list(words) for name, words in found.unmapped_words.items()}
+            assert unknown == case.get("unknown", {}), f"{case['call']}: not in values"
+            assert not found.flattened, f"{case['call']}: things became texts: {found.flattened}"
+        return result
+
+    async def _call(self, case: Mapping[str, Any], watch: Watch) -> Any:
         tool = self.app.catalog.tool_for(case["call"])
         assert tool is not None, f"there is no {case['call']}"
         arguments = dict(case.get("arguments", {}))
         found: list[Any] = []
         while True:
-            answer = await self.app.gateway.call(ACME, tool, arguments, info=CallInfo("req-1"))
+            answer = await self.app.gateway.call(ACME, tool, arguments, info=CallInfo("req-1", watch=watch))
             if isinstance(answer, Item):
                 return answer.result
             if isinstance(answer, Blocks):

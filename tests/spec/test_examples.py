@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from linkspan import spec
+from linkspan.replaying import differences
 from linkspan.spec.catalog import ABSENT, Operation, Scope
 
 ROOT = Path(__file__).parents[2]
 FILES = [
     "tools.yaml",
+    "examples/redmine/tools.yaml",
     "examples/roundup/tools.yaml",
     "examples/weekly_update/tools.yaml",
     "tests/conformance/tools.yaml",
@@ -129,3 +131,10 @@ def test_the_comments_of_a_roundup_ticket_without_any_are_none() -> None:
     assert messages.item is not None
     for found, ids in (([], ["0"]), ([{"id": "3"}, {"id": "9"}], ["3", "9"])):
         assert messages.item({"data": {"attributes": {"messages": found}}}) == ids
+
+
+def test_redmine_answers_as_it_did() -> None:
+    """What a Redmine 5.0.4 answered is replayed offline: lists, gets, writes and two refusals."""
+    folder = ROOT / "examples/redmine/fixtures"
+    assert differences(ROOT / "examples/redmine/tools.yaml") == []
+    assert len(list(folder.glob("*.yaml"))) == 9

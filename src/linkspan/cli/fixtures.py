@@ -115,7 +115,7 @@ async def _keep(app: App, tenant: Tenant, seen: list[Seen], folder: Path) -> lis
             result, wrong = await replay(app.catalog, recording)
             recording["result"] = result
         except LinkspanError as error:
-            wrong = [error.message]
+            wrong = []
             recording["error"] = error.code
         path = folder / connector / f"{call}.yaml"
         write_recording(path, recording)

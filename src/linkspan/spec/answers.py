@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from linkspan.spec import converters
 from linkspan.spec.catalog import FieldSource, Operation
 
 _SAMPLE: Final = 24
@@ -112,8 +113,9 @@ def mapping_of(operation: Operation, item: Any, made: Any) -> list[Mapping]:
 def _one(source: FieldSource, raw: Any, value: Any) -> Mapping:
     note = ""
     if source.words is not None and raw is not None:
-        word = source.words.get(str(raw))
-        note = f"{raw} → {word}" if word else f"{short(str(raw))} is not in values: unknown"
+        written = str(converters.string(raw))
+        word = source.words.get(written)
+        note = f"{written} → {word}" if word else f"{short(written)} is not in values: unknown"
     elif raw is None and value is None:
         note = "null: nothing is there"
     elif value is None:
@@ -131,13 +133,15 @@ def findings(operation: Operation, things: Sequence[Any]) -> Findings:
         if all(one.get(source.name) is None for one in made):
             found.always_null.append(source.name)
         if source.words is not None:
-            raws = (source.getter(thing) for thing in things)
-            words = Counter(str(raw) for raw in raws if raw is not None and str(raw) not in source.words)
+            raws = [
+                str(converters.string(raw)) for thing in things if (raw := source.getter(thing)) is not None
+            ]
+            words = Counter(raw for raw in raws if raw not in source.words)
             if words:
                 found.unmapped_words[source.name] = dict(words.most_common(20))
         for thing, one in zip(things, made, strict=True):
             raw = source.getter(thing)
-            if isinstance(one.get(source.name), str) and isinstance(raw, dict | list):
+            if isinstance(raw, dict | list) and one.get(source.name) == converters.string(raw):
                 found.flattened[source.name] = kind_of(raw)
     found.unused = unused(operation, things)
     return found
