@@ -164,6 +164,11 @@ async def test_every_page_may_import_the_module_for_products(client: Client) -> 
     assert expected.items() <= answer.headers.items()
     again = await client.http.get("/static/linkspan.js", headers={"If-None-Match": answer.headers["etag"]})
     assert again.status_code == 304
+    elements = await client.http.get(
+        "/static/linkspan-elements.js", headers={"Origin": "https://product.example"}
+    )
+    assert expected.items() <= elements.headers.items()
+    assert len(answer.content + elements.content) < 17_500
     types = await client.http.get("/static/linkspan.d.ts", headers={"Origin": "https://product.example"})
     assert types.headers["content-type"] == "text/plain; charset=utf-8"
     ours = await client.http.get("/static/page.css")

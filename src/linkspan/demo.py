@@ -22,7 +22,7 @@ from linkspan import spec
 from linkspan.accounts.principal import Tenant
 from linkspan.app import App, build
 from linkspan.cli.codex import http_config, stdio_config
-from linkspan.demo_codex import TENANT, furnish, missing, start_forge
+from linkspan.demo_codex import TENANT, furnish, missing, start_embedded, start_forge
 from linkspan.errors import ConfigurationError, Conflict, LinkspanError
 from linkspan.reload import Reloader
 from linkspan.serving import (
@@ -107,7 +107,13 @@ async def _run(settings: Settings, example: Path, config: Path, redactor: Redact
             button = Button(base, await furnish(app, workshop), workshop.note)
         desk = await _start_desk(example, settings.home / "desk", desk_port, button)
         ending.push_async_callback(_end, desk.process)
-        await _serve(app, settings, desk, files, redactor, why=why)
+        embedded = None
+        if button is not None:
+            port = _free_port(8655)
+            other = await start_embedded(example.parent / "embed", port, button.url, button.token)
+            ending.push_async_callback(_end, other.process)
+            embedded = other.url
+        await _serve(app, settings, desk, files, redactor, why=why, embedded=embedded)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -124,6 +130,7 @@ async def _serve(
     redactor: Redactor,
     *,
     why: str | None,
+    embedded: str | None,
 ) -> None:
     tokens = {name: await _prepare(app, name, desk) for name in TENANTS}
     shown: dict[str, Any] = {}
@@ -147,7 +154,12 @@ async def _serve(
             await asyncio.sleep(0.02)
         call = await _first_call(base, TENANTS[0], tokens[TENANTS[0]])
         shown.update(_page_values(settings, desk, base, tokens, call))
-        shown["button"] = {"why": why, "note": desk.note, "ticket": f"{desk.url}/tickets/{SAMPLE}"}
+        shown["button"] = {
+            "why": why,
+            "note": desk.note,
+            "ticket": f"{desk.url}/tickets/{SAMPLE}",
+            "embedded": embedded and f"{embedded}/tickets/{SAMPLE}",
+        }
         sys.stdout.write(_text(shown, base))
         sys.stdout.flush()
         await tasks[1]
@@ -285,7 +297,11 @@ def _text(shown: Mapping[str, Any], base: str) -> str:
 def _button_text(button: Mapping[str, Any]) -> list[str]:
     if button["why"] is not None:
         return [f"The desk's tickets have no button Fix with Codex here: {button['why']}"]
-    return [f"Press the button Fix with Codex at {button['ticket']}", f"  ({button['note']})"]
+    return [
+        f"Press the button Fix with Codex at {button['ticket']}",
+        f"  ({button['note']})",
+        f"Linkspan's elements in another product's page: {button['embedded']}",
+    ]
 
 
 def _free_port(wanted: int) -> int:

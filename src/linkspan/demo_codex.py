@@ -111,10 +111,29 @@ async def furnish(app: App, workshop: Workshop) -> str:
     return made.text.reveal()
 
 
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The product with Linkspan's elements in its pages, as it runs."""
+
+    process: asyncio.subprocess.Process
+    url: str
+
+
+async def start_embedded(example: Path, port: int, linkspan: str, token: str) -> Embedded:
+    """Start the product whose pages have our elements in them. Raises `ConfigurationError`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(example), "--port", str(port), "--linkspan", linkspan,
+        env={**os.environ, "LINKSPAN_TOKEN": token},
+        stdout=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    await _until_open(process, port)
+    return Embedded(process, f"http://localhost:{port}")
+
+
 async def _until_open(process: asyncio.subprocess.Process, port: int) -> None:
     for _ in range(200):
         if process.returncode is not None:
-            raise ConfigurationError(f"the sample forge stopped with exit code {process.returncode}")
+            raise ConfigurationError(f"a sample program stopped with exit code {process.returncode}")
         try:
             _reader, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:

@@ -67,3 +67,11 @@ def test_from_the_button_to_the_pull_request(printed: str, anna: Person) -> None
     link.click()
     expect(page.get_by_text("+ timedelta(hours=1)")).to_be_visible()
     expect(page.get_by_text("Draft pull request 1 of acme/harbour")).to_be_visible()
+    # The same run, in the page of a product that has our elements.
+    found = re.search(r"in another product's page: (\S+)", printed)
+    assert found, printed
+    page.goto(found[1])
+    expect(page.get_by_role("link", name="Pull request")).to_be_visible()
+    page.get_by_role("button", name="What it did").click()
+    frame = page.frame_locator("linkspan-run iframe")
+    expect(frame.locator(".diff").get_by_text("timedelta(hours=1)")).to_be_visible()

@@ -101,6 +101,10 @@ class Stage:
         """Ask for a run, and take it."""
         return self.portal.call(self._begin, ticket, title, person)
 
+    def take(self, run: str) -> Played:
+        """Take a run that somebody else has asked for."""
+        return self.portal.call(self._take, run)
+
     async def enable(self) -> None:
         """Turn the recipe on; there is no forge that could be asked for the repository."""
         said = RecipeSettings(
@@ -112,14 +116,17 @@ class Stage:
         run = await self.app.runs.start(
             self.operator, RECIPE, source="button", entity_id=ticket, person=person
         )
-        taken = await run_rows.take(self.app.database, run.tenant, run.id, worker="played", now=time.time())
+        return await self._take(run.id, title)
+
+    async def _take(self, run: str, title: str = "") -> Played:
+        taken = await run_rows.take(self.app.database, "acme", run, worker="played", now=time.time())
         assert taken is not None
         bell = self.app.runs.bell.of(taken.id)
         lease = Lease(self.app.database, taken, clock=time.time, mask=lambda text: text, bell=bell)
         await lease.change(
-            entity_title=title or None, repository="acme/harbour", branch=f"codex/{run.id}", model="gpt-test"
+            entity_title=title or None, repository="acme/harbour", branch=f"codex/{run}", model="gpt-test"
         )
-        return Played(self, run.id, lease)
+        return Played(self, run, lease)
 
 
 @contextlib.contextmanager

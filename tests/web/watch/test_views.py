@@ -184,6 +184,9 @@ async def test_pages_of_other_origins_get_nothing(shop: Shop) -> None:
     assert (before.status_code, before.headers["access-control-allow-origin"]) == (204, SHOP_PAGE)
     refused = await shop.http.options(view.path, headers={**asks, "Origin": "https://evil.example"})
     assert (refused.status_code, refused.headers.get("access-control-allow-origin")) == (403, None)
+    # That a token is over its page can read, so that it asks for a new one.
+    over = await replace(view, id="a" * 12)("GET")
+    assert (over.status_code, over.headers["access-control-allow-origin"]) == (401, SHOP_PAGE)
 
 
 async def test_a_token_ends_after_its_minutes_when_revoked_and_with_the_key_it_was_made_with(

@@ -72,7 +72,10 @@ async function follow() {
   for (;;) {
     try {
       const answer = await ask(`stream?after=${last}`, { headers: { accept: "text/event-stream" } });
-      if (answer.status === 401 || answer.status === 403 || answer.status === 404) return pulse("Load the page again to go on watching.");
+      if ([401, 403, 404].includes(answer.status)) {
+        tell("failed", { code: "unauthenticated" });
+        return pulse("Load the page again to go on watching.");
+      }
       if (!answer.ok) throw new Error(answer.statusText);
       pulse("Live");
       pause = 500;
@@ -151,6 +154,7 @@ addEventListener("click", async ({ target }) => {
 });
 
 if (framed) {
+  addEventListener("keydown", ({ key }) => key === "Escape" && tell("escape"));
   const answer = token ? await load("body", root) : null;
   if (answer?.ok) tell("ready");
   else {
