@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import tracemalloc
+from collections.abc import AsyncIterator
 
 import pytest
 
+from linkspan.codex import model_proxy
+from linkspan.codex.model_proxy import _read
 from linkspan.store import usage
 from linkspan.store.audit import AuditFilter, find
 from tests.codex.conftest import ACME, KEY, Bridge, begin
@@ -125,6 +129,33 @@ async def test_a_request_says_plainly_which_model_it_asks(
     headers = {"Authorization": f"Bearer {bridge.token}", **({"content-encoding": packed} if packed else {})}
     refused = await bridge.http.post(f"{bridge.url}/codex/v1/responses", content=body, headers=headers)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_argument")
+    assert bridge.model.requests == ()
+
+
+async def test_what_a_conversation_takes_of_memory_is_bounded(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is larger is refused before it is all here; the rest costs its size, and twice that while it is read."""
+    size = 8 * 2**20
+    asked = json.dumps({"model": "gpt-test", "input": "x" * size}).encode()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for at in range(0, len(asked), 65_536):
+            yield asked[at : at + 65_536]
+
+    tracemalloc.start()
+    try:
+        body, model = await _read({}, chunks())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (body, model) == (asked, "gpt-test")
+    assert peak < 3.2 * size
+    monkeypatch.setattr(model_proxy, "LONGEST_REQUEST", 2**20)
+    headers = {"Authorization": f"Bearer {bridge.token}"}
+    refused = await bridge.http.post(f"{bridge.url}/codex/v1/responses", content=asked, headers=headers)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "too_large")
+    assert "larger than the 1 MB" in refused.json()["error"]["message"]
     assert bridge.model.requests == ()
 
 

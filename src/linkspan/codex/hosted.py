@@ -29,7 +29,7 @@ from linkspan.errors import (
     UpstreamError,
 )
 from linkspan.gateway.calls import CallInfo
-from linkspan.gateway.relay import Relay
+from linkspan.gateway.relay import Relay, failure_in
 from linkspan.net.limits import retry_after
 from linkspan.net.messages import Streamed
 from linkspan.wire import Passing
@@ -133,11 +133,8 @@ class Hosted:
 
     async def _refusal(self, answer: Streamed) -> LinkspanError:
         whole = await answer.read(65_536)
-        try:
-            error = json.loads(whole.body)["error"]
-            code, said = error.get("code") or error.get("type"), str(error.get("message") or "")
-        except (ValueError, KeyError, TypeError, AttributeError):
-            code, said = None, ""
+        error = failure_in(whole.body)
+        code, said = error.get("code") or error.get("type"), str(error.get("message") or "")
         message = said.strip()[:500].rstrip(".") or f"OpenAI answered with HTTP {answer.status}"
         if code in _NO_QUOTA:
             return QuotaExceeded("the OpenAI account has no quota left", hint="See its plan and billing.")

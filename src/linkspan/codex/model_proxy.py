@@ -18,9 +18,15 @@ from typing import Any, Final, Protocol
 
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.codex.metering import Meter
-from linkspan.errors import InvalidArgument, LinkspanError, QuotaExceeded, RateLimited
+from linkspan.errors import InvalidArgument, LinkspanError, QuotaExceeded, RateLimited, TooLarge
 from linkspan.gateway.calls import CallInfo
-from linkspan.gateway.relay import LONGEST_FAILURE, Relay, incoming_headers, outgoing_headers
+from linkspan.gateway.relay import (
+    LONGEST_FAILURE,
+    Relay,
+    failure_in,
+    incoming_headers,
+    outgoing_headers,
+)
 from linkspan.net.limits import in_words, retry_after
 from linkspan.net.messages import Streamed
 from linkspan.wire import Passing
@@ -39,6 +45,8 @@ _OPENAI_SAYS: Final = ("openai-", "x-codex-", "x-models-etag")
 _WAITED_BY_CODEX: Final = 60.0
 """Seconds: longer ones end the turn, and the run may be tried again later."""
 _LOOK_AGAIN: Final = 1.0
+LONGEST_REQUEST: Final = 32 * 2**20
+"""Bytes of one request to a model; a million tokens have five, pictures the rest."""
 _RETRYABLE: Final = {"rate_limited", "upstream_error", "upstream_timeout"}
 
 
@@ -129,7 +137,7 @@ class ModelProxy:
     async def _limited(self, answer: Streamed) -> Streamed:
         """Let Codex wait where the wait is short; everything else is told in a sentence."""
         whole = await answer.read(LONGEST_FAILURE)
-        error = _error(whole.body)
+        error = failure_in(whole.body)
         if "insufficient_quota" in (error.get("code"), error.get("type")):
             raise QuotaExceeded(
                 "the OpenAI account has no quota left", hint="See its plan and billing.", upstream_status=429
@@ -169,9 +177,20 @@ class ModelProxy:
 async def _read(headers: Mapping[str, str], content: AsyncIterator[bytes]) -> tuple[bytes, str]:
     """Answer a request's body and the model that it asks: it is read before anybody pays for it.
 
-    Raises `InvalidArgument` for a body that does not say so in exactly one way.
+    Codex sends all of a conversation each time, so this is what a run takes of our memory: the body, and twice
+    as much again for the moment in which it is read. Raises `TooLarge`, and `InvalidArgument` for a body that
+    does not say its model in exactly one way.
     """
-    body = b"".join([chunk async for chunk in content])
+    taken = bytearray()
+    async for chunk in content:
+        taken += chunk
+        if len(taken) > LONGEST_REQUEST:
+            raise TooLarge(
+                f"The conversation is larger than the {LONGEST_REQUEST // 2**20} MB that may be sent at once",
+                hint="Start another run with less to read, or with fewer pictures.",
+            )
+    body = bytes(taken)
+    del taken
     try:
         if headers.get("content-encoding", "identity") != "identity":
             raise ValueError("it is packed")
@@ -215,11 +234,3 @@ def refusal(error: LinkspanError) -> tuple[int, dict[str, str], bytes]:
 def _sentence(error: LinkspanError) -> str:
     text = error.for_model().removeprefix("Error: ")
     return text[:1].upper() + text[1:]
-
-
-def _error(body: bytes) -> Mapping[str, Any]:
-    try:
-        error = json.loads(body)["error"]
-    except (ValueError, KeyError, TypeError):
-        return {}
-    return error if isinstance(error, dict) else {}

@@ -249,9 +249,14 @@ def as_data(body: bytes) -> Any:
         return body.decode(errors="replace")
 
 
-def _message(body: bytes) -> str:
-    """Find the sentence in `{"error": {"message": …}}`; nothing where it is of another shape."""
+def failure_in(body: bytes) -> Mapping[str, Any]:
+    """Answer what `{"error": {…}}` says, as OpenAI and others have it; empty where it is of another shape."""
     try:
-        return str(json.loads(body)["error"]["message"])
+        error = json.loads(body)["error"]
     except (ValueError, KeyError, TypeError):
-        return ""
+        return {}
+    return error if isinstance(error, dict) else {}
+
+
+def _message(body: bytes) -> str:
+    return str(failure_in(body).get("message") or "")
