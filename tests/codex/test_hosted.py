@@ -226,10 +226,6 @@ async def test_it_goes_on_from_an_older_conversation(bench: Bench, name: str) ->
 async def test_what_is_refused_is_told(bench: Bench, name: str) -> None:
     """Limits with their time, an account without quota, a form that is not kept, no public address."""
     engine, task = bench.engine(name), bench.task()
-    bench.upstream.refusals.append(rate_limited(90))
-    failure = (await engine.work(task, Watcher())).failure
-    assert failure is not None
-    assert (failure.code, failure.retryable, failure.retry_after) == ("rate_limited", True, 90)
 
     async def chats(_call: Call) -> str:
         return "I think it is fine."
@@ -248,6 +244,10 @@ async def test_what_is_refused_is_told(bench: Bench, name: str) -> None:
     assert late.failure is not None
     assert late.failure.code == "upstream_timeout"
     assert list(bench.upstream.works.values())[-1].task.done()  # type: ignore[union-attr]
+    bench.upstream.refusals.append(rate_limited(90))
+    failure = (await engine.work(replace(task, run="run_z"), Watcher())).failure
+    assert failure is not None
+    assert (failure.code, failure.retryable, failure.retry_after) == ("rate_limited", True, 90)
 
 
 async def test_a_stream_that_breaks_is_taken_up_where_it_was(bench: Bench) -> None:

@@ -135,7 +135,7 @@ async def test_a_request_says_plainly_which_model_it_asks(
 async def test_what_a_conversation_takes_of_memory_is_bounded(
     bridge: Bridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is larger is refused before it is all here; the rest costs its size, and twice that while it is read."""
+    """What is larger is refused before it is all here; the rest costs thrice its size while it is read."""
     size = 8 * 2**20
     asked = json.dumps({"model": "gpt-test", "input": "x" * size}).encode()
 

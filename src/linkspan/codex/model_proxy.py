@@ -177,8 +177,8 @@ class ModelProxy:
 async def _read(headers: Mapping[str, str], content: AsyncIterator[bytes]) -> tuple[bytes, str]:
     """Answer a request's body and the model that it asks: it is read before anybody pays for it.
 
-    Codex sends all of a conversation each time, so this is what a run takes of our memory: the body, and twice
-    as much again for the moment in which it is read. Raises `TooLarge`, and `InvalidArgument` for a body that
+    Codex sends all of a conversation each time, so this is what a run takes of our memory: the body, and
+    twice as much again for the moment in which it is read. Raises `TooLarge`, and `InvalidArgument` for a body that
     does not say its model in exactly one way.
     """
     taken = bytearray()
