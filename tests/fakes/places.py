@@ -94,6 +94,9 @@ class FakePlaces:
         tenants = self.work.iterdir() if self.work.is_dir() else ()
         return {Tenant(each.name): frozenset(run.name for run in each.glob("runs/*")) for each in tenants}
 
+    async def prune(self, *, unused_since: float) -> None:
+        """Have nothing that many runs share."""
+
     async def forget(self, tenant: Tenant) -> None:
         """Remove a tenant's directory."""
         shutil.rmtree(self.work / tenant)

@@ -178,8 +178,9 @@ async def _read(headers: Mapping[str, str], content: AsyncIterator[bytes]) -> tu
     """Answer a request's body and the model that it asks: it is read before anybody pays for it.
 
     Codex sends all of a conversation each time, so this is what a run takes of our memory: the body, and
-    twice as much again for the moment in which it is read. Raises `TooLarge`, and `InvalidArgument` for a body that
-    does not say its model in exactly one way.
+    twice as much again for the moment in which it is read.
+
+    Raises `TooLarge`, and `InvalidArgument` for a body that does not say its model in exactly one way.
     """
     taken = bytearray()
     async for chunk in content:

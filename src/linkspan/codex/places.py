@@ -132,6 +132,10 @@ class Places(Protocol):
         """Answer of which tenants something is on the disk, and of which of their runs."""
         ...
 
+    async def prune(self, *, unused_since: float) -> None:
+        """Remove what was fetched for many runs and none has used since that time (epoch seconds)."""
+        ...
+
     async def forget(self, tenant: Tenant) -> None:
         """Remove everything of a tenant from the disk."""
         ...

@@ -32,6 +32,8 @@ from linkspan.telemetry import SILENT, Telemetry
 
 Point = Callable[[str], None]
 _LONGEST_TITLE = 200
+_UNUSED = 14 * 86_400.0
+"""Seconds for which a repository that was fetched is kept without a run on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class Outlet:
             for run in runs:
                 if (tenant, run) not in going_on:
                     await self._p.places.discard(tenant, run)
+        await self._p.places.prune(unused_since=self._p.clock() - _UNUSED)
 
     async def _publish(self, lease: Lease, how: str, context: Context) -> None:
         base, tree = await self._shown(lease)

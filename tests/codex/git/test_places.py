@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from linkspan.accounts.principal import Tenant
+from linkspan.codex.git.mirror import Mirror
 from linkspan.codex.git.places import GitPlaces
+from linkspan.codex.git.program import Git
 from linkspan.codex.places import Author, GitAccess, Repository
 from linkspan.errors import (
     ConfigurationError,
@@ -127,6 +129,25 @@ async def test_mirrors_are_shared_by_runs_and_not_by_tenants(bench: Bench) -> No
     assert (fetched.path / "README.md").read_text() == "y"
     await bench.places().prepare(Tenant("globex"), RUN, repository, bench.access())
     assert len(list((bench.work / "globex/mirrors").glob("*.git"))) == 1
+
+
+async def test_a_mirror_that_nobody_uses_goes(bench: Bench) -> None:
+    """Once its last run was long ago, and not while somebody has it; the next run fetches anew."""
+    repository = bench.repository()
+    await bench.prepare(repository, run="run_one")
+    folder = bench.work / "acme/mirrors"
+    (path,) = folder.glob("*.git")
+    now = bench.now[0]
+    await bench.places().prune(unused_since=now)
+    assert path.exists()
+    held = Mirror(Git(), path, max_bytes=1, clock=lambda: now)
+    async with held.locked():
+        await bench.places().prune(unused_since=now + 1)
+        assert path.exists()
+    await bench.places().prune(unused_since=now + 1)
+    assert list(folder.iterdir()) == []
+    assert (await bench.prepare(repository, run="run_two")).path.is_dir()
+    assert len(list(folder.glob("*.git"))) == 1
 
 
 async def test_the_base_may_move_on_before_the_push(bench: Bench) -> None:

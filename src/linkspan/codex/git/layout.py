@@ -109,6 +109,10 @@ class Layout:
         digest = hashlib.sha256(clone_url.encode()).hexdigest()[:24]
         return self.tenant(tenant) / "mirrors" / f"{digest}.git"
 
+    def mirrors(self) -> list[Path]:
+        """Answer every mirror that there is, of all tenants."""
+        return [path for tenant in self.there() for path in (self.root / tenant / "mirrors").glob("*.git")]
+
     def there(self) -> dict[Tenant, frozenset[str]]:
         """Answer which tenants have a directory, and which of their runs."""
         found = {}

@@ -30,27 +30,58 @@ class Mirror:
         path: Path,
         *,
         max_bytes: int,
+        clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._git = git
         self.path = path
         self._max_bytes = max_bytes
+        self._clock = clock
         self._sleep = sleep
 
     @contextlib.asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
         """Have it alone. The lock goes with the process that holds it, however that ends."""
         make(self.path.parent)
-        lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        while (lock := self._lock()) is None:
+            await self._sleep(_POLL)
         try:
-            while True:
-                with contextlib.suppress(BlockingIOError):
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                await self._sleep(_POLL)
+            now = self._clock()
+            os.utime(lock, (now, now))
             yield
         finally:
             os.close(lock)
+
+    def remove_if_unused(self, since: float) -> bool:
+        """Remove it, unless somebody has it or has had it since that time; tells whether it did."""
+        lock = self._lock()
+        if lock is None:
+            return False
+        try:
+            if os.fstat(lock).st_mtime >= since:
+                return False
+            remove(self.path)
+            self._lock_path.unlink()
+            return True
+        finally:
+            os.close(lock)
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.path.with_suffix(".lock")
+
+    def _lock(self) -> int | None:
+        """Take the lock and answer its descriptor; None when somebody else has it."""
+        lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever removes a mirror removes its lock, too: one that was opened before is nobody's any more.
+            if os.fstat(lock).st_ino == self._lock_path.stat().st_ino:
+                return lock
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        os.close(lock)
+        return None
 
     async def fetch(self, remote: Remote, branch: str, *, commit: str | None = None) -> str:
         """Bring the head of a branch, or one commit, here and answer its id; to be called under the lock.

@@ -66,11 +66,7 @@ class GitPlaces:
         if commit is not None and not _COMMIT.fullmatch(commit):
             raise InvalidArgument(f"{repository.id} has no commit {commit[:80]!r}")
         await asyncio.to_thread(_start_over, place)
-        mirror = Mirror(
-            self._git,
-            self._layout.mirror(tenant, repository.clone_url),
-            max_bytes=self._bounds.checkout_bytes,
-        )
+        mirror = self._mirror(self._layout.mirror(tenant, repository.clone_url))
         async with mirror.locked():
             async with self._reach(repository, access, doing="read", branch=branch) as remote:
                 head = await mirror.fetch(remote, branch)
@@ -146,9 +142,17 @@ class GitPlaces:
         """Answer of which tenants something is on the disk, and of which of their runs."""
         return await asyncio.to_thread(self._layout.there)
 
+    async def prune(self, *, unused_since: float) -> None:
+        """Remove mirrors that no run has used since that time: the next one fetches anew."""
+        for path in await asyncio.to_thread(self._layout.mirrors):
+            await asyncio.to_thread(self._mirror(path).remove_if_unused, unused_since)
+
     async def forget(self, tenant: Tenant) -> None:
         """Remove everything of a tenant from the disk, its mirrors too."""
         await asyncio.to_thread(remove, self._layout.tenant(tenant))
+
+    def _mirror(self, path: Path) -> Mirror:
+        return Mirror(self._git, path, max_bytes=self._bounds.checkout_bytes, clock=self._clock)
 
     async def _at_forge(self, place: RunPlace, remote: Remote, ref: str) -> str | None:
         """Answer the commit that a ref has at the forge, or None."""
