@@ -53,6 +53,10 @@ def test_the_tools_yaml_is_never_that_of_the_current_directory(
         ("LINKSPAN_CALL_LIMITS", "tool=many", "'tool=many'"),
         ("LINKSPAN_CALL_LIMITS", "tool=3,tool=4", "'tool=4'"),
         ("LINKSPAN_METRICS", "9464x", "LINKSPAN_METRICS"),
+        ("LINKSPAN_TRACES", "collector:4318", "LINKSPAN_TRACES"),
+        ("LINKSPAN_TRACES_SHARE", "2", "LINKSPAN_TRACES_SHARE"),
+        ("LINKSPAN_LOG", "xml", "json, text"),
+        ("LINKSPAN_LOG_CALLS", "some", "LINKSPAN_LOG_CALLS"),
         ("LINKSPAN_METRICS", "::1:99999", "LINKSPAN_METRICS"),
     ],
 )

@@ -217,7 +217,7 @@ async def build(
     if settings.database is not None and redactor is not None:
         redactor.register(password_in(settings.database) or "")
     wire = transport or AiohttpTransport(EgressGuard(settings.egress))
-    if telemetry.is_on:
+    if telemetry.watches:
         wire = WatchedTransport(wire, telemetry)
     meters = telemetry.meters
     client = Client(wire, clock=clock, meters=meters)
@@ -250,7 +250,7 @@ async def build(
         client,
         cursors=cursors,
         once=once,
-        trails=Trails(audit, meters),
+        trails=Trails(audit, telemetry),
         governor=governor,
         paces=paces,
         clock=clock,
@@ -275,7 +275,7 @@ async def build(
     run_tokens = RunTokens(database, runs, policy=policy, clock=clock, random=random, meters=meters)
     hook_secrets = HookSecrets(database, vault, clock=clock, random=random)
     relay = Relay(
-        lambda: gateway.catalog, accounts, wire, audit=audit, paces=paces, clock=clock, meters=meters
+        lambda: gateway.catalog, accounts, wire, audit=audit, paces=paces, clock=clock, telemetry=telemetry
     )
     return App(
         settings=settings,

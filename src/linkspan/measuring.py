@@ -15,7 +15,8 @@ from linkspan.reload import Reloader
 from linkspan.settings import Settings
 from linkspan.store import workers
 from linkspan.store.gauges import gauges
-from linkspan.telemetry import Meters, Telemetry
+from linkspan.telemetry import Meters, Telemetry, Tracer
+from linkspan.telemetry.lines import LogLines
 from linkspan.telemetry.meters import Standing
 
 if TYPE_CHECKING:
@@ -33,7 +34,20 @@ def telemetry_of(settings: Settings) -> Telemetry:
         from linkspan.telemetry.prometheus import PrometheusMeters
 
         meters = PrometheusMeters(most_tenants=settings.metrics_tenants)
-    return Telemetry(meters)
+    return Telemetry(meters, _tracer(settings), LogLines(settings.log_calls))
+
+
+def _tracer(settings: Settings) -> Tracer:
+    if settings.traces is None:
+        return Tracer()
+    try:
+        from linkspan.telemetry.otel import OtelTracer, exporter_to
+    except ImportError as error:
+        raise ConfigurationError(
+            f"LINKSPAN_TRACES needs what the extra linkspan[otel] brings ({error.name} is missing)",
+            hint="Install it: pip install 'linkspan[otel]'",
+        ) from error
+    return OtelTracer(exporter_to(settings.traces), share=settings.traces_share)
 
 
 def reader(app: App, reloader: Callable[[], Reloader | None], clock: Callable[[], float]) -> Read:
@@ -61,18 +75,26 @@ def reader(app: App, reloader: Callable[[], Reloader | None], clock: Callable[[]
 
 @contextlib.asynccontextmanager
 async def measured(telemetry: Telemetry, settings: Settings, read: Read) -> AsyncIterator[None]:
-    """Answer `/metrics` while the block runs, where the settings ask for it.
+    """Answer `/metrics` while the block runs, where the settings ask for it; then send the last spans.
 
-    Raises `ConfigurationError` when its port cannot be had.
+    Raises `ConfigurationError` when the port cannot be had.
     """
-    if settings.metrics is None:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, telemetry.tracer.close)
+        if settings.traces is not None:
+            log.info("traces go to %s", settings.traces)
+        if settings.metrics is not None:
+            await stack.enter_async_context(_answered(telemetry, settings.metrics, read))
         yield
-        return
+
+
+@contextlib.asynccontextmanager
+async def _answered(telemetry: Telemetry, at: tuple[str, int], read: Read) -> AsyncIterator[None]:
     from linkspan.telemetry.prometheus import PrometheusMeters
     from linkspan.telemetry.scraping import serve_metrics
 
     assert isinstance(telemetry.meters, PrometheusMeters)  # noqa: S101
-    host, port = settings.metrics
+    host, port = at
     listener = _listen(host, port)
     log.info("metrics for Prometheus at http://%s:%d/metrics", host, listener.getsockname()[1])
     answering = asyncio.create_task(serve_metrics(listener, telemetry.meters, read))

@@ -128,7 +128,7 @@ class Serving:
             rest,
             lambda scope: access.refusal(collect(scope["headers"]), peer(scope)),
         )
-        if app.telemetry.is_on:
+        if app.telemetry.watches:
             self.asgi = Observed(self.asgi, app.telemetry)
 
     async def _authenticate(self, token: str, tenant: str) -> Principal:
@@ -290,7 +290,7 @@ def _shown(error: LinkspanError, request: Request, status: int | None = None) ->
 def serve(settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM; answer the exit code."""
     redactor = Redactor()
-    configure_logging(redactor)
+    configure_logging(redactor, form=settings.log_form)
     catalog = load_catalog(settings)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn_runner()(run_server(settings, catalog, redactor))

@@ -138,6 +138,13 @@ class Settings:
     """Where `/metrics` is answered, away from tenants: address and port."""
     metrics_tenants: int = 100
     """How many tenants have their own name in metrics."""
+    traces: str | None = None
+    """Where spans go: the URL of a collector that takes OTLP over HTTP."""
+    traces_share: float = 1.0
+    """The share of calls and runs that are traced."""
+    log_form: Literal["text", "json"] = "text"
+    log_calls: Literal["all", "changes", "none"] = "changes"
+    """Of which calls there is a line in the log: of all, of those that write or fail, of none."""
     transit_url: str | None = None
     """A key of HashiCorp Vault's transit engine that wraps data keys instead of `keys`."""
     transit_token: str | None = field(default=None, repr=False)
@@ -200,6 +207,12 @@ def read_settings(environ: Mapping[str, str] | None = None, /, **flags: object) 
         serving_url=_origin(text("serving_url", "LINKSPAN_SERVING_URL"), "LINKSPAN_SERVING_URL"),
         metrics=_address(text("metrics", "LINKSPAN_METRICS")),
         metrics_tenants=_number("LINKSPAN_METRICS_TENANTS", env.get("LINKSPAN_METRICS_TENANTS") or None, 100),
+        traces=_collector(text("traces", "LINKSPAN_TRACES")),
+        traces_share=_share(env.get("LINKSPAN_TRACES_SHARE") or None),
+        log_form=_one_of("LINKSPAN_LOG", text("log", "LINKSPAN_LOG"), ("text", "json")),
+        log_calls=_one_of(
+            "LINKSPAN_LOG_CALLS", text("log_calls", "LINKSPAN_LOG_CALLS"), ("changes", "all", "none")
+        ),
         transit_url=_transit_url(env.get("LINKSPAN_TRANSIT_URL") or None),
         transit_token=env.get("LINKSPAN_TRANSIT_TOKEN") or None,
     )
@@ -341,6 +354,33 @@ def _address(text: str | None) -> tuple[str, int] | None:
             hint="Such as 9464, which this machine alone reaches, or 10.0.0.5:9464.",
         )
     return host.strip("[]") or DEFAULT_HOST, int(port)
+
+
+def _collector(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"https?://[^/@\s?#]+(/[\w.~/-]*)?", text, re.ASCII):
+        raise ConfigurationError(
+            "LINKSPAN_TRACES is not the URL of a collector",
+            hint="It has this form: http://127.0.0.1:4318. What the collector asks for as headers is in"
+            " OTEL_EXPORTER_OTLP_HEADERS.",
+        )
+    return text.rstrip("/") if text is not None else None
+
+
+def _share(text: str | None) -> float:
+    try:
+        share = float(text or "1")
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ConfigurationError(f"LINKSPAN_TRACES_SHARE: {text!r} is not a number from 0 to 1")
+    return share
+
+
+def _one_of(variable: str, text: str | None, words: tuple[Any, ...]) -> Any:
+    """Answer a word of a closed list, the first by default."""
+    if text is not None and text not in words:
+        raise ConfigurationError(f"{variable}: {text!r} is none of {', '.join(sorted(words))}")
+    return text or words[0]
 
 
 def _switch(text: str | None) -> bool:

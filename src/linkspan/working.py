@@ -189,7 +189,7 @@ async def until_told(working: asyncio.Task[None]) -> None:
 def work(settings: Settings) -> int:
     """Work runs until told to end; answer the exit code."""
     redactor = Redactor()
-    configure_logging(redactor)
+    configure_logging(redactor, form=settings.log_form)
     asyncio.run(run_worker(settings, redactor))
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -15,7 +16,7 @@ from linkspan.errors import LinkspanError
 from linkspan.measuring import reader
 from linkspan.net.messages import ConnectionFailed, Request, Response
 from linkspan.net.watched import WatchedTransport
-from linkspan.telemetry import Telemetry
+from linkspan.telemetry import CallEnded, Telemetry
 from linkspan.telemetry.meters import Standing, Use
 from linkspan.telemetry.prometheus import OTHER, PrometheusMeters
 from linkspan.telemetry.scraping import metrics_app
@@ -23,6 +24,9 @@ from tests.telemetry.conftest import House, Open
 
 pytestmark = pytest.mark.anyio
 Figures = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+CALL = CallEnded("acme", "service:codex", "t", "e", "c", None, "mcp", "ok", 200, 0.1, "req-1", writes=False)
 
 
 def read(text: str) -> Figures:
@@ -60,7 +64,7 @@ async def test_calls_errors_waits_and_requests_are_counted(opening: Open) -> Non
         house.tracker.faults += [JSONResponse({}, 429, {"Retry-After": "0"})]
         await house.tool("get_ticket", tenant="globex", id="1")
         await house.tool("get_ticket", id="99")
-        await house.tool("comment_on_ticket", id="1", body="canary of a customer")
+        await house.tool("comment_on_ticket", id="1", body="private word of a customer")
         house.tracker.faults += [JSONResponse({}, 429, {"Retry-After": "900"})]
         limited = await house.tool("list_tickets")
         assert limited["structuredContent"]["error"]["code"] == "rate_limited"
@@ -81,7 +85,7 @@ async def test_calls_errors_waits_and_requests_are_counted(opening: Open) -> Non
     assert of(figures, "linkspan_accounts", connector="tracker", state="active") == 2
     assert of(figures, "linkspan_store_up") == 1
     assert of(figures, "process_resident_memory_bytes") > 0
-    assert "canary" not in text
+    assert "private" not in text
 
 
 async def test_what_we_refuse_is_counted_by_its_limit(opening: Open) -> None:
@@ -146,15 +150,8 @@ def test_labels_are_bounded_whatever_comes() -> None:
     """A thousand tenants, models and methods make no thousand series."""
     meters = PrometheusMeters(most_tenants=3)
     for number in range(1_000):
-        meters.call(
-            tenant=f"tenant-{number}",
-            connector="c",
-            entity="e",
-            tool="t",
-            via="mcp",
-            outcome="ok",
-            seconds=0.1,
-        )
+        ended = replace(CALL, tenant=f"tenant-{number}")
+        meters.call(ended)
         meters.tokens("acme", f"model-{number}", {"input_tokens": 2, "output_tokens": 1})
         meters.exchange(Use("api", "c"), f"M{number}", 200 + number, "", 0.1)
         meters.request("mcp", f"M{number}", 200, 0.1)

@@ -52,6 +52,17 @@ from linkspan.cli.common import settings_of
     metavar="[ADDRESS:]PORT",
     help="Where Prometheus finds /metrics, on a port of its own; nowhere if empty. [LINKSPAN_METRICS]",
 )
+@click.option(
+    "--traces",
+    metavar="URL",
+    help="A collector that takes OpenTelemetry's OTLP over HTTP; none if empty. [LINKSPAN_TRACES]",
+)
+@click.option("--log", type=click.Choice(("text", "json")), help="How lines are logged. [text; LINKSPAN_LOG]")
+@click.option(
+    "--log-calls",
+    type=click.Choice(("all", "changes", "none")),
+    help="Of which calls there is a line: of all, of those that write or fail. [changes; LINKSPAN_LOG_CALLS]",
+)
 @click.option("--no-work", is_flag=True, default=None, help="Work no runs here; see linkspan work.")
 @click.pass_context
 def serve(context: click.Context, /, **flags: object) -> None:
@@ -81,6 +92,17 @@ def serve(context: click.Context, /, **flags: object) -> None:
     "--metrics",
     metavar="[ADDRESS:]PORT",
     help="Where Prometheus finds /metrics, on a port of its own; nowhere if empty. [LINKSPAN_METRICS]",
+)
+@click.option(
+    "--traces",
+    metavar="URL",
+    help="A collector that takes OpenTelemetry's OTLP over HTTP; none if empty. [LINKSPAN_TRACES]",
+)
+@click.option("--log", type=click.Choice(("text", "json")), help="How lines are logged. [text; LINKSPAN_LOG]")
+@click.option(
+    "--log-calls",
+    type=click.Choice(("all", "changes", "none")),
+    help="Of which calls there is a line: of all, of those that write or fail. [changes; LINKSPAN_LOG_CALLS]",
 )
 @click.pass_context
 def work(context: click.Context, /, **flags: object) -> None:

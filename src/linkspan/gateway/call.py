@@ -101,6 +101,18 @@ class Gateway:
         """
         catalog = self._catalog
         trail = Trail(principal, tool, info, self._clock(), next(iter(tool.operations), "linkspan"))
+        with self._trails.span(trail) as trail.span:
+            return await self._followed(catalog, principal, tool, arguments, info, trail)
+
+    async def _followed(
+        self,
+        catalog: Catalog,
+        principal: Principal,
+        tool: Tool,
+        arguments: Mapping[str, Any],
+        info: CallInfo,
+        trail: Trail,
+    ) -> Result:
         try:
             result = await self._call(catalog, principal, tool, arguments, info, trail)
             if isinstance(result, Item):
@@ -117,7 +129,11 @@ class Gateway:
             raise
         except Exception as cause:
             trail.outcome = "internal"
-            log.exception("request %s: %s failed for tenant %s", info.request_id, tool.name, principal.tenant)
+            log.exception(
+                "request %s: %s failed for tenant %s",
+                *(info.request_id, tool.name, principal.tenant),
+                extra={"fields": {"request_id": info.request_id, "tenant": principal.tenant}},
+            )
             fault = errors.Internal("something went wrong inside Linkspan", request_id=info.request_id)
             advise(fault, tool, catalog, principal.tenant, trail.connector, for_run=info.via == "run")
             raise fault from cause

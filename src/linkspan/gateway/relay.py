@@ -22,7 +22,8 @@ from linkspan.net.pacing import Paces
 from linkspan.refusals import harmless
 from linkspan.spec.catalog import Catalog, Connector
 from linkspan.store.audit import AuditRow, AuditWriter
-from linkspan.telemetry import SILENT, Meters
+from linkspan.telemetry import SILENT, CallEnded, Telemetry
+from linkspan.telemetry.tracer import Span
 from linkspan.vault.credential import Credential
 from linkspan.wire import Passing
 
@@ -73,9 +74,9 @@ class Relay:
         audit: AuditWriter,
         paces: Paces,
         clock: Callable[[], float],
-        meters: Meters = SILENT.meters,
+        telemetry: Telemetry = SILENT,
     ) -> None:
-        self._meters = meters
+        self._telemetry = telemetry
         self._catalog = catalog
         self._accounts = accounts
         self._transport = transport
@@ -106,6 +107,8 @@ class Relay:
         """
         began, outcome = self._clock(), "ok"
         used, status = account, None
+        stack = contextlib.ExitStack()
+        span = stack.enter_context(self._span(principal, connector, name, info))
         try:
             there = self._connector(principal, connector)
             credential = await self._accounts.credential(principal, there, account)
@@ -123,6 +126,9 @@ class Relay:
             outcome = "cancelled"
             raise
         finally:
+            span.set("linkspan.outcome", outcome)
+            if outcome != "ok":
+                span.failed(outcome)
             await self._keep(
                 ask.method,
                 info,
@@ -148,16 +154,35 @@ class Relay:
                 ),
             )
 
+    def _span(
+        self, principal: Principal, connector: str, name: str, info: CallInfo
+    ) -> contextlib.AbstractContextManager[Span]:
+        told = {
+            "linkspan.tenant": principal.tenant,
+            "linkspan.connector": connector,
+            "linkspan.via": info.via,
+            "linkspan.request_id": info.request_id,
+        }
+        run = principal.subject if principal.kind == "run" else None
+        return self._telemetry.tracer.span(name, told, run=run)
+
     async def _keep(self, method: str, info: CallInfo, outcome: str, row: AuditRow) -> None:
         """Write the row: of what may have changed something before its answer ends."""
-        self._meters.call(
-            tenant=row.tenant,
-            connector=row.entity if row.entity in self._catalog().connectors else "",
-            entity="",
-            tool=row.tool,
-            via=row.via,
-            outcome=outcome,
-            seconds=row.duration_ms / 1000,
+        self._telemetry.call_ended(
+            CallEnded(
+                tenant=row.tenant,
+                principal=f"{row.principal_kind}:{row.principal_subject}",
+                tool=row.tool,
+                entity="",
+                connector=row.entity if row.entity in self._catalog().connectors else "",
+                account=row.account,
+                via=row.via,
+                outcome=outcome,
+                status=row.upstream_status,
+                seconds=row.duration_ms / 1000,
+                request_id=row.request_id,
+                writes=method not in _SAFE and info.via != "run",
+            )
         )
         if method in _SAFE or info.via == "run" or outcome == "cancelled":
             self._audit.write_behind(row)

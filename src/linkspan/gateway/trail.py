@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from linkspan import errors
@@ -11,14 +12,15 @@ from linkspan.accounts.principal import Principal
 from linkspan.gateway.calls import CallInfo
 from linkspan.spec.catalog import RequestPlan, Tool
 from linkspan.store.audit import AuditRow, AuditWriter
-from linkspan.telemetry import SILENT, Meters
+from linkspan.telemetry import SILENT, CallEnded, Telemetry
+from linkspan.telemetry.tracer import NO_SPAN, Span
 
 
 class Trail:
     """Collects the audit row of one call while it runs."""
 
     __slots__ = (
-        "account", "connector", "entity_id", "has_written", "info", "outcome", "principal", "started",
+        "account", "connector", "entity_id", "has_written", "info", "outcome", "principal", "span", "started",
         "steps", "tool", "upstream_status",
     )  # fmt: skip
 
@@ -34,6 +36,7 @@ class Trail:
         self.entity_id: str | None = None
         self.upstream_status: int | None = None
         self.outcome = "ok"
+        self.span: Span = NO_SPAN
         self.has_written = False
         """Whether a step of several has changed something."""
         self.steps: list[str] = []
@@ -69,22 +72,52 @@ class Trail:
 class Trails:
     """Writes audit rows: of reads behind (at most 50 ms), of writes before the answer."""
 
-    def __init__(self, writer: AuditWriter, meters: Meters = SILENT.meters) -> None:
+    def __init__(self, writer: AuditWriter, telemetry: Telemetry = SILENT) -> None:
         self._writer = writer
-        self._meters = meters
+        self._telemetry = telemetry
+
+    def span(self, trail: Trail) -> AbstractContextManager[Span]:
+        """Begin the span of a call; a run's calls are parts of the run's trace."""
+        tracer = self._telemetry.tracer
+        if not tracer.is_on:
+            return tracer.span("")
+        who = trail.principal
+        told = {
+            "linkspan.tenant": who.tenant,
+            "linkspan.entity": trail.tool.entity,
+            "linkspan.via": trail.info.via,
+            "gen_ai.tool.name": trail.tool.name,
+            "linkspan.request_id": trail.info.request_id,
+        }
+        return tracer.span(trail.tool.name, told, run=who.subject if who.kind == "run" else None)
+
+    def _tell(self, trail: Trail, seconds: float) -> None:
+        info, principal = trail.info, trail.principal
+        trail.span.set("linkspan.connector", trail.connector)
+        trail.span.set("linkspan.outcome", trail.outcome)
+        if trail.outcome not in ("ok", "dry_run"):
+            trail.span.failed(trail.outcome)
+        self._telemetry.call_ended(
+            CallEnded(
+                tenant=principal.tenant,
+                principal=f"{principal.kind}:{principal.subject}",
+                tool=trail.tool.name,
+                entity=trail.tool.entity,
+                connector=trail.connector,
+                account=trail.account,
+                via=info.via,
+                outcome=trail.outcome,
+                status=trail.upstream_status,
+                seconds=seconds,
+                request_id=info.request_id,
+                writes=trail.tool.kind != "read",
+            )
+        )
 
     async def close(self, trail: Trail, now: float) -> None:
         """Write the row of a call that ended at `now`."""
         info, principal = trail.info, trail.principal
-        self._meters.call(
-            tenant=principal.tenant,
-            connector=trail.connector,
-            entity=trail.tool.entity,
-            tool=trail.tool.name,
-            via=info.via,
-            outcome=trail.outcome,
-            seconds=now - trail.started,
-        )
+        self._tell(trail, now - trail.started)
         row = AuditRow(
             tenant=principal.tenant,
             time=trail.started,

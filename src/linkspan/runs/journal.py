@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, Serializer, SetEnqueu
 
 from linkspan.errors import Internal
 from linkspan.runs.lease import Lease
+from linkspan.runs.observed import Step
 from linkspan.runs.verdicts import End, end_of
 from linkspan.runs.work import Work
 
@@ -32,7 +32,6 @@ VERSION: Final = "1"
 then those of the former version go on only where that program still runs."""
 _UNDER_WAY: Final = ["PENDING", "ENQUEUED"]
 Json = dict[str, Any]
-Step = Callable[[Lease], Coroutine[Any, Any, Json]]
 
 
 def out_of(run: str) -> str:
@@ -218,7 +217,7 @@ class Journal:
 
     async def _steps(self, lease: Lease, steps: tuple[tuple[str, Step], ...]) -> End | None:
         for name, step in steps:
-            verdict: Json = await DBOS.run_step_async({"name": name}, step, lease)
+            verdict: Json = await DBOS.run_step_async({"name": name}, self._work.traced(name, step), lease)
             if verdict.get("wait"):
                 return None
             end = end_of(verdict)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from linkspan.telemetry.ended import CallEnded
+
 UseKind = Literal["api", "passed_on", "token", "webhook", "other"]
 """What a request goes out for: an operation, somebody's own request, an access token, a webhook of ours."""
 
@@ -51,17 +53,7 @@ class Meters:
 
     is_on = False
 
-    def call(
-        self,
-        *,
-        tenant: str,
-        connector: str,
-        entity: str,
-        tool: str,
-        via: str,
-        outcome: str,
-        seconds: float,
-    ) -> None:
+    def call(self, ended: CallEnded) -> None:
         """Hear of a call of a tool, or of a request that was passed on, that has ended."""
 
     def limited(self, limit: str) -> None:

@@ -22,6 +22,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from linkspan import __version__
+from linkspan.telemetry.ended import CallEnded
 from linkspan.telemetry.meters import Meters, Standing, Use
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -160,21 +161,12 @@ class PrometheusMeters(Meters):
         self._file = gauge("tools_yaml_good", "1 where tools.yaml as it is now is served, else 0.")
         self._readable = gauge("store_up", "1 where the database answered this scrape, else 0.")
 
-    def call(
-        self,
-        *,
-        tenant: str,
-        connector: str,
-        entity: str,
-        tool: str,
-        via: str,
-        outcome: str,
-        seconds: float,
-    ) -> None:
+    def call(self, ended: CallEnded) -> None:
         """Count a call."""
-        self._calls.labels(connector, entity, tool, via, outcome).inc()
-        self._tenant_calls.labels(self._tenants.name(tenant), connector, outcome).inc()
-        self._call_seconds.labels(connector, entity, via).observe(max(seconds, 0.0))
+        at, entity, via, outcome = ended.connector, ended.entity, ended.via, ended.outcome
+        self._calls.labels(at, entity, ended.tool, via, outcome).inc()
+        self._tenant_calls.labels(self._tenants.name(ended.tenant), at, outcome).inc()
+        self._call_seconds.labels(at, entity, via).observe(max(ended.seconds, 0.0))
 
     def limited(self, limit: str) -> None:
         """Count a refusal of ours."""

@@ -21,8 +21,8 @@ class Span:
         """Say that it came to no good end."""
 
 
-_SPAN = Span()
-_NOTHING = contextlib.nullcontext(_SPAN)
+NO_SPAN = Span()
+_NOTHING = contextlib.nullcontext(NO_SPAN)
 
 
 class Tracer:

@@ -1,18 +1,55 @@
-"""Where log records go: to standard error, through the redactor."""
+"""Where log records go: to standard error, through the redactor, as text or as JSON."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+import time
+from typing import Any, Literal
 
 from linkspan.vault.redact import Redactor
 
+_NOISY = (
+    "aiohttp",
+    "asyncio",
+    "httpx2",
+    "httpcore2",
+    "mcp",
+    "opentelemetry",
+    "uvicorn.access",
+    "uvicorn.error",
+)
 
-def configure_logging(redactor: Redactor, level: int = logging.INFO) -> None:
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: `time` (UTC), `level`, `logger`, `message`, fields, `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Answer the line."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        told: dict[str, Any] = {
+            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self.formatException(record.exc_info)
+        if record.exc_text:
+            told["exception"] = record.exc_text
+        return json.dumps(told, ensure_ascii=False)
+
+
+def configure_logging(
+    redactor: Redactor, level: int = logging.INFO, *, form: Literal["text", "json"] = "text"
+) -> None:
     """Log to standard error, one line a record, secrets masked."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonFormatter() if form == "json" else text)
     handler.addFilter(redactor)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("aiohttp", "asyncio", "httpx2", "httpcore2", "mcp", "uvicorn.access", "uvicorn.error"):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -97,6 +97,11 @@ class Redactor(logging.Filter):
         for name, value in record.__dict__.items():
             if isinstance(value, str) and name != "msg":
                 record.__dict__[name] = self.mask(value)
+        fields = record.__dict__.get("fields")
+        if fields:
+            record.__dict__["fields"] = {
+                name: self.mask(value) if isinstance(value, str) else value for name, value in fields.items()
+            }
         return True
 
     def _mask_known(self, text: str) -> str:
