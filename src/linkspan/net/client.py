@@ -130,7 +130,10 @@ class Client:
         if pace is not None:
             since = self._clock()
             turn = await pace.enter(call.patience, again=call.attempts > 1)
-            call.patience -= max(0.0, self._clock() - since)
+            waited = max(0.0, self._clock() - since)
+            call.patience -= waited
+            if waited > 0.005:  # else it was its turn at once
+                self._meters.waited(request.use.connector, "budget", waited)
         try:
             response = await self._transport.exchange(request, timeout=timeout, max_bytes=call.max_bytes)
         except (ConnectionFailed, UpstreamTimeout) as failure:

@@ -20,7 +20,7 @@ from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, Serializer, SetEnqueu
 
 from linkspan.errors import Internal
 from linkspan.runs.lease import Lease
-from linkspan.runs.observed import Step
+from linkspan.runs.observed import Step, traced
 from linkspan.runs.verdicts import End, end_of
 from linkspan.runs.work import Work
 
@@ -217,7 +217,9 @@ class Journal:
 
     async def _steps(self, lease: Lease, steps: tuple[tuple[str, Step], ...]) -> End | None:
         for name, step in steps:
-            verdict: Json = await DBOS.run_step_async({"name": name}, self._work.traced(name, step), lease)
+            verdict: Json = await DBOS.run_step_async(
+                {"name": name}, traced(self._work.tracer, name, step), lease
+            )
             if verdict.get("wait"):
                 return None
             end = end_of(verdict)

@@ -21,7 +21,7 @@ from linkspan.runs.difference import difference_of
 from linkspan.runs.hosting import POLL, RunHost
 from linkspan.runs.ids import approval_id
 from linkspan.runs.lease import Lease, LostError
-from linkspan.runs.observed import Step, tell_ended, traced
+from linkspan.runs.observed import tell_ended
 from linkspan.runs.outlet import Outlet, Parts
 from linkspan.runs.recipes import chosen_repository
 from linkspan.runs.remembering import remember
@@ -53,11 +53,7 @@ class Work:
         self._p = parts
         self._out = Outlet(parts)
         self._subjects = Subjects(parts.reader, parts.db)
-        self.worker = worker
-
-    def traced(self, name: str, step: Step) -> Step:
-        """Answer the step as a part of its run's trace."""
-        return traced(self._p.telemetry.tracer, name, step)
+        self.worker, self.tracer = worker, parts.telemetry.tracer
 
     async def take(self, tenant: str, run: str) -> Lease | None:
         """Take a run, whoever had it; None when it has ended."""

@@ -117,7 +117,10 @@ class PrometheusMeters(Meters):
             _QUICK,
         )
         self._waits = counter(
-            "upstream_waits_total", "Waits before a request was repeated.", "connector", "reason"
+            "upstream_waits_total",
+            "Waits for a turn, or before a request was repeated.",
+            "connector",
+            "reason",
         )
         self._wait_seconds = counter(
             "upstream_wait_seconds_total", "Seconds of those waits.", "connector", "reason"
