@@ -2,7 +2,8 @@
 
 python -m tests.runs.dying HOME DATABASE CA POINT TOOLS...
     DATABASE is `-` for SQLite in HOME; POINT is `-` to live
-CODEX in the environment is a real Codex instead of a scripted engine, and SERVING_URL where it finds us
+CODEX in the environment is a real Codex instead of a scripted engine, and SERVING_URL where it finds us;
+WORKER is the worker's name
 """
 
 from __future__ import annotations
@@ -34,26 +35,26 @@ from tests.fakes.engine import ScriptedEngine, edit
 
 BASE = "https://linkspan.example"
 EGRESS = parse_egress("127.0.0.1/32")
-POINTS = (
-    "gather",
-    "before_started",
-    "after_started",
-    "prepare",
-    "prepared",
-    "codex",
-    "worked",
-    "collected",
-    "asked",
-    "publish",
-    "committed",
-    "pushed",
-    "opened",
-    "published",
-    "before_finished",
-    "after_finished",
-    "closing",
-)
-"""Every moment of a run that goes well."""
+POINTS = {
+    "gather": "preparing",
+    "before_started": "preparing",
+    "after_started": "preparing",
+    "prepare": "preparing",
+    "prepared": "preparing",
+    "codex": "running",
+    "worked": "running",
+    "collected": "running",
+    "asked": "running",
+    "publish": "publishing",
+    "committed": "publishing",
+    "pushed": "publishing",
+    "opened": "publishing",
+    "published": "publishing",
+    "before_finished": "publishing",
+    "after_finished": "publishing",
+    "closing": "publishing",
+}
+"""Every moment of a run that goes well, and the state that it is in."""
 
 
 async def opened(home: Path, database: str | None, tools: list[Path]) -> App:
@@ -102,7 +103,7 @@ async def main(home: Path, database: str | None, authority: Path, point: str, to
         clean=mask,
         point=die,
     )
-    worker = f"wrk_{identifier(os.urandom)}"
+    worker = os.environ.get("WORKER") or f"wrk_{identifier(os.urandom)}"
     await work_with(app, parts, worker=worker, polling=0.05, beat=0.2, stale=1.5, look=0.1)
 
 

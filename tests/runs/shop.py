@@ -194,11 +194,26 @@ async def working(
 
     `sleep` is what it waits with for products that are down.
     """
-    proxy = EgressProxy(EgressGuard(shop.app.settings.egress), random=os.urandom)
-    parts = parts_at(shop.app, shop.url, shop.authority, proxy, clock=clock, sleep=sleep)
+    async with working_at(shop.app, shop.url, shop.authority, clock=clock, sleep=sleep, engine=engine):
+        yield
+
+
+@asynccontextmanager
+async def working_at(
+    app: App,
+    url: str,
+    authority: Authority,
+    *,
+    clock: Callable[[], float] = time.time,
+    sleep: Sleep = asyncio.sleep,
+    engine: Engine | None = None,
+) -> AsyncIterator[None]:
+    """Work the runs of an application that serves at a URL, in this process."""
+    proxy = EgressProxy(EgressGuard(app.settings.egress), random=os.urandom)
+    parts = parts_at(app, url, authority, proxy, clock=clock, sleep=sleep)
     if engine is not None:
         parts = replace(parts, engines={"app_server": engine})
-    task = asyncio.create_task(work_with(shop.app, parts, worker="wrk_shop"))
+    task = asyncio.create_task(work_with(app, parts, worker="wrk_shop"))
     try:
         yield
     finally:

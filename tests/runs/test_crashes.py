@@ -25,21 +25,23 @@ from desk.app import build as build_desk
 from desk.app import desk_of
 from desk.store import Store
 from linkspan.app import App
+from linkspan.codex.app_server.process import at_work_in
 from linkspan.errors import NotFound
 from linkspan.store.runs import Run
 from tests.fakes.forge import Forge
 from tests.runs.conftest import ACME, BO, RECIPES
 from tests.runs.dying import POINTS, opened
 from tests.servers.authority import Authority
-from tests.servers.git import GitServer, git_server
+from tests.servers.git import GitServer, git, git_server
 from tests.servers.node import ROOT
-from tests.servers.serving import serving
+from tests.servers.serving import serving, wait_until
 from tests.store.engines import Engine, Postgres
 
 pytestmark = pytest.mark.e2e
 TOKEN = "canary-forge-token"
 PATIENCE = 60.0
 SEED = int(os.environ.get("LINKSPAN_SEED") or random.SystemRandom().randrange(10**9))
+STATES = ("queued", "preparing", "running", "waiting_approval", "publishing")
 KILLS = int(os.environ.get("LINKSPAN_RUN_KILLS") or 3)
 
 
@@ -53,10 +55,11 @@ class Town:
     git: GitServer
     command: list[str]
     log: Path
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def worker(self, point: str = "-") -> subprocess.Popen[bytes]:
         """Start a worker that dies at a point."""
+        name = f"wrk_{len(self.workers)}"
         words = [word if word != "POINT" else point for word in self.command]
         with self.log.open("ab") as output:
             made = subprocess.Popen(
@@ -67,12 +70,23 @@ class Town:
                 stderr=output,
                 env={
                     **os.environ,
+                    "WORKER": name,
                     "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "src", ROOT / "examples"))),
                 },
                 start_new_session=True,
             )
-        self.workers.append(made)
+        self.workers[name] = made
         return made
+
+    @property
+    def living(self) -> list[str]:
+        """The names of the workers that live."""
+        return [name for name, worker in self.workers.items() if worker.poll() is None]
+
+    def kill(self, name: str) -> None:
+        """Kill a worker."""
+        self.workers[name].kill()
+        self.workers[name].wait()
 
     async def start(self, number: int = 103) -> Run:
         """Ask for a run on a ticket."""
@@ -94,6 +108,17 @@ class Town:
                 await self.find(run)
                 await asyncio.sleep(0.05)
         assert worker.returncode == -signal.SIGKILL, self.log.read_text()[-3000:]
+
+    async def until_in(self, run: Run, state: str) -> None:
+        """Wait until a run is in a state, or beyond it; approve what is asked on the way."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                found = await self.app.runs.find(ACME, run.id)
+                if found.is_finished or STATES.index(found.state) >= STATES.index(state):
+                    return
+                if found.state == "waiting_approval":
+                    await self.find(run)
+                await asyncio.sleep(0.01)
 
     async def until_done(self, run: Run) -> Run:
         """Approve what is asked until the run has ended."""
@@ -119,15 +144,20 @@ class Town:
         there = self.forge.repositories["acme/cafe"].pulls
         return [each for each in there if each["head"]["ref"] == run.branch]
 
-    def assert_once(self, run: Run, number: int = 103) -> None:
-        """Count at the git server, at the forge and at the desk."""
+    def assert_once(self, run: Run, number: int = 103, *, runs: int = 1) -> None:
+        """Count at the git server, at the forge and at the desk, which was told of so many runs."""
         branches = [name for name in self.git.branches("acme/cafe") if name != "main"]
         assert branches.count(str(run.branch)) == 1
         assert self.git.show("acme/cafe", f"{run.branch}:calc.py") == "total = 3"
-        log = self.git.show("acme/cafe", f"{run.branch}~1")
-        assert log, "the branch has one commit on top of main"
+        path = self.git.root / "acme/cafe.git"
+        assert git(path, "rev-list", "--count", f"main..{run.branch}") == "1", "one commit on top of main"
         assert len(self.pull_requests(run)) == 1
-        assert self.comments(number) == ["started", "finished"]
+        assert self.comments(number) == ["started", "finished"] * runs
+        work = self.app.settings.home / "work"
+        assert not (work / "acme/runs" / run.id).exists()
+        wait_until(
+            lambda: not list(at_work_in(work)), what="the end of what the dead had started", seconds=30
+        )
 
 
 @contextlib.contextmanager
@@ -192,7 +222,7 @@ async def town(engine: Engine, seeded: tuple[Path, dict[str, Any]], tmp_path: Pa
         try:
             yield made
         finally:
-            for worker in made.workers:
+            for worker in made.workers.values():
                 if worker.poll() is None:
                     worker.kill()
                 worker.wait()
@@ -204,36 +234,39 @@ async def test_a_worker_is_killed(town: Town, point: str) -> None:
     """At every moment of a run; the next worker takes it to its end, and all is there once."""
     run = await town.start()
     await town.until_dead(town.worker(point), run)
+    assert (await town.app.runs.find(ACME, run.id)).state == POINTS[point]
     town.worker()
     done = await town.until_done(run)
     assert (done.state, done.error_message) == ("succeeded", None)
     town.assert_once(done)
-    assert not (town.app.settings.home / "work/acme/runs" / run.id).exists()
 
 
 async def test_one_of_two_workers_is_killed_at_random(town: Town) -> None:
-    """Runs go on at the other one. The seed is printed; LINKSPAN_SEED repeats it."""
+    """In one state of a run after another, the one that works it: it goes on at the other one.
+
+    The seed is printed; LINKSPAN_SEED repeats it.
+    """
     print(f"LINKSPAN_SEED={SEED}")  # noqa: T201
     chance = random.Random(SEED)
-    town.worker()
-    dying = town.worker()
+    hit = []
     for number in range(KILLS):
+        while len(town.living) < 2:
+            town.worker()
+        aim = STATES[(number + SEED) % len(STATES)]
         ticket = 103 + number % 6
         run = await town.app.runs.start(
             BO, "mend", source="api", entity_id=f"HC-{ticket}", key=f"kill-{number}"
         )
-        deadline = asyncio.get_running_loop().time() + chance.uniform(0.0, 3.0)
-        while asyncio.get_running_loop().time() < deadline:
-            await town.find(run)
-            await asyncio.sleep(0.05)
-        state = (await town.find(run)).state
-        print(f"killed in {state}")  # noqa: T201
-        dying.kill()
-        dying.wait()
-        survivor = next(worker for worker in town.workers if worker.poll() is None)
-        dying, _ = survivor, town.worker()
+        await town.until_in(run, aim)
+        await asyncio.sleep(chance.uniform(0.0, 0.2))
+        there = await town.app.runs.find(ACME, run.id)
+        town.kill(there.worker or chance.choice(town.living))
+        hit.append((await town.app.runs.find(ACME, run.id)).state)
+        print(f"aimed at {aim}, killed in {hit[-1]}")  # noqa: T201
+        if aim == "waiting_approval":
+            assert hit[-1] == aim
         done = await town.until_done(run)
-        assert (done.state, done.error_message) == ("succeeded", None), state
-        assert len(town.pull_requests(done)) == 1
-        said = town.comments(ticket)
-        assert said.count("started") == said.count("finished") == number // 6 + 1
+        assert (done.state, done.error_message) == ("succeeded", None), hit[-1]
+        town.assert_once(done, ticket, runs=number // 6 + 1)
+    if len(hit) >= 5 * len(STATES):
+        assert set(hit) >= set(STATES), "each state was hit"

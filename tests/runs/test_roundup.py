@@ -1,7 +1,14 @@
-"""The recipe of examples/roundup against a real tracker: what a run writes back into its bug."""
+"""A bug of a real Roundup becomes a pull request: the recipe of examples/roundup, with the real Codex.
+
+Git is real as well, and the forge is somebody else's idea of GitHub (emulate), which is told of each push as
+a forge that had git would know of it. The model is scripted.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,82 +18,129 @@ import yaml
 
 from linkspan import spec
 from linkspan.app import App, build
+from linkspan.codex.app_server.process import at_work_in
 from linkspan.settings import Settings, parse_egress
 from linkspan.store.runs import Run
-from tests.fakes.engine import ScriptedEngine
-from tests.fakes.forge import Forge
-from tests.fakes.places import FakeForge, FakePlaces
-from tests.runs.conftest import ACME, BO, FORGE_TOKEN
-from tests.runs.working import parts_of, working
+from tests.codex.conftest import served
+from tests.runs.conftest import ACME, BO
+from tests.runs.shop import KEY, working_at
+from tests.servers.authority import Authority
+from tests.servers.emulate import TOKEN, Emulate, github
+from tests.servers.git import GitServer, git_server
 from tests.servers.node import ROOT
 from tests.servers.roundup import Tracker, tracker
+from tests.servers.scripted_model import ScriptedModel, function_call, message, shell
 from tests.servers.serving import serving
 
 pytestmark = pytest.mark.e2e
 FILE = ROOT / "examples" / "roundup" / "tools.yaml"
+FILES = {"till.py": "def total(soups):\n    return 4\n", "AGENTS.md": "Be brief.\n"}
+MEND = "sed -i 's/return 4/return 4 * soups/' till.py; python3 -c 'import till; print(till.total(2))'"
 
 
 @dataclass
 class Office:
-    """A tracker, and Linkspan with a worker whose engine is scripted."""
+    """A tracker, a forge with git, and Linkspan with a worker."""
 
     app: App
     tracker: Tracker
-    engine: ScriptedEngine
-    places: FakePlaces
-    forge: FakeForge
+    forge: Emulate
+    git: GitServer
+    model: ScriptedModel
 
     async def until(self, run: Run, state: str) -> Run:
         """Answer the run in that state; another end is told."""
-        while True:
-            found = await self.app.runs.find(ACME, run.id)
-            if found.state == state:
-                return found
-            assert not found.is_finished, found.error_message
-            await self.app.runs.bell.wait(0.1)
+        async with asyncio.timeout(120):
+            while True:
+                found = await self.app.runs.find(ACME, run.id)
+                if found.state == state:
+                    return found
+                assert not found.is_finished, found.error_message
+                await self.app.runs.bell.wait(0.1)
 
 
 @pytest.fixture
 async def office(tmp_path: Path) -> AsyncIterator[Office]:
     """Everything, with the recipe turned on."""
-    forge = Forge(tokens={FORGE_TOKEN: "acme"})
-    forge.repository("acme/harbour")
-    with tracker(tmp_path / "tracker") as made, serving(forge.app()) as forge_url:
+    for name in ("tls", "repositories"):
+        (tmp_path / name).mkdir()
+    authority, model = Authority(tmp_path / "tls"), ScriptedModel()
+    home = ROOT / ".work" / f"office-{uuid.uuid4().hex[:12]}"  # Codex refuses a home below /tmp
+    with (
+        git_server(tmp_path / "repositories", authority) as server,
+        tracker(tmp_path / "tracker") as made,
+        github(tmp_path / "emulate", git_url=server.url) as forge,
+        serving(model) as model_url,
+    ):
+        server.people = {"x-access-token": TOKEN}
+        server.repository("acme/shop", FILES)
+
+        def tell(name: str) -> None:
+            for branch in set(server.branches(name)) - {"main"}:
+                forge.branch(branch)
+
+        server.pushed = tell
         made.add_user("codex", "codex-canary")
         places = tmp_path / "places.yaml"
-        places.write_text(yaml.safe_dump({"connectors": {"github": {"base_url": forge_url}}}))
-        settings = Settings(home=tmp_path / "home", egress=parse_egress("127.0.0.0/8"))
+        connectors = {
+            "github": {"base_url": forge.url, "git": {"base_url": server.url}},
+            "openai": {"base_url": f"{model_url}/v1"},
+        }
+        places.write_text(yaml.safe_dump({"connectors": connectors}))
+        settings = Settings(home=home, egress=parse_egress("127.0.0.0/8"))
         app = await build(settings, catalog=spec.load([FILE, places], {}))
-        await app.tenants.add("acme")
-        known = app.catalog.connectors
-        await app.accounts.link(
-            ACME,
-            known["roundup"],
-            settings={"origin": made.origin},
-            secrets={"username": "codex", "password": "codex-canary"},
-        )
-        await app.accounts.link(ACME, known["github"], secrets={"token": FORGE_TOKEN})
-        await app.recipes.enable(BO, "fix_ticket", {"repository": "acme/harbour"})
-        office = Office(app, made, ScriptedEngine(), FakePlaces(tmp_path / "home" / "work"), FakeForge())
-        async with working(app, parts_of(app, office)):
-            yield office
-        await app.aclose()
+        try:
+            await app.tenants.add("acme")
+            known = app.catalog.connectors
+            await app.accounts.link(
+                ACME,
+                known["roundup"],
+                settings={"origin": made.origin},
+                secrets={"username": "codex", "password": "codex-canary"},
+            )
+            await app.accounts.link(ACME, known["github"], secrets={"token": TOKEN})
+            await app.accounts.link(ACME, known["openai"], secrets={"token": KEY})
+            await app.recipes.enable(BO, "fix_ticket", {"repository": "acme/shop"})
+            async with served(app) as url, working_at(app, url, authority):
+                yield Office(app, made, forge, server, model)
+        finally:
+            await app.aclose()
+            shutil.rmtree(home, ignore_errors=True)
 
 
-async def test_a_bug_is_told_of_its_run(office: Office) -> None:
-    """When work begins, with another status, and how it ended; once each."""
+async def test_a_bug_becomes_a_pull_request(office: Office) -> None:
+    """It is told when work begins, with another status, and how it ended; once each."""
     bug = office.tracker.create_bug("The till does not add up", "Two soups cost one.")
+    office.model.prepare(
+        [
+            [function_call("list_comments", {"ticket": bug}, namespace="mcp__linkspan")],
+            [shell("", MEND)],
+            [message("The till adds up again.")],
+        ]
+    )
     run = await office.app.runs.start(BO, "fix_ticket", source="api", entity_id=bug, key="k")
     await office.until(run, "waiting_approval")
-    (task,) = office.engine.tasks
-    assert "Two soups cost one." in task.materials[1].text
+    first, *_, last = office.model.turns
+    assert "Two soups cost one." in first.text
+    assert "Two soups cost one." in last.outputs[-2]
+    assert last.outputs[-1].strip().endswith("8")
     assert office.tracker.bug(bug)["status"] == "open"
+    assert set(office.git.branches("acme/shop")) == {"main"}
     question = await office.app.runs.open_approval(BO, run.id)
     await office.app.runs.decide(BO, run.id, question.id, "approve")
     done = await office.until(run, "succeeded")
+    branch = f"codex/{run.id}"
+    assert set(office.git.branches("acme/shop")) == {"main", branch}
+    assert "4 * soups" in office.git.show("acme/shop", f"{branch}:till.py")
+    assert office.git.pushes == ["acme/shop"]
+    (opened,) = office.forge.ask("GET", "/repos/acme/shop/pulls?state=all")
+    assert (opened["head"]["ref"], opened["base"]["ref"]) == (branch, "main")
+    assert opened["title"] == f"The till does not add up (bug {bug})"
+    assert opened["draft"]
+    assert "The till adds up again." in opened["body"]
     _reported, started, finished = [text for _who, text in office.tracker.messages(bug)]
     assert started.startswith("Codex has started: ")
     assert f"Codex run {done.id} started, asked for by bo." in started
     assert "The till adds up again." in finished
-    assert "It waits for a review: https://forge.example/acme/cafe/pull/7" in finished
-    assert office.forge.opened[run.id].title == f"The till does not add up (bug {bug})"
+    assert f"It waits for a review: {opened['html_url']}" in finished
+    assert list(at_work_in(office.app.settings.home)) == []

@@ -54,8 +54,8 @@ class Emulate:
 
 
 @contextlib.contextmanager
-def github(home: Path) -> Iterator[Emulate]:
-    """Run it until the block ends."""
+def github(home: Path, *, git_url: str | None = None) -> Iterator[Emulate]:
+    """Run it until the block ends; it says that repositories are at `git_url`, which has git."""
     home.mkdir(parents=True, exist_ok=True)
     seed = home / "seed.yaml"
     seed.write_text(
@@ -69,7 +69,7 @@ def github(home: Path) -> Iterator[Emulate]:
             }
         )
     )
-    with _started("github", seed, home) as url:
+    with _started("github", seed, home, known_as=git_url) as url:
         yield Emulate(url)
 
 
@@ -115,10 +115,10 @@ def slack(home: Path) -> Iterator[Workspace]:
 
 
 @contextlib.contextmanager
-def _started(service: str, seed: Path, home: Path) -> Iterator[str]:
+def _started(service: str, seed: Path, home: Path, *, known_as: str | None = None) -> Iterator[str]:
     port = free_port()
     url = f"http://{LOOPBACK}:{port}"
-    words = ["start", "--service", service, "--port", port, "--seed", seed, "--base-url", url]
+    words = ["start", "--service", service, "--port", port, "--seed", seed, "--base-url", known_as or url]
     command = [NODE, installed("emulate/dist/index.js"), *words]
     with running(command, log=home / "emulate.log", ready=lambda: accepts(port), cwd=home):
         yield url

@@ -12,7 +12,7 @@ import contextlib
 import os
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,8 @@ class GitServer:
     """How many requests are served before `fault` holds."""
     redirect: str | None = None
     """Send every request to this URL instead."""
+    pushed: Callable[[str], object] = lambda _name: None
+    """Told the repository of each push that was done, before it is answered."""
     lose_answer: bool = False
     """Do the next push, and cut its answer off."""
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -195,6 +197,8 @@ class GitServer:
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         answer = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
         status = int(answer.pop("Status", "200").split()[0])
+        if is_write and scope["method"] == "POST":
+            self.pushed(self.pushes[-1])
         if is_write and scope["method"] == "POST" and self.lose_answer:
             self.lose_answer = False
             return 502, {"content-type": "text/plain"}, b"bad gateway\n"
