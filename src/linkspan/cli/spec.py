@@ -130,8 +130,14 @@ def _live(
 
 
 @click.command()
-def schema() -> None:
+@click.option("--reference", is_flag=True, help="Every word of it at its place, as Markdown for people.")
+def schema(reference: bool) -> None:
     """Print the JSON Schema of tools.yaml, for completion in an editor."""
+    if reference:
+        from linkspan.spec.language.reference import reference as page
+
+        click.echo(page(), nl=False)
+        return
     from linkspan.spec.language import json_schema
 
     print_json(json_schema())

@@ -69,7 +69,7 @@ CODES: Final[Mapping[str, str]] = {
     "wrong_type": "Text, number, list or mapping where another was meant.",
     "yaml_syntax": "Not YAML.",
 }
-"""The closed list of what can be wrong; docs/tools-yaml.md shows it."""
+"""The closed list of what can be wrong; docs/tools-yaml/README.md shows it."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
