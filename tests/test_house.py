@@ -87,6 +87,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "telemetry": "Requests to us are counted and traced.",
         "runs": "Runs are started, watched, approved and cancelled over REST.",
         "codex": "The model proxy is a door of its own.",
+        "text": "The audit log is exported as a table.",
         "net": "Streams that are handed through are named by their type.",
         "store": "The management API shows rows, pages through them and writes to the audit log.",
         "vault": "A credential that is sent to be linked is wrapped as soon as it is read.",
@@ -153,6 +154,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
     ),
     "cli": {
         "replaying": "`fixtures` records and replays.",
+        "text": "The audit log is exported as a table.",
         "runs": "`run` and `recipe` act on runs; their types are named.",
         "codex": "The demo asks whether Codex is installed before it offers its button.",
         "app": "Commands act on a built application.",

@@ -38,7 +38,7 @@ from linkspan.gateway.cursor import Cursors
 from linkspan.gateway.govern import Governor
 from linkspan.gateway.once import Once
 from linkspan.gateway.relay import Relay
-from linkspan.gateway.trail import Trails
+from linkspan.gateway.trail import TrailKeeper, Trails
 from linkspan.gateway.verify import Verifier
 from linkspan.net.client import Client
 from linkspan.net.egress import EgressGuard
@@ -100,6 +100,8 @@ class App:
     outbox: Outbox
     keeper: Keeper
     """Looks after accounts that nobody uses, where it is run."""
+    trail_keeper: TrailKeeper
+    """Deletes old rows of the audit log, where it is run."""
     offboarding: Offboarding
     link_sessions: LinkSessions
     link_attempts: LinkAttempts
@@ -312,6 +314,7 @@ async def build(
         webhooks=webhooks,
         outbox=Outbox(database, webhooks, client, clock=clock, random=random, meters=meters),
         keeper=Keeper(database, accounts, verifier, lambda: gateway.catalog, clock=clock, random=random),
+        trail_keeper=TrailKeeper(database, keep=settings.log_keep, clock=clock),
         offboarding=Offboarding(database, tenants, accounts, clock=clock, work=settings.home / "work"),
         link_sessions=link_sessions,
         link_attempts=LinkAttempts(

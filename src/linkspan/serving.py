@@ -322,6 +322,7 @@ async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -
     watching = asyncio.create_task(serving.reloader.run())
     delivering = asyncio.create_task(app.outbox.run())
     keeping = asyncio.create_task(app.keeper.run())
+    forgetting = asyncio.create_task(app.trail_keeper.run())
     working = asyncio.create_task(_work(app, redactor)) if settings.works else None
     try:
         async with measured(telemetry, settings, reader(app, lambda: serving.reloader, time.time)):
@@ -333,10 +334,11 @@ async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -
         watching.cancel()
         delivering.cancel()
         keeping.cancel()
+        forgetting.cancel()
         if working is not None:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
-        await asyncio.gather(delivering, keeping, return_exceptions=True)
+        await asyncio.gather(delivering, keeping, forgetting, return_exceptions=True)
         await app.aclose()
         listener.close()
 

@@ -130,6 +130,8 @@ class Settings:
     codex: CodexSettings = CodexSettings()
     console_people: Mapping[str, ConsoleRight] = field(default_factory=dict)
     """Who may use the console by the identity provider of `sign_in`: mail addresses, and `*@DOMAIN`."""
+    log_keep: float | None = None
+    """Seconds that rows of the audit log are kept; None: until their tenant is removed."""
     works: bool = True
     """Whether `serve` works runs itself."""
     serving_url: str | None = None
@@ -192,6 +194,7 @@ def read_settings(environ: Mapping[str, str] | None = None, /, **flags: object) 
         max_result_bytes=_number(
             "LINKSPAN_MAX_RESULT_BYTES", text("max_result_bytes", "LINKSPAN_MAX_RESULT_BYTES"), 36_000
         ),
+        log_keep=_keep("LINKSPAN_LOG_KEEP", text("log_keep", "LINKSPAN_LOG_KEEP")),
         call_limits=_call_limits(text("call_limits", "LINKSPAN_CALL_LIMITS") or ""),
         max_checkout_bytes=_number(
             "LINKSPAN_MAX_CHECKOUT_BYTES", env.get("LINKSPAN_MAX_CHECKOUT_BYTES") or None, 1_000_000_000
@@ -304,6 +307,18 @@ def parse_egress(text: str) -> EgressAllowance:
             )
         hosts.add((host.strip("[]").lower(), int(port)))
     return EgressAllowance(tuple(networks), frozenset(hosts))
+
+
+def _keep(variable: str, text: str | None) -> float | None:
+    if text is None or text == "forever":
+        return None
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{variable}: {error}", hint="It takes 90d, or forever.") from error
+    if seconds < 3600:
+        raise ConfigurationError(f"{variable}: {text} is too short", hint="It takes an hour (1h) or more.")
+    return seconds
 
 
 def _call_limits(text: str) -> CallLimits:

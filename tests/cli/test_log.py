@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+
 import pytest
 
 from tests.cli.conftest import Shell
@@ -54,3 +58,14 @@ def test_what_is_not_there_is_told(used: Shell) -> None:
     assert used.run("log", "--tenant", "acme", "--since", "soon").exit_code == 2
     assert used.run("log").exit_code == 2
     assert used.run("log", "--tenant", "nobody").exit_code != 0
+
+
+def test_all_of_it_is_printed_for_programs(used: Shell) -> None:
+    """As JSON Lines or as a table, with the same filters."""
+    lines = used.run("log", "--tenant", "acme", "--export", "ndjson").stdout.splitlines()
+    assert [json.loads(line)["entity_id"] for line in lines] == ["99", "1"]
+    table = used.run("log", "--tenant", "acme", "--export", "csv", "--status", "404").stdout
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert [(row["entity_id"], row["upstream_status"], row["via"]) for row in rows] == [("99", "404", "cli")]
+    assert used.run("log", "--tenant", "acme", "--export", "csv", "--via", "mcp").stdout == ""
+    assert used.run("log", "--tenant", "acme", "--export", "xml").exit_code == 2

@@ -12,6 +12,8 @@ from linkspan.cli.common import JSON_OPTION, TENANT_OPTION, opened, print_json, 
 from linkspan.settings import parse_duration
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from linkspan.store.audit import AuditEntry
 
 _COLUMNS = ["time", "who", "via", "tool", "thing", "account", "outcome", "status", "ms", "request_id"]
@@ -29,7 +31,15 @@ _COLUMNS = ["time", "who", "via", "tool", "thing", "account", "outcome", "status
 @click.option("--account", metavar="ID", help="Only by this account.")
 @click.option("--outcome", metavar="CODE", help="Only what ended so: ok, or a code of docs/errors.md.")
 @click.option("--request-id", metavar="ID", help="Only this request, as an error names it.")
+@click.option(
+    "--status", "upstream_status", type=click.IntRange(100, 599), help="Only what a product answered so."
+)
+@click.option("--via", metavar="FACE", help="Only by this face: mcp, rest, api, run, cli, console.")
+@click.option("--thread", "thread_id", metavar="ID", help="Only of this thread of Codex.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option(
+    "--export", "form", type=click.Choice(["ndjson", "csv"]), help="Print all rows that fit, for programs."
+)
 @JSON_OPTION
 @click.pass_context
 def log(
@@ -39,6 +49,7 @@ def log(
     since: str | None,
     subject: str | None,
     limit: int,
+    form: str | None,
     as_json: bool,
     **wanted: Any,
 ) -> None:
@@ -52,6 +63,10 @@ def log(
     async def work() -> None:
         async with opened(settings_of(context, tenant=tenant)) as app:
             name = await app.tenants.only(app.settings.tenant)
+            if form is not None:
+                async for line in _lines(audit.every(app.database, name, asked), form):
+                    click.echo(line, nl=False)
+                return
             found = await audit.find(app.database, name, asked, limit=limit)
         if as_json:
             print_json([{"id": entry.id, **asdict(entry.row)} for entry in found])
@@ -61,6 +76,21 @@ def log(
         )
 
     run(work, as_json=as_json)
+
+
+async def _lines(entries: AsyncIterator[AuditEntry], form: str) -> AsyncIterator[bytes]:
+    import json
+
+    from linkspan.text.tables import csv_line
+
+    is_first = True
+    async for entry in entries:
+        row = {"id": entry.id, **asdict(entry.row)}
+        if form == "csv":
+            yield (csv_line(row) if is_first else b"") + csv_line(row.values())
+        else:
+            yield json.dumps(row, ensure_ascii=False).encode() + b"\n"
+        is_first = False
 
 
 def _shown(entry: AuditEntry) -> dict[str, Any]:

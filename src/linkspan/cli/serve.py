@@ -45,6 +45,11 @@ from linkspan.cli.common import settings_of
     metavar="LIST",
     help="Calls a minute, such as tenant=6000,principal=1200,tool=600; none if empty. [LINKSPAN_CALL_LIMITS]",
 )
+@click.option(
+    "--log-keep",
+    metavar="DURATION",
+    help="How long rows of the audit log are kept, such as 90d; for ever if empty. [LINKSPAN_LOG_KEEP]",
+)
 @click.option("--oidc-issuer", metavar="URL", help="Who says who somebody is. [LINKSPAN_OIDC_ISSUER]")
 @click.option("--oidc-client-id", metavar="ID", help="What it calls us. [LINKSPAN_OIDC_CLIENT_ID]")
 @click.option(

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Final
 
 from linkspan import errors
 from linkspan.accounts.principal import Principal
 from linkspan.gateway.calls import CallInfo
 from linkspan.spec.catalog import RequestPlan, Tool
+from linkspan.store import audit, tenants
 from linkspan.store.audit import AuditRow, AuditWriter
+from linkspan.store.database import Database
 from linkspan.telemetry import SILENT, CallEnded, Telemetry
 from linkspan.telemetry.tracer import NO_SPAN, Span
+
+log = logging.getLogger("linkspan.gateway")
+_ROUND: Final = 600.0
 
 
 class Trail:
@@ -143,3 +150,41 @@ class Trails:
             self._writer.write_behind(row)
         else:
             await self._writer.write(row)
+
+
+class TrailKeeper:
+    """Deletes rows that are older than they are to be kept, of every tenant."""
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        keep: float | None,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        """`keep` is in seconds; None: for ever."""
+        self._db = db
+        self._keep = keep
+        self._clock = clock
+        self._sleep = sleep
+
+    async def run(self) -> None:
+        """Look every ten minutes until cancelled; what fails is logged and done at another time."""
+        while self._keep is not None:
+            try:
+                await self.look()
+            except errors.LinkspanError as error:
+                log.error("old rows of the audit log could not be deleted: %s", error.message)
+            await self._sleep(_ROUND)
+
+    async def look(self) -> int:
+        """Delete what is too old; answer how many rows that were."""
+        if self._keep is None:
+            return 0
+        gone, before = 0, self._clock() - self._keep
+        for tenant, _created in await tenants.everyone(self._db):
+            while count := await audit.forget(self._db, tenant, before):
+                gone += count
+                await self._sleep(0)
+        return gone

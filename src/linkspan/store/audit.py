@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import chain
 from operator import attrgetter
@@ -79,6 +79,8 @@ class AuditFilter:
     connector: str | None = None
     account: str | None = None
     outcome: str | None = None
+    upstream_status: int | None = None
+    via: str | None = None
     thread_id: str | None = None
     turn_id: str | None = None
     call_id: str | None = None
@@ -113,6 +115,44 @@ async def find(
         {**given, "tenant": tenant, "limit": limit},
     )
     return [AuditEntry(row.pop("id"), AuditRow(**row)) for row in rows]
+
+
+async def every(db: Database, tenant: str, wanted: AuditFilter | None = None) -> AsyncIterator[AuditEntry]:
+    """Answer all rows of the tenant that fit, newest first, without holding them at once."""
+    before: int | None = None
+    while True:
+        found = await find(db, tenant, wanted, limit=500, before=before)
+        for entry in found:
+            yield entry
+        if len(found) < 500:
+            return
+        before = found[-1].id
+
+
+async def forget(db: Database, tenant: str, before: float, *, at_once: int = 500) -> int:
+    """Delete the tenant's rows that are older, as many as may be in one transaction; answer how many.
+
+    Rows are stored about in the order of time, so nothing behind the first that stays is looked at.
+    """
+
+    def work(tx: Transaction) -> int:
+        oldest = tx.query(
+            "SELECT id, time FROM audit WHERE tenant = :tenant ORDER BY id LIMIT :limit",
+            {"tenant": tenant, "limit": at_once},
+        )
+        last = None
+        for row in oldest:
+            if row["time"] >= before:
+                break
+            last = row["id"]
+        if last is None:
+            return 0
+        tx.execute(
+            "DELETE FROM audit WHERE tenant = :tenant AND id <= :last", {"tenant": tenant, "last": last}
+        )
+        return sum(1 for row in oldest if row["id"] <= last)
+
+    return await db.transaction(work, quiet=True)
 
 
 class AuditWriter:

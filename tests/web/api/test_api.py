@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
+from linkspan.gateway.trail import TrailKeeper
+from linkspan.store import audit
+from linkspan.store.audit import AuditRow
 from linkspan.web.api.routes import ENDPOINTS
 from tests.web.api.conftest import BASE, Api
 
 CREATED = "integrated_account:created"
+OLD_ROW = AuditRow(
+    tenant="acme", time=1000.0, principal_kind="service", principal_subject="codex", token_id=None,
+    request_id="x", via="mcp", tool="get_ticket", entity="ticket", entity_id="=1+1", connector="tracker",
+    account="acc_x", upstream_status=200, outcome="ok", duration_ms=1.0,
+)  # fmt: skip
 PATHS = sorted({(re.sub(r"\{\w+\}", "x", endpoint.path), endpoint.tenants) for endpoint in ENDPOINTS})
 
 
@@ -255,6 +266,54 @@ async def test_what_an_operator_did_is_in_the_audit_log(api: Api) -> None:
     rest = await api.data("GET", "/log", params=cursor)
     assert [row["tool"] for row in rest["result"]] == ["create_integrated_account"]
     await api.failure(404, "GET", "/log?tenant_id=nobody")
+
+
+async def test_the_audit_log_is_exported_whole(api: Api) -> None:
+    """All rows that fit as JSON Lines or CSV, whatever their number; of one tenant only."""
+    linked = await api.link("acme")
+    rows = [
+        AuditRow(
+            **{
+                **asdict(OLD_ROW),
+                "request_id": f"r{number}",
+                "upstream_status": 404 if number % 2 else 200,
+                "thread_id": "thread-1",
+            }
+        )
+        for number in range(1100)
+    ]
+    for row in rows:
+        api.app.audit.write_behind(row)
+    lines = (await api("GET", "/log/export?tenant_id=acme")).text.splitlines()
+    assert len(lines) == 1101
+    last = json.loads(lines[-1])
+    assert (last["tool"], last["resource_id"]) == ("create_integrated_account", linked["id"])
+    chosen = await api("GET", "/log/export?tenant_id=acme&upstream_status=404&thread_id=thread-1&via=mcp")
+    assert chosen.headers["content-type"] == "application/x-ndjson"
+    assert len(chosen.text.splitlines()) == 550
+    table = await api("GET", "/log/export?tenant_id=acme&format=csv&upstream_status=200")
+    assert table.headers["content-type"] == "text/csv; charset=utf-8"
+    read = list(csv.DictReader(io.StringIO(table.text)))
+    assert len(read) == 550
+    assert (read[0]["tool"], read[0]["resource_id"]) == ("get_ticket", "'=1+1")
+    assert (await api("GET", "/log/export?tenant_id=globex")).text == ""
+    await api.failure(400, "GET", "/log/export?tenant_id=acme&format=xml")
+    await api.failure(404, "GET", "/log/export?tenant_id=nobody")
+    await api.failure(401, "GET", "/log/export?tenant_id=acme", key=None)
+
+
+async def test_the_audit_log_is_kept_for_as_long_as_the_operator_says(api: Api) -> None:
+    """Older rows go, of every tenant, many at a time; younger ones and the default keep everything."""
+    for tenant in ("acme", "globex"):
+        for number in range(600):
+            stamped = {**asdict(OLD_ROW), "tenant": tenant, "time": 1000.0 + number, "request_id": "x"}
+            api.app.audit.write_behind(AuditRow(**stamped))
+    await api.app.audit.flush()
+    for keep, gone, left in ((None, 0, 600), (5000.0, 0, 600), (3600.0, 1190, 5), (3600.0, 0, 5)):
+        keeper = TrailKeeper(api.app.database, keep=keep, clock=lambda: 5195.0)
+        assert await keeper.look() == gone
+        for tenant in ("acme", "globex"):
+            assert len(await audit.find(api.app.database, tenant, limit=1000)) == left
 
 
 async def test_every_fault_is_named_at_once_and_no_value_is_repeated(api: Api) -> None:

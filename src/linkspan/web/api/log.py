@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+
+from pydantic_core import to_json
 
 from linkspan.store import audit
 from linkspan.store.audit import AuditEntry, AuditFilter
 from linkspan.store.outbox import iso
+from linkspan.text.tables import csv_line
 from linkspan.web.api import cursors
 from linkspan.web.api.accounts import seconds
-from linkspan.web.api.endpoint import Call, Endpoint
-from linkspan.web.api.log_models import LogEntry, LogListing
+from linkspan.web.api.endpoint import Call, Endpoint, Raw
+from linkspan.web.api.log_models import LogEntry, LogExport, LogListing
 from linkspan.web.api.models import Page
 
 _JUST_AFTER = 1e-6
@@ -22,8 +26,49 @@ async def list_(call: Call) -> Page[LogEntry]:
     asked: LogListing = call.query
     place = cursors.opened(call, "log")
     tenant = await call.parts.tenants.require(asked.tenant_id)
+    await call.parts.audit.flush()
+    found = await audit.find(
+        call.parts.database,
+        tenant,
+        _wanted(asked),
+        limit=asked.limit + 1,
+        before=None if place is None else place[0],
+    )
+    shown = found[: asked.limit]
+    more = len(found) > len(shown)
+    return Page[LogEntry](
+        result=[_shown(each) for each in shown],
+        next_cursor=cursors.seal(call, "log", [shown[-1].id]) if more else None,
+    )
+
+
+async def export(call: Call) -> Raw:
+    """Answer all rows that fit as JSON Lines or CSV, as they are read."""
+    asked: LogExport = call.query
+    tenant = await call.parts.tenants.require(asked.tenant_id)
+    await call.parts.audit.flush()
+    entries = audit.every(call.parts.database, tenant, _wanted(asked))
+    if asked.format == "csv":
+        return Raw("text/csv; charset=utf-8", _csv(entries))
+    return Raw("application/x-ndjson", _lines(entries))
+
+
+async def _lines(entries: AsyncIterator[AuditEntry]) -> AsyncIterator[bytes]:
+    async for entry in entries:
+        yield to_json(_shown(entry).model_dump(mode="json", by_alias=True)) + b"\n"
+
+
+async def _csv(entries: AsyncIterator[AuditEntry]) -> AsyncIterator[bytes]:
+    names = list(LogEntry.model_fields)
+    yield csv_line(names)
+    async for entry in entries:
+        row = _shown(entry).model_dump(mode="json", by_alias=True)
+        yield csv_line([*(row[name] for name in names[:-1]), "; ".join(row["steps"])])
+
+
+def _wanted(asked: LogListing) -> AuditFilter:
     since = seconds(asked.created_after)
-    wanted = AuditFilter(
+    return AuditFilter(
         since=None if since is None else since + _JUST_AFTER,
         until=seconds(asked.created_before),
         principal_subject=asked.subject,
@@ -35,20 +80,11 @@ async def list_(call: Call) -> Page[LogEntry]:
         connector=asked.integration,
         account=asked.integrated_account_id,
         outcome=asked.outcome,
-    )
-    await call.parts.audit.flush()
-    found = await audit.find(
-        call.parts.database,
-        tenant,
-        wanted,
-        limit=asked.limit + 1,
-        before=None if place is None else place[0],
-    )
-    shown = found[: asked.limit]
-    more = len(found) > len(shown)
-    return Page[LogEntry](
-        result=[_shown(each) for each in shown],
-        next_cursor=cursors.seal(call, "log", [shown[-1].id]) if more else None,
+        upstream_status=asked.upstream_status,
+        via=asked.via,
+        thread_id=asked.thread_id,
+        turn_id=asked.turn_id,
+        call_id=asked.call_id,
     )
 
 
@@ -79,6 +115,10 @@ def _shown(entry: AuditEntry) -> LogEntry:
 
 
 ENDPOINTS = (
+    Endpoint(
+        "GET", "/log/export", "export_log", "Export what was done for a tenant, newest first", export, None,
+        query=LogExport, fails=(404,),
+    ),
     Endpoint(
         "GET", "/log", "list_log", "List what was done for a tenant, newest first", list_, Page[LogEntry],
         query=LogListing, fails=(404,),

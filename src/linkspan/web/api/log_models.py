@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -22,9 +22,20 @@ class LogListing(Listing):
     resource: Name | None = None
     resource_id: Line | None = None
     outcome: Name | None = None
+    upstream_status: Annotated[int | None, Field(ge=100, le=599)] = None
+    via: Name | None = None
     subject: Line | None = None
     token_id: Name | None = None
     request_id: Name | None = None
+    thread_id: Line | None = None
+    turn_id: Line | None = None
+    call_id: Line | None = None
+
+
+class LogExport(LogListing):
+    """Which rows, and as what. All that fit are answered."""
+
+    format: Literal["ndjson", "csv"] = "ndjson"
 
 
 class LogEntry(Model):
