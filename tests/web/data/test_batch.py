@@ -109,3 +109,9 @@ def test_placeholders_keep_types_and_are_cast() -> None:
     for bad in ("{{args.none}}", "{{other.n}}", "{{args.deep:int}}", "{{resources.one.id.x}}"):
         with pytest.raises(InvalidArgument):
             fill(bad, args, seen)
+
+
+async def test_a_loop_over_nothing_is_a_fault_of_the_request(desk: Desk) -> None:
+    """An empty name is none."""
+    asked = {"resources": [{"resource": "tickets", "loop_on": ""}]}
+    assert (await desk.failure(400, "POST", "/batch-request", json=asked))["code"] == "invalid_argument"

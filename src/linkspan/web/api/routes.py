@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Any
 
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from linkspan.spec.catalog import Catalog
 from linkspan.web.api import (
     accounts,
     history,
@@ -25,6 +27,7 @@ from linkspan.web.api import (
 from linkspan.web.api.endpoint import Door, Endpoint
 from linkspan.web.api.openapi import describe
 from linkspan.web.api.parts import Parts
+from linkspan.web.data.described import described as described_data
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *tenants.ENDPOINTS,
@@ -41,6 +44,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )
 
 
+def with_data(description: dict[str, Any], catalog: Catalog) -> dict[str, Any]:
+    """Answer the description with the doors to the products, as the catalog has them."""
+    paths, schemas = described_data(catalog)
+    components = description["components"]
+    return {
+        **description,
+        "paths": {**description["paths"], **paths},
+        "components": {**components, "schemas": {**schemas, **components["schemas"]}},
+    }
+
+
 def api_routes(parts: Parts) -> list[Route]:
     """Answer all routes. Whole words come before placeholders: `/webhook/test` is no webhook's id."""
     by_path = sorted(ENDPOINTS, key=lambda endpoint: ("{" in endpoint.path, endpoint.path))
@@ -52,6 +66,7 @@ def api_routes(parts: Parts) -> list[Route]:
 
     async def openapi(request: Request) -> Response:
         servers = [{"url": parts.see(request.scope).base}]
-        return Response(to_json({**described, "servers": servers}), media_type="application/json")
+        whole = {**with_data(described, parts.catalog()), "servers": servers}
+        return Response(to_json(whole), media_type="application/json")
 
     return [Route("/openapi.json", openapi), *doors]

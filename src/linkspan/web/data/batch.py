@@ -46,7 +46,7 @@ class Part(Model):
     query: dict[str, Any] = {}
     body: Any = None
     depends_on: list[str] = Field([], max_length=50)
-    loop_on: str | None = None
+    loop_on: str | None = Field(None, pattern=_NAME)
     persist: bool = Field(True, description="Whether what it found is in the answer.")
 
     @property

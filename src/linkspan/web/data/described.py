@@ -1,0 +1,226 @@
+"""The description of the doors to the products (OpenAPI 3.1), made from the catalog that is served.
+
+Every operation of every entity has its own path, with its arguments and what it answers. What changes the
+shape of an answer (`envelope`, `response_format`, `key_by`) is told in words, since a schema is of one shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from linkspan.spec.catalog import Catalog, Connector, Entity, Tool
+from linkspan.web.data.batch import Batch, BatchAnswer
+
+Json = dict[str, Any]
+_OURS: Final = ("cursor", "account", "dry_run")
+_FAILURE: Final = {"$ref": "#/components/schemas/Failure"}
+_TEXT: Final = {"type": "string"}
+_SECURITY: Final = [{"tenant_token": []}, {"admin_key": []}]
+_FAILS: Final = {
+    "400": "What was sent does not fit, or the product refuses it",
+    "401": "No good token, or the product refused the credential",
+    "403": "The token, or the account at the product, may not",
+    "404": "There is no such thing",
+    "405": "Not with this method",
+    "409": "No account is linked, or a key was used for something else",
+    "413": "Too large",
+    "415": "Not a type that is taken",
+    "422": "The product refuses what was sent",
+    "429": "Too many requests, of ours or of the product's: after Retry-After again",
+    "502": "The product failed, or could not be reached",
+    "504": "The product did not answer in time",
+}
+_PROXIED: Final = {
+    "get": "Read",
+    "post": "Create or do",
+    "put": "Replace",
+    "patch": "Change",
+    "delete": "Delete",
+}
+_ACCOUNT: Final = {
+    "name": "integrated_account_id",
+    "in": "query",
+    "description": "Whose credential is used. Needed where the tenant has several accounts there.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$"},
+}
+_TENANT: Final = {
+    "name": "tenant_id",
+    "in": "query",
+    "description": "With an admin key alone: for whom, where no account is named.",
+    "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"},
+}
+_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "For a day the same request with the same key is done once.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
+}
+_MORE: Final = (
+    " More parameters, with and without `truto_`: response_format, remote_data, exclude_fields[], key_by,"
+    " envelope, remote_query[NAME] (docs/unified.md)."
+)
+
+
+def described(catalog: Catalog) -> tuple[Json, Json]:
+    """Answer paths, and the schemas that they refer to."""
+    paths: dict[str, Json] = {}
+    for entity in catalog.entities.values():
+        for tool in catalog.tools:
+            if tool.entity == entity.name and tool.operations:
+                for method, path, operation in _operation(entity, tool):
+                    paths.setdefault(path, {})[method] = operation
+    for connector in catalog.connectors.values():
+        paths[f"/proxy/{connector.name}/{{path}}"] = _proxied(connector)
+    paths["/batch-request"] = {"post": _batch()}
+    schemas: Json = {}
+    for model, mode in ((Batch, "validation"), (BatchAnswer, "serialization")):
+        schema = model.model_json_schema(mode=mode, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+        schemas |= schema.pop("$defs", {})
+        schemas[model.__name__] = schema
+    return paths, schemas
+
+
+def _operation(entity: Entity, tool: Tool) -> Iterator[tuple[str, str, Json]]:
+    path = f"/unified/{entity.group}/{entity.plural}"
+    arguments: Mapping[str, Any] = tool.input_schema.get("properties", {})
+    required = tool.input_schema.get("required", ())
+    has_id = "id" in arguments and tool.operation not in ("list", "create")
+    if has_id:
+        path += "/{id}"
+    method = {"list": "get", "get": "get", "update": "patch", "delete": "delete"}.get(tool.operation, "post")
+    if method == "post" and tool.operation != "create":
+        path += f"/{tool.operation}"
+    ours = (*_OURS, "id") if has_id else _OURS
+    given = {name: schema for name, schema in arguments.items() if name not in ours}
+    parameters: list[Json] = []
+    if has_id:
+        parameters.append({"name": "id", "in": "path", "required": True, "schema": {**_TEXT, "minLength": 1}})
+    operation: Json = {
+        "operationId": tool.name,
+        "summary": tool.title,
+        "description": tool.description + _MORE,
+        "tags": [f"unified/{entity.group}"],
+        "security": _SECURITY,
+    }
+    if method in ("get", "delete"):
+        parameters += [
+            {"name": name, "in": "query", "required": name in required, "schema": schema}
+            for name, schema in given.items()
+        ]
+        if "cursor" in arguments:
+            parameters.append({"name": "next_cursor", "in": "query", "schema": _TEXT})
+    else:
+        body = {
+            "type": "object",
+            "properties": given,
+            "required": [name for name in required if name in given],
+        }
+        operation["requestBody"] = {
+            "required": bool(body["required"]),
+            "content": {"application/json": {"schema": body}},
+        }
+    if tool.kind != "read":
+        parameters.append(_KEY)
+    operation["parameters"] = [*parameters, _ACCOUNT, _TENANT]
+    status = "201" if tool.operation == "create" else "200"
+    operation["responses"] = {status: _answer(tool), **_failures()}
+    if status == "201":
+        operation["responses"]["200"] = _response("What would be sent, with dry_run", {"type": "object"})
+    yield method, path, operation
+
+
+def _answer(tool: Tool) -> Json:
+    shown = (tool.output_schema or {}).get("properties", {}).get("result", {})
+    if shown.get("type") == "array":
+        page = {
+            "type": "object",
+            "properties": {
+                "result": shown,
+                "next_cursor": {"type": ["string", "null"]},
+                "prev_cursor": {"type": ["string", "null"]},
+                "result_count": {"type": "integer"},
+                "is_partial_response": {"type": "boolean"},
+            },
+            "required": ["result", "next_cursor", "result_count", "is_partial_response"],
+        }
+        return _response("A page", page)
+    if tool.output_schema is None:
+        return {
+            "description": "What it is",
+            "headers": _headers(),
+            "content": {"*/*": {"schema": {"type": "string", "contentMediaType": "*/*"}}},
+        }
+    return _response("Done", {"type": "object", "properties": {"result": shown}, "required": ["result"]})
+
+
+def _proxied(connector: Connector) -> Json:
+    path = {
+        "name": "path",
+        "in": "path",
+        "required": True,
+        "description": "Below the connector's base URL; slashes stay slashes.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$"},
+    }
+    operations: Json = {}
+    for method, what in _PROXIED.items():
+        operation: Json = {
+            "operationId": f"proxy_{connector.name.replace('-', '_')}_{method}",
+            "summary": f"{what} at {connector.title}, as it is",
+            "description": "Method, path, parameters and body go on as they came (docs/proxy.md).",
+            "tags": ["proxy"],
+            "security": _SECURITY,
+            "parameters": [path, *([_KEY] if method != "get" else []), _ACCOUNT, _TENANT],
+            "responses": {
+                "2XX": {
+                    "description": "What the product answers",
+                    "headers": _headers(),
+                    "content": {"*/*": {"schema": {}}},
+                },
+                "3XX": {"description": "A redirect of the product's, not followed", "headers": _headers()},
+                **_failures(),
+                "4XX": _response("The product's own status, in our shape", _FAILURE),
+                "5XX": _response("The product's own status, in our shape", _FAILURE),
+            },
+        }
+        if method != "get":
+            content = {"application/json": {"schema": {}}, "*/*": {"schema": {}}}
+            operation["requestBody"] = {"required": False, "content": content}
+        operations[method] = operation
+    return operations
+
+
+def _batch() -> Json:
+    content = {
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/Batch"},
+            "example": {"resources": [{"resource": "ticketing/tickets", "query": {"status": "todo"}}]},
+        }
+    }
+    return {
+        "operationId": "batch_request",
+        "summary": "Several calls at once, each with what others found",
+        "description": "What fails is told by name, and takes only what depends on it (docs/unified.md).",
+        "tags": ["unified"],
+        "security": _SECURITY,
+        "parameters": [],
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": _response("What was found", {"$ref": "#/components/schemas/BatchAnswer"}),
+            **_failures(),
+        },
+    }
+
+
+def _failures() -> Json:
+    return {status: _response(words, _FAILURE) for status, words in _FAILS.items()}
+
+
+def _response(words: str, schema: Any) -> Json:
+    return {"description": words, "headers": _headers(), "content": {"application/json": {"schema": schema}}}
+
+
+def _headers() -> Json:
+    number = {"schema": {"type": "string", "pattern": "^[0-9]+$"}}
+    limits = {f"ratelimit-{word}": number for word in ("limit", "remaining", "reset")}
+    return {"X-Request-Id": {"schema": _TEXT}, **limits}
