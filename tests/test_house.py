@@ -39,6 +39,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "settings": "The egress guard is given the operator's allowance.",
         "telemetry": "Each exchange and each wait is counted and traced.",
     },
+    "client": {},
     "store": {},
     "vault": {},
     "text": {},
