@@ -12,7 +12,7 @@ import pytest
 
 from linkspan import errors, spec
 from linkspan.app import build
-from linkspan.client import Ask, AsyncLinkspan, Linkspan, asynchronous, plain
+from linkspan.client import Ask, AsyncLinkspan, Linkspan
 from linkspan.serving import Serving
 from linkspan.settings import Settings
 from tests.fakes.asgi import AsgiTransport
@@ -38,7 +38,7 @@ class Server:
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits of the plain client, which pass at once."""
     waits: list[float] = []
-    monkeypatch.setattr(plain.time, "sleep", waits.append)
+    monkeypatch.setattr(time, "sleep", waits.append)
     return waits
 
 
@@ -201,7 +201,7 @@ async def test_the_async_client_against_linkspan(tmp_path: Path, monkeypatch: py
             with pytest.raises(errors.InvalidArgument) as told:
                 await linkspan.create(kind)
             assert told.value.details
-        monkeypatch.setattr(asynchronous.asyncio, "sleep", sleep)
+        monkeypatch.setattr(asyncio, "sleep", sleep)
         server = Server(failed(429, wait="3"), ok(id="run_1"))
         mocked = httpx2.MockTransport(server)
         async with AsyncLinkspan("http://x.example", token, transport=mocked) as linkspan:

@@ -239,12 +239,12 @@ class Runs:
 
     def wait(self, run: str, /) -> Thing:
         """Answer a run when it has ended."""
-        run = self.get(run)
-        if run["state"] not in ENDED:
+        found = self.get(run)
+        if found["state"] not in ENDED:
             for _event in self.events(run):
                 pass
-            run = self.get(run)
-        return run
+            found = self.get(run)
+        return found
 
     def artifact(self, run: str, /, name: str) -> bytes:
         """Answer what it made: `diff`, `patch`, `transcript`, `output`."""

@@ -16,7 +16,7 @@ Json = dict[str, Any]
 _OURS: Final = ("cursor", "account", "dry_run")
 _FAILURE: Final = {"$ref": "#/components/schemas/Failure"}
 _TEXT: Final = {"type": "string"}
-_SECURITY: Final = [{"tenant_token": []}, {"admin_key": []}]
+_SECURITY: Final[list[Json]] = [{"tenant_token": []}, {"admin_key": []}]
 _FAILS: Final = {
     "400": "What was sent does not fit, or the product refuses it",
     "401": "No good token, or the product refused the credential",
@@ -184,7 +184,7 @@ def _proxied(connector: Connector) -> Json:
             },
         }
         if method != "get":
-            content = {"application/json": {"schema": {}}, "*/*": {"schema": {}}}
+            content: Json = {"application/json": {"schema": {}}, "*/*": {"schema": {}}}
             operation["requestBody"] = {"required": False, "content": content}
         operations[method] = operation
     return operations
