@@ -35,17 +35,16 @@ class Server:
 
 
 @pytest.fixture
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def slept() -> list[float]:
     """The waits of the plain client, which pass at once."""
-    waits: list[float] = []
-    monkeypatch.setattr(time, "sleep", waits.append)
-    return waits
+    return []
 
 
-def client(server: Server, **more: Any) -> Linkspan:
+def client(server: Server, slept: list[float] | None = None, **more: Any) -> Linkspan:
     """A client of it."""
+    waits = slept if slept is not None else []
     transport = httpx2.MockTransport(server)
-    return Linkspan("http://linkspan.example", "a-token", transport=transport, **more)
+    return Linkspan("http://linkspan.example", "a-token", transport=transport, sleep=waits.append, **more)
 
 
 def ok(**body: Any) -> httpx2.Response:
@@ -93,7 +92,7 @@ def test_lists_are_read_to_their_end() -> None:
 def test_a_refusal_is_waited_for(slept: list[float]) -> None:
     """As long as it says; any request, since nothing was done."""
     server = Server(failed(429, wait="2"), ok(result={"id": "1"}))
-    with client(server) as linkspan:
+    with client(server, slept) as linkspan:
         assert linkspan.entities("x/y").create(title="x") == {"id": "1"}
     assert slept == [2.0]
     assert [json.loads(request.content) for request in server.asked] == [{"title": "x"}] * 2
@@ -128,7 +127,7 @@ def test_failures_are_errors_of_the_one_tree(
 ) -> None:
     """Tried again where that is safe and worth it, and no more than three times."""
     server = Server(*answers)
-    with client(server) as linkspan, pytest.raises(kind) as told:
+    with client(server, slept) as linkspan, pytest.raises(kind) as told:
         linkspan.data(ask)
     assert type(told.value) is kind
     assert (len(server.asked), len(slept)) == (sent, sent - 1)
@@ -157,7 +156,7 @@ def test_events_go_on_where_they_were_lost(slept: list[float]) -> None:
         'id: 2\nevent: said\ndata: {"a":\ndata: 2}\n\n', 'event: end\ndata: {"state": "succeeded"}\n\n'
     )
     server = Server(begun, rest)
-    with client(server) as linkspan:
+    with client(server, slept) as linkspan:
         found = list(linkspan.runs.events("run_1"))
     assert [(event.kind, event.seq) for event in found] == [("started", 1), ("said", 2), ("end", None)]
     assert found[1].data == {"a": 2}
@@ -165,7 +164,7 @@ def test_events_go_on_where_they_were_lost(slept: list[float]) -> None:
     assert slept == [1]
 
 
-async def test_the_async_client_against_linkspan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_async_client_against_linkspan(tmp_path: Path) -> None:
     """Entities, the proxy, a batch and what fails, over the real API."""
     waits: list[float] = []
 
@@ -201,10 +200,9 @@ async def test_the_async_client_against_linkspan(tmp_path: Path, monkeypatch: py
             with pytest.raises(errors.InvalidArgument) as told:
                 await linkspan.create(kind)
             assert told.value.details
-        monkeypatch.setattr(asyncio, "sleep", sleep)
         server = Server(failed(429, wait="3"), ok(id="run_1"))
         mocked = httpx2.MockTransport(server)
-        async with AsyncLinkspan("http://x.example", token, transport=mocked) as linkspan:
+        async with AsyncLinkspan("http://x.example", token, transport=mocked, sleep=sleep) as linkspan:
             assert await linkspan.run("run_1") == {"id": "run_1"}
         assert waits == [3.0]
     finally:

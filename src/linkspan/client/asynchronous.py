@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -38,9 +38,11 @@ class AsyncLinkspan(Base):
         tenant: str | None = None,
         timeout: float = 60.0,
         transport: httpx2.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         """As for `Linkspan`."""
         super().__init__(token, account, tenant)
+        self._sleep = sleep
         self._http = httpx2.AsyncClient(
             base_url=base_url, headers=self._headers, timeout=timeout, transport=transport
         )
@@ -64,7 +66,7 @@ class AsyncLinkspan(Base):
             wait = wait_of(answer, ask, left)
             if wait is None:
                 return good(answer)
-            await asyncio.sleep(wait)
+            await self._sleep(wait)
         raise AssertionError
 
     async def data(self, ask: Ask) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -46,9 +46,11 @@ class Linkspan(Base):
         tenant: str | None = None,
         timeout: float = 60.0,
         transport: httpx2.BaseTransport | None = None,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """`account` is the linked account to use where there are several; `tenant` is for admin keys."""
         super().__init__(token, account, tenant)
+        self.sleep = sleep
         self._http = httpx2.Client(
             base_url=base_url, headers=self._headers, timeout=timeout, transport=transport
         )
@@ -72,7 +74,7 @@ class Linkspan(Base):
             wait = wait_of(answer, ask, left)
             if wait is None:
                 return good(answer)
-            time.sleep(wait)
+            self.sleep(wait)
         raise AssertionError
 
     @contextlib.contextmanager
@@ -235,7 +237,7 @@ class Runs:
                 lost += 1
                 if lost == _MOST_LOST:
                     raise
-            time.sleep(1)
+            self._client.sleep(1)
 
     def wait(self, run: str, /) -> Thing:
         """Answer a run when it has ended."""
