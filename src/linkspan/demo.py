@@ -22,7 +22,7 @@ from linkspan import spec
 from linkspan.accounts.principal import Tenant
 from linkspan.app import App, build
 from linkspan.cli.codex import http_config, stdio_config
-from linkspan.demo_codex import TENANT, furnish, missing, start_embedded, start_forge
+from linkspan.demo_codex import TENANT, environment, furnish, missing, start_embedded, start_forge
 from linkspan.errors import ConfigurationError, Conflict, LinkspanError
 from linkspan.reload import Reloader
 from linkspan.serving import (
@@ -173,10 +173,10 @@ async def _serve(
 async def _start_desk(example: Path, data: Path, port: int, button: Button | None) -> Desk:
     made = json.loads(await _output(str(example), "seed", "--json", "--data", str(data), "--port", str(port)))
     more = ("--linkspan", button.url, "--model-note", button.note) if button else ()
-    environment = {"DESK_LINKSPAN_TOKENS": json.dumps({TENANT: button.token})} if button else {}
+    tokens_of_ours = {"DESK_LINKSPAN_TOKENS": json.dumps({TENANT: button.token})} if button else {}
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(example), "--port", str(port), "--data", str(data), *more,
-        env={**os.environ, **environment},
+        env=environment(**tokens_of_ours),
         stdout=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     for _ in range(200):

@@ -24,6 +24,7 @@ TENANT: Final = "acme"
 RECIPE: Final = "fix_ticket"
 REPOSITORY: Final = "acme/harbour"
 DESK_SUBJECT: Final = "desk-demo"
+_KEY: Final = "OPENAI_API_KEY"
 _NEW_USER_NAMESPACE: Final = 0x10000000
 _SCRIPT: Final = (
     "A script stands in for the model: it fixes HC-103 and no other ticket. Start the demo with"
@@ -72,6 +73,11 @@ def missing(settings: Settings) -> str | None:
     return None
 
 
+def environment(**more: str) -> dict[str, str]:
+    """Answer what a sample program is started with: our environment, without the operator's key of OpenAI."""
+    return {**{name: value for name, value in os.environ.items() if name != _KEY}, **more}
+
+
 async def start_forge(example: Path, files: Path, data: Path, free_port: Callable[[int], int]) -> Workshop:
     """Start the forge with the sample shop. Raises `ConfigurationError`."""
     port, token = free_port(8660), secrets.token_urlsafe(24)
@@ -79,13 +85,13 @@ async def start_forge(example: Path, files: Path, data: Path, free_port: Callabl
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(example), "--port", str(port), "--git-port", str(git_port),
         "--data", str(data), "--repository", REPOSITORY, "--files", str(files),
-        env={**os.environ, "FORGE_TOKEN": token},
+        env=environment(FORGE_TOKEN=token),
         stdout=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     for wanted in (port, git_port):
         await _until_open(process, wanted)
     url, git_url = f"http://127.0.0.1:{port}", f"https://127.0.0.1:{git_port}"
-    key = os.environ.get("OPENAI_API_KEY") or None
+    key = os.environ.get(_KEY) or None
     connectors: dict[str, Any] = {"github": {"base_url": url, "git": {"base_url": git_url}}}
     if key is None:
         connectors["openai"] = {"base_url": f"{url}/v1"}
@@ -123,7 +129,7 @@ async def start_embedded(example: Path, port: int, linkspan: str, token: str) ->
     """Start the product whose pages have our elements in them. Raises `ConfigurationError`."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(example), "--port", str(port), "--linkspan", linkspan,
-        env={**os.environ, "LINKSPAN_TOKEN": token},
+        env=environment(LINKSPAN_TOKEN=token),
         stdout=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     await _until_open(process, port)
