@@ -129,15 +129,16 @@ def test_a_message_of_slack_from_its_post_to_its_end(office: Office) -> None:
     last = [call("create_message", channel=general, text=f"Message {n}")["result"]["id"] for n in range(4)]
     listed = office.every("list_messages", channel=general, limit=2)
     assert [message["id"] for message in listed] == [*reversed(last), made["id"]]
-    assert call("get_message", channel=general, id=last[-1])["result"]["text"] == "Message 3"
-    answer = call("create_message", channel=general, text="Mended.", thread=made["id"])["result"]
-    thread = office.every("list_messages_of_thread", channel=general, id=made["id"])
+    assert call("get_message", id=last[-1])["result"]["text"] == "Message 3"
+    answer = call("create_message", channel=general, text="Mended.", thread=made["ts"])["result"]
+    thread = office.every("list_messages_of_thread", id=made["id"])
     assert [message["id"] for message in thread] == [made["id"], answer["id"]]
     assert thread[0]["replies_count"] == 1
-    changed = call("update_message", channel=general, id=answer["id"], text="_Really_ mended.")["result"]
+    assert call("get_message", id=answer["id"])["result"]["text"] == "Mended."
+    changed = call("update_message", id=answer["id"], text="_Really_ mended.")["result"]
     assert changed["text"] == "_Really_ mended."
-    assert "error" not in call("delete_message", channel=general, id=answer["id"])
-    assert len(office.every("list_messages_of_thread", channel=general, id=made["id"])) == 1
+    assert "error" not in call("delete_message", id=answer["id"])
+    assert len(office.every("list_messages_of_thread", id=made["id"])) == 1
     read = office.linkspan.call("message.list", "acme", channel=general, limit="1")
     assert read["result"][0]["id"] == last[-1]
 
@@ -147,10 +148,10 @@ def test_what_slack_refuses_is_told(office: Office) -> None:
     call = office.endpoint.call
     (random,) = [channel["id"] for channel in office.every("list_channels") if channel["name"] == "random"]
     foreign = office.slack.ask("chat.postMessage", ANOTHER, channel="general", text="Mine.")
-    place = {"channel": foreign["channel"], "id": foreign["ts"]}
+    place = {"id": f"{foreign['channel']}/{foreign['ts']}"}
     assert call("get_channel", id="C9")["error"]["code"] == "not_found"
     assert call("list_messages", channel="C9")["error"]["code"] == "not_found"
-    missing = call("update_message", channel=random, id="1.000001", text="x")["error"]
+    missing = call("update_message", id=f"{random}/1.000001", text="x")["error"]
     assert (missing["code"], "message_not_found" in missing["message"]) == ("not_found", True)
     assert call("update_message", **place, text="x")["error"]["code"] == "forbidden"
     assert call("delete_message", **place)["error"]["code"] == "forbidden"

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Office, Person
+from linkspan import spec
+from tests.e2e.conftest import EXAMPLE, Office, Person
 from tests.servers.linkspan import Endpoint
 
 pytestmark = pytest.mark.e2e
@@ -85,3 +86,56 @@ def test_users_are_listed_and_read(endpoint: Endpoint, acme: Person) -> None:
     names = {user["username"] for user in everything(endpoint, "list_users", limit=2)}
     assert acme.username in names
     assert endpoint.call("get_user", id=acme.number)["result"]["username"] == acme.username
+
+
+def test_every_operation_reaches_the_tracker(endpoint: Endpoint, office: Office, acme: Person) -> None:
+    """None is left out: a tool that is added to the file has to be tried here."""
+    number = office.tracker.create_bug("Driven once", "First.")
+    made = endpoint.call("create_ticket", title="Driven, too")["result"]["id"]
+    commented = endpoint.call("comment_on_ticket", id=number, body="Seen.")["result"]
+    tried: dict[str, Any] = {
+        "create_ticket": office.tracker.bug(made)["title"] == "Driven, too",
+        "comment_on_ticket": [text for _, text in office.tracker.messages(number)] == ["First.", "Seen."],
+        "update_ticket": endpoint.call("update_ticket", id=made, title="Renamed", priority="urgent")[
+            "result"
+        ],
+        "get_ticket": endpoint.call("get_ticket", id=made)["result"]["title"] == "Renamed",
+        "list_tickets": made
+        in {one["id"] for one in everything(endpoint, "list_tickets", priority="urgent")},
+        "search_tickets": [one["id"] for one in everything(endpoint, "search_tickets", query="Driven once")]
+        == [number],
+        "list_comments": commented["id"]
+        in {one["id"] for one in everything(endpoint, "list_comments", ticket=number)},
+        "list_users": everything(endpoint, "list_users"),
+        "get_user": endpoint.call("get_user", id=acme.username)["result"]["username"] == acme.username,
+    }
+    assert all(tried.values()), tried
+    assert set(tried) == {tool.name for tool in spec.load(EXAMPLE, {}).tools if "roundup" in tool.operations}
+
+
+def test_every_refusal_of_the_tracker_says_what_to_do(endpoint: Endpoint, office: Office) -> None:
+    """What is not there, what it does not take, who may not, and who is no longer let in."""
+    number = office.tracker.create_bug("Refused")
+    for tool, more in (
+        ("get_ticket", {}),
+        ("update_ticket", {"title": "x"}),
+        ("comment_on_ticket", {"body": "x"}),
+    ):
+        error = endpoint.call(tool, id="99999", **more)["error"]
+        assert error["code"] == "not_found", (tool, error)
+        assert "search_tickets" in error["message"]
+    error = endpoint.call("update_ticket", id=number, assignee="nobody-here")["error"]
+    assert (error["code"], error["status"]) == ("invalid_argument", 400)
+    assert "nobody-here" in error["message"]
+    error = endpoint.call("list_tickets", priority="highest")["error"]
+    assert error["code"] == "invalid_argument" and "urgent" in error["message"]
+    guest = office.settle("guest", "gwen")
+    theirs = office.endpoint(guest)
+    office.tracker.change_roles(guest.number, "Anonymous")
+    error = theirs.call("update_ticket", id=number, title="Taken over")["error"]
+    assert (error["code"], error["status"]) == ("forbidden", 403)
+    assert office.tracker.bug(number)["title"] == "Refused"
+    office.tracker.change_password(guest.number, "another-canary")
+    error = theirs.call("get_ticket", id=number)["error"]
+    assert (error["code"], error["status"]) == ("needs_reauth", 401)
+    assert "linkspan account link roundup" in error["message"]

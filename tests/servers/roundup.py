@@ -40,9 +40,15 @@ class Tracker:
 
     def change_password(self, number: str, password: str) -> None:
         """Give a person another password."""
+        self._change_user(number, {"password": password})
+
+    def change_roles(self, number: str, roles: str) -> None:
+        """Give a person other roles."""
+        self._change_user(number, {"roles": roles})
+
+    def _change_user(self, number: str, change: Mapping[str, str]) -> None:
         etag = self._admin.get(f"rest/data/user/{number}").headers["etag"]
-        change = {"password": password}
-        answer = self._admin.patch(f"rest/data/user/{number}", json=change, headers={"If-Match": etag})
+        answer = self._admin.patch(f"rest/data/user/{number}", json=dict(change), headers={"If-Match": etag})
         answer.raise_for_status()
 
     def create_bug(self, title: str, *texts: str, **properties: Any) -> str:

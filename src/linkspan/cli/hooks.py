@@ -68,6 +68,20 @@ def secret(context: click.Context, name: str, tenant: str | None, from_stdin: bo
                         hint=f"See `webhooks` of {found.connector} in tools.yaml.",
                     )
                 kept, path = await app.hook_secrets.of_account(whose, name, given), f"/hooks/account/{name}"
+            shaken = known.handshake if known is not None else None
+            if given is None and shaken is not None and shaken.secret is not None:
+                base = settings.public_url or f"http://{settings.host}:{settings.port}"
+                url = f"{base}{path}/{kept.reveal()}"
+                if as_json:
+                    print_json({"url": url})
+                    return
+                click.echo(url)
+                click.echo(
+                    "Register this address at the product: its first delivery brings the secret that"
+                    " it signs with, which is kept then. The address is not shown again.",
+                    err=True,
+                )
+                return
         base = settings.public_url or f"http://{settings.host}:{settings.port}"
         if as_json:
             print_json({"url": base + path, **({} if given else {"secret": kept.reveal()})})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from linkspan.accounts.hook_secrets import HookSecrets
+from linkspan.accounts.principal import Tenant
 from linkspan.errors import InvalidArgument, Unauthenticated
 from linkspan.runs.bell import Bell
 from linkspan.runs.marks import is_ours
@@ -27,6 +29,7 @@ from linkspan.store.accounts import Account
 from linkspan.store.database import Database
 from linkspan.store.deliveries import Arrival, Does
 from linkspan.telemetry import SILENT, Meters
+from linkspan.vault.secret import Secret
 
 _MOST_THINGS: Final = 200
 _LONGEST_ID: Final = 200
@@ -88,8 +91,22 @@ class Hooks:
             raise _refused()
         if (shaken := _unproved(hooks, delivery)) is not None:
             return shaken
+        if hooks.handshake is not None and hooks.handshake.secret is not None:
+            brought = delivery.headers.get(hooks.handshake.secret.lower())
+            if brought is not None:
+                return await self._exchange(hooks.handshake.secret, brought, found, kept[1], delivery)
         self._prove(hooks, kept[1].reveal(), delivery)
         return await self._take(found.connector, hooks, delivery, [found])
+
+    async def _exchange(
+        self, header: str, brought: str, account: Account, kept: Secret, delivery: Delivery
+    ) -> Answer:
+        """Keep the secret that a product brings in place of the one in its address, which works this once."""
+        known = kept.reveal().encode()
+        if delivery.address is None or not hmac.compare_digest(delivery.address.encode(), known):
+            raise _refused()
+        await self._secrets.of_account(Tenant(account.tenant), account.id, Secret(brought))
+        return Answer({"accepted": 0}, {header: brought})
 
     async def of_connector(self, connector: str, delivery: Delivery) -> Answer:
         """Take what was sent to the one address of a connector. Raises `Unauthenticated`."""
@@ -263,7 +280,7 @@ def _unproved(hooks: Webhooks, delivery: Delivery) -> Answer | None:
 
 def _handshake(hooks: Webhooks, root: Any) -> Answer | None:
     shaken = hooks.handshake
-    if shaken is None or (shaken.when is not None and not shaken.when(root)):
+    if shaken is None or shaken.secret is not None or (shaken.when is not None and not shaken.when(root)):
         return None
     if shaken.echo is not None:
         value = root["headers"].get(shaken.echo.lower())

@@ -62,6 +62,8 @@ class Handshake:
     """A header that is sent back as it came."""
     unproved: bool = False
     """Whether it is answered though it proves nothing: it has no effect."""
+    secret: str | None = None
+    """A header that brings the secret by which the product signs: it is kept, and sent back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,11 +40,15 @@ def compile_webhooks(
     handshake = None
     if (shaken := form.handshake) is not None:
         here = (*path, "handshake")
-        if (shaken.reply is None) == (shaken.echo is None):
-            message = "says what is answered: exactly one of reply and echo"
+        if sum(word is not None for word in (shaken.reply, shaken.echo, shaken.secret)) != 1:
+            message = "says what is answered: exactly one of reply, echo and secret"
             leaves.problems.add(here, "conflict", message, key=True)
-        if shaken.echo is not None:
-            check_header_name((*here, "echo"), shaken.echo, leaves, key=False)
+        for word in ("echo", "secret"):
+            if (header := getattr(shaken, word)) is not None:
+                check_header_name((*here, word), header, leaves, key=False)
+        if shaken.secret is not None and (form.scope != "account" or form.verify.hmac is None):
+            message = "a secret that the product brings is one account's, and signs (hmac) what comes later"
+            leaves.problems.add((*here, "secret"), "conflict", message, key=True)
         if shaken.unproved and shaken.when is None:
             message = "what proves nothing is told by 'when', which is missing: or anything would be answered"
             leaves.problems.add((*here, "unproved"), "missing_key", message, key=True)
@@ -53,6 +57,7 @@ def compile_webhooks(
             leaves.getter((*here, "reply"), shaken.reply, DELIVERY),
             shaken.echo,
             shaken.unproved,
+            shaken.secret,
         )
     return Webhooks(
         signature=_signature(form.verify, leaves, (*path, "verify")),

@@ -59,6 +59,9 @@ class Handshake(Words):
     when: Expression | None = Field(None, description="Which delivery it is.")
     reply: Expression | None = Field(None, description="What is answered, from the delivery.")
     echo: str | None = Field(None, description="A header that is sent back.")
+    secret: str | None = Field(
+        None, description="A header that brings the secret the product signs with: kept, and sent back."
+    )
     unproved: bool = Field(
         False, description="Whether the product does not prove itself yet: it is answered all the same."
     )
