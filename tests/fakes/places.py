@@ -12,7 +12,7 @@ from typing import Any
 
 from linkspan.accounts.principal import Tenant
 from linkspan.codex.git.refusals import not_what_was_shown
-from linkspan.codex.places import Author, Change, ChangedFile, Checkout, GitAccess, Repository
+from linkspan.codex.places import Author, Change, ChangedFile, Checkout, Extra, GitAccess, Repository
 from linkspan.errors import LinkspanError
 from linkspan.runs.ports import Publication
 
@@ -42,6 +42,7 @@ class FakePlaces:
         base_branch: str | None = None,
         commit: str | None = None,
         files: Sequence[str] = (),
+        also: Sequence[Extra] = (),
     ) -> Checkout:
         """Answer the run's working tree."""
         self._fail("prepare")
@@ -52,7 +53,8 @@ class FakePlaces:
                 (path / name).write_text(text)
         branch = base_branch or repository.default_branch
         texts = {file: FILES[file] for file in files if file in FILES}
-        return Checkout(run, path, repository, branch, commit or self.base, RULES, texts)
+        left_out = [f"There are no {what} here." for what in also]
+        return Checkout(run, path, repository, branch, commit or self.base, RULES, texts, left_out)
 
     async def change(self, checkout: Checkout) -> Change:
         """Answer what differs from what it was made with."""

@@ -475,7 +475,7 @@ async def test_what_is_filled_into_fields_has_no_secret_and_an_end(works: Works)
     )
     run = await works.start("retell")
     await works.until(run.id)
-    assert await works.told(run.id, "warning") == []
+    assert await works.told(run.id, "warning") == [{"message": "There are no submodules here."}]
     told = ticket(works.house)
     assert told["subject"] == "Codex: ***"
     for text in (told["body_markdown"], comments(works.house)[-1]):

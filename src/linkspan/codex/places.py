@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from linkspan.accounts.principal import Tenant
 from linkspan.vault.secret import Secret
@@ -46,6 +46,8 @@ class Checkout:
     """AGENTS.md of the base branch, capped; None where there is none."""
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Those of the files that were asked for that the base branch has, capped, by path."""
+    left_out: Sequence[str] = ()
+    """What was asked for and is not there, a sentence each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,10 @@ class Author:
     email: str
 
 
+Extra = Literal["submodules"]
+"""What is fetched only for who asks."""
+
+
 class Places(Protocol):
     """Working trees for runs. Every method may be called again after a crash, and ends the same way."""
 
@@ -95,6 +101,7 @@ class Places(Protocol):
         base_branch: str | None = None,
         commit: str | None = None,
         files: Sequence[str] = (),
+        also: Sequence[Extra] = (),
     ) -> Checkout:
         """Answer the run's working tree at the head of the base branch, made if it is not there yet.
 

@@ -91,6 +91,7 @@ class Outlet:
             base_branch=run.base_branch,
             commit=run.base_commit if lease.recipe.reviews_entity else None,
             files=[str(file) for file in lease.recipe.files_of(run.plan["settings"]).values()],
+            also=lease.recipe.fetch,
         )
         return checkout, access
 

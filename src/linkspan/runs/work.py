@@ -16,6 +16,7 @@ from typing import Any, Final
 from linkspan.accounts.principal import Tenant
 from linkspan.codex.engine import Access, Engine, Failure, Limits, Outcome, Task, Thread
 from linkspan.errors import Internal, LinkspanError, NotFound
+from linkspan.runs.asking import Asking
 from linkspan.runs.context import Context, texts_of
 from linkspan.runs.difference import difference_of
 from linkspan.runs.hosting import POLL, RunHost
@@ -26,12 +27,11 @@ from linkspan.runs.outlet import Outlet, Parts
 from linkspan.runs.recipes import chosen_repository
 from linkspan.runs.remembering import remember
 from linkspan.runs.subject import Subjects
-from linkspan.runs.verdicts import GO_ON, WAIT, End, cancelled, failed, name_of
+from linkspan.runs.verdicts import GO_ON, End, cancelled, failed
 from linkspan.spec.recipe import Moment
 from linkspan.spec.templates import render
 from linkspan.store import approvals as approval_rows
 from linkspan.store import runs as rows
-from linkspan.store.approvals import Approval
 from linkspan.store.runs import Run
 
 log = logging.getLogger("linkspan.runs")
@@ -52,6 +52,7 @@ class Work:
     def __init__(self, parts: Parts, worker: str) -> None:
         self._p = parts
         self._out = Outlet(parts)
+        self._asking = Asking(parts)
         self._subjects = Subjects(parts.reader, parts.db)
         self.worker, self.tracer = worker, parts.telemetry.tracer
 
@@ -126,6 +127,8 @@ class Work:
             if file not in checkout.texts:
                 place = f"{lease.run.repository} at {checkout.base_branch}"
                 await lease.note("warning", message=f"{title}: there is no {file} in {place}.")
+        for sentence in checkout.left_out:
+            await lease.note("warning", message=sentence)
         self._p.point("prepared")
         return GO_ON
 
@@ -193,59 +196,11 @@ class Work:
         """Ask a person whether it may be published. The run is put down meanwhile."""
         if not lease.recipe.asks_before_publishing:
             return GO_ON
-        run, now = lease.run, self._p.clock()
-        what = "a review" if lease.recipe.publish.how == "review" else "a pull request"
-        shown = {
-            "repository": run.repository,
-            "branch": run.branch,
-            "base_branch": run.base_branch,
-            "base_commit": run.base_commit,
-            "tree": run.tree,
-        }
-        await lease.ask(
-            Approval(
-                run.tenant,
-                approval_id(run.id, "publish"),
-                run.id,
-                "publish",
-                f"Publish {what} to {run.repository}?",
-                shown,
-                now,
-                now + lease.recipe.approve_within,
-            ),
-            **shown,
-        )
-        await self._p.write_back.tell(lease, "waiting", await self._context(lease))
-        self._p.point("asked")
-        await lease.enter("waiting_approval", worker=None)
-        return WAIT
+        return await self._asking.ask(lease, await self._context(lease))
 
     async def heed(self, lease: Lease) -> Json:
         """Do as the person has decided; nobody's word by the deadline is a no."""
-        if (await lease.look()).stop is not None:
-            return cancelled(lease.run.stopped_by).plain()
-        found = await self._decision(lease)
-        if found.decision == "approve":
-            return GO_ON
-        if found.decided_by_kind == "deadline":
-            hours = lease.recipe.approve_within / 3600
-            message = f"Nobody decided within {hours:g} hours whether to publish it, so it was declined."
-            return End("timed_out", "declined", message).plain()
-        who = name_of(f"{found.decided_by_kind}:{found.person or found.decided_by}")
-        note = f" {found.note.strip()}" if found.note else ""
-        return End("cancelled", "declined", f"{who} declined to publish it.{note}").plain()
-
-    async def _decision(self, lease: Lease) -> Approval:
-        """Answer the question whether to publish with its answer, which is there or due."""
-        tenant, identified = lease.run.tenant, approval_id(lease.run.id, "publish")
-        while True:
-            await approval_rows.expire(self._p.db, tenant, identified, self._p.clock())
-            found = await approval_rows.find(self._p.db, tenant, identified)
-            if found is None:
-                raise Internal(f"{lease.run.id} has asked nothing")
-            if found.decision is not None:
-                return found
-            await self._p.bell.wait(POLL)
+        return await self._asking.heed(lease)
 
     async def publish(self, lease: Lease) -> Json:
         """Let the change out: once, whatever dies when."""

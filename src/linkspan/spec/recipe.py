@@ -160,6 +160,8 @@ class Recipe:
     effort: str | None
     tools: tuple[str, ...]
     """Token scopes."""
+    fetch: tuple[Literal["submodules"], ...]
+    """What is fetched beside the repository's own files."""
     network: tuple[str, ...]
     seconds: float
     tokens: int | None
@@ -317,6 +319,7 @@ def settle(name: str, form: language.Recipe) -> Recipe:
         model=form.model,
         effort=form.effort,
         tools=_tools(form),
+        fetch=tuple(form.fetch),
         network=tuple(form.network),
         seconds=budget.minutes * 60.0,
         tokens=budget.tokens,

@@ -270,6 +270,7 @@ class RecipeCompiler:
         refused = {
             "publish": publishes in ("pull_request", "patch") and f"publish a {publishes}",
             "approve": form.approve == "each_command" and "ask before each command",
+            "fetch": bool(form.fetch) and "fetch anything beside it",
             "network": bool(form.network) and "be bound to hosts",
         }
         for key, what in refused.items():

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +38,7 @@ class Note:
     """Seconds since 1970: the time that its commits bear, so that a repeated one is the same."""
     house_rules: str | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
+    left_out: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class RunPlace:
             note.base_commit,
             note.house_rules,
             note.texts,
+            note.left_out,
         )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +16,18 @@ from linkspan.codex.git.layout import Layout, Note, RunPlace, make, place_of, re
 from linkspan.codex.git.mirror import Mirror
 from linkspan.codex.git.program import At, Git, GitFailed, Remote
 from linkspan.codex.git.refusals import refusal, somebody_elses
-from linkspan.codex.git.tree import REMEDY, Bounds, Entry, entries_of, house_rules, put, text_of
-from linkspan.codex.places import Author, Change, Checkout, GitAccess, Repository, branch_of
+from linkspan.codex.git.submodules import Submodule, put_submodule, submodules_of
+from linkspan.codex.git.tree import (
+    REMEDY,
+    Bounds,
+    Entry,
+    entries_of,
+    house_rules,
+    put,
+    shown,
+    text_of,
+)
+from linkspan.codex.places import Author, Change, Checkout, Extra, GitAccess, Repository, branch_of
 from linkspan.errors import EgressRefused, InvalidArgument, TooLarge
 from linkspan.net.egress_proxy import EgressProxy
 from linkspan.net.urls import is_below, origin_of
@@ -55,6 +66,7 @@ class GitPlaces:
         base_branch: str | None = None,
         commit: str | None = None,
         files: Sequence[str] = (),
+        also: Sequence[Extra] = (),
     ) -> Checkout:
         """Answer the run's working tree at the head of the base branch, or at a commit, made if need be."""
         place = self._layout.run(tenant, run)
@@ -77,10 +89,16 @@ class GitPlaces:
                 else:
                     await mirror.fetch(remote, branch, commit=commit)
                     entries = await entries_of(self._git, mirror.path, commit, repository.id, self._bounds)
+                submodules, left_out = (
+                    await submodules_of(self._git, mirror.path, entries, repository.clone_url)
+                    if "submodules" in also
+                    else ([], [])
+                )
             await self._take_over(mirror, place, branch if commit == head else commit)
         with self._explained(repository, doing="checked out", branch=branch):
             await put(self._git, place, commit, entries, branch_of(run))
-        note = Note(repository, branch, commit, int(self._clock()), rules, texts)
+        await self._put_submodules(tenant, place, access, submodules, entries)
+        note = Note(repository, branch, commit, int(self._clock()), rules, texts, left_out)
         await asyncio.to_thread(place.write, note)
         return place.as_checkout(run, note)
 
@@ -150,6 +168,33 @@ class GitPlaces:
     async def forget(self, tenant: Tenant) -> None:
         """Remove everything of a tenant from the disk, its mirrors too."""
         await asyncio.to_thread(remove, self._layout.tenant(tenant))
+
+    async def _put_submodules(
+        self,
+        tenant: Tenant,
+        place: RunPlace,
+        access: GitAccess | None,
+        submodules: Sequence[Submodule],
+        entries: Sequence[Entry],
+    ) -> None:
+        """Fill in the submodules, all together within the bounds of one checkout."""
+        files, size = len(entries), sum(entry.size for entry in entries)
+        for submodule in submodules:
+            name = f"submodule {shown(submodule.path)}"
+            repository = Repository(name, submodule.url, submodule.commit)
+            bounds = replace(
+                self._bounds,
+                checkout_files=max(self._bounds.checkout_files - files, 0),
+                checkout_bytes=max(self._bounds.checkout_bytes - size, 0),
+            )
+            mirror = self._mirror(self._layout.mirror(tenant, submodule.url))
+            async with mirror.locked():
+                async with self._reach(repository, access, doing="read", branch=submodule.commit) as remote:
+                    await mirror.fetch(remote, "", commit=submodule.commit)
+                    inside = await entries_of(self._git, mirror.path, submodule.commit, name, bounds)
+                with self._explained(repository, doing="checked out", branch=submodule.commit):
+                    await put_submodule(self._git, mirror.path, place, submodule, inside)
+            files, size = files + len(inside), size + sum(entry.size for entry in inside)
 
     def _mirror(self, path: Path) -> Mirror:
         return Mirror(self._git, path, max_bytes=self._bounds.checkout_bytes, clock=self._clock)

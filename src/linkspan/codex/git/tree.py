@@ -15,7 +15,7 @@ from linkspan.errors import TooLarge
 from linkspan.net.egress_proxy import megabytes
 
 _LINK: Final = "120000"
-_SUBMODULE: Final = "160000"
+SUBMODULE: Final = "160000"
 RULES: Final = "AGENTS.md"
 _LONGEST_ENTRY: Final = 4_400
 _OWN_CONFIG: Final = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"
@@ -43,6 +43,16 @@ class Entry:
     id: str
     size: int
     path: bytes
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file."""
+        return self.mode.startswith("100")
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a symbolic link."""
+        return self.mode == _LINK
 
 
 async def entries_of(git: Git, git_dir: Path, commit: str, name: str, bounds: Bounds) -> list[Entry]:
@@ -83,16 +93,16 @@ def _too_many(name: str, bounds: Bounds) -> TooLarge:
 async def put(git: Git, place: RunPlace, commit: str, entries: list[Entry], branch: str) -> None:
     """Write a commit's files into the checkout, with an index of ours and a `.git` for Codex to read.
 
-    Submodules stay empty. A link that leads out of the tree is left out: the commit keeps it, and nothing
-    that follows links can be led astray by it.
+    Submodules stay empty for now. A link that leads out of the tree is left out: the commit keeps it, and
+    nothing that follows links can be led astray by it.
     """
     place.checkout.mkdir(mode=0o700)
     at = At(place.git, place.checkout)
     await git.run("read-tree", "--no-sparse-checkout", commit, at=at)
-    await _leave(git, place, [entry.path for entry in entries if entry.mode == _SUBMODULE])
+    await _leave(git, place, [entry.path for entry in entries if entry.mode == SUBMODULE])
     await git.run("checkout-index", "--all", "--force", "--quiet", "--index", at=at)
-    links = [entry.path for entry in entries if entry.mode == _LINK]
-    await _leave(git, place, await asyncio.to_thread(_drop_links_out, place.checkout, links))
+    links = [entry.path for entry in entries if entry.is_link]
+    await _leave(git, place, await asyncio.to_thread(drop_links_out, place.checkout, links))
     await asyncio.to_thread(_copy_for_codex, place, commit, branch)
 
 
@@ -106,7 +116,7 @@ async def _leave(git: Git, place: RunPlace, paths: list[bytes]) -> None:
         )
 
 
-def _drop_links_out(checkout: Path, links: list[bytes]) -> list[bytes]:
+def drop_links_out(checkout: Path, links: list[bytes]) -> list[bytes]:
     """Remove every link that leads out of the checkout, also by way of others; answer which."""
     root = os.fsencode(checkout.resolve())
     out = []
@@ -139,7 +149,7 @@ async def house_rules(git: Git, git_dir: Path, entries: list[Entry], bounds: Bou
 async def text_of(git: Git, git_dir: Path, entries: list[Entry], path: str, bounds: Bounds) -> str | None:
     """Answer a file of a commit, from the commit and not from the disk; a link is none, and so is nothing."""
     wanted = path.encode()
-    entry = next((entry for entry in entries if entry.path == wanted and entry.mode.startswith("100")), None)
+    entry = next((entry for entry in entries if entry.path == wanted and entry.is_file), None)
     if entry is None:
         return None
     told = await git.run(
