@@ -183,10 +183,13 @@ def test_a_question_that_cannot_be_asked(
 
 
 def test_somebody_signs_in_at_an_identity_provider(anna: Person, tmp_path: Path) -> None:
-    """The page says where before one is sent there; and back one is who the provider says."""
+    """The page says where before one is sent there; and back one is who it says, also at the console."""
     port = free_port()
-    with oidc(tmp_path, f"http://{LOOPBACK}:{port}/sign-in/callback") as provider:
+    here = f"http://{LOOPBACK}:{port}"
+    callbacks = (f"{here}/sign-in/callback", f"{here}/console/sign-in/callback")
+    with oidc(tmp_path, *callbacks) as provider:
         extra = {
+            "LINKSPAN_CONSOLE_PEOPLE": "bo@acme.example=viewer:acme",
             "LINKSPAN_OIDC_ISSUER": provider.url,
             "LINKSPAN_OIDC_CLIENT_ID": CLIENT,
             "LINKSPAN_OIDC_CLIENT_SECRET": SECRET,
@@ -202,6 +205,11 @@ def test_somebody_signs_in_at_an_identity_provider(anna: Person, tmp_path: Path)
             sign_in(anna, provider, page)
             page.wait_for_url(f"{url}/t/acme/sign-in")
             page.get_by_role("heading", name="You are signed in").wait_for()
+            page.goto(f"{url}/console")
+            look(page, "console-sign-in-provider")
+            page.get_by_role("link", name="Sign in at").click()
+            page.wait_for_url(f"{url}/console")
+            page.get_by_text("bo@acme.example").wait_for()
 
 
 def test_the_page_of_the_demo(anna: Person, tmp_path: Path) -> None:

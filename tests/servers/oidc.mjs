@@ -26,8 +26,8 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
   },
   features: { devInteractions: { enabled: true }, revocation: { enabled: true } },
   cookies: { keys: ["only for tests"] },
-  claims: { openid: ["sub"], email: ["email"] },
-  findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id, email: `${id}@acme.example` }) }),
+  claims: { openid: ["sub"], email: ["email", "email_verified"] },
+  findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id, email: `${id}@acme.example`, email_verified: true }) }),
 });
 const isRefresh = (ctx) => ctx.oidc.params?.grant_type === "refresh_token";
 provider.on("grant.success", (ctx) => { counts.refreshed += isRefresh(ctx); });

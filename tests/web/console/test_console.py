@@ -154,6 +154,30 @@ async def test_somebody_of_one_tenant_sees_that_one(house: House) -> None:
             assert answer.status_code in (403, 404), path
 
 
+async def test_private_runs_are_in_no_list_of_who_only_looks(house: House) -> None:
+    """Overview, lists and the run itself; an operator, who has it on the desk, sees it everywhere."""
+    await house.enable("mend")
+    run = await house.app.runs.start(BO, "mend", source="button", entity_id="HC-103")
+    open_to_all = await house.app.runs.start(BO, "mend", source="button", entity_id="HC-104")
+    changed = await house.app.database.execute(
+        "UPDATE runs SET private_to = 'bo' WHERE id = :id", {"id": run.id}
+    )
+    assert changed == 1
+    pages = ("/console", "/console/runs", "/console/runs?state=queued", "/console/tenants/acme/runs")
+    own = f"/console/tenants/acme/runs/{run.id}"
+    roles: tuple[tuple[Role, bool], ...] = (("viewer", False), ("operator", True))
+    for role, sees in roles:
+        async with signed_in(house, role) as http:
+            for page in pages:
+                text = (await http.get(page)).text
+                assert open_to_all.id in text, page
+                assert (run.id in text) is sees, page
+            assert (await http.get(own)).status_code == (200 if sees else 404)
+            parts = [await http.get(f"{own}/{part}") for part in ("body", "beside", "changes", "earlier")]
+            assert [each.status_code for each in parts] == [200 if sees else 404] * 4
+            assert any("HC-103" in each.text for each in parts) is sees
+
+
 async def test_a_key_of_one_tenant_or_of_a_viewer_opens_less_over_rest(house: House) -> None:
     """The first is the console's alone; the second reads."""
     bound = (await house.app.admins.create("x", only="acme")).text.reveal()
