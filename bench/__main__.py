@@ -1,7 +1,8 @@
 """`python -m bench`: measures Linkspan beside its peers and prints the tables of docs/performance.md.
 
 `python -m bench runs` measures the engine of Codex runs beside the bare binary, `python -m bench queue` runs
-through the whole of `linkspan serve`, and `python -m bench viewers` one run that many people watch.
+through the whole of `linkspan serve`, `python -m bench viewers` one run that many people watch, and
+`python -m bench watched` what metrics, traces and log lines cost.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from bench import viewers
 
         return viewers.main(words[1:])
+    if words[:1] == ["watched"]:
+        from bench import watched
+
+        return watched.main(words[1:])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--only", choices=PARTS, action="append", help="leave the other parts out")

@@ -56,9 +56,12 @@ def upstream(work: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def linkspan(work: Path, config: Path, upstream_port: int) -> Iterator[Contestant]:
+def linkspan(
+    work: Path, config: Path, upstream_port: int, name: str = OURS, words: Sequence[str] = ()
+) -> Iterator[Contestant]:
     """Run `linkspan serve` for one tenant with a linked account, all made by its own commands."""
-    home, port = work / f"home-{config.stem}", free_port()
+    kept, port = f"{config.stem}-{name.lower().replace(' ', '-')}", free_port()
+    home = work / f"home-{kept}"
     environ = {
         **os.environ,
         "LINKSPAN_HOME": str(home),
@@ -67,10 +70,10 @@ def linkspan(work: Path, config: Path, upstream_port: int) -> Iterator[Contestan
         "BENCH_UPSTREAM_PORT": str(upstream_port),
     }
     token = prepare_home(environ)
-    command: list[str | Path] = [LINKSPAN, "serve", "--port", str(port)]
-    log = work / f"linkspan-{config.stem}.log"
+    command: list[str | Path] = [LINKSPAN, "serve", "--port", str(port), *words]
+    log = work / f"linkspan-{kept}.log"
     with serving(command, port, cwd=work, environ=environ, log=log) as running:
-        yield Contestant(OURS, running, f"/t/{_TENANT}/mcp", token, "todo")
+        yield Contestant(name, running, f"/t/{_TENANT}/mcp", token, "todo")
 
 
 def prepare_home(environ: Mapping[str, str]) -> str:

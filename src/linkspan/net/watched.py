@@ -30,12 +30,21 @@ class WatchedTransport:
 
     async def exchange(self, request: Request, *, timeout: float, max_bytes: int) -> Response:
         """Send and read the whole answer; raises as the transport does."""
-        with self._watched(request) as seen:
-            answer = await self._transport.exchange(
-                self._marked(request), timeout=timeout, max_bytes=max_bytes
-            )
-            seen.answered(answer.status)
-            return answer
+        if self._telemetry.tracer.is_on:
+            with self._watched(request) as seen:
+                answer = await self._transport.exchange(
+                    self._marked(request), timeout=timeout, max_bytes=max_bytes
+                )
+                seen.answered(answer.status)
+                return answer
+        began, count = self._timer(), self._telemetry.meters.exchange
+        try:
+            answer = await self._transport.exchange(request, timeout=timeout, max_bytes=max_bytes)
+        except BaseException as error:
+            count(request.use, request.method, None, _code(error), self._timer() - began)
+            raise
+        count(request.use, request.method, answer.status, "", self._timer() - began)
+        return answer
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -68,12 +77,13 @@ class WatchedTransport:
     @contextlib.contextmanager
     def _watched(self, request: Request) -> Iterator[_Seen]:
         began = self._timer()
-        with self._telemetry.tracer.span(request.method, _told(request), kind="client") as span:
+        tracer = self._telemetry.tracer
+        with tracer.span(request.method, _told(request) if tracer.is_on else None, kind="client") as span:
             seen = _Seen(span)
             try:
                 yield seen
             except BaseException as error:
-                seen.error = error.code if isinstance(error, LinkspanError) else "cancelled"
+                seen.error = _code(error)
                 span.failed(seen.error)
                 raise
             finally:
@@ -95,6 +105,11 @@ class _Seen:
         self._span.set("http.response.status_code", status)
         if status >= 400:
             self._span.failed(str(status))
+
+
+def _code(error: BaseException) -> str:
+    """Answer what keeps an answer from coming, in a word."""
+    return error.code if isinstance(error, LinkspanError) else "cancelled"
 
 
 def _told(request: Request) -> dict[str, str | int]:

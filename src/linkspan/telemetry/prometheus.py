@@ -91,6 +91,9 @@ class PrometheusMeters(Meters):
             "The same by tenant; beyond the first so many tenants, _other.",
             *("tenant", "connector", "outcome"),
         )
+        self._internal = counter(
+            "internal_errors_total", "Calls that ended by a fault of Linkspan itself; 0 from the start."
+        )
         self._call_seconds = histogram(
             "call_duration_seconds",
             "How long calls took, product and waiting included.",
@@ -148,6 +151,8 @@ class PrometheusMeters(Meters):
             "Attempts to deliver webhooks: delivered, failed or dead.",
             "outcome",
         )
+        for outcome in ("delivered", "failed", "dead"):
+            self._deliveries.labels(outcome)  # a first one is then an increase, and no new series
         self._arrivals = counter(
             "hook_deliveries_total",
             "Proved deliveries of products: accepted, repeated, or nothing that a recipe waits for.",
@@ -170,6 +175,8 @@ class PrometheusMeters(Meters):
         self._calls.labels(at, entity, ended.tool, via, outcome).inc()
         self._tenant_calls.labels(self._tenants.name(ended.tenant), at, outcome).inc()
         self._call_seconds.labels(at, entity, via).observe(max(ended.seconds, 0.0))
+        if outcome == "internal":
+            self._internal.inc()
 
     def limited(self, limit: str) -> None:
         """Count a refusal of ours."""

@@ -54,8 +54,17 @@ class Observed:
             await self._app(scope, receive, send)
             return
         face, method, began = face_of(scope["path"]), scope["method"], self._timer()
-        status = 0
-        headers = headers_of(scope) if self._telemetry.tracer.is_on else None
+        if not self._telemetry.tracer.is_on:
+            count = self._telemetry.meters.request
+
+            async def counting(message: MutableMapping[str, Any]) -> None:
+                if message["type"] == "http.response.start":
+                    count(face, method, message["status"], self._timer() - began)
+                await send(message)
+
+            await self._app(scope, receive, counting)
+            return
+        status, headers = 0, headers_of(scope)
         about = {"http.request.method": method, "linkspan.face": face}
         with self._telemetry.tracer.span(f"{method} {face}", about, kind="server", headers=headers) as span:
 
