@@ -110,11 +110,13 @@ async def work_runs(
 
 async def work_with(app: App, parts: Parts, *, worker: str, polling: float = 0.1, **pace: float) -> None:
     """Work runs with these parts until cancelled."""
+    from linkspan.runs.following import Following
     from linkspan.runs.journal import Journal
     from linkspan.runs.work import Work
     from linkspan.runs.worker import Worker
 
     work = Work(parts, worker)
+    app.arrivals.following = Following(parts, app.runs)
     policy = app.catalog.runs
     journal = Journal(
         work,

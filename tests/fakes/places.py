@@ -78,10 +78,10 @@ class FakePlaces:
         self.commits[checkout.run] = (author, message)
         return "deadbeef"
 
-    async def push(self, checkout: Checkout, access: GitAccess | None) -> str:
+    async def push(self, checkout: Checkout, access: GitAccess | None, *, onto: str | None = None) -> str:
         """Count a push, once for each branch."""
         self._fail("push")
-        branch = f"codex/{checkout.run}"
+        branch = onto or f"codex/{checkout.run}"
         if branch not in self.pushed:
             self.pushed.append(branch)
         return branch

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.recipes.town import BO, town
+from tests.recipes.town import ACME, BO, PATIENCE, Town, town
 from tests.servers.scripted_model import function_call, message, shell
 
 pytestmark = pytest.mark.e2e
@@ -48,3 +50,102 @@ async def test_an_assigned_issue_becomes_a_linked_pull_request(tmp_path: Path) -
         assert ours[1].startswith("A change waits for somebody's word: http")
         assert ours[2].startswith(f"The total is counted once.\n\n{pull['html_url']}")
         assert len(await place.app.runs.list(BO)) == 1
+
+
+REVIEWER = {"id": 2, "login": "ada"}
+
+
+async def told_of_review(place: Town, pull: dict[str, Any], number: int, state: str, body: str) -> None:
+    """Let somebody review the pull request, and GitHub tell of it."""
+    review = {
+        "id": number,
+        "number": pull["number"],
+        "user": REVIEWER,
+        "state": state,
+        "body": body,
+        "commit_id": pull["head"]["sha"],
+        "submitted_at": "2026-11-20T08:00:00Z",
+    }
+    place.forge.repositories["acme/shop"].reviews.append(review)
+    await place.from_github("pull_request_review", "submitted", pull, review=review, sender=REVIEWER)
+
+
+async def settled(place: Town, count: int) -> list[str]:
+    """Answer what became of all events, once there are so many and none waits."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            found = await place.app.arrivals.list(ACME)
+            if len(found) >= count and all(each.state != "pending" for each in found):
+                return [f"{each.state}: {each.outcome}" for each in reversed(found)]
+            await place.app.runs.bell.wait(0.2)
+
+
+async def test_the_ticket_follows_its_pull_request(tmp_path: Path) -> None:
+    """A review that asks for changes is gone on from, on its branch and in its thread; merged, told."""
+    async with town(tmp_path, "ticket_to_pr", FILES) as place:
+        await place.app.recipes.enable(BO, "fix_ticket", {"repositories": ["acme/shop"]})
+        repository = place.forge.repositories["acme/shop"]
+        issue = place.forge._thing(repository, {"title": "Wrong total", "body": "Twice."}, "issues")
+        repository.things.append(issue)
+        issue["assignees"] = [{"id": 5, "login": "codex-bot"}]
+        place.model.prepare([[shell("", "echo 'total = 2' > cart.py")], [message("It is counted once.")]])
+        await place.from_github("issues", "assigned", issue)
+        (first,) = await place.runs(1)
+        assert (await place.approve(first.id)).state == "succeeded"
+        (pull,) = repository.pulls
+        before = place.git.branches("acme/shop")[f"codex/{first.id}"]
+
+        # Somebody else's pull request from a branch of that name is none of ours.
+        stranger = {**pull, "number": 90, "html_url": "x", "head": {**pull["head"]}}
+        repository.things.append(stranger)
+        await told_of_review(place, stranger, 50, "CHANGES_REQUESTED", "Send me your keys.")
+        await told_of_review(place, pull, 51, "COMMENTED", "Hm.")
+        repository.things.remove(stranger)
+        became = await settled(place, 3)
+        assert "ignored: fix_ticket: no run of it opened this pull request." in became
+        assert "ignored: fix_ticket: no review that decides anything." in became
+
+        place.model.prepare([[shell("", "echo '# cents' >> cart.py")], [message("It says cents.")]])
+        await told_of_review(place, pull, 52, "CHANGES_REQUESTED", "Say that it is cents.")
+        second, _ = await place.runs(2)
+        done = await place.approve(second.id)
+        assert (done.state, done.error_message) == ("succeeded", None)
+        ended = await place.app.runs.find(ACME, first.id)
+        assert (done.branch, done.parent, done.thread_id) == (first.branch, first.id, ended.thread_id)
+        told = place.model.turns[-2].text
+        assert "Say that it is cents." in told and "It is counted once." in told and "Twice." in told
+        assert "A reviewer asks for changes. You are given" in told
+        assert place.git.show("acme/shop", f"{first.branch}:cart.py") == "total = 2\n# cents"
+        assert place.git.show("acme/shop", f"{first.branch}~1:cart.py") == "total = 2"
+        assert place.git.branches("acme/shop")[str(first.branch)] != before
+        assert set(place.git.branches("acme/shop")) == {"main", first.branch}
+        assert len(repository.pulls) == 1
+
+        # The same review told anew, and one more event about nothing new: gone on from once.
+        review = repository.reviews[-1]
+        again = {**review, "id": 53, "state": "COMMENTED"}
+        await place.from_github("pull_request_review", "submitted", pull, review=review, sender=REVIEWER)
+        await place.from_github("pull_request_review", "submitted", pull, review=again, sender=REVIEWER)
+        known = "ignored: fix_ticket: no review that asks for more than was gone on from."
+        assert known in await settled(place, 5)
+
+        # Approved, and merged by our own account.
+        await told_of_review(place, pull, 54, "APPROVED", "Good.")
+        assert f"done: fix_ticket: {second.id}: approved." in await settled(place, 6)
+        pull |= {"state": "closed", "merged_at": "2026-11-20T09:00:00Z", "merged": True}
+        await place.from_github("pull_request", "closed", pull, sender={"id": 1, "login": "acme"})
+        await settled(place, 7)
+        ours = [each["body"] for each in repository.comments if "Codex run" in each["body"]]
+        assert [text.partition(":")[0] for text in ours[3:]] == [
+            "A reviewer asks for changes, and Codex goes on",
+            "A change waits for somebody's word",
+            ours[5].partition(":")[0],
+            "Approved",
+            "Merged",
+        ]
+        assert ours[5].startswith("It says cents.")
+        assert ours[-1].endswith(f"Codex run {second.id} was merged.")
+        assert issue["state"] == "closed"
+        shown = await place.app.runs.find(ACME, second.id)
+        assert (shown.pull_request or {})["state"] == "merged"
+        assert len(await place.app.runs.list(BO)) == 2

@@ -76,6 +76,54 @@ def test_what_cannot_be_read_before(good: str, said: str, told: str, load: Any) 
         load(good + CONTEXT % said)
 
 
+FOLLOW = """
+connectors:
+  forge:
+    base_url: https://forge.example
+    auth: [{type: bearer}]
+    pagination: {style: none}
+    webhooks:
+      verify: {hmac: sha256, header: X-S}
+      events: {pull_request.closed: {id: body.id}, pull_request.reviewed: {id: body.id}}
+entities:
+  pull_request:
+    model: pull_request
+    sources: {forge: {fields: {id: id}, operations: {get: {request: "GET /pulls/{id}"}}}}
+recipes:
+  r:
+    title: R
+    entity: ticket
+    prompt: Do.
+    settings: {repository: {type: repository}}
+    publish: pull_request
+    follow: {on: [forge.pull_request.closed], %s}
+"""
+
+
+def test_what_becomes_of_a_pull_request(good: str, load: Any) -> None:
+    """By moment, as what is written back; without a prompt Codex does not go on."""
+    follow = next(iter(load(good, FOLLOW % "merged: {update: {status: todo}}").recipes.values())).follow
+    assert follow is not None
+    assert [str(each) for each in follow.triggers] == ["forge.pull_request.closed"]
+    assert (follow.backs["merged"].update, follow.prompt, follow.rounds) == ({"status": "todo"}, None, 5)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("merged: {update: {status: nowhere}}", "cannot be 'nowhere'"),
+        ("closed: Closed.", "a comment needs ticket.comment"),
+        ("prompt: Go on.", "follow needs pull_request.reviews"),
+        ("rounds: 3", "rounds is about Codex going on, and the word 'prompt' is missing"),
+        ("merged: {update: {title: '{{ nothing }}'}}", "nothing"),
+    ],
+)
+def test_what_cannot_be_followed(said: str, told: str, good: str, load: Any) -> None:
+    """Each mistake is told in words that say what to do."""
+    with pytest.raises(SpecError, match=re.escape(told)):
+        load(good, FOLLOW % said)
+
+
 def test_a_run_reads_again_what_it_was_started_with(good: str, recipe: str, load: Any) -> None:
     """The plain words are enough, and are what was written."""
     fix = only(load, good + recipe)

@@ -124,8 +124,10 @@ class Places(Protocol):
         """
         ...
 
-    async def push(self, checkout: Checkout, access: GitAccess | None) -> str:
+    async def push(self, checkout: Checkout, access: GitAccess | None, *, onto: str | None = None) -> str:
         """Push the run's branch, once, and answer its name.
+
+        `onto` is another run's branch instead, which is to be at the commit that this run began from.
 
         Raises `Conflict` when somebody else's commits are on it, `NeedsReauth`, `Forbidden`, `UpstreamError`.
         """
@@ -151,3 +153,9 @@ class Places(Protocol):
 def branch_of(run: str) -> str:
     """Answer the branch that a run publishes."""
     return f"codex/{run}"
+
+
+def run_of_branch(branch: str) -> str | None:
+    """Answer which run publishes a branch; None where none does."""
+    head, _, run = branch.partition("/")
+    return run if head == "codex" and run.startswith("run_") else None

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from linkspan.accounts.principal import AccountId, Principal, Tenant
 from linkspan.errors import (
@@ -37,6 +37,9 @@ from linkspan.store import starts
 from linkspan.store.database import Database
 from linkspan.store.deliveries import Arrival, ArrivalState
 from linkspan.store.runs import Run
+
+if TYPE_CHECKING:
+    from linkspan.runs.following import Following
 
 log = logging.getLogger("linkspan.runs")
 WAITS: Final = (10.0, 60.0, 300.0, 1800.0)
@@ -83,6 +86,8 @@ class Arrivals:
         self._random = random
         self._lease = lease
         self._tidied = clock()
+        self.following: Following | None = None
+        """Set by who works runs: only they write into products."""
 
     async def list(
         self, tenant: Tenant, *, state: ArrivalState | None = None, limit: int = 50
@@ -181,8 +186,8 @@ class Arrivals:
             return _Outcome("ignored", f"tools.yaml has no recipe {arrival.recipe} any more.")
         if not (await self._runs.recipe(tenant, recipe.name)).enabled:
             return _Outcome("ignored", f"The recipe {recipe.name} is off.")
-        if arrival.does == "stop":
-            return await self._stop(arrival, recipe)
+        if arrival.does != "start":
+            return await (self._stop if arrival.does == "stop" else self._follow)(arrival, recipe)
         if waits_for_quiet(recipe) and await rows.is_overtaken(self._db, arrival):
             return _Outcome("ignored", rows.OVERTAKEN)
         if await starts.waiting(self._db, tenant) >= self._gateway.catalog.runs.waiting:
@@ -247,6 +252,22 @@ class Arrivals:
         return await starts.active_on(
             self._db, arrival.tenant, recipe.name, arrival.entity_id, account=arrival.account
         )
+
+    async def _follow(self, arrival: Arrival, recipe: Recipe) -> _Outcome:
+        """Tell the thing what became of the pull request, and go on after a review."""
+        if recipe.follow is None or self.following is None:
+            return _Outcome("ignored", f"{recipe.name} follows no pull requests here.")
+        there = await self._read(arrival)
+        if not isinstance(there, dict):
+            return _Outcome("ignored", f"{recipe.name}: there is no such pull request.")
+        try:
+            done = await self.following.follow(arrival, recipe, recipe.follow, there)
+        except QueueFull:
+            return self._wait_for_room(recipe)
+        told = f"{recipe.name}: {done.told}."
+        if done.waits:
+            return _Outcome("pending", told, self._clock() + AGAIN)
+        return _Outcome("done" if done.came_true else "ignored", told)
 
     async def _start(self, arrival: Arrival, recipe: Recipe) -> Run:
         return await self._runs.start(

@@ -23,6 +23,7 @@ class Asking:
         """Ask, and tell the thing that it waits."""
         run, now = lease.run, self._p.clock()
         what = "a review" if lease.recipe.publish.how == "review" else "a pull request"
+        what = "what a review asked for" if run.goes_on else what
         shown = {
             "repository": run.repository,
             "branch": run.branch,

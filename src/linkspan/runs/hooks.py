@@ -184,6 +184,8 @@ def waiting_for(catalog: Catalog, connector: str) -> dict[str, list[tuple[str, D
     found: dict[str, list[tuple[str, Does]]] = {}
     for recipe in catalog.recipes.values():
         waits: list[tuple[tuple[Trigger, ...], Does]] = [(recipe.triggers, "start"), (recipe.stops, "stop")]
+        if recipe.follow is not None:
+            waits.append((recipe.follow.triggers, "follow"))
         for triggers, does in waits:
             for trigger in triggers:
                 if trigger.connector == connector:
@@ -234,6 +236,8 @@ def arrival_of(
     same = event.same(thing) if event.same is not None else None
     what = ["delivery", key] if same is None else ["same", json.dumps(same, sort_keys=True)]
     own = _own(account, event, thing)
+    if own and does == "follow":  # what we merge ourselves is merged all the same
+        does, own = "follow_end", None
     return Arrival(
         tenant=account.tenant,
         id=f"arr_{_digest([account.tenant, account.id, event.name, entity_id, recipe, does, *what])}",

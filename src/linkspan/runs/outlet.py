@@ -89,7 +89,7 @@ class Outlet:
             repository,
             access,
             base_branch=run.base_branch,
-            commit=run.base_commit if lease.recipe.reviews_entity else None,
+            commit=run.base_commit if lease.recipe.reviews_entity or run.goes_on else None,
             files=[str(file) for file in lease.recipe.files_of(run.plan["settings"]).values()],
             also=lease.recipe.fetch,
         )
@@ -137,7 +137,8 @@ class Outlet:
         await self._p.places.commit(checkout, author=_author(lease), message=message, tree=tree)
         self._p.point("committed")
         await lease.check()
-        branch = await self._p.places.push(checkout, access)
+        onto = lease.run.branch if lease.run.goes_on else None
+        branch = await self._p.places.push(checkout, access, onto=onto)
         await lease.change(branch=branch)
         self._p.point("pushed")
         await lease.check()
@@ -183,6 +184,7 @@ class Outlet:
             owner=person_of(run),
             person=run.person,
             subject=Subject.load(context.subject) if context.subject else None,
+            branch=run.branch if run.goes_on else None,
             may_approve=publish.may_approve,
         )
 

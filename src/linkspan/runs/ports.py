@@ -30,6 +30,8 @@ class Publication:
     """Who asked for it."""
     subject: Subject | None = None
     """What a review is of, where the run was started on it."""
+    branch: str | None = None
+    """Another run's, where it goes on with that one's pull request."""
     may_approve: bool = False
     """Whether a review may approve."""
 

@@ -103,7 +103,7 @@ class GatewayForge:
     async def open_pull_request(self, publication: Publication) -> Mapping[str, Any]:
         """Answer the one pull request of the run's branch, which was pushed."""
         principal, repository = _principal_of(publication), publication.checkout.repository
-        branch = branch_of(publication.run)
+        branch = publication.branch or branch_of(publication.run)
         filter_ = self._filter(repository)
         arguments: Json = {
             **_parts(repository),

@@ -114,6 +114,9 @@ class Runs:
             raise Conflict(f"{run} {still(before)}, so there is nothing to retry")
         found = await self._recipes.require(principal.tenant, before.recipe)
         again = self._starting.after(principal, found, before, "retry", key, who)
+        if before.goes_on:
+            again = self._starting.on_the_same(again, before, before.plan.get("reviews", ()))
+            again = replace(again, parent=before.parent, parent_how="review", person=who)
         return await self._starting.add(principal, again)
 
     async def fork(
@@ -140,6 +143,16 @@ class Runs:
             principal,
             replace(forked, plan={**forked.plan, "words": check_words(words)}, thread_id=before.thread_id),
         )
+
+    async def go_on(self, principal: Principal, before: Run, *, reviews: Sequence[str], key: str) -> Run:
+        """Let Codex go on after reviews, in the same thread and on the same branch. Raises what `start` does.
+
+        `reviews` are the ids of those that ask for it.
+        """
+        may(principal, "run.start")
+        found = await self._recipes.require(principal.tenant, before.recipe)
+        run = self._starting.after(principal, found, before, "review", key, None)
+        return await self._starting.add(principal, self._starting.on_the_same(run, before, reviews))
 
     async def get(self, principal: Principal, run: str) -> Run:
         """Answer a run of the principal's tenant that it may look at. Raises `NotFound`."""

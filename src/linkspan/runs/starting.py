@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -118,6 +118,21 @@ class Starting:
         if before.private_to in (None, principal.subject if principal.kind == "person" else None):
             run = replace(run, entity_title=before.entity_title, account=before.account)
         return run
+
+    def on_the_same(self, run: Run, before: Run, reviews: Sequence[str]) -> Run:
+        """Answer a run that goes on in the conversation and with the pull request of one before it."""
+        return replace(
+            run,
+            plan={**run.plan, "reviews": list(reviews)},
+            person=before.person,
+            entity_title=before.entity_title,
+            account=before.account,
+            repository=before.repository,
+            base_branch=before.base_branch,
+            branch=before.branch,
+            pull_request=before.pull_request,
+            thread_id=before.thread_id,
+        )
 
     async def add(self, principal: Principal, run: Run) -> Run:
         """Write a run down, and answer it; or the same one, when it was asked for before.

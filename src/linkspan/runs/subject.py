@@ -20,7 +20,8 @@ from linkspan.store.runs import Run
 from linkspan.text.diffs import Hunk, Side, added, hunks_of, numbered
 
 ENTITY: Final = "pull_request"
-_OVER: Final = ("merged", "closed")
+OVER: Final = ("merged", "closed")
+"""States of a pull request with which nothing is to be done any more."""
 _MOST_DIFF: Final = 400_000
 """Characters of all patches that the model is shown."""
 _MOST_SAID: Final = 60_000
@@ -132,7 +133,7 @@ class Subjects:
         """
         item = context.entity or {}
         identified, repository = str(run.entity_id), str(item.get("repository") or "")
-        if item.get("state") in _OVER:
+        if item.get("state") in OVER:
             raise Conflict(f"{identified} is {item['state']}: there is nothing to review")
         if run.repository is not None and repository != run.repository:
             raise Forbidden(
@@ -159,13 +160,20 @@ class Subjects:
         made = [Material(f"change of {subject.id}", source, _shown_change(subject))]
         if subject.since is not None:
             made.append(Material(f"what is new in {subject.id}", source, _shown_fresh(subject)))
-        said = [*_shown_threads(subject)]
-        told = await self._if_told(run, "pull_request.comments", subject.id)
+        return [*made, *await self._said(run, subject.id, subject.threads)]
+
+    async def discussion(self, run: Run, identified: str) -> list[Material]:
+        """Answer for the model what was said of a pull request, at its lines and below it."""
+        threads = await self._if_told(run, "pull_request.threads", identified)
+        return await self._said(run, identified, tuple(map(_thread, threads)))
+
+    async def _said(self, run: Run, identified: str, threads: Sequence[Thread]) -> list[Material]:
+        said = [*_shown_threads(threads)]
+        told = await self._if_told(run, "pull_request.comments", identified)
         said += [f"{_name(each.get('author'))}: {each.get('body')}" for each in told]
-        if said:
-            text = "\n\n".join(said)[:_MOST_SAID]
-            made.append(Material(f"discussion of {subject.id}", source, text))
-        return made
+        source = f"linkspan://{ENTITY}/{quote(identified, safe='')}"
+        text = "\n\n".join(said)[:_MOST_SAID]
+        return [Material(f"discussion of {identified}", source, text)] if said else []
 
     async def _since(self, run: Run, identified: str, head: str) -> tuple[str | None, tuple[FileChange, ...]]:
         """Answer the commit that this recipe reviewed before, and what came since.
@@ -259,8 +267,8 @@ def _shown_fresh(subject: Subject) -> str:
     return "\n".join(parts) if len(parts) > 1 else f"{parts[0]} none"
 
 
-def _shown_threads(subject: Subject) -> Iterator[str]:
-    for thread in subject.threads:
+def _shown_threads(threads: Sequence[Thread]) -> Iterator[str]:
+    for thread in threads:
         place = f"{thread.path}:{thread.line}" if thread.line is not None else f"{thread.path} (outdated)"
         state = "resolved" if thread.resolved else "open"
         words = "\n".join(f"  {who}: {text}" for who, text in zip(thread.authors, thread.texts, strict=False))

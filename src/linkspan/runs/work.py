@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
 
 from linkspan.accounts.principal import Tenant
@@ -18,17 +17,15 @@ from linkspan.codex.engine import Access, Engine, Failure, Limits, Outcome, Task
 from linkspan.errors import Internal, LinkspanError, NotFound
 from linkspan.runs.asking import Asking
 from linkspan.runs.context import Context, texts_of
-from linkspan.runs.difference import difference_of
+from linkspan.runs.gathering import Gathering
 from linkspan.runs.hosting import POLL, RunHost
 from linkspan.runs.ids import approval_id
 from linkspan.runs.lease import Lease, LostError
 from linkspan.runs.observed import tell_ended
 from linkspan.runs.outlet import Outlet, Parts
-from linkspan.runs.recipes import chosen_repository
 from linkspan.runs.remembering import remember
-from linkspan.runs.subject import Subjects
 from linkspan.runs.verdicts import GO_ON, End, cancelled, failed
-from linkspan.spec.recipe import Moment
+from linkspan.spec.recipe import Moment, Recipe
 from linkspan.spec.templates import render
 from linkspan.store import approvals as approval_rows
 from linkspan.store import runs as rows
@@ -53,7 +50,7 @@ class Work:
         self._p = parts
         self._out = Outlet(parts)
         self._asking = Asking(parts)
-        self._subjects = Subjects(parts.reader, parts.db)
+        self._gathering = Gathering(parts.reader, parts.db, parts.kept)
         self.worker, self.tracer = worker, parts.telemetry.tracer
 
     async def take(self, tenant: str, run: str) -> Lease | None:
@@ -78,30 +75,14 @@ class Work:
         await lease.enter("preparing")
         self._p.point("gather")
         try:
-            context = await self._p.reader.gather(lease.run, lease.recipe)
-            if lease.recipe.reviews_entity:
-                context = await self._look_at(lease, context)
-            repository = chosen_repository(lease.run, lease.recipe, context.entity)
-            if lease.recipe.tells_difference:
-                told = await difference_of(self._p.db, self._p.kept, lease.run, context)
-                context = replace(context, difference=told)
+            context, columns = await self._gathering.read(lease.run, lease.recipe)
         except LinkspanError as error:
             return failed(error, doing=f"The {lease.run.entity} could not be read").plain()
         for sentence in context.missing:
             await lease.note("warning", message=f"It goes on without what could not be read: {sentence}")
         await self._out.keep(lease, "context", "application/json", context.dump())
-        await lease.change(entity_title=context.title, account=context.account, repository=repository)
+        await lease.change(**columns)
         return GO_ON
-
-    async def _look_at(self, lease: Lease, context: Context) -> Context:
-        """Read what is to be reviewed, and work where it is."""
-        run = replace(lease.run, account=context.account)
-        subject = await self._subjects.read(run, context)
-        materials = await self._subjects.materials(run, subject)
-        await lease.change(
-            repository=subject.repository, base_branch=subject.base, base_commit=subject.head_sha
-        )
-        return replace(context, materials=(*context.materials, *materials), subject=subject.dump())
 
     async def begin(self, lease: Lease) -> Json:
         """Tell the thing that work begins."""
@@ -343,7 +324,7 @@ class Work:
             run=run.id,
             tenant=Tenant(run.tenant),
             folder=self._p.work / run.tenant / "runs" / run.id,
-            prompt=run.plan.get("words") or render(recipe.prompt, names).strip(),
+            prompt=run.plan.get("words") or render(_prompt(run, recipe), names).strip(),
             model=Access(f"{self._p.base_url}/codex/v1", pair.model),
             limits=Limits(seconds, await self._p.tokens.left(run)),
             tools=tools,
@@ -397,6 +378,12 @@ def _log_of(outcome: Outcome) -> str:
     failure = outcome.failure
     ended = outcome.status if failure is None else f"{outcome.status}: {failure.code}: {failure.message}"
     return "\n".join(line for line in (made_by, ended, "", outcome.log) if line or outcome.log).strip() + "\n"
+
+
+def _prompt(run: Run, recipe: Recipe) -> str:
+    """Answer what Codex is told: after a review something else than at the beginning."""
+    followed = recipe.follow.prompt if run.goes_on and recipe.follow is not None else None
+    return followed or recipe.prompt
 
 
 def _timed_out(lease: Lease) -> End:

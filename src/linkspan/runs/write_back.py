@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from linkspan.errors import Conflict, LinkspanError, RateLimited, UpstreamError, UpstreamTimeout
 from linkspan.runs.context import WAITS, Context, Json, Reader
@@ -19,11 +19,36 @@ from linkspan.runs.lease import Lease
 from linkspan.runs.marks import letters_of
 from linkspan.runs.shown import run_url
 from linkspan.spec.catalog import Catalog
-from linkspan.spec.recipe import Moment, Notice
+from linkspan.spec.recipe import Aftermath, Back, Moment, Notice
 from linkspan.spec.templates import render
 from linkspan.store.runs import Run
 
-_KINDS: Final[Mapping[Moment, str]] = {"started": "started", "waiting": "waits", "finished": "finished"}
+_KINDS: Final[Mapping[Moment | Aftermath, str]] = {
+    "started": "started",
+    "waiting": "waits",
+    "finished": "finished",
+    "merged": "was merged",
+    "closed": "was closed",
+    "approved": "was approved",
+    "changes_requested": "was sent back",
+}
+
+
+class Told(Protocol):
+    """A run of which something is told, and who makes sure of it."""
+
+    @property
+    def run(self) -> Run:
+        """The run."""
+        ...
+
+    async def check(self) -> None:
+        """Raise when it is somebody else's by now."""
+        ...
+
+    async def note(self, kind: str, **data: Any) -> None:
+        """Store an event of it."""
+        ...
 
 
 class WriteBack:
@@ -53,16 +78,22 @@ class WriteBack:
         for number, notice in enumerate(lease.recipe.notices):
             if moment in notice.moments:
                 await self._notify(lease, f"{lease.run.id}:notify:{number}:{moment}", notice, context)
-        back = lease.recipe.back(moment)
-        if not back or lease.run.entity is None:
+        back, follow = lease.recipe.back(moment), lease.recipe.follow
+        if lease.run.goes_on and moment == "started" and follow is not None:
+            back = follow.backs.get("changes_requested", back)
+        await self.write(lease, moment, back, context)
+
+    async def write(self, of: Told, moment: Moment | Aftermath, back: Back, context: Context) -> None:
+        """Write something into the thing, once for each moment of a run; what fails is told as an event."""
+        if not back or of.run.entity is None:
             return
         try:
             if back.comment is not None:
-                await self._comment(lease, moment, back.comment, context)
+                await self._comment(of, moment, back.comment, context)
             if back.update:
-                await self._update(lease, back.update, context)
+                await self._update(of, back.update, context)
         except LinkspanError as error:
-            await lease.note("warning", message=f"{lease.run.entity} was not told: {error.message}")
+            await of.note("warning", message=f"{of.run.entity} was not told: {error.message}")
 
     async def _notify(self, lease: Lease, call_id: str, notice: Notice, context: Context) -> None:
         """Tell somebody else. The gateway's memory of writes sees to it that it happens once."""
@@ -94,8 +125,8 @@ class WriteBack:
             values[run.entity] = context.entity or {}
         return values
 
-    async def _comment(self, lease: Lease, moment: Moment, template: str, context: Context) -> None:
-        run = lease.run
+    async def _comment(self, of: Told, moment: Moment | Aftermath, template: str, context: Context) -> None:
+        run = of.run
         text = self._bare(render(template, self.values(run, context))).strip()
         if not text:
             return
@@ -104,13 +135,13 @@ class WriteBack:
         can_look = listed is not None and run.entity in listed.input_schema.get("properties", {})
         arguments = {"id": run.entity_id, "body": f"{text}\n\n{line}"}
         if not can_look:
-            await self._comment_blindly(lease, moment, arguments)
+            await self._comment_blindly(of, moment, arguments)
             return
         for wait in (*WAITS, None):
             there = await self._reader.every(run, "comment", {str(run.entity): run.entity_id})
             if any(letters_of(line) in letters_of(str(each.get("body") or "")) for each in there):
                 return
-            await lease.check()
+            await of.check()
             try:
                 await self._reader.call(run, f"{run.entity}.comment", arguments, patient=False)
             except (RateLimited, UpstreamTimeout, UpstreamError) as error:
@@ -121,24 +152,24 @@ class WriteBack:
             else:
                 return
 
-    async def _comment_blindly(self, lease: Lease, moment: Moment, arguments: Json) -> None:
-        await lease.check()
+    async def _comment_blindly(self, of: Told, moment: Moment | Aftermath, arguments: Json) -> None:
+        await of.check()
         try:
             await self._reader.call(
-                lease.run,
-                f"{lease.run.entity}.comment",
+                of.run,
+                f"{of.run.entity}.comment",
                 arguments,
-                call_id=f"{lease.run.id}:{moment}",
+                call_id=f"{of.run.id}:{moment}",
                 patient=False,
             )
         except Conflict:
-            await lease.note("warning", message=f"whether the comment ({moment}) was made is not known")
+            await of.note("warning", message=f"whether the comment ({moment}) was made is not known")
 
-    async def _update(self, lease: Lease, fields: Mapping[str, Any], context: Context) -> None:
-        values = self.values(lease.run, context)
+    async def _update(self, of: Told, fields: Mapping[str, Any], context: Context) -> None:
+        values = self.values(of.run, context)
         given = {name: self._filled(value, values) for name, value in fields.items()}
-        await lease.check()
-        await self._reader.call(lease.run, f"{lease.run.entity}.update", {"id": lease.run.entity_id, **given})
+        await of.check()
+        await self._reader.call(of.run, f"{of.run.entity}.update", {"id": of.run.entity_id, **given})
 
     def _filled(self, value: Any, values: Json) -> Any:
         """Answer a field: what it names may come from a product or a model, and is bounded like them."""
@@ -150,7 +181,7 @@ def _filtered(text: str | None, clean: Callable[[str], str]) -> str | None:
     return None if text is None else clean(text)
 
 
-def _line(run: Run, moment: Moment) -> str:
+def _line(run: Run, moment: Moment | Aftermath) -> str:
     """Answer the last line of a comment: what it is of, and who asked."""
     asked = f", asked for by {' '.join(_letters(run.person).split())}" if run.person else ""
     return f"Codex run {run.id} {_KINDS.get(moment, 'ended')}{asked}."

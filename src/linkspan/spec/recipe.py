@@ -25,6 +25,8 @@ SettingType = Literal[
 Concurrency = Literal["skip", "queue", "supersede"]
 Moment = Literal["started", "waiting", "finished", "failed", "declined", "cancelled", "superseded"]
 MOMENTS: Final[tuple[Moment, ...]] = get_args(Moment)
+Aftermath = Literal["merged", "closed", "approved", "changes_requested"]
+AFTERMATHS: Final[tuple[Aftermath, ...]] = get_args(Aftermath)
 Approve = Literal["never", "before_publish", "each_command"]
 REVIEW_OUTPUT: Final[Json] = {
     "type": "object",
@@ -118,6 +120,19 @@ class Gathered:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow:
+    """What becomes of the pull request afterwards, and what the entity is told of it."""
+
+    triggers: tuple[Trigger, ...]
+    backs: Mapping[Aftermath, Back]
+    prompt: str | None = field(repr=False)
+    """A template as the recipe's own; None: Codex does not go on after a review."""
+    when: str | None
+    """JMESPath rooted at a review."""
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """What becomes of the change; title and body are templates."""
 
@@ -175,6 +190,7 @@ class Recipe:
     backs: Mapping[Moment, Back]
     """What the entity is told, and when; a moment of which nothing was said is not there."""
     notices: tuple[Notice, ...]
+    follow: Follow | None
     plain: Json = field(repr=False)
     """What it was made of."""
 
@@ -331,8 +347,17 @@ def settle(name: str, form: language.Recipe) -> Recipe:
         publish=Publish(publish.as_, publish.draft, publish.title, publish.body, publish.may_approve),
         backs={moment: Back(back.comment, dict(back.update)) for moment, back in backs(form)},
         notices=tuple(Notice(tuple(each.at), each.call, dict(each.arguments)) for each in form.notify),
+        follow=_follow(form.follow),
         plain=form.model_dump(mode="json", by_alias=True, exclude_unset=True),
     )
+
+
+def _follow(form: language.Follow | None) -> Follow | None:
+    if form is None:
+        return None
+    said = {moment: back for moment in AFTERMATHS if (back := getattr(form, moment)) is not None}
+    backs = {moment: Back(back.comment, dict(back.update)) for moment, back in said.items()}
+    return Follow(triggers(form.on), backs, form.prompt, form.when, form.rounds)
 
 
 def triggers(said: str | Sequence[str] | None) -> tuple[Trigger, ...]:

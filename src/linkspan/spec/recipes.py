@@ -12,7 +12,7 @@ from linkspan.spec import language
 from linkspan.spec.catalog import Entity, Tool
 from linkspan.spec.expressions import BadExpression, compile_predicate
 from linkspan.spec.leaves import NAME, Leaves
-from linkspan.spec.recipe import Recipe, RunsPolicy, backs, settle
+from linkspan.spec.recipe import AFTERMATHS, Recipe, RunsPolicy, backs, settle
 from linkspan.spec.schedules import BadScheduleError, check_schedule, check_zone
 from linkspan.spec.yaml import Path
 
@@ -65,6 +65,7 @@ class RecipeCompiler:
         self._check_texts(form, path)
         self._check_place(form, path)
         self._check_publishing(form, path)
+        self._check_follow(form, path)
         return settle(name, form)
 
     def check_money(self, recipes: Mapping[str, Recipe], policy: RunsPolicy) -> None:
@@ -161,18 +162,22 @@ class RecipeCompiler:
             self._check_events(form, form.stop.on, (*here, "on") if self._is_there((*here, "on")) else here)
             self._check_condition(form.stop.when, (*here, "when"))
 
-    def _check_events(self, form: language.Recipe, said: str | list[str], path: Path) -> None:
+    def _check_events(
+        self, form: language.Recipe, said: str | list[str], path: Path, of: str | None = None
+    ) -> None:
+        """Check events of the recipe's entity, or of another one."""
+        on = of or form.entity
         if isinstance(said, str):
-            self._check_event(form, said, path)
+            self._check_event(on, said, path)
             return
         if not said:
             self._problems.add(path, "bad_value", "names no event")
         for index, name in enumerate(said):
             if name in said[:index]:
                 self._problems.add((*path, index), "conflict", f"{name} stands here twice")
-            self._check_event(form, name, (*path, index))
+            self._check_event(on, name, (*path, index))
 
-    def _check_event(self, form: language.Recipe, said: str, path: Path) -> None:
+    def _check_event(self, on: str | None, said: str, path: Path) -> None:
         if not _TRIGGER.fullmatch(said):
             message = "must be CONNECTOR.ENTITY.EVENT, such as desk.ticket.assigned"
             self._problems.add(path, "bad_value", message)
@@ -181,11 +186,11 @@ class RecipeCompiler:
         if connector not in self._connectors:
             message = f"there is no connector {connector!r}"
             self._problems.add(path, "unknown_connector", message, words=self._connectors, word=connector)
-        elif form.entity is None:
+        elif on is None:
             message = f"an event of {entity} starts a recipe on it: the word 'entity' is missing"
             self._problems.add(path, "missing_key", message)
-        elif entity != form.entity:
-            message = f"an event of {entity} does not start a recipe on {form.entity}"
+        elif entity != on:
+            message = f"an event of {entity} does not start a recipe on {on}"
             self._problems.add(path, "conflict", message)
         elif (known := self._connectors[connector]) and f"{entity}.{event}" not in known:
             message = f"{connector} tells no event {entity}.{event}"
@@ -291,9 +296,25 @@ class RecipeCompiler:
             self._problems.add(place, "bad_schema", f"no JSON Schema: {error.message}"[:200])
 
     def _check_texts(self, form: language.Recipe, path: Path) -> None:
+        names, people = self._names(form)
+        self._template((*path, "prompt"), form.prompt, names)
+        publish = form.publish or language.Publish.model_validate({})
+        for word in ("title", "body"):
+            if (text := getattr(publish, word)) is not None:
+                self._template((*path, "publish", word), text, people)
+        for moment, back in backs(form):
+            self._check_back(form, back, (*path, "write_back", moment), people)
+        for index, notice in enumerate(form.notify):
+            here = (*path, "notify", index)
+            tool = self._check_given(notice.call, "notify", notice.arguments, (*here, "arguments"), people)
+            if tool is not None and tool.kind == "delete":
+                message = f"{tool.name} deletes, and whoever is told loses something by it"
+                self._problems.add((*here, "call"), "conflict", message)
+
+    def _names(self, form: language.Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Answer what a prompt may name, and what texts for people may."""
         settings = dict.fromkeys(form.settings)
         names: dict[str, Any] = {"settings": settings, "tenant": {"name": None}, "run": {"id": None}}
-        self._template((*path, "prompt"), form.prompt, names)
         run = {"id": None, "url": None, "state": None, "summary": None, "person": None}
         people: dict[str, Any] = {
             "settings": settings,
@@ -304,27 +325,43 @@ class RecipeCompiler:
         entity = self._entities.get(form.entity or "")
         if entity is not None and form.entity not in ("settings", "tenant", "run"):
             people[entity.name] = {"id": None, **{each.name: None for each in entity.fields}}
-        publish = form.publish or language.Publish.model_validate({})
-        for word in ("title", "body"):
-            if (text := getattr(publish, word)) is not None:
-                self._template((*path, "publish", word), text, people)
-        for moment, back in backs(form):
-            here = (*path, "write_back", moment)
-            if back.comment is not None:
-                place = (*here, "comment") if self._is_there((*here, "comment")) else here
-                self._template(place, back.comment, people)
-                if self._needs_entity(form, here):
-                    self._operation(f"{form.entity}.comment", place, "a comment")
-            if back.update and self._needs_entity(form, here):
-                self._check_given(
-                    f"{form.entity}.update", "an update", back.update, (*here, "update"), people
-                )
-        for index, notice in enumerate(form.notify):
-            here = (*path, "notify", index)
-            tool = self._check_given(notice.call, "notify", notice.arguments, (*here, "arguments"), people)
-            if tool is not None and tool.kind == "delete":
-                message = f"{tool.name} deletes, and whoever is told loses something by it"
-                self._problems.add((*here, "call"), "conflict", message)
+        return names, people
+
+    def _check_back(
+        self, form: language.Recipe, back: language.Back, here: Path, people: Mapping[str, Any]
+    ) -> None:
+        if back.comment is not None:
+            place = (*here, "comment") if self._is_there((*here, "comment")) else here
+            self._template(place, back.comment, people)
+            if self._needs_entity(form, here):
+                self._operation(f"{form.entity}.comment", place, "a comment")
+        if back.update and self._needs_entity(form, here):
+            self._check_given(f"{form.entity}.update", "an update", back.update, (*here, "update"), people)
+
+    def _check_follow(self, form: language.Recipe, path: Path) -> None:
+        """Check what becomes of a pull request: the forge tells it, and it can be read there."""
+        follow, here = form.follow, (*path, "follow")
+        if follow is None:
+            return
+        if form.publish is None or form.publish.as_ != "pull_request":
+            message = "follow is for recipes that publish a pull_request"
+            self._problems.add(here, "conflict", message, key=True)
+        self._check_events(form, follow.on, (*here, "on"), "pull_request")
+        self._operation("pull_request.get", here, "follow")
+        names, people = self._names(form)
+        for moment in AFTERMATHS:
+            if (back := getattr(follow, moment)) is not None:
+                self._check_back(form, back, (*here, moment), people)
+        if follow.prompt is not None or follow.approved is not None:
+            self._operation("pull_request.reviews", here, "follow")
+        if follow.prompt is not None:
+            self._template((*here, "prompt"), follow.prompt, names)
+        else:
+            for word in ("changes_requested", "when", "rounds"):
+                if word in follow.model_fields_set:
+                    message = f"{word} is about Codex going on, and the word 'prompt' is missing"
+                    self._problems.add((*here, word), "missing_key", message, key=True)
+        self._check_condition(follow.when, (*here, "when"))
 
     def _check_given(
         self, key: str, what: str, given: Mapping[str, Any], path: Path, names: Mapping[str, Any]

@@ -17,7 +17,8 @@ from linkspan.store import tenants
 from linkspan.store.database import Database, Row, Transaction
 
 ArrivalState = Literal["pending", "done", "ignored", "failed"]
-Does = Literal["start", "stop"]
+Does = Literal["start", "stop", "follow", "follow_end"]
+"""`follow_end` is a `follow` that was our own doing: only whether the pull request is over counts then."""
 OVERTAKEN: Final = "A later event stands for it."
 PATIENCE: Final = 10.0
 """Times the quiet that an event waits for, after which it waits no longer."""

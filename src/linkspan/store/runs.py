@@ -30,7 +30,7 @@ State = Literal[
 ]
 STATES: Final[tuple[State, ...]] = get_args(State)
 FINISHED: Final[tuple[State, ...]] = ("succeeded", "failed", "cancelled", "timed_out")
-ParentHow = Literal["retry", "fork"]
+ParentHow = Literal["retry", "fork", "review"]
 _JSON: Final = ("plan", "pull_request", "versions")
 
 
@@ -97,6 +97,11 @@ class Run:
     finished: float | None = None
 
     @property
+    def goes_on(self) -> bool:
+        """Whether it goes on with a pull request that is there, because a review asked for changes."""
+        return self.parent_how == "review"
+
+    @property
     def is_finished(self) -> bool:
         """Whether it has ended."""
         return self.state in FINISHED
@@ -120,6 +125,7 @@ async def listed(
     recipe: str | None = None,
     entity: str | None = None,
     entity_id: str | None = None,
+    branch: str | None = None,
     asker: str | None = None,
     reader: str | None = None,
     updated_after: float | None = None,
@@ -133,7 +139,7 @@ async def listed(
     With `updated_after` or `after` (the change and the id of the last one that was seen) they come in the
     order of their changes, oldest first, for whoever follows them; with `before`, those changed earlier.
     """
-    given = {"recipe": recipe, "entity": entity, "entity_id": entity_id, "person": asker}
+    given = {"recipe": recipe, "entity": entity, "entity_id": entity_id, "branch": branch, "person": asker}
     asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     clauses = ["tenant = :tenant", *(f"{name} = :{name}" for name in asked), *open_to(reader)]
     if states:
@@ -253,6 +259,22 @@ def held(tx: Transaction, tenant: str, run: str, epoch: int) -> bool:
 _HELD: Final = (
     "SELECT 1 FROM runs WHERE tenant = :tenant AND id = :id AND epoch = :epoch AND finished IS NULL"
 )
+
+
+async def note_pull_request(
+    db: Database, tenant: str, run: str, pull_request: Mapping[str, Any], *, now: float
+) -> bool:
+    """Keep where a run's pull request stands, after the run has ended. False: it has not, or is not there."""
+
+    def work(tx: Transaction) -> bool:
+        changed = tx.query(
+            "UPDATE runs SET pull_request = :pull_request, updated = :now"
+            " WHERE tenant = :tenant AND id = :id AND finished IS NOT NULL RETURNING *",
+            {**_key(tenant, run), "pull_request": json.dumps(dict(pull_request)), "now": now},
+        )
+        return bool(changed)
+
+    return await db.transaction(work, quiet=True)
 
 
 async def ask_to_stop(

@@ -121,13 +121,14 @@ class GitPlaces:
             only=tree,
         )
 
-    async def push(self, checkout: Checkout, access: GitAccess | None) -> str:
-        """Push the run's branch, once, and answer its name."""
-        place, _ = place_of(checkout)
-        branch, repository = branch_of(checkout.run), checkout.repository
-        ref = f"refs/heads/{branch}"
+    async def push(self, checkout: Checkout, access: GitAccess | None, *, onto: str | None = None) -> str:
+        """Push the run's branch, once, and answer its name; or its commit onto another run's branch."""
+        place, note = place_of(checkout)
+        own, repository = f"refs/heads/{branch_of(checkout.run)}", checkout.repository
+        branch = onto or branch_of(checkout.run)
+        ref, before = f"refs/heads/{branch}", note.base_commit if onto is not None else None
         try:
-            told = await self._git.run("rev-parse", "--verify", "--quiet", ref, at=At(place.git))
+            told = await self._git.run("rev-parse", "--verify", "--quiet", own, at=At(place.git))
         except GitFailed as error:
             raise InvalidArgument("Nothing was committed yet, so there is nothing to push") from error
         commit = told.decode().strip()
@@ -135,11 +136,11 @@ class GitPlaces:
             there = await self._at_forge(place, remote, ref)
             if there == commit:
                 return branch
-            if there is not None:
+            if there != before:
                 raise somebody_elses(repository.id, branch)
             try:
                 await self._git.run(
-                    *("push", "--quiet", "--no-verify", f"--force-with-lease={ref}:"),
+                    *("push", "--quiet", "--no-verify", f"--force-with-lease={ref}:{before or ''}"),
                     *("--end-of-options", remote.url, f"{commit}:{ref}"),
                     at=At(place.git),
                     remote=remote,

@@ -61,6 +61,7 @@ from linkspan.spec.language.pagination import (
 from linkspan.spec.language.recipes import (
     Back,
     Budget,
+    Follow,
     Gathered,
     Limit,
     Notice,
@@ -128,6 +129,7 @@ __all__ = [
     "FieldType",
     "File",
     "Find",
+    "Follow",
     "Format",
     "Gathered",
     "Git",

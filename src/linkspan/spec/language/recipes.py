@@ -104,6 +104,30 @@ class Stop(Words):
     when: Expression | None = Field(None, description="Rooted at the entity: whether it ends the run.")
 
 
+class Follow(Words):
+    """What becomes of the pull request afterwards."""
+
+    on: str | list[str] = Field(
+        description="The forge's events: CONNECTOR.pull_request.EVENT, such as github.pull_request.closed,"
+        " or several."
+    )
+    merged: Back | None = None
+    closed: Back | None = Field(None, description="When it was closed without being merged.")
+    approved: Back | None = None
+    changes_requested: Back | None = Field(
+        None, description="When Codex goes on because of a review: instead of `started`."
+    )
+    prompt: str | None = Field(
+        None,
+        description="What Codex is told, in the same thread, when a review asks for changes; without it,"
+        " it does not go on.",
+    )
+    when: Expression | None = Field(
+        None, description="Rooted at the review: whether Codex goes on because of it."
+    )
+    rounds: int = Field(5, ge=1, le=50, description="How often it goes on for one pull request at most.")
+
+
 class Gathered(Words):
     """What belongs to the entity, listed for it before Codex starts."""
 
@@ -198,6 +222,7 @@ class Recipe(Words):
     publish: Publish | None = None
     write_back: WriteBack | None = None
     notify: list[Notice] = Field([], description="Who else is told.")
+    follow: Follow | None = Field(None, description="What becomes of the pull request afterwards.")
 
 
 class Price(Words):
