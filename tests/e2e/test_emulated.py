@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from linkspan.spec.language import CONNECTORS
-from tests.servers.emulate import ANOTHER, TOKEN, Workspace, linear, slack
+from tests.servers.emulate import ANOTHER, TOKEN, Workspace, known_words, linear, slack
 from tests.servers.linkspan import SECRET, Endpoint, Linkspan
 
 pytestmark = pytest.mark.e2e
-UNKNOWN = re.compile(r" (?:estimate|branchName|parent \{ id \}|(?<=updatedAt )url)(?=[ \n])")
-"""What emulate's schema does not have; Linear's has it, and tests/connectors/test_contracts.py asks that."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +34,6 @@ class Office:
             if page["next_cursor"] is None:
                 return found
             more = {"cursor": page["next_cursor"]}
-
-
-def known_words() -> dict[str, Any]:
-    """Answer the entities of the connector with the documents that emulate can read."""
-    entities = yaml.safe_load((CONNECTORS / "linear.yaml").read_text())["entities"]
-    operations = {
-        key: {"graphql": UNKNOWN.sub("", words["graphql"])}
-        for key, words in entities["ticket"]["sources"]["linear"]["operations"].items()
-    }
-    return {"ticket": {"sources": {"linear": {"operations": operations}}}}
 
 
 @pytest.fixture(scope="module")

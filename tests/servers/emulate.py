@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import yaml
 
+from linkspan.spec.language import CONNECTORS
 from tests.servers.node import NODE, installed
 from tests.servers.serving import LOOPBACK, accepts, free_port, running
 
 TOKEN = "canary-emulate-token"
 ANOTHER = "canary-emulate-another"
+
+UNKNOWN = re.compile(r" (?:estimate|branchName|parent \{ id \}|(?<=updatedAt )url)(?=[ \n])")
+"""What emulate's schema does not have; Linear's has it, and tests/connectors/test_contracts.py asks that."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +80,17 @@ def github(home: Path, *, git_url: str | None = None) -> Iterator[Emulate]:
 
 
 @contextlib.contextmanager
-def linear(home: Path) -> Iterator[str]:
+def linear(home: Path, **words: Any) -> Iterator[str]:
     """Run its Linear until the block ends: a team `ENG` and a ticket in it. Yields where it listens.
+
+    `words` are what is there instead: users, teams, issues.
 
     Its schema has less than Linear's own: no estimates, branches and parents of issues, no addresses of
     comments, and filters of another shape.
     """
     home.mkdir(parents=True, exist_ok=True)
     seed = home / "seed.yaml"
-    seed.write_text(json.dumps({"linear": {}}))
+    seed.write_text(json.dumps({"linear": words}))
     with _started("linear", seed, home) as url:
         yield url
 
@@ -122,3 +130,13 @@ def _started(service: str, seed: Path, home: Path, *, known_as: str | None = Non
     command = [NODE, installed("emulate/dist/index.js"), *words]
     with running(command, log=home / "emulate.log", ready=lambda: accepts(port), cwd=home):
         yield url
+
+
+def known_words() -> dict[str, Any]:
+    """Answer the entities of the connector with the documents that emulate can read."""
+    entities = yaml.safe_load((CONNECTORS / "linear.yaml").read_text())["entities"]
+    operations = {
+        key: {"graphql": UNKNOWN.sub("", words["graphql"])}
+        for key, words in entities["ticket"]["sources"]["linear"]["operations"].items()
+    }
+    return {"ticket": {"sources": {"linear": {"operations": operations}}}}

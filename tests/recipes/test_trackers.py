@@ -1,0 +1,223 @@
+"""docs/recipes/trackers.md as it stands: tickets of Linear and of Jira, from a delivery to the merge."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import os
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import yaml
+
+from linkspan import spec
+from linkspan.app import App, build
+from linkspan.gateway.calls import CallInfo
+from linkspan.gateway.results import Item, Page
+from linkspan.runs.following import Following
+from linkspan.runs.publishing import GatewayForge
+from linkspan.settings import Settings, parse_egress
+from linkspan.store.runs import Run
+from tests.codex.conftest import served
+from tests.fakes.engine import ScriptedEngine
+from tests.fakes.forge import Forge
+from tests.fakes.jira import ME, Jira, words_of
+from tests.fakes.places import FakePlaces
+from tests.recipes.pages import tools_of
+from tests.runs.conftest import ACME, BO, FORGE_TOKEN
+from tests.runs.working import parts_of, working
+from tests.servers.emulate import TOKEN, known_words, linear
+from tests.servers.serving import serving
+
+pytestmark = pytest.mark.e2e
+PATIENCE = 60.0
+BASE = "https://linkspan.example"
+STATES = ["Todo/unstarted", "In Progress/started", "In Review/started", "Done/completed"]
+SAID = ["Codex has started on this", "A change waits for somebody's word", "The till adds up again"]
+REVIEWER = {"id": 2, "login": "ada"}
+
+
+@dataclass
+class Office:
+    """Linkspan with a worker whose engine is scripted, and a forge behind it."""
+
+    app: App
+    url: str
+    forge: Forge
+    engine: ScriptedEngine
+    places: FakePlaces
+    accounts: dict[str, str] = field(default_factory=dict)
+
+    async def told(self, connector: str, body: Any, headers: Mapping[str, str], signed: str) -> None:
+        """Deliver what a product tells, and let it be worked."""
+        raw, account = json.dumps(body).encode(), self.accounts[connector]
+        secret = await self.app.hook_secrets.of_account(ACME, account)
+        name, _, prefix = signed.partition(": ")
+        proof = {name: prefix + hmac.digest(secret.reveal().encode(), raw, "sha256").hex()}
+        async with httpx2.AsyncClient() as http:
+            answer = await http.post(
+                f"{self.url}/hooks/account/{account}", content=raw, headers={**headers, **proof}
+            )
+        assert answer.status_code == 200, answer.text
+        await self.app.arrivals.work_due()
+
+    async def from_github(self, event: str, action: str, **more: Any) -> None:
+        """Deliver what GitHub tells of the pull request."""
+        (pull,) = self.forge.repositories["acme/shop"].pulls
+        body = {"action": action, "repository": {"full_name": "acme/shop"}, "pull_request": pull, **more}
+        headers = {"X-GitHub-Event": event, "X-GitHub-Delivery": uuid.uuid4().hex}
+        await self.told("github", body, headers, "X-Hub-Signature-256: sha256=")
+
+    async def published(self, count: int) -> Run:
+        """Approve the newest of so many runs, and answer it at its end."""
+        is_decided = False
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                found = sorted(await self.app.runs.list(BO), key=lambda run: run.created)
+                run = found[-1] if len(found) == count else None
+                if run is not None and run.state == "waiting_approval" and not is_decided:
+                    question = await self.app.runs.open_approval(BO, run.id)
+                    await self.app.runs.decide(BO, run.id, question.id, "approve")
+                    is_decided = True
+                if run is not None and run.is_finished:
+                    assert run.state == "succeeded", run.error_message
+                    return run
+                await self.app.runs.bell.wait(0.1)
+
+    async def reviewed_and_merged(self) -> None:
+        """Let somebody ask for changes, Codex make them, and the pull request be merged."""
+        repository = self.forge.repositories["acme/shop"]
+        (pull,) = repository.pulls
+        review = {"id": 7, "number": pull["number"], "user": REVIEWER, "state": "CHANGES_REQUESTED"}
+        repository.reviews.append({**review, "body": "Add a test.", "commit_id": pull["head"]["sha"]})
+        await self.from_github("pull_request_review", "submitted", review=review, sender=REVIEWER)
+        again = await self.published(2)
+        assert any("Add a test." in each.text for each in self.engine.tasks[-1].materials)
+        assert self.engine.tasks[-1].prompt.startswith("A reviewer asks for changes.")
+        assert (again.goes_on, self.places.pushed) == (True, [again.branch])
+        pull |= {"state": "closed", "merged_at": "2026-11-20T09:00:00Z"}
+        await self.from_github("pull_request", "closed", sender=REVIEWER)
+
+
+@asynccontextmanager
+async def office(
+    folder: Path, connectors: Mapping[str, Any], links: Mapping[str, Any], **more: Any
+) -> AsyncIterator[Office]:
+    """Start it with the page's file, and the products where they are in this test."""
+    forge, places = Forge(tokens={FORGE_TOKEN: "acme"}), FakePlaces(folder / "home" / "work")
+    forge.repository("acme/shop")
+    with serving(forge.app()) as forge_url:
+        forge.branches = lambda _name: {"main": "a" * 40, **dict.fromkeys(places.pushed, "b" * 40)}
+        where = {"github": {"base_url": forge_url, "git": {"base_url": forge.git_url}}, **connectors}
+        (folder / "places.yaml").write_text(yaml.safe_dump({"connectors": where, **more}))
+        settings = Settings(home=folder / "home", egress=parse_egress("127.0.0.0/8"))
+        catalog = spec.load([tools_of("trackers", folder), folder / "places.yaml"], {})
+        app = await build(settings, catalog=catalog)
+        await app.tenants.add("acme")
+        async with served(app) as url:
+            made = Office(app, url, forge, ScriptedEngine(), places)
+            for name, given in {"github": {"secrets": {"token": FORGE_TOKEN}}, **links}.items():
+                account = await app.accounts.link(
+                    ACME, app.catalog.connectors[name], verify=app.verifier, **given
+                )
+                made.accounts[name] = account.id
+            parts = parts_of(app, made)
+            real = GatewayForge(app.gateway, app.accounts, base=BASE, mask=str, random=os.urandom)
+            parts = replace(parts, forge=real)
+            app.arrivals.following = Following(parts, app.runs)
+            async with working(app, parts):
+                yield made
+        await app.aclose()
+
+
+async def test_a_ticket_of_linear_goes_its_whole_way(tmp_path: Path) -> None:
+    """Given to Codex, in progress, in review, sent back, done: in Linear, with comments at each."""
+    states = [dict(zip(("name", "type"), each.split("/"), strict=True)) for each in STATES]
+    words = {
+        "users": [{"email": "codex@acme.example", "name": "codex", "admin": True}],
+        "teams": [{"key": "ENG", "name": "Engineering", "states": states}],
+        "issues": [
+            {
+                "team": "ENG",
+                "title": "Wrong total",
+                "description": "Twice.",
+                "state": "Todo",
+                "assignee": "codex@acme.example",
+            }
+        ],
+    }
+    with linear(tmp_path / "linear", **words) as tracker:
+        links = {"linear": {"method": "header", "secrets": {"key": TOKEN}}}
+        async with office(tmp_path, {"linear": {"base_url": tracker}}, links, entities=known_words()) as made:
+            call = made.app.gateway.call
+
+            async def asked(key: str, **arguments: Any) -> Any:
+                tool = made.app.catalog.tool_for(key)
+                assert tool is not None
+                account = {"account": made.accounts["linear"]}
+                found = await call(BO, tool, {**arguments, **account}, info=CallInfo("test"))
+                assert isinstance(found, Item | Page)
+                return found.result
+
+            (ticket,) = (each for each in await asked("ticket.list") if each["title"] == "Wrong total")
+            of_team = {each["name"]: each["id"] for each in await asked("team.states", id=ticket["team"])}
+            settings = {"working": "In Progress", "reviewing": "In Review", "done": "Done"}
+            chosen = {name: of_team[state] for name, state in settings.items()}
+            await made.app.recipes.enable(BO, "fix_linear", {"repository": "acme/shop", **chosen})
+            event = {
+                "type": "Issue",
+                "action": "update",
+                "actor": {"id": "ada"},
+                "webhookTimestamp": int(time.time() * 1000),
+                "data": {"id": ticket["id"], "updatedAt": "2026-11-20T08:00:00Z"},
+            }
+            for delivery in ("one", "two"):
+                await made.told("linear", event, {"Linear-Delivery": delivery}, "Linear-Signature: ")
+            await made.published(1)
+            assert "Twice." in made.engine.tasks[0].materials[0].text
+            (pull,) = made.forge.repositories["acme/shop"].pulls
+            assert pull["title"] == f"{ticket['key']}: Wrong total"
+            assert (await asked("ticket.get", id=ticket["id"]))["status"] == "in_progress"
+            await made.reviewed_and_merged()
+            assert (await asked("ticket.get", id=ticket["id"]))["status"] == "done"
+            said = [re.split("[:.]", each["body"])[0] for each in await asked("ticket.comments", id=ticket["id"])]
+            assert said == [*SAID, "A reviewer asks for changes, and Codex goes on", *SAID[1:], "Merged"]
+
+
+async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
+    """Labelled, moved by transitions that are looked up, told in documents, done."""
+    jira = Jira()
+    issue = jira.issue("SHOP-1", "Wrong total", "Twice.", ["codex"])
+    with serving(jira.app()) as tracker:
+        links = {
+            "jira": {
+                "method": "basic",
+                "settings": {"cloud": str(uuid.UUID(int=7))},
+                "secrets": {"username": "bot@acme.example", "password": "canary-jira"},
+            }
+        }
+        async with office(tmp_path, {"jira": {"base_url": tracker}}, links) as made:
+            await made.app.recipes.enable(BO, "fix_jira", {"repository": "acme/shop"})
+            event = {"webhookEvent": "jira:issue_updated", "timestamp": 1, "issue": issue}
+            headers = {"X-Atlassian-Webhook-Identifier": "one"}
+            ours = {**event, "user": {"accountId": ME["accountId"]}}
+            await made.told("jira", ours, headers, "X-Hub-Signature: sha256=")
+            assert not await made.app.runs.list(BO)
+            theirs = {**event, "timestamp": 2, "user": {"accountId": "ada"}}
+            await made.told("jira", theirs, headers, "X-Hub-Signature: sha256=")
+            await made.published(1)
+            assert "Twice." in made.engine.tasks[0].materials[0].text
+            assert jira.moves == ["In Progress", "In Review"]
+            await made.reviewed_and_merged()
+            assert jira.moves == ["In Progress", "In Review", "In Progress", "In Review", "Done"]
+            said = [re.split("[:.]", words_of(each["body"]))[0] for each in jira.comments["SHOP-1"]]
+            assert said == [*SAID, "A reviewer asks for changes, and Codex goes on", *SAID[1:], "Merged"]
