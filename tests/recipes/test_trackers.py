@@ -189,7 +189,9 @@ async def test_a_ticket_of_linear_goes_its_whole_way(tmp_path: Path) -> None:
             assert (await asked("ticket.get", id=ticket["id"]))["status"] == "in_progress"
             await made.reviewed_and_merged()
             assert (await asked("ticket.get", id=ticket["id"]))["status"] == "done"
-            said = [re.split("[:.]", each["body"])[0] for each in await asked("ticket.comments", id=ticket["id"])]
+            said = [
+                re.split("[:.]", each["body"])[0] for each in await asked("ticket.comments", id=ticket["id"])
+            ]
             assert said == [*SAID, "A reviewer asks for changes, and Codex goes on", *SAID[1:], "Merged"]
 
 

@@ -7,7 +7,9 @@ a forge that had git would know of it. The model is scripted.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ import yaml
 from linkspan import spec
 from linkspan.app import App, build
 from linkspan.codex.app_server.process import at_work_in
+from linkspan.runs.polling import Poller
+from linkspan.runs.watching import Watches
 from linkspan.settings import Settings, parse_egress
 from linkspan.store.runs import Run
 from tests.codex.conftest import served
@@ -144,3 +148,38 @@ async def test_a_bug_becomes_a_pull_request(office: Office) -> None:
     assert "The till adds up again." in finished
     assert f"It waits for a review: {opened['html_url']}" in finished
     assert list(at_work_in(office.app.settings.home)) == []
+
+
+async def test_a_bug_that_is_given_to_codex_starts_a_run(tmp_path: Path) -> None:
+    """The list is looked at: what was there before starts nothing, nor what is nobody's; told once."""
+    late = [-70.0]
+
+    def clock() -> float:
+        return time.time() + late[0]
+
+    with tracker(tmp_path / "tracker") as made:
+        codex = made.add_user("codex", "codex-canary")
+        settings = Settings(home=tmp_path / "home", egress=parse_egress("127.0.0.0/8"))
+        app = await build(settings, catalog=spec.load([FILE], {}))
+        await app.tenants.add("acme")
+        secrets = {"username": "codex", "password": "codex-canary"}
+        there = {"origin": made.origin}
+        await app.accounts.link(ACME, app.catalog.connectors["roundup"], settings=there, secrets=secrets)
+        await app.recipes.enable(BO, "fix_ticket", {"repository": "acme/shop"})
+        poller = Poller(app.gateway, clock=clock, random=os.urandom)
+        kept = {"catalog": lambda: app.catalog, "bell": app.runs.bell}
+        watches = Watches(app.database, poller, app.relay, clock=clock, random=os.urandom, **kept)
+        made.create_bug("An old one", assignee=codex)
+        await watches.look_once()
+        nobodys = made.create_bug("Nobody's")
+        bug = made.create_bug("The till does not add up", "Two soups cost one.", assignee=codex)
+        for _ in range(2):
+            late[0] += 35
+            await watches.look_once()
+            while await app.arrivals.work_due():
+                pass
+        told = {each.entity_id: str(each.outcome) for each in await app.arrivals.list(ACME)}
+        (run,) = await app.runs.list(BO)
+        assert (run.entity_id, run.source) == (bug, "webhook:roundup")
+        assert told == {nobodys: "fix_ticket: `when` is not so.", bug: f"fix_ticket: {run.id}."}
+        await app.aclose()

@@ -119,6 +119,7 @@ recipes:
     context: [{entity: comment}]
     limit: {runs: 3}
     stop: {on: three.ticket.made}
+    follow: {on: three.pull_request.closed}
     notify: [{at: [started], call: message.create}]
 """
 """Mappings that no example of the documentation has."""

@@ -70,7 +70,7 @@ def test_every_misspelt_word_is_refused(name: str) -> None:
 
 
 FREE = {"settings", "headers", "query", "connectors", "entities", "sources", "fields", "operations", "params"}
-FREE |= {"resources", "prompts", "arguments", "values", "write", "recipes", "prices", "update", "events"}
+FREE |= {"resources", "prompts", "arguments", "values", "write", "recipes", "prices", "update", "events", "watch"}
 TREES = {
     "body",
     "form",
