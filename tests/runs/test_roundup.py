@@ -26,6 +26,7 @@ from linkspan.runs.watching import Watches
 from linkspan.settings import Settings, parse_egress
 from linkspan.store.runs import Run
 from tests.codex.conftest import served
+from tests.fakes.forge import Forge
 from tests.runs.conftest import ACME, BO
 from tests.runs.shop import KEY, working_at
 from tests.servers.authority import Authority
@@ -157,18 +158,30 @@ async def test_a_bug_that_is_given_to_codex_starts_a_run(tmp_path: Path) -> None
     def clock() -> float:
         return time.time() + late[0]
 
-    with tracker(tmp_path / "tracker") as made:
+    forge = Forge(tokens={TOKEN: "acme"})
+    forge.repository("acme/shop")
+    with tracker(tmp_path / "tracker") as made, serving(forge.app()) as forge_url:
+        places = tmp_path / "places.yaml"
+        places.write_text(yaml.safe_dump({"connectors": {"github": {"base_url": forge_url}}}))
         codex = made.add_user("codex", "codex-canary")
         settings = Settings(home=tmp_path / "home", egress=parse_egress("127.0.0.0/8"))
-        app = await build(settings, catalog=spec.load([FILE], {}))
+        app = await build(settings, catalog=spec.load([FILE, places], {}))
         await app.tenants.add("acme")
+        await app.accounts.link(ACME, app.catalog.connectors["github"], secrets={"token": TOKEN})
         secrets = {"username": "codex", "password": "codex-canary"}
         there = {"origin": made.origin}
         await app.accounts.link(ACME, app.catalog.connectors["roundup"], settings=there, secrets=secrets)
         await app.recipes.enable(BO, "fix_ticket", {"repository": "acme/shop"})
         poller = Poller(app.gateway, clock=clock, random=os.urandom)
-        kept = {"catalog": lambda: app.catalog, "bell": app.runs.bell}
-        watches = Watches(app.database, poller, app.relay, clock=clock, random=os.urandom, **kept)
+        watches = Watches(
+            app.database,
+            poller,
+            app.relay,
+            catalog=lambda: app.catalog,
+            bell=app.runs.bell,
+            clock=clock,
+            random=os.urandom,
+        )
         made.create_bug("An old one", assignee=codex)
         await watches.look_once()
         nobodys = made.create_bug("Nobody's")

@@ -70,7 +70,18 @@ def test_every_misspelt_word_is_refused(name: str) -> None:
 
 
 FREE = {"settings", "headers", "query", "connectors", "entities", "sources", "fields", "operations", "params"}
-FREE |= {"resources", "prompts", "arguments", "values", "write", "recipes", "prices", "update", "events", "watch"}
+FREE |= {
+    "resources",
+    "prompts",
+    "arguments",
+    "values",
+    "write",
+    "recipes",
+    "prices",
+    "update",
+    "events",
+    "watch",
+}
 TREES = {
     "body",
     "form",
