@@ -34,6 +34,7 @@ def _serve(given: Sequence[str]) -> int:
         description="A small help desk to try Linkspan on. `desk seed` prints API tokens for it.",
     )
     parser.add_argument("--port", type=int, default=PORT, help=f"default {PORT}")
+    parser.add_argument("--fd", type=int, help="a socket that listens already, in place of a port")
     parser.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1")
     parser.add_argument("--data", type=Path, default=Path(".work/desk"), help="a folder; default .work/desk")
     parser.add_argument("--public-url", help="what its links begin with; default http://HOST:PORT")
@@ -66,6 +67,7 @@ def _serve(given: Sequence[str]) -> int:
         build(store, url, codex=codex),
         host=options.host,
         port=options.port,
+        fd=options.fd,
         log_level="warning",
         access_log=False,
     )

@@ -113,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="embed", description=__doc__)
     parser.add_argument("--linkspan", default="http://127.0.0.1:8640", help="where Linkspan is reached")
     parser.add_argument("--port", type=int, default=8655)
+    parser.add_argument("--fd", type=int, help="a socket that listens already, in place of a port")
     asked = parser.parse_args(arguments)
     token = os.environ.get("LINKSPAN_TOKEN")
     if not token:
@@ -126,5 +127,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write(f"The product is at {origin}/tickets/HC-103\n")
     sys.stdout.flush()
     app = build(Linkspan(asked.linkspan.rstrip("/"), token), origin)
-    uvicorn.run(app, host="127.0.0.1", port=asked.port, log_level="warning")
+    uvicorn.run(app, host="127.0.0.1", port=asked.port, fd=asked.fd, log_level="warning")
     return 0

@@ -30,6 +30,8 @@ def main() -> int:
     )
     parser.add_argument("--port", type=int, required=True, help="the API's port")
     parser.add_argument("--git-port", type=int, required=True, help="git's port, behind TLS")
+    parser.add_argument("--fd", type=int, help="a socket that listens already, in place of a port")
+    parser.add_argument("--git-fd", type=int, help="the same for git's")
     parser.add_argument("--data", type=Path, required=True, help="a folder")
     parser.add_argument("--repository", required=True, help="OWNER/NAME")
     parser.add_argument("--files", type=Path, required=True, help="what the repository begins with")
@@ -49,11 +51,12 @@ def main() -> int:
     certificate, key = _certificate(options.data)
     quiet: dict[str, Any] = {"host": HOST, "log_level": "error", "access_log": False, "lifespan": "off"}
     servers = [
-        uvicorn.Server(uvicorn.Config(forge.app(), port=options.port, **quiet)),
+        uvicorn.Server(uvicorn.Config(forge.app(), port=options.port, fd=options.fd, **quiet)),
         uvicorn.Server(
             uvicorn.Config(
                 repositories,
                 port=options.git_port,
+                fd=options.git_fd,
                 ssl_certfile=str(certificate),
                 ssl_keyfile=str(key),
                 **quiet,

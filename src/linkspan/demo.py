@@ -22,7 +22,7 @@ from linkspan import spec
 from linkspan.accounts.principal import Tenant
 from linkspan.app import App, build
 from linkspan.cli.codex import http_config, stdio_config
-from linkspan.demo_codex import TENANT, environment, furnish, missing, start_embedded, start_forge
+from linkspan.demo_codex import TENANT, furnish, missing, port_of, start_embedded, start_forge, start_sample
 from linkspan.errors import ConfigurationError, Conflict, LinkspanError
 from linkspan.reload import Reloader
 from linkspan.serving import (
@@ -82,16 +82,17 @@ async def _run(settings: Settings, example: Path, config: Path, redactor: Redact
         if why is None:
             examples = example.parent
             workshop = await start_forge(
-                examples / "forge", examples / "harbour", settings.home / "forge", _free_port
+                examples / "forge", examples / "harbour", settings.home / "forge", (_held(8660), _held(8661))
             )
             ending.push_async_callback(_end, workshop.process)
         files = [config] if workshop is None else [config, workshop.places]
-        desk_port = _free_port(DESK_PORT)
-        hosts = (f"127.0.0.1:{desk_port}", *(workshop.hosts if workshop else ()))
+        at_desk, listener = _held(DESK_PORT), _held(DEFAULT_PORT)
+        ending.callback(listener.close)
+        hosts = (f"127.0.0.1:{port_of(at_desk)}", *(workshop.hosts if workshop else ()))
         settings = replace(
             settings,
             config=config,
-            port=_free_port(DEFAULT_PORT),
+            port=port_of(listener),
             public_url=None,
             egress=parse_egress(",".join(hosts)),
             ca_file=workshop.certificate if workshop else settings.ca_file,
@@ -105,15 +106,14 @@ async def _run(settings: Settings, example: Path, config: Path, redactor: Redact
         if workshop is not None:
             base = f"http://{settings.host}:{settings.port}"
             button = Button(base, await furnish(app, workshop), workshop.note)
-        desk = await _start_desk(example, settings.home / "desk", desk_port, button)
+        desk = await _start_desk(example, settings.home / "desk", at_desk, button)
         ending.push_async_callback(_end, desk.process)
         embedded = None
         if button is not None:
-            port = _free_port(8655)
-            other = await start_embedded(example.parent / "embed", port, button.url, button.token)
+            other = await start_embedded(example.parent / "embed", _held(8655), button.url, button.token)
             ending.push_async_callback(_end, other.process)
             embedded = other.url
-        await _serve(app, settings, desk, files, redactor, why=why, embedded=embedded)
+        await _serve(app, settings, listener, desk, files, redactor, why=why, embedded=embedded)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -125,6 +125,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 async def _serve(
     app: App,
     settings: Settings,
+    listener: socket.socket,
     desk: Desk,
     files: Sequence[Path],
     redactor: Redactor,
@@ -140,7 +141,6 @@ async def _serve(
 
     serving = Serving(app, routes=[Route("/", start), static_files()])
     serving.reloader = Reloader(files, lambda: spec.load(files, os.environ), serving.replace_catalog)
-    listener = listen(settings.host, settings.port)
     server = make_server(serving, settings)
     outlive_signals()
     base = f"http://{settings.host}:{settings.port}"
@@ -170,25 +170,14 @@ async def _serve(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _start_desk(example: Path, data: Path, port: int, button: Button | None) -> Desk:
-    made = json.loads(await _output(str(example), "seed", "--json", "--data", str(data), "--port", str(port)))
+async def _start_desk(example: Path, data: Path, at: socket.socket, button: Button | None) -> Desk:
+    port = str(port_of(at))
+    made = json.loads(await _output(str(example), "seed", "--json", "--data", str(data), "--port", port))
     more = ("--linkspan", button.url, "--model-note", button.note) if button else ()
-    tokens_of_ours = {"DESK_LINKSPAN_TOKENS": json.dumps({TENANT: button.token})} if button else {}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(example), "--port", str(port), "--data", str(data), *more,
-        env=environment(**tokens_of_ours),
-        stdout=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    for _ in range(200):
-        if process.returncode is not None:
-            raise ConfigurationError(f"the sample desk stopped with exit code {process.returncode}")
-        try:
-            _reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            break
+    tokens_ = {"DESK_LINKSPAN_TOKENS": json.dumps({TENANT: button.token})} if button else {}
+    process = await start_sample(
+        example, ["--port", port, "--data", str(data), *more], {"--fd": at}, **tokens_
+    )
     tokens = {name: made["tokens"][name]["codex"] for name in TENANTS}
     return Desk(made["url"], tokens, process, button.note if button else "")
 
@@ -304,13 +293,9 @@ def _button_text(button: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _free_port(wanted: int) -> int:
-    """Answer the wanted port, or the next one that is free."""
+def _held(wanted: int) -> socket.socket:
+    """Answer a socket that listens at the wanted port, or the next free one: nobody else gets it."""
     for port in range(wanted, wanted + 50):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        with contextlib.suppress(ConfigurationError):
+            return listen("127.0.0.1", port)
     raise ConfigurationError(f"no port between {wanted} and {wanted + 50} is free on 127.0.0.1")

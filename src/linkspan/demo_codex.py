@@ -8,8 +8,9 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from linkspan.accounts.principal import Principal, Tenant
 from linkspan.app import App
 from linkspan.codex.app_server.binary import find_binary
 from linkspan.errors import ConfigurationError
+from linkspan.net.urls import origin_of
 from linkspan.settings import Settings
 
 TENANT: Final = "acme"
@@ -25,6 +27,8 @@ RECIPE: Final = "fix_ticket"
 REPOSITORY: Final = "acme/harbour"
 DESK_SUBJECT: Final = "desk-demo"
 _KEY: Final = "OPENAI_API_KEY"
+_MODEL_URL: Final = "OPENAI_BASE_URL"
+_ANSWERS: Final = 20.0
 _NEW_USER_NAMESPACE: Final = 0x10000000
 _SCRIPT: Final = (
     "A script stands in for the model: it fixes HC-103 and no other ticket. Start the demo with"
@@ -46,6 +50,8 @@ class Workshop:
     """What is laid over tools.yaml: where the forge, and the script, are."""
     key: str | None = field(repr=False)
     """The operator's own key of OpenAI."""
+    model_url: str | None = None
+    """Where the operator reaches OpenAI, if `OPENAI_BASE_URL` says so, which OpenAI's own libraries read."""
 
     @property
     def note(self) -> str:
@@ -53,9 +59,10 @@ class Workshop:
         return _SCRIPT if self.key is None else _MODEL
 
     @property
-    def hosts(self) -> tuple[str, str]:
+    def hosts(self) -> tuple[str, ...]:
         """What our client and git must be let reach."""
-        return self.url.partition("//")[2], self.git_url.partition("//")[2]
+        urls = (self.url, self.git_url, *((self.model_url,) if self.model_url else ()))
+        return tuple(origin_of(url).partition("//")[2] for url in urls)
 
 
 def missing(settings: Settings) -> str | None:
@@ -78,26 +85,28 @@ def environment(**more: str) -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if name != _KEY}, **more}
 
 
-async def start_forge(example: Path, files: Path, data: Path, free_port: Callable[[int], int]) -> Workshop:
+async def start_forge(
+    example: Path, files: Path, data: Path, at: tuple[socket.socket, socket.socket]
+) -> Workshop:
     """Start the forge with the sample shop. Raises `ConfigurationError`."""
-    port, token = free_port(8660), secrets.token_urlsafe(24)
-    git_port = free_port(port + 1)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(example), "--port", str(port), "--git-port", str(git_port),
-        "--data", str(data), "--repository", REPOSITORY, "--files", str(files),
-        env=environment(FORGE_TOKEN=token),
-        stdout=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    for wanted in (port, git_port):
-        await _until_open(process, wanted)
+    port, git_port = map(port_of, at)
+    token = secrets.token_urlsafe(24)
+    given = ("--port", str(port), "--git-port", str(git_port), "--data", str(data))
+    process = await start_sample(
+        example,
+        [*given, "--repository", REPOSITORY, "--files", str(files)],
+        {"--fd": at[0], "--git-fd": at[1]},
+        FORGE_TOKEN=token,
+    )
     url, git_url = f"http://127.0.0.1:{port}", f"https://127.0.0.1:{git_port}"
     key = os.environ.get(_KEY) or None
     connectors: dict[str, Any] = {"github": {"base_url": url, "git": {"base_url": git_url}}}
-    if key is None:
-        connectors["openai"] = {"base_url": f"{url}/v1"}
+    model_url = os.environ.get(_MODEL_URL) or None if key is not None else None
+    if key is None or model_url is not None:
+        connectors["openai"] = {"base_url": model_url or f"{url}/v1"}
     places = data / "places.yaml"
     places.write_text(json.dumps({"connectors": connectors}))  # JSON is YAML
-    return Workshop(process, url, git_url, token, data / "forge.pem", places, key)
+    return Workshop(process, url, git_url, token, data / "forge.pem", places, key, model_url)
 
 
 async def furnish(app: App, workshop: Workshop) -> str:
@@ -125,29 +134,60 @@ class Embedded:
     url: str
 
 
-async def start_embedded(example: Path, port: int, linkspan: str, token: str) -> Embedded:
+async def start_embedded(example: Path, at: socket.socket, linkspan: str, token: str) -> Embedded:
     """Start the product whose pages have our elements in them. Raises `ConfigurationError`."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(example), "--port", str(port), "--linkspan", linkspan,
-        env=environment(LINKSPAN_TOKEN=token),
-        stdout=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    await _until_open(process, port)
+    port = port_of(at)
+    given = ["--port", str(port), "--linkspan", linkspan]
+    process = await start_sample(example, given, {"--fd": at}, LINKSPAN_TOKEN=token)
     return Embedded(process, f"http://localhost:{port}")
 
 
-async def _until_open(process: asyncio.subprocess.Process, port: int) -> None:
+def port_of(listener: socket.socket) -> int:
+    """Answer the port that a socket listens at."""
+    port: int = listener.getsockname()[1]
+    return port
+
+
+async def start_sample(
+    example: Path, given: Sequence[str], at: Mapping[str, socket.socket], **more: str
+) -> asyncio.subprocess.Process:
+    """Start a sample program on sockets that listen already, by the words it takes them by, and wait for it.
+
+    They are its own from then on. `more` is put into its environment. Raises `ConfigurationError`.
+    """
+    words = [word for name, listener in at.items() for word in (name, str(listener.fileno()))]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(example),
+        *given,
+        *words,
+        env=environment(**more),
+        stdout=asyncio.subprocess.DEVNULL,
+        pass_fds=[listener.fileno() for listener in at.values()],
+    )
+    for listener in at.values():
+        port = port_of(listener)
+        listener.close()
+        await _until_it_answers(process, port)
+    return process
+
+
+async def _until_it_answers(process: asyncio.subprocess.Process, port: int) -> None:
+    """Wait for an answer of whatever kind: to be let in says nothing of a socket that was there before."""
     for _ in range(200):
         if process.returncode is not None:
-            raise ConfigurationError(f"a sample program stopped with exit code {process.returncode}")
+            break
         try:
-            _reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
+            async with asyncio.timeout(_ANSWERS):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(b"HEAD / HTTP/1.0\r\n\r\n")
+                await reader.read(1)
+                writer.close()
+        except OSError:  # a time-out is one too
             await asyncio.sleep(0.05)
         else:
-            writer.close()
             return
-    raise ConfigurationError(f"the sample forge does not answer at port {port}")
+    raise ConfigurationError(f"a sample program does not answer (exit code {process.returncode})")
 
 
 def _has_user_namespaces() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,12 @@ import pytest
 from linkspan import spec
 from linkspan.accounts.principal import Principal
 from linkspan.app import build
-from linkspan.demo_codex import furnish, start_forge
+from linkspan.demo import _held
+from linkspan.demo_codex import furnish, port_of, start_forge
 from linkspan.settings import Settings, parse_egress
 from tests.runs.conftest import ACME
 from tests.servers.node import ROOT
-from tests.servers.serving import free_port
+from tests.servers.serving import LOOPBACK
 
 pytestmark = pytest.mark.slow
 KEY = "canary-key-of-the-operator"
@@ -32,12 +34,12 @@ async def test_the_button_asks_who_the_page_says(
 ) -> None:
     """The key of the environment goes to OpenAI and nowhere else; without one nothing goes there."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     if key is not None:
         monkeypatch.setenv("OPENAI_API_KEY", key)
     examples = ROOT / "examples"
-    workshop = await start_forge(
-        examples / "forge", examples / "harbour", tmp_path / "forge", lambda _wanted: free_port()
-    )
+    at = socket.create_server((LOOPBACK, 0)), socket.create_server((LOOPBACK, 0))
+    workshop = await start_forge(examples / "forge", examples / "harbour", tmp_path / "forge", at)
     try:
         hosts = parse_egress(",".join(workshop.hosts))
         catalog = spec.load([ROOT / "tools.yaml", workshop.places], os.environ)
@@ -60,3 +62,13 @@ async def test_the_button_asks_who_the_page_says(
     else:
         assert workshop.note.startswith("OpenAI's model works, with the key in OPENAI_API_KEY")
         assert (origins, shown) == (("https://api.openai.com:443",), key)
+
+
+async def test_the_demo_holds_the_ports_that_it_chose() -> None:
+    """From the moment in which it chose them: nobody else, another demo included, gets one in between."""
+    wanted = socket.create_server((LOOPBACK, 0))
+    port = port_of(wanted)
+    first, second = _held(port), _held(port)
+    assert len({port, port_of(first), port_of(second)}) == 3
+    for listener in (wanted, first, second):
+        listener.close()
