@@ -7,6 +7,7 @@ take it away, or, where it belongs, add its edge with a sentence that says why.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import tomllib
@@ -268,10 +269,15 @@ class Module:
         """The floor it stands on."""
         return part_of(self.name)
 
+    @functools.cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All of its tree, walked once for all tests."""
+        return tuple(ast.walk(self.tree))
+
     def imports(self) -> Iterator[tuple[str, int]]:
         """Every imported module, wherever in the file, with its line."""
         package = self.name if self.path.name == "__init__.py" else self.name.rpartition(".")[0]
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 yield from ((alias.name, node.lineno) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -281,7 +287,7 @@ class Module:
 
     def calls(self, method: str) -> Iterator[tuple[str, int]]:
         """Every call of a method of that name: what it is called on, and the line."""
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Attribute) and node.attr == method:
                 yield ast.unparse(node.value), node.lineno
 
@@ -291,11 +297,15 @@ def part_of(name: str) -> str:
     return PART_OF.get(part, part)
 
 
-def modules() -> Iterator[Module]:
+@functools.cache
+def modules() -> tuple[Module, ...]:
+    """Answer all of them, parsed once for all tests."""
+    found = []
     for path in sorted(SOURCE.rglob("*.py")):
         parts = ("linkspan", *path.relative_to(SOURCE).with_suffix("").parts)
         name = ".".join(parts).removesuffix(".__init__")
-        yield Module(path, name, ast.parse(path.read_text(), filename=str(path)))
+        found.append(Module(path, name, ast.parse(path.read_text(), filename=str(path))))
+    return tuple(found)
 
 
 def tracked_files() -> list[Path]:

@@ -101,6 +101,7 @@ def test_answers_are_read_in_time(content_type: str, seed: str) -> None:
     assert grows_with_length(body(content_type), "", seed, "x", BODY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["", "token=", "'token': '"])
 def test_records_are_masked_in_time(before: str) -> None:
     """What a product chose to say is searched for secrets as fast as anything else."""
@@ -146,10 +147,14 @@ VALUE_READERS: Final[dict[str, Callable[[str], object]]] = {
 }
 
 
+SLOW: Final = {"graphql", "html", "wiki", "mrkdwn"}
+"""Readers that take seconds for all these texts."""
+
+
 @pytest.mark.parametrize(
     ("read", "size"),
     [
-        pytest.param(read, size, id=name)
+        pytest.param(read, size, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
         for readers, size in (
             (HEADER_READERS, HEADERS),
             (REQUEST_READERS, REQUEST),

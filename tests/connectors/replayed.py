@@ -7,6 +7,7 @@ that is not the one that was kept, or that is missing, is a failure.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,9 +39,11 @@ ACME: Final = Principal(Tenant("acme"), "service", "tests")
 CLIENT: Final = {"id": "canary-client", "secret": "canary-client-secret"}
 
 
+@functools.cache
 def kept(name: str) -> Mapping[str, Any]:
-    """Answer what is kept of a product."""
-    found: Mapping[str, Any] = yaml.safe_load((FOLDER / name / "exchanges.yaml").read_text())
+    """Answer what is kept of a product; read once, since every case asks."""
+    text = (FOLDER / name / "exchanges.yaml").read_text(encoding="utf-8")
+    found: Mapping[str, Any] = yaml.load(text, yaml.CSafeLoader)
     return found
 
 
@@ -159,8 +162,19 @@ def catalog_of(home: Path, name: str, **words: Any) -> Catalog:
         "instructions": "List tickets, pull requests, alerts, silences, messages, designs, channels.",
     }
     file = home / "tools.yaml"
-    file.write_text(yaml.safe_dump({**head, "connectors": {name: {"use": name, **words}}}))
-    return spec.load([file], {})
+    content = json.dumps({**head, "connectors": {name: {"use": name, **words}}})
+    file.write_text(content)
+    return _loaded(file, content)
+
+
+_LOADED: Final[dict[str, Catalog]] = {}
+
+
+def _loaded(file: Path, content: str) -> Catalog:
+    """Compile each file once in a process: a catalog is never changed."""
+    if content not in _LOADED:
+        _LOADED[content] = spec.load([file], {})
+    return _LOADED[content]
 
 
 @contextlib.asynccontextmanager

@@ -175,6 +175,7 @@ def test_the_first_start_and_every_later_one_answer_the_same(linkspan: Linkspan)
     assert [tool["name"] for tool in heard[0][1]["result"]["tools"]] == ["list_tickets", "get_ticket"]
 
 
+@pytest.mark.slow
 def test_the_product_is_asked_nothing_before_a_tool_is_called(linkspan: Linkspan, desk: Desk) -> None:
     """Neither by a start, nor by anything that a client lists: Codex starts servers that it may never use."""
     before = desk.requests
@@ -190,6 +191,7 @@ def test_the_product_is_asked_nothing_before_a_tool_is_called(linkspan: Linkspan
     assert program.end() == (0, "", [])
 
 
+@pytest.mark.slow
 def test_an_edited_file_is_not_answered_from_before(linkspan: Linkspan, tmp_path: Path) -> None:
     """What was kept counts for the very bytes it was made from."""
     config = tmp_path / "tools.yaml"
@@ -229,6 +231,7 @@ def test_calls_in_flight_finish_when_the_input_ends(linkspan: Linkspan, desk: De
     assert json.loads(rest[-1])["result"]["structuredContent"]["result"] == {"id": "7"}
 
 
+@pytest.mark.slow
 def test_calls_in_flight_finish_when_it_is_told_to_stop(linkspan: Linkspan, desk: Desk) -> None:
     """SIGTERM is no reason to lose an answer."""
     program = Program(linkspan.environment)
@@ -242,6 +245,7 @@ def test_calls_in_flight_finish_when_it_is_told_to_stop(linkspan: Linkspan, desk
     assert json.loads(rest[-1])["id"] == 2
 
 
+@pytest.mark.slow
 def test_a_cancelled_call_is_owed_nothing(linkspan: Linkspan, desk: Desk) -> None:
     """And the process goes on."""
     program = Program(linkspan.environment)
@@ -284,6 +288,7 @@ def test_what_is_prepared_judges_nothing_by_itself(line: bytes) -> None:
     assert json.loads(written[0]) == {"jsonrpc": "2.0", "id": 2, "result": {}}
 
 
+@pytest.mark.slow
 def test_lines_that_are_no_messages_do_not_end_it(linkspan: Linkspan) -> None:
     """Before and after everything is loaded."""
     program = Program(linkspan.environment)
@@ -294,6 +299,7 @@ def test_lines_that_are_no_messages_do_not_end_it(linkspan: Linkspan) -> None:
     program.end()
 
 
+@pytest.mark.slow
 def test_what_is_printed_goes_to_standard_error(linkspan: Linkspan) -> None:
     """Even what C libraries and child processes print: standard output is the protocol's."""
     code = (
@@ -333,6 +339,7 @@ def test_what_keeps_it_from_starting_is_told(
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_mistakes_in_the_file_are_told_with_their_place(linkspan: Linkspan, tmp_path: Path) -> None:
     """As `linkspan check` tells them."""
     config = tmp_path / "tools.yaml"
@@ -343,6 +350,7 @@ def test_mistakes_in_the_file_are_told_with_their_place(linkspan: Linkspan, tmp_
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_a_tenant_that_is_not_there_is_told_to_the_model_too(linkspan: Linkspan) -> None:
     """Lists were answered by then; the call that waits reads the same sentence."""
     program = Program(linkspan.environment, "--tenant", "globex")
@@ -355,6 +363,7 @@ def test_a_tenant_that_is_not_there_is_told_to_the_model_too(linkspan: Linkspan)
     assert "linkspan tenant add globex" in errors
 
 
+@pytest.mark.slow
 def test_an_edit_while_it_runs_is_served_and_told(linkspan: Linkspan, tmp_path: Path) -> None:
     """Hot reload: the client hears that lists have changed, and the next start knows them already."""
     config = tmp_path / "tools.yaml"
@@ -387,6 +396,7 @@ def test_first_answers_import_next_to_nothing() -> None:
     assert not heavy & imported_by("linkspan.mcp_server.stdio")
 
 
+@pytest.mark.slow
 def test_serving_over_http_does_not_import_the_sdk() -> None:
     """It costs a second and 40 MB, and only sessions need it."""
     loaded = imported_by("linkspan.serving")
@@ -394,6 +404,7 @@ def test_serving_over_http_does_not_import_the_sdk() -> None:
     assert not {"mcp", "mcp_types"} & loaded
 
 
+@pytest.mark.slow
 def test_mcp_run_serves_the_same(linkspan: Linkspan) -> None:
     """`mcp run src/linkspan/server.py`, with its directory in front of sys.path as it puts it."""
     file = Path(sys.modules["linkspan"].__file__ or "").with_name("server.py")
