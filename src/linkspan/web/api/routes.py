@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from itertools import groupby
 from typing import Any
 
@@ -44,6 +45,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )
 
 
+@functools.cache
+def _described() -> dict[str, Any]:
+    """Answer the description, made when it is first asked for: it takes longer than all else of a start."""
+    return describe(ENDPOINTS)
+
+
 def with_data(description: dict[str, Any], catalog: Catalog) -> dict[str, Any]:
     """Answer the description with the doors to the products, as the catalog has them."""
     paths, schemas = described_data(catalog)
@@ -62,11 +69,10 @@ def api_routes(parts: Parts) -> list[Route]:
         Route(path, Door(list(endpoints), parts))
         for path, endpoints in groupby(by_path, key=lambda endpoint: endpoint.path)
     ]
-    described = describe(ENDPOINTS)
 
     async def openapi(request: Request) -> Response:
         servers = [{"url": parts.see(request.scope).base}]
-        whole = {**with_data(described, parts.catalog()), "servers": servers}
+        whole = {**with_data(_described(), parts.catalog()), "servers": servers}
         return Response(to_json(whole), media_type="application/json")
 
     return [Route("/openapi.json", openapi), *doors]
