@@ -9,7 +9,7 @@ What a model wrote goes through the one filter here, whoever filtered it before.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -86,7 +86,7 @@ class GatewayForge:
         credential, connector = await self._credential(principal, found.account)
         base = _git_base(connector, credential)
         known: Json = found.result
-        clone_url = str(known.get("clone_url") or "")
+        clone_url = _without_name(str(known.get("clone_url") or ""))
         if not is_below(clone_url, base):
             raise Forbidden(
                 f"{connector.title} says that {repository} is cloned from somewhere else than {base}",
@@ -105,14 +105,19 @@ class GatewayForge:
         principal, repository = _principal_of(publication), publication.checkout.repository
         branch = publication.branch or branch_of(publication.run)
         filter_ = self._filter(repository)
-        arguments: Json = {
+        known = await self._known(principal, "pull_request.create")
+        title = filter_.line(publication.title, 200) or f"Changes of Codex run {publication.run}"
+        if publication.draft and "draft" not in known:
+            title = f"Draft: {title}"  # so GitLab marks one, and people read it anywhere
+        offered: Json = {
             **_parts(repository),
-            "title": filter_.line(publication.title, 200) or f"Changes of Codex run {publication.run}",
+            "title": title,
             "description": self._body(publication, filter_),
             "head": branch,
             "base": publication.checkout.base_branch,
             "draft": publication.draft,
         }
+        arguments = {name: value for name, value in offered.items() if name in known}
 
         async def make() -> Json:
             try:
@@ -222,8 +227,15 @@ class GatewayForge:
     async def _pull_requests(
         self, principal: Principal, repository: Repository, branch: str, *, which: str
     ) -> list[Json]:
+        known = await self._known(principal, "pull_request.list")
         parts = _parts(repository)
-        arguments = {**parts, "which": which, "from": f"{parts['owner']}:{branch}"}
+        # Each forge has its own words for what is asked; what it does not know is not asked.
+        offered: Json = {**parts, "from": f"{parts['owner']}:{branch}", "from_branch": branch}
+        if "which" in known:
+            offered["which"] = _meant(known["which"].get("enum", ()), which)[0]
+        if "states" in known:
+            offered["states"] = _meant(known["states"].get("items", {}).get("enum", ()), which)
+        arguments = {name: value for name, value in offered.items() if name in known}
         found = await self._every(principal, "pull_request.list", arguments)
         # A forge that does not know the filter answers them all.
         return [each for each in found if each.get("head") == branch]
@@ -248,6 +260,16 @@ class GatewayForge:
         if not isinstance(done, Item) or not isinstance(done.result, dict):
             raise UpstreamError(f"the forge answered {key} with something else than one thing")
         return done
+
+    async def _known(self, principal: Principal, key: str) -> Json:
+        """Answer the arguments that an operation takes at the forge of this tenant."""
+        tool = self._tool(key)
+        connectors = [self._gateway.catalog.connectors[name] for name in tool.operations]
+        name = connectors[0].name
+        if len(connectors) > 1:
+            name = (await self._accounts.credential(principal, connectors, None)).connector
+        known: Json = tool.operations[name].schema.get("properties", {})
+        return known
 
     def _tool(self, key: str) -> Any:
         tool = self._gateway.catalog.tool_for(key)
@@ -292,9 +314,23 @@ def _principal_of(publication: Publication) -> Principal:
     return _principal(publication.tenant, publication.run, publication.owner)
 
 
+def _without_name(url: str) -> str:
+    """Answer a URL without the name of whoever asked, which Bitbucket puts before the host."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def _parts(repository: Repository) -> dict[str, str]:
+    """Answer what a repository is called in arguments: by owner and name, or by its id."""
     owner, _, name = repository.id.rpartition("/")
-    return {"owner": owner, "repo": name}
+    return {"owner": owner, "repo": name, "project": repository.id}
+
+
+def _meant(words: Sequence[str], which: str) -> list[str]:
+    """Answer a forge's words for `open` or `all`: `opened`, `OPEN`; all of them where none says all."""
+    if which == "open":
+        return [word for word in words if word.lower().startswith("open")][:1] or ["open"]
+    return ["all"] if "all" in words or not words else list(words)
 
 
 def _shown(pull_request: Json) -> Json:
@@ -335,7 +371,7 @@ def _access(connector: Connector, credential: Credential, base: str) -> GitAcces
     assert connector.git is not None  # noqa: S101
     username = connector.git.username
     if credential.method == "basic":
-        username = credential.secrets["username"].reveal()
+        username = connector.git.basic or credential.secrets["username"].reveal()
     authorities = credential.settings.get(connector.ca) if connector.ca is not None else None
     secret = credential.secrets[sent[-1]]
     return GitAccess(origin_of(base), username or "git", secret, authorities or None)

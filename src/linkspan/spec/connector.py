@@ -31,6 +31,8 @@ from linkspan.spec.request_lines import headers
 from linkspan.spec.ways import compile_connected, compile_ways
 from linkspan.spec.yaml import Path
 
+_GIT_NAME = re.compile(r"[!-9;-~]{1,100}")
+
 
 def compile_connector(
     name: str,
@@ -156,13 +158,17 @@ def _git(
     assert git is not None  # noqa: S101
     base = compile_base_url((*here, "base_url"), git.base_url, settings, leaves)
     username = leaves.text((*here, "username"), git.username) if git.username is not None else None
+    basic = leaves.text((*here, "basic"), git.basic) if git.basic is not None else None
+    if basic is not None and not _GIT_NAME.fullmatch(basic):
+        message = "must be a name of visible characters, without a colon"
+        leaves.problems.add((*here, "basic"), "bad_value", message)
     if username is None and any(way.type != "basic" for way in form.auth):
         message = "git sends a name beside a token: say which, such as x-access-token or oauth2"
         leaves.problems.add((*here, "username"), "missing_key", message)
-    elif username is not None and not re.fullmatch(r"[!-9;-~]{1,100}", username):
+    elif username is not None and not _GIT_NAME.fullmatch(username):
         message = "must be a name of visible characters, without a colon"
         leaves.problems.add((*here, "username"), "bad_value", message)
-    return GitHost(base, username)
+    return GitHost(base, username, basic)
 
 
 def _setting(name: str, form: language.Setting, leaves: Leaves, path: Path, *, is_found: bool) -> Setting:

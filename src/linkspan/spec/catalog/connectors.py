@@ -92,6 +92,8 @@ class GitHost:
     base_url: Template
     username: str | None = None
     """None: the user name of a basic credential."""
+    basic: str | None = None
+    """Beside the password of a basic credential, where that is not its own user name."""
 
 
 @dataclass(frozen=True, slots=True)

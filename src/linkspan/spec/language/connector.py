@@ -58,6 +58,9 @@ class Git(Words):
     username: str | None = Field(
         None, description="What git is told beside the token; `basic` credentials have their own."
     )
+    basic: str | None = Field(
+        None, description="What git is told beside the password of `basic`, if not its user name."
+    )
 
 
 class Proxy(Words):

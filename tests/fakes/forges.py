@@ -1,0 +1,179 @@
+"""GitLab and Bitbucket in memory, as far as publishing needs them: branches are those of a real git server.
+
+Each refuses as its documentation says: an open merge request of the same branch is a 409 at GitLab; Bitbucket
+refuses a pull request of a branch that is not there, and answers the open one where there is one already.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+Json = dict[str, Any]
+NOW = "2026-11-02T08:00:00.000Z"
+
+
+@dataclass
+class GitLab:
+    """docs.gitlab.com/api: "Projects", "Merge requests". One project, number 42."""
+
+    git_url: str
+    branches: Callable[[str], dict[str, str]]
+    token: str = "canary-forge-token"
+    name: str = "acme/shop"
+    merge_requests: list[Json] = field(default_factory=list)
+    lose_next: bool = False
+    """Make the next merge request, and answer 502."""
+
+    def app(self) -> Starlette:
+        """Answer the ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/api/v4/user", self._user),
+                Route("/api/v4/projects/42", self._project),
+                Route("/api/v4/projects/42/merge_requests", self._list),
+                Route("/api/v4/projects/42/merge_requests", self._create, methods=["POST"]),
+            ]
+        )
+
+    def _refused(self, request: Request) -> Response | None:
+        known = request.headers.get("private-token") == self.token
+        return None if known else JSONResponse({"message": "401 Unauthorized"}, 401)
+
+    async def _user(self, request: Request) -> Response:
+        return self._refused(request) or JSONResponse({"id": 7, "username": "codex"})
+
+    async def _project(self, request: Request) -> Response:
+        project = {
+            "id": 42, "path_with_namespace": self.name, "path": "shop", "namespace": {"full_path": "acme"},
+            "default_branch": "main", "visibility": "private", "archived": False,
+            "http_url_to_repo": f"{self.git_url}/{self.name}.git", "web_url": f"{self.git_url}/{self.name}",
+        }  # fmt: skip
+        return self._refused(request) or JSONResponse(project)
+
+    async def _list(self, request: Request) -> Response:
+        if (refused := self._refused(request)) is not None:
+            return refused
+        state, branch = request.query_params.get("state", "all"), request.query_params.get("source_branch")
+        found = [one for one in self.merge_requests if state in {"all", one["state"]}]
+        return JSONResponse([one for one in found if branch in {None, one["source_branch"]}])
+
+    async def _create(self, request: Request) -> Response:
+        if (refused := self._refused(request)) is not None:
+            return refused
+        asked = await request.json()
+        heads = self.branches(self.name)
+        missing = [name for name in ("source_branch", "target_branch", "title") if not asked.get(name)]
+        if missing:
+            return JSONResponse({"error": f"{', '.join(missing)} is missing"}, 400)
+        if any(one["source_branch"] == asked["source_branch"] and one["state"] == "opened"
+               for one in self.merge_requests):  # fmt: skip
+            told = "Another open merge request already exists for this source branch: !1"
+            return JSONResponse({"message": [told]}, 409)
+        if asked["source_branch"] not in heads:
+            return JSONResponse({"message": ["Source branch does not exist"]}, 422)
+        number = len(self.merge_requests) + 1
+        made = {
+            "id": 1000 + number, "iid": number, "project_id": 42, "title": asked["title"], "state": "opened",
+            "description": asked.get("description"), "draft": asked["title"].startswith("Draft: "),
+            "source_branch": asked["source_branch"], "target_branch": asked["target_branch"],
+            "sha": heads[asked["source_branch"]], "created_at": NOW, "updated_at": NOW,
+            "references": {"full": f"{self.name}!{number}"},
+            "web_url": f"{self.git_url}/{self.name}/-/merge_requests/{number}",
+        }  # fmt: skip
+        self.merge_requests.append(made)
+        if self.lose_next:
+            self.lose_next = False
+            return Response(status_code=502)
+        return JSONResponse(made, 201)
+
+
+@dataclass
+class Bitbucket:
+    """developer.atlassian.com/cloud/bitbucket/rest: "Repositories", "Pullrequests". One repository."""
+
+    git_url: str
+    branches: Callable[[str], dict[str, str]]
+    token: str = "canary-forge-token"
+    name: str = "acme/shop"
+    pull_requests: list[Json] = field(default_factory=list)
+    lose_next: bool = False
+
+    def app(self) -> Starlette:
+        """Answer the ASGI application."""
+        where = f"/2.0/repositories/{self.name}"
+        return Starlette(
+            routes=[
+                Route("/2.0/user", self._user),
+                Route("/2.0/repositories/acme", self._repositories),
+                Route(where, self._repository),
+                Route(f"{where}/pullrequests", self._list),
+                Route(f"{where}/pullrequests", self._create, methods=["POST"]),
+            ]
+        )
+
+    def _refused(self, request: Request) -> Response | None:
+        pair = base64.b64encode(f"codex@acme.example:{self.token}".encode()).decode()
+        known = request.headers.get("authorization") in {f"Bearer {self.token}", f"Basic {pair}"}
+        return None if known else JSONResponse({"type": "error", "error": {"message": "Bad token"}}, 401)
+
+    def _shown(self) -> Json:
+        # With the name of whoever asks before the host, as Bitbucket answers it.
+        clone = self.git_url.replace("https://", "https://codex@") + f"/{self.name}.git"
+        return {
+            "full_name": self.name, "is_private": True, "mainbranch": {"name": "main"},
+            "links": {"clone": [{"name": "https", "href": clone}], "html": {"href": "x"}},
+        }  # fmt: skip
+
+    async def _user(self, request: Request) -> Response:
+        return self._refused(request) or JSONResponse({"uuid": "{c-1}", "display_name": "Codex"})
+
+    async def _repositories(self, request: Request) -> Response:
+        return self._refused(request) or JSONResponse({"values": [self._shown()]})
+
+    async def _repository(self, request: Request) -> Response:
+        return self._refused(request) or JSONResponse(self._shown())
+
+    async def _list(self, request: Request) -> Response:
+        if (refused := self._refused(request)) is not None:
+            return refused
+        states = request.query_params.getlist("state") or ["OPEN"]
+        asked = request.query_params.get("q", "")
+        found = [
+            one for one in self.pull_requests
+            if one["state"] in states and (not asked or f'"{one["source"]["branch"]["name"]}"' in asked)
+        ]  # fmt: skip
+        return JSONResponse({"pagelen": 25, "values": found})
+
+    async def _create(self, request: Request) -> Response:
+        if (refused := self._refused(request)) is not None:
+            return refused
+        asked = await request.json()
+        heads = self.branches(self.name)
+        source, target = asked["source"]["branch"]["name"], asked["destination"]["branch"]["name"]
+        if source not in heads:
+            told = {"message": "There are no changes to be pulled", "detail": "branch not found"}
+            return JSONResponse({"type": "error", "error": told}, 400)
+        number = len(self.pull_requests) + 1
+        repository = {"full_name": self.name}
+        made = {
+            "id": number, "title": asked["title"], "state": "OPEN", "draft": bool(asked.get("draft")),
+            "description": asked.get("description", ""), "created_on": NOW, "updated_on": NOW,
+            "source": {"branch": {"name": source}, "commit": {"hash": heads[source]},
+                       "repository": repository},
+            "destination": {"branch": {"name": target}, "commit": {"hash": heads[target]},
+                            "repository": repository},
+            "links": {"html": {"href": f"{self.git_url}/{self.name}/pull-requests/{number}"}},
+        }  # fmt: skip
+        self.pull_requests.append(made)
+        if self.lose_next:
+            self.lose_next = False
+            return Response(status_code=502)
+        return JSONResponse(made, 201)
