@@ -104,6 +104,7 @@ async def bench(
         )
         places = GitPlaces(tmp_path / "work", proxy, clock=lambda: 1_800_000_000.0, git=Git(authority.root))
         yield Bench(app, forge, server, places, publisher)
+        await proxy.aclose()
     finally:
         await app.aclose()
 

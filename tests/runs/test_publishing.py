@@ -30,6 +30,7 @@ from linkspan.errors import (
 )
 from linkspan.net.egress import EgressGuard
 from linkspan.net.egress_proxy import EgressProxy
+from linkspan.net.pacing import Paces
 from linkspan.runs.ports import Publication
 from linkspan.runs.publishing import GatewayForge
 from linkspan.settings import Settings, parse_egress
@@ -123,12 +124,17 @@ async def bench(git: tuple[GitServer, Authority], tmp_path: Path) -> AsyncIterat
             }
         )
     )
-    transport = AsgiTransport(forge.app())
+    transport, now = AsgiTransport(forge.app()), [1_800_000_000.0]
+
+    async def paced(seconds: float) -> None:
+        now[0] += seconds
+
     app = await build(
         Settings(home=tmp_path / "home"),
         catalog=spec.load([file], {}),
         transport=transport,
-        clock=lambda: 1_800_000_000.0,
+        clock=lambda: now[0],
+        paces=Paces(clock=lambda: now[0], sleep=paced),
     )
     tenant = await app.tenants.add("acme")
     await app.accounts.link(
@@ -142,6 +148,7 @@ async def bench(git: tuple[GitServer, Authority], tmp_path: Path) -> AsyncIterat
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
+        now[0] += seconds
 
     publisher = GatewayForge(
         app.gateway, app.accounts, base=BASE, mask=Redactor().mask, random=os.urandom, sleep=sleep
