@@ -154,6 +154,23 @@ async def test_somebody_of_one_tenant_sees_that_one(house: House) -> None:
             assert answer.status_code in (403, 404), path
 
 
+async def test_a_run_leads_to_its_thing_and_the_thing_to_its_runs(house: House) -> None:
+    """By the id that the run was asked for with, whatever the product calls it itself."""
+    await house.enable("mend")
+    run = await house.app.runs.start(BO, "mend", source="button", entity_id="HC-103")
+    async with signed_in(house, "viewer") as http:
+        thing = "/console/tenants/acme/entities/ticket/HC-103"
+        own = f"/console/tenants/acme/runs/{run.id}"
+        assert f'href="{thing}"' in (await http.get(own)).text
+        shown = (await http.get(thing)).text
+        assert f'href="{own}"' in shown
+        other = (await http.get("/console/tenants/acme/entities/ticket/HC-104")).text
+        assert run.id not in other
+        assert "There are none." in other
+        nowhere = (await http.get("/console/tenants/acme/entities/ticket/HC-999")).text
+        assert "Runs about it" in nowhere
+
+
 async def test_private_runs_are_in_no_list_of_who_only_looks(house: House) -> None:
     """Overview, lists and the run itself; an operator, who has it on the desk, sees it everywhere."""
     await house.enable("mend")

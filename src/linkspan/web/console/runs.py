@@ -94,7 +94,8 @@ class ConsoleGate:
 
     def ground(self, request: Request, place: Place) -> Ground:  # noqa: ARG002
         """Answer the console's pages."""
-        return Ground(Tenant(place.tenant), f"{PATH}/tenants/{place.tenant}/runs", PATH)
+        here = f"{PATH}/tenants/{place.tenant}"
+        return Ground(Tenant(place.tenant), f"{here}/runs", PATH, entities=f"{here}/entities")
 
     def sign_in(self, request: Request, place: Place) -> Response:  # noqa: ARG002
         """Send them to the console's page to sign in at."""

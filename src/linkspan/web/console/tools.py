@@ -15,12 +15,15 @@ from linkspan.errors import LinkspanError, NotFound
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.results import Page
 from linkspan.spec.catalog import Tool
+from linkspan.store.runs import Run
 from linkspan.web.console.door import PATH, Visit
+from linkspan.web.console.runs import RUN_COLUMNS, run_row
 from linkspan.web.console.shape import Block, Cell, Field, Form, Table, Text, Value, onward
 
 _SHOWN_COLUMNS = 5
 _LONGEST = 80
 _ANSWER = 60_000
+_RUNS = 20
 
 
 async def listed(visit: Visit) -> Response:
@@ -109,11 +112,31 @@ async def item(visit: Visit) -> Response:
     identified = str(visit.request.path_params["item"])
     here = f"{PATH}/tenants/{tenant}/entities"
     up = [*_up(tenant), ("Its data", here), (name, f"{here}/{name}")]
+    known: Mapping[str, Any] = {}
     try:
         found = await _call(visit, tenant, tool, {"id": identified}, is_dry=False)
     except LinkspanError as error:
-        return visit.show(identified, [Text("What came", error.for_model(), code=False, tone="bad")], up=up)
-    return visit.show(identified, [Text(name, _json(found.to_dict().get("result")))], up=up)
+        came = Text("What came", error.for_model(), code=False, tone="bad")
+    else:
+        result = found.to_dict().get("result")
+        came = Text(name, _json(result))
+        known = result if isinstance(result, Mapping) else {}
+    rows = [run_row(run) for run in await _runs_about(visit, tenant, name, identified, known)]
+    return visit.show(identified, [came, Table("Runs about it", RUN_COLUMNS, rows, "There are none.")], up=up)
+
+
+async def _runs_about(
+    visit: Visit, tenant: Tenant, entity: str, identified: str, thing: Mapping[str, Any]
+) -> list[Run]:
+    """Answer the newest runs on a thing, by whichever of its names they were asked for."""
+    names = dict.fromkeys([identified, *(str(thing[name]) for name in ("id", "key") if thing.get(name))])
+    who = visit.principal(tenant)
+    runs = [
+        run
+        for name in names
+        for run in await visit.parts.runs.list(who, entity=entity, entity_id=name, limit=_RUNS)
+    ]
+    return sorted(runs, key=lambda run: (run.created, run.id), reverse=True)[:_RUNS]
 
 
 async def _call(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -54,6 +55,8 @@ class Ground:
     """Where whoever looks finds themselves; None where there is no such page."""
     ancestors: str = "'none'"
     """Whose frames may show it."""
+    entities: str | None = None
+    """The path below which the things are that runs are about; None where they are not shown."""
 
     @property
     def is_framed(self) -> bool:
@@ -160,6 +163,7 @@ class Pages:
             "run": run,
             "id": run.id,
             "do": f"{ground.runs}/{run.id}",
+            "thing": _thing(ground, run),
             "seal": viewer.seal,
             "state": STATES[run.state],
             "title": _title(run),
@@ -236,6 +240,13 @@ def _frame(ground: Ground, viewer: Viewer | None, title: str) -> dict[str, Any]:
 
 def _part(text: str) -> Response:
     return HTMLResponse(text, headers={**HEADERS, **headers()})
+
+
+def _thing(ground: Ground, run: Run) -> str | None:
+    """Answer where the thing is that a run is about."""
+    if ground.entities is None or run.entity is None or run.entity_id is None:
+        return None
+    return f"{ground.entities}/{run.entity}/{quote(run.entity_id, safe='')}"
 
 
 def _title(run: Run) -> str:
