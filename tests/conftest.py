@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers import codex as codex_cli
 from tests.servers.postgres import Cluster, cluster
@@ -14,6 +15,9 @@ from tests.store.engines import ON_BOTH, Engine, Postgres, Sqlite
 
 pytest_plugins = ["tests.left_behind"]
 HOW = "run `scripts/test --all`, or pytest with --all where that has run before"
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
+"""How long an example takes to be made or tried says more of a busy machine than of us."""
 UNSTEADY = 3
 NOT_RUN = pytest.StashKey[int]()
 

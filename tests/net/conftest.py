@@ -8,16 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-import hypothesis
 import pytest
 from aiohttp import web
 
 from linkspan.net.egress import EgressGuard
 from linkspan.net.transport import AiohttpTransport
 from linkspan.settings import parse_egress
-
-hypothesis.settings.register_profile("patient", deadline=None)  # machines are busy at times
-hypothesis.settings.load_profile("patient")
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 RawHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
