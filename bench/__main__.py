@@ -1,8 +1,8 @@
 """`python -m bench`: measures Linkspan beside its peers and prints the tables of docs/performance.md.
 
 `python -m bench runs` measures the engine of Codex runs beside the bare binary, `python -m bench queue` runs
-through the whole of `linkspan serve`, `python -m bench viewers` one run that many people watch, and
-`python -m bench watched` what metrics, traces and log lines cost.
+through the whole of `linkspan serve`, `python -m bench viewers` one run that many people watch,
+`python -m bench watched` what metrics, traces and log lines cost, and `python -m bench proxy` the proxy.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from bench import compiles
 
         return compiles.main(words[1:])
+    if words[:1] == ["proxy"]:
+        from bench import proxy
+
+        return proxy.main(words[1:])
     if words[:1] == ["queue"]:
         from bench import queue
 
