@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from linkspan.errors import InvalidArgument
 from tests.servers.alertmanager import PASSWORD, USER, alertmanager
 from tests.servers.linkspan import Endpoint, Linkspan
 from tests.servers.serving import wait_until
@@ -62,6 +63,13 @@ def test_an_alert_from_its_beginning_to_its_silence(watch: Watch) -> None:
     assert (alert["severity_raw"], alert["labels"]) == ("page", labels)
     assert alert["runbook_url"] == annotations["runbook_url"]
     assert len(watch.linkspan.call("alert.list", "acme")["result"]) == 2
+    with watch.endpoint.api() as api:
+        assert list(api.entities("incidents/alerts").list(matchers=ours)) == [alert]
+        raw = api.proxy("alertmanager").get("/alerts", filter=ours[0]).json()
+        assert [each["labels"] for each in raw] == [labels]
+        with pytest.raises(InvalidArgument) as told:
+            api.proxy("alertmanager").get("/alerts", filter="bad((")
+        assert "bad matcher format" in str(told.value.raw_response)
     matchers = [{"name": "alertname", "value": "Do.*", "isRegex": True}]
     words = {"matchers": matchers, "comment": "Being mended", "ends_at": "2100-01-01T00:00:00Z"}
     made = call("create_silence", **words)["result"]

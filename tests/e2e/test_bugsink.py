@@ -11,6 +11,7 @@ import pytest
 import sentry_sdk
 from sentry_sdk.transport import HttpTransport
 
+from linkspan.errors import NotFound
 from tests.servers.bugsink import Bugsink, bugsink
 from tests.servers.linkspan import SECRET, Endpoint, Linkspan
 from tests.servers.serving import wait_until
@@ -86,6 +87,13 @@ def test_an_error_from_its_report_to_its_end(watch: Watch) -> None:
     assert len({alert["id"] for alert in found}) == OLD + 1
     (alert,) = [alert for alert in found if alert["title"] == "ValueError: no cart"]
     assert (alert["status"], alert["severity"], alert["event_count"]) == ("firing", "error", 1)
+    with watch.endpoint.api() as api:
+        every = api.entities("incidents/alerts").list(project=watch.project, sort="digest_order")
+        assert {each["id"] for each in every} == {each["id"] for each in found}
+        raw = api.proxy("bugsink").get(f"/issues/{alert['id']}/").json()
+        assert raw["id"] == alert["id"]
+        with pytest.raises(NotFound):
+            api.proxy("bugsink").get("/issues/00000000-0000-0000-0000-000000000000/")
     events = call("list_events", alert=alert["id"])["result"]
     event = call("get_event", id=events[0]["id"])["result"]
     assert "raise ValueError" in event["stack_trace"]

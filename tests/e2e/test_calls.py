@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from linkspan.errors import NotFound
 from tests.e2e.conftest import Office, Person
 from tests.servers.codex import Arguments, Codex, ToolMode, call_tool
 from tests.servers.scripted_model import ModelRequest
@@ -31,6 +32,27 @@ def test_a_write_that_codex_repeats_is_done_once(office: Office, acme: Person) -
     call["_meta"] = {**meta, "callId": "call-2"}
     assert "result" in office.endpoint(acme).post("tools/call", **call).json()
     assert len(office.tracker.messages(number)) == 3
+
+
+def test_a_ticket_of_roundup_over_rest(office: Office, acme: Person) -> None:
+    """The same fields as over MCP, changes among them, the tracker's own API, a batch, what is not there."""
+    number = office.tracker.create_bug("By REST")
+    with office.endpoint(acme).api() as api:
+        tickets = api.entities("ticketing/tickets")
+        assert tickets.get(number) == office.endpoint(acme).call("get_ticket", id=number)["result"]
+        assert number in [each["id"] for each in tickets.list(limit=5)]
+        assert tickets.update(number, title="By REST, again")["id"] == number
+        assert tickets.get(number)["title"] == "By REST, again"
+        tickets.do("comment", number, body="Over REST.")
+        assert office.tracker.messages(number)[-1][1] == "Over REST."
+        raw = api.proxy("roundup").get(f"/data/bug/{number}")
+        assert raw.json()["data"]["attributes"]["title"] == "By REST, again"
+        found = api.batch({"resource": "tickets", "method": "get", "id": number}, {"resource": "users"})
+        assert found.result["tickets"][0]["id"] == number
+        assert not found.errors
+        with pytest.raises(NotFound) as told:
+            api.proxy("roundup").get("/data/bug/999999")
+        assert told.value.raw_response is not None
 
 
 def test_the_audit_log_says_whose_codex_it_was_and_nothing_that_was_said(

@@ -71,6 +71,13 @@ def test_a_ticket_of_linear_from_its_creation_to_its_end(office: Office) -> None
     assert {ticket["id"] for ticket in listed} >= {ticket["id"] for ticket in made}
     assert len(listed) == len({ticket["id"] for ticket in listed}) == 4
     found = call("get_ticket", id=made[0]["key"])["result"]
+    with office.endpoint.api() as api:
+        tickets = api.entities("ticketing/tickets")
+        assert [each["id"] for each in tickets.list(limit=2)] == [each["id"] for each in listed]
+        assert tickets.get(made[0]["key"]) == found
+        query = {"query": "{ teams { nodes { id key } } }"}
+        raw = api.proxy("linear").request("POST", "/graphql", body=query).json()
+        assert raw["data"]["teams"]["nodes"] == [{"id": team["id"], "key": "ENG"}]
     assert {name: found[name] for name in wanted} == wanted
     assert (found["id"], found["status"], found["team"]) == (made[0]["id"], "todo", team["id"])
     states = {state["type"]: state["id"] for state in office.every("list_states_of_team", id=team["id"])}
@@ -108,6 +115,13 @@ def test_a_message_of_slack_from_its_post_to_its_end(office: Office) -> None:
     channels = office.every("list_channels", limit=1)
     assert [channel["name"] for channel in channels] == ["general", "random"]
     general = channels[0]["id"]
+    with office.endpoint.api() as api:
+        raw = api.proxy("slack").request("POST", "/conversations.list").json()
+        assert {each["id"] for each in raw["channels"]} == {each["id"] for each in channels}
+        assert [each["name"] for each in api.entities("custom/channels").list(limit=1)] == [
+            "general",
+            "random",
+        ]
     assert call("get_channel", id=general)["result"]["topic"] == "General discussion"
     text = "It **is** [broken](https://acme.example) & so on."
     made = call("create_message", channel=general, text=text)["result"]

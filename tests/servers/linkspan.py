@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import httpx2
 
+from linkspan.client import Linkspan as Client
 from tests.canary import nothing_in
 from tests.servers.serving import LOOPBACK, free_port, running
 
@@ -132,6 +133,10 @@ class Endpoint:
         answer = httpx2.post(self.url, json=message, headers=headers, timeout=30)
         nothing_in(answer.content, f"the answer to {method}")
         return answer
+
+    def api(self) -> Client:
+        """The REST API beside it, for the same token."""
+        return Client(self.url.partition("/t/")[0], self.token)
 
     def call(self, tool: str, **arguments: Any) -> Any:
         """Call a tool and answer its structured content, be it a result or an error."""
