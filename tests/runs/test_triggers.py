@@ -207,6 +207,28 @@ async def test_what_is_over_ends_what_was_not_published(door: Door) -> None:
     assert list((await outcomes(door)).values())[4] == ("ignored", "again: nothing goes on for it.")
 
 
+async def test_what_lasts_has_one_run_until_it_is_over(door: Door) -> None:
+    """However the first one went; told anew as another event, it starts nothing before it was over."""
+    stop = {"on": "desk.ticket.commented", "once": True}
+    await on(door.house, stop=stop, on="desk.ticket.assigned")
+    now, app = door.house.now, door.house.app
+    await door.post(event("d1"))
+    await app.arrivals.work_due()
+    (run,) = await going_on(door.house)
+    await app.runs.cancel(BO, run.id)
+    now[0] += 100_000
+    await door.post(event("d2"))
+    told = list((await outcomes(door)).values())[1]
+    assert told == ("ignored", f"again: {run.id} was started on it, which is not over since.")
+    now[0] += 1
+    await door.post({**event("d3"), **COMMENTED})
+    now[0] += 1
+    await door.post(event("d4"))
+    assert list((await outcomes(door)).values())[3][0] == "done"
+    (second,) = await going_on(door.house)
+    assert second.id != run.id
+
+
 async def test_what_is_being_published_is_not_ended(door: Door) -> None:
     """It goes its way, and the event says so; `when` of `stop` is judged on the thing itself."""
     stop = {"on": "desk.ticket.commented", "when": "status == 'todo'"}

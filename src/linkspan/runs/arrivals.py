@@ -196,11 +196,8 @@ class Arrivals:
             return _Outcome("ignored", f"{recipe.name}: `when` is not so.")
         if (wait := await self._wait_for_another(arrival, recipe)) is not None:
             return wait
-        since = self._clock() - recipe.limit_within
-        count = await starts.started_by_events(self._db, tenant, recipe.name, arrival.entity_id, since)
-        if count >= recipe.most_runs:
-            told = f"{recipe.name}: events started {count} runs on it in a short time, which may be a loop."
-            return _Outcome("ignored", told)
+        if (told := await self._too_often(arrival, recipe)) is not None:
+            return _Outcome("ignored", f"{recipe.name}: {told}")
         try:
             run = await self._start(arrival, recipe)
         except QueueFull:
@@ -268,6 +265,21 @@ class Arrivals:
         if done.waits:
             return _Outcome("pending", told, self._clock() + AGAIN)
         return _Outcome("done" if done.came_true else "ignored", told)
+
+    async def _too_often(self, arrival: Arrival, recipe: Recipe) -> str | None:
+        """Answer why no more runs are started on a thing: it lasts still, or goes in circles."""
+        tenant, thing = Tenant(arrival.tenant), arrival.entity_id
+        if recipe.starts_once:
+            last = await starts.last_by_events(self._db, tenant, recipe.name, thing)
+            own = run_id(tenant, _source(arrival), arrival.id)
+            lasts = last is not None and last.id != own
+            if lasts and last and not await rows.stopped_since(self._db, arrival, last.created):
+                return f"{last.id} was started on it, which is not over since."
+        since = self._clock() - recipe.limit_within
+        count = await starts.started_by_events(self._db, tenant, recipe.name, thing, since)
+        if count >= recipe.most_runs:
+            return f"events started {count} runs on it in a short time, which may be a loop."
+        return None
 
     async def _start(self, arrival: Arrival, recipe: Recipe) -> Run:
         return await self._runs.start(

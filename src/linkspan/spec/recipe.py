@@ -163,6 +163,8 @@ class Recipe:
     stops: tuple[Trigger, ...]
     """Events that end a run which has not published yet."""
     stop_when: str | None
+    starts_once: bool
+    """Whether events start one run on a thing, until one of `stops` came."""
     schedule: Schedule | None
     repository: str | None
     """JMESPath rooted at the entity: which of the tenant's repositories it is about."""
@@ -313,6 +315,7 @@ def settle(name: str, form: language.Recipe) -> Recipe:
         limit_within=seconds(limit.within),
         stops=triggers(form.stop.on if form.stop else None),
         stop_when=form.stop.when if form.stop else None,
+        starts_once=form.stop is not None and form.stop.once,
         schedule=None if form.every is None else Schedule(form.every, form.zone or "UTC"),
         repository=form.repository,
         settings={

@@ -161,6 +161,9 @@ class RecipeCompiler:
             here = (*path, "stop")
             self._check_events(form, form.stop.on, (*here, "on") if self._is_there((*here, "on")) else here)
             self._check_condition(form.stop.when, (*here, "when"))
+            if form.stop.once and form.stop.when is not None:
+                message = "what is over is told by the events alone: once and when exclude each other"
+                self._problems.add((*here, "once"), "conflict", message, key=True)
 
     def _check_events(
         self, form: language.Recipe, said: str | list[str], path: Path, of: str | None = None

@@ -160,6 +160,16 @@ async def is_overtaken(db: Database, arrival: Arrival) -> bool:
     return bool(rows)
 
 
+async def stopped_since(db: Database, arrival: Arrival, since: float) -> bool:
+    """Tell whether an event that ends runs of the recipe on the thing came after a time."""
+    rows = await db.query(
+        "SELECT 1 FROM arrivals WHERE tenant = :tenant AND recipe = :recipe AND entity_id = :entity_id"
+        " AND account = :account AND does = 'stop' AND received > :since LIMIT 1",
+        {**_thing(arrival), "since": since},
+    )
+    return bool(rows)
+
+
 async def drop_waiting(db: Database, arrival: Arrival, outcome: str, *, now: float) -> tuple[int, int]:
     """Let nothing come of what waits to start a recipe on a thing; what came after this event stays.
 

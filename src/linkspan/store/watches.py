@@ -86,7 +86,7 @@ async def claim(db: Database, keys: Sequence[Key], *, now: float, lease: float) 
 
     def work(tx: Transaction) -> list[Row]:
         taken: list[Row] = []
-        for key in keys:
+        for key in sorted(keys):  # in one order, or two processes may wait for each other's
             taken += tx.query(
                 "UPDATE watches SET epoch = epoch + 1, lease = :until WHERE tenant = :tenant"
                 " AND account = :account AND name = :name AND due <= :now"

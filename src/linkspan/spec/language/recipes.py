@@ -102,6 +102,11 @@ class Stop(Words):
     shorthand = "on"
     on: str | list[str] = Field(description="CONNECTOR.ENTITY.EVENT, or several.")
     when: Expression | None = Field(None, description="Rooted at the entity: whether it ends the run.")
+    once: bool = Field(
+        False,
+        description="Whether events start one run on a thing until one of these came: for what is told again"
+        " and again while it lasts.",
+    )
 
 
 class Follow(Words):
