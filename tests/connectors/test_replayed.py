@@ -11,11 +11,14 @@ import pytest
 import yaml
 
 from linkspan import spec
-from linkspan.errors import LinkspanError
+from linkspan.app import build
+from linkspan.errors import Forbidden, InvalidArgument, LinkspanError
+from linkspan.settings import Settings
 from linkspan.spec.language import CONNECTORS as FILES
 from linkspan.spec.language import connector_names
 from tests.connectors.checked import EVIDENCE, NOTE, note_of
-from tests.connectors.replayed import CONNECTORS, bench, cases, catalog_of, differences, kept
+from tests.connectors.replayed import CONNECTORS, Bench, Replayer, bench, cases, catalog_of, differences, kept
+from tests.fakes.asgi import AsgiTransport
 from tests.servers.node import ROOT
 
 
@@ -95,3 +98,36 @@ def test_nothing_is_told_of_entities_that_were_not_chosen(tmp_path: Path) -> Non
     webhooks = catalog_of(tmp_path, "alertmanager", entities=["alert"]).connectors["alertmanager"].webhooks
     assert webhooks is not None
     assert set(webhooks.events) == {"alert.firing", "alert.resolved"}
+
+
+async def test_datadog_takes_a_pair_of_keys_too(tmp_path: Path) -> None:
+    """Each in its header, on every request; neither is shown."""
+    pair = {"key": "canary-api-key", "second_key": "canary-application-key"}
+    headers = {"dd-api-key": pair["key"], "dd-application-key": pair["second_key"]}
+    catalog = catalog_of(tmp_path, "datadog")
+    product = Replayer(
+        [{"request": "GET /api/v1/monitor?page=0&page_size=1", "headers": headers, "answer": []}]
+    )
+    transport = AsgiTransport(product)
+    app = await build(Settings(home=tmp_path / "home"), catalog=catalog, transport=transport)
+    try:
+        tenant = await app.tenants.add("acme")
+        known = catalog.connectors["datadog"]
+        with pytest.raises(InvalidArgument, match="second_key"):
+            await app.accounts.link(tenant, known, method="header", secrets={"key": pair["key"]})
+        await app.accounts.link(tenant, known, method="header", secrets=pair, verify=app.verifier)
+        refused = {"errors": ["Forbidden: " + pair["second_key"]]}
+        answers: list[Mapping[str, Any]] = [
+            {"request": "GET /api/v1/monitor/1", "headers": headers, "answer": {"id": 1, "name": "Cart"}},
+            {"request": "GET /api/v1/monitor/1", "headers": headers, "status": 403, "answer": refused},
+        ]
+        product.waiting = answers
+        linked = Bench(app, product, transport)
+        case = {"call": "alert.get", "arguments": {"id": "1"}}
+        assert (await linked.call(case))["title"] == "Cart"
+        with pytest.raises(Forbidden) as told:
+            await linked.call(case)
+        assert "canary" not in str(told.value.to_dict()) + str(told.value.raw_response)
+        assert not product.wrong, product.wrong
+    finally:
+        await app.aclose()

@@ -48,7 +48,8 @@ def account() -> None:
 @click.option(
     "--secret-env",
     metavar="NAME",
-    help="Read the secret from this variable; otherwise it is asked, or read from standard input.",
+    help="Read the secret from this variable (of two, NAME,NAME); otherwise it is asked, or read from"
+    " standard input, a line each.",
 )
 @click.option("--subject", metavar="PERSON", help="Link it for one person instead of the whole tenant.")
 @click.option("--account", "account_id", metavar="ID", help="Link this account again.")
@@ -402,6 +403,9 @@ def _missing_settings(connector: Connector, given: dict[str, str], again: str | 
 
 def _secrets(method: AuthMethod, username: str | None, secret_env: str | None) -> dict[str, Secret]:
     secrets: dict[str, Secret] = {}
+    variables = (secret_env or "").split(",")
+    if secret_env is not None and len(variables) > 1 and len(variables) != len(_kept(method)):
+        raise click.UsageError(f"this way takes {len(_kept(method))} secrets: {', '.join(_kept(method))}")
     for field in method.fields:
         if field == "username":
             if username is None and sys.stdin.isatty():
@@ -410,8 +414,13 @@ def _secrets(method: AuthMethod, username: str | None, secret_env: str | None) -
                 raise click.UsageError("this connector asks for a user name: add --username NAME")
             secrets[field] = Secret(username)
         else:
-            secrets[field] = _secret(field, method, secret_env)
+            which = _kept(method).index(field) if len(variables) > 1 else 0
+            secrets[field] = _secret(field, method, variables[which] if secret_env is not None else None)
     return secrets
+
+
+def _kept(method: AuthMethod) -> list[str]:
+    return [field for field in method.fields if field != "username"]
 
 
 def _secret(field: str, method: AuthMethod, secret_env: str | None) -> Secret:
@@ -421,5 +430,8 @@ def _secret(field: str, method: AuthMethod, secret_env: str | None) -> Secret:
             raise click.UsageError(f"the variable {secret_env} is not set or empty")
         return Secret(value)
     if sys.stdin.isatty():
-        return Secret(click.prompt(method.title or field.capitalize(), hide_input=True, err=True))
+        asked = method.title or field.capitalize()
+        if method.second is not None:
+            asked = (method.second if field == "second_key" else method.name) or asked
+        return Secret(click.prompt(asked, hide_input=True, err=True))
     return Secret(sys.stdin.readline().rstrip("\r\n"))

@@ -68,6 +68,13 @@ def compile_auth(
             _check_client(way, form, oauth, settings, leaves, here)
         elif way.type == "header" and name is not None:
             check_header_name((*here, "name"), name, leaves, credential=True)
+        second: str | None = getattr(way, "second", None)
+        if second is not None:
+            check_header_name((*here, "second"), second, leaves, credential=True)
+            fields = (*fields, "second_key")
+            if way.per == "operator" or second.lower() == (name or "").lower():
+                message = "a second key has a header of its own, and is asked when an account is linked"
+                leaves.problems.add((*here, "second"), "conflict", message, key=True)
         if isinstance(way, _KeyAuth):
             service = _service(way, form, settings, leaves, here)
             fields = () if service is not None else fields
@@ -83,6 +90,7 @@ def compile_auth(
                 title=leaves.text((*here, "title"), way.title),
                 help_url=leaves.text((*here, "help_url"), way.help_url) if way.help_url else None,
                 name=name,
+                second=second,
                 prefix=prefix,
                 fields=fields,
                 oauth=oauth,

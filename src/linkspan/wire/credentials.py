@@ -56,6 +56,8 @@ def authorized(outgoing: Outgoing, method: AuthMethod, secret: Callable[[str], s
     header, parameter = _credential_parts(method, secret)
     if header is not None:
         _put(headers, *header)
+    if method.second is not None:
+        _put(headers, method.second, secret("second_key"))
     if method.service is not None:
         mark = method.service.tenant
         _put(headers, mark.header, f"{mark.prefix}{secret('tenant')}")
@@ -156,4 +158,5 @@ def _origin_told(url: str, connector: Connector) -> str:
 def sensitive(method: AuthMethod) -> tuple[str, ...]:
     """Answer the headers that stay with the first origin, names in lower case."""
     mark = (method.service.tenant.header,) if method.service else ()
-    return ("authorization", "cookie", *((method.name.lower(),) if method.name else ()), *mark)
+    names = (name.lower() for name in (method.name, method.second) if name)
+    return ("authorization", "cookie", *names, *mark)

@@ -52,6 +52,8 @@ class AuthMethod:
     help_url: str | None = None
     name: str | None = None
     """The header's or query parameter's name; bearer and basic use Authorization."""
+    second: str | None = None
+    """The header of a second key (`second_key`) that goes with the first."""
     prefix: str = ""
     """What stands before the secret in the header, its space included: `Bearer `, `Token `, ``."""
     fields: tuple[str, ...] = ()

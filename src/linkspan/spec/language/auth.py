@@ -94,6 +94,7 @@ class HeaderAuth(_KeyAuth):
     type: Literal["header"]
     name: str = Field(description="The header's name.")
     prefix: str = ""
+    second: str | None = Field(None, description="The header of a second key that goes with the first.")
 
 
 class BasicAuth(_KeyAuth):

@@ -43,6 +43,13 @@ OPEN_TO_SEE: Final = frozenset({"username", "client_id", "installation_id"})
 """Fields whose value may be seen while it is typed."""
 
 
+def _label(way: AuthMethod, name: str) -> str:
+    """Answer what a field is called: of two keys, by their headers."""
+    if way.second is not None:
+        return (way.second if name == "second_key" else way.name) or name
+    return _LABELS.get(name, name)
+
+
 def session_shown(
     session: LinkSession,
     connectors: list[Connector],
@@ -184,7 +191,7 @@ def _way(way: AuthMethod, session: LinkSession, connector: Connector) -> dict[st
         "fields": [
             {
                 "name": name,
-                "title": _LABELS.get(name, name),
+                "title": _label(way, name),
                 "secret": name not in OPEN_TO_SEE,
                 "required": way.type != "basic",
             }
