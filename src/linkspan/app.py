@@ -272,7 +272,16 @@ async def build(
     async def has_own(tenant: Tenant, person: str) -> bool:
         return await accounts.has_own(tenant, person, gateway.catalog.connectors.values())
 
-    runs = Runs(database, kept, recipes, policy=policy, has_own=has_own, clock=clock, random=random)
+    runs = Runs(
+        database,
+        kept,
+        recipes,
+        policy=policy,
+        has_own=has_own,
+        clock=clock,
+        random=random,
+        telemetry=telemetry,
+    )
     gateway.answer_by("run", RunCalls(runs, cursors))
     run_tokens = RunTokens(database, runs, policy=policy, clock=clock, random=random, meters=meters)
     hook_secrets = HookSecrets(database, vault, clock=clock, random=random)

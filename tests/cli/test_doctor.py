@@ -117,3 +117,13 @@ def test_a_codex_that_does_not_run_is_bad(shell: Shell, tmp_path: Path) -> None:
     code, told = findings(shell, LINKSPAN_CODEX=str(broken))
     assert (code, told["codex"]["state"]) == (1, "bad")
     assert "LINKSPAN_CODEX" in told["codex"]["do"]
+
+
+def test_what_the_operators_own_tools_need_is_looked_at(shell: Shell) -> None:
+    """The port of metrics, and what sends traces; neither is mentioned where it is not asked for."""
+    assert not {"metrics", "traces"} & set(findings(shell)[1])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        env = {"LINKSPAN_METRICS": str(taken.getsockname()[1]), "LINKSPAN_TRACES": "http://127.0.0.1:4318"}
+        _, told = findings(shell, **env)
+    assert (told["metrics"]["state"], told["traces"]["state"]) == ("warn", "ok")
+    assert "--metrics" in told["metrics"]["do"]

@@ -13,7 +13,7 @@ from linkspan.telemetry.otel import OtelTracer
 from linkspan.telemetry.prometheus import PrometheusMeters
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.places import FakeForge, FakePlaces
-from tests.runs.conftest import House
+from tests.runs.conftest import BO, House
 from tests.runs.working import Works, parts_of, working
 
 pytestmark = pytest.mark.slow
@@ -42,3 +42,16 @@ async def test_a_run_is_one_trace_of_its_steps_and_one_line_and_is_counted(
     text = meters.exposition(Standing()).decode()
     assert 'linkspan_runs_ended_total{engine="app_server",recipe="look",state="succeeded"} 1.0' in text
     assert 'linkspan_run_duration_seconds_count{recipe="look"} 1.0' in text
+
+
+async def test_a_run_that_ends_in_the_queue_is_told_too(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No worker ever had it."""
+    caplog.set_level(logging.INFO, "linkspan.runs")
+    await house.enable("look")
+    works = Works(house, ScriptedEngine(), FakePlaces(house.app.settings.home / "work"), FakeForge())
+    run = await works.start("look")
+    await house.app.runs.cancel(BO, run.id)
+    (line,) = [record for record in caplog.records if "ended: cancelled" in record.getMessage()]
+    assert line.__dict__["fields"]["run"] == run.id

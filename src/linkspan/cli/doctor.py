@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import socket
@@ -48,7 +49,7 @@ class Finding:
 @JSON_OPTION
 @click.pass_context
 def doctor(context: click.Context, allow_egress: str | None, as_json: bool) -> None:
-    """Look at home, keys, database, tools.yaml, port, egress, Codex, sandbox, git, accounts and clock.
+    """Look at home, keys, database, tools.yaml, ports, egress, Codex, sandbox, git, accounts and clock.
 
     It calls no product. Exits with 1 when something is bad; a warning is no failure.
     """
@@ -73,7 +74,8 @@ def doctor(context: click.Context, allow_egress: str | None, as_json: bool) -> N
 def _of_machine(settings: Settings) -> Iterator[Finding]:
     yield _home(settings)
     yield _tools(settings)
-    yield _port(settings)
+    yield _port("port", settings.host, settings.port, "linkspan serve --port PORT")
+    yield from _watching(settings)
     yield _egress(settings)
     yield from _codex(settings)
     yield _namespaces()
@@ -125,19 +127,31 @@ def _tools(settings: Settings) -> Finding:
     return Finding("tools.yaml", "ok", f"{settings.config}, {len(catalog.tools)} tools")
 
 
-def _port(settings: Settings) -> Finding:
-    where = f"{settings.host}:{settings.port}"
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+def _watching(settings: Settings) -> Iterator[Finding]:
+    """Look at what the operator's own tools need: the port of metrics, and what sends traces."""
+    if settings.metrics is not None:
+        yield _port("metrics", *settings.metrics, "linkspan serve --metrics PORT")
+    if settings.traces is not None:
+        if importlib.util.find_spec("opentelemetry.sdk") is None:
+            do = "Install it: pip install 'linkspan[otel]'"
+            yield Finding("traces", "bad", "LINKSPAN_TRACES needs the extra linkspan[otel]", do)
+        else:
+            yield Finding("traces", "ok", f"they go to {settings.traces}")
+
+
+def _port(what: str, host: str, port: int, otherwise: str) -> Finding:
+    where = f"{host}:{port}"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((settings.host, settings.port))
+            probe.bind((host, port))
     except OSError as error:
         return Finding(
-            "port", "warn", f"{where} is not free: {error.strerror}",
-            "If that is not Linkspan itself, serve elsewhere: linkspan serve --port PORT",
+            what, "warn", f"{where} is not free: {error.strerror}",
+            f"If that is not Linkspan itself, serve elsewhere: {otherwise}",
         )  # fmt: skip
-    return Finding("port", "ok", f"{where} is free")
+    return Finding(what, "ok", f"{where} is free")
 
 
 def _egress(settings: Settings) -> Finding:

@@ -17,6 +17,7 @@ from linkspan.runs.about import approvers_of, still, waits_to_publish
 from linkspan.runs.asked import already_decided, check_input, check_words
 from linkspan.runs.bell import Bell
 from linkspan.runs.kept import Kept, no_artifact
+from linkspan.runs.observed import tell_ended
 from linkspan.runs.recipes import Recipes, TenantRecipe
 from linkspan.runs.remembering import remember
 from linkspan.runs.rights import asked_by, may, may_look, person_for, person_says, reader_of
@@ -33,6 +34,7 @@ from linkspan.store.database import Database
 from linkspan.store.run_events import RunEvent
 from linkspan.store.runs import Run
 from linkspan.store.usage import Usage
+from linkspan.telemetry import SILENT, Telemetry
 
 log = logging.getLogger("linkspan.runs")
 _SHOWN: Final = ("diff", "patch", "transcript", "output")
@@ -55,8 +57,10 @@ class Runs:
         clock: Callable[[], float],
         random: Callable[[int], bytes],
         bell: Bell | None = None,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         """`has_own` tells whether a person may be shown by products what others of the tenant are not."""
+        self._telemetry = telemetry
         self._db = db
         self._kept = kept
         self._recipes = recipes
@@ -257,6 +261,7 @@ class Runs:
             news = {"state": told.state, "code": told.error_code, "message": told.error_message}
             await self._tell(told, "state", news)
             if not before.is_finished:
+                tell_ended(told, self._telemetry)
                 await self._remember(told)
         self.bell.ring()
         return told
