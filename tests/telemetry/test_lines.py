@@ -80,3 +80,10 @@ def test_a_record_is_one_line_of_json_whatever_is_in_it() -> None:
     assert told["exception"].endswith("ValueError: first\nsecond")
     assert told["time"].endswith("Z")
     assert "private" not in json.dumps(told)
+
+
+def test_a_line_about_a_request_has_its_id_as_a_field() -> None:
+    """Whoever wrote it: what failed inside is found by the id that its caller was told."""
+    words = ("req-7", "GET /unified")
+    record = logging.LogRecord("linkspan.api", logging.ERROR, "", 1, "request %s: %s failed", words, None)
+    assert logged(record)["request_id"] == "req-7"

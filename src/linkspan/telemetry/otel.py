@@ -10,10 +10,11 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
@@ -59,7 +60,6 @@ class OtelTracer(Tracer):
         self._tracer = self._provider.get_tracer("linkspan", __version__)
         self._headers = TraceContextTextMapPropagator()
 
-    @contextlib.contextmanager
     def span(
         self,
         name: str,
@@ -68,30 +68,20 @@ class OtelTracer(Tracer):
         kind: Kind = "internal",
         headers: Mapping[str, str] | None = None,
         run: str | None = None,
-    ) -> Iterator[Span]:
+    ) -> AbstractContextManager[Span]:
         """Begin a span that ends with the block."""
-        context: Context | None = None
+        above: Context | None = None
         links: list[trace.Link] = []
-        here = trace.get_current_span().get_span_context()
         if run is not None:
-            whole = _context_of(run)
+            here, whole = trace.get_current_span().get_span_context(), _context_of(run)
             if here.trace_id != whole.trace_id:
-                context = trace.set_span_in_context(trace.NonRecordingSpan(whole), Context())
+                above = trace.set_span_in_context(trace.NonRecordingSpan(whole), Context())
                 links = [trace.Link(here)] if here.is_valid else []
         elif headers is not None:
             # What a caller says of its own systems beside that (tracestate, baggage) goes no further.
             said = {name: headers[name] for name in ("traceparent",) if name in headers}
-            context = self._headers.extract(said, Context())
-        with self._tracer.start_as_current_span(
-            name,
-            context=context,
-            kind=_KINDS[kind],
-            attributes=dict(attributes or {}),
-            links=links,
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as begun:
-            yield _OtelSpan(begun)
+            above = self._headers.extract(said, Context())
+        return _OtelSpan(self._tracer.start_span(name, above, _KINDS[kind], attributes, links))
 
     def headers(self) -> dict[str, str]:
         """Answer `traceparent` of the span that is under way (W3C Trace Context, 3.2)."""
@@ -122,8 +112,20 @@ class OtelTracer(Tracer):
 
 
 class _OtelSpan(Span):
+    """A span, and its own block: `start_as_current_span` is three context managers and would record words."""
+
+    __slots__ = ("_span", "_token")
+
     def __init__(self, span: trace.Span) -> None:
         self._span = span
+
+    def __enter__(self) -> Span:
+        self._token = attach(trace.set_span_in_context(self._span))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        detach(self._token)
+        self._span.end()
 
     def set(self, name: str, value: str | float) -> None:
         self._span.set_attribute(name, value)

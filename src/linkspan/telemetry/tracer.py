@@ -14,6 +14,8 @@ Kind = Literal["server", "client", "internal"]
 class Span:
     """A piece of work that is under way."""
 
+    __slots__ = ()
+
     def set(self, name: str, value: str | float) -> None:
         """Say something of it: names and numbers, never what somebody typed."""
 

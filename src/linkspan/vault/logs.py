@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 from typing import Any, Literal
@@ -22,19 +23,26 @@ _NOISY = (
 )
 
 
+_REQUEST = re.compile(r"request ([A-Za-z0-9._-]{1,64}): ")
+"""How every line begins that is about one request."""
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: `time` (UTC), `level`, `logger`, `message`, fields, `exception`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Answer the line."""
+        message = record.getMessage()
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         told: dict[str, Any] = {
             "time": f"{moment}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": message,
             **getattr(record, "fields", {}),
         }
+        if (named := _REQUEST.match(message)) is not None:
+            told.setdefault("request_id", named[1])
         if record.exc_info and not record.exc_text:
             record.exc_text = self.formatException(record.exc_info)
         if record.exc_text:
