@@ -19,6 +19,13 @@ _SHORTEST = 6
 _LONGEST = 64 * 1024
 """Characters of a text that are kept: searching more would hold up whoever logs it."""
 _CUT = " … (cut)"
+_OF_CODE = frozenset(
+    {
+        *("msg", "name", "levelname", "pathname", "filename", "module", "funcName"),
+        *("threadName", "processName", "taskName"),
+    }
+)
+"""What of a record is masked already, or says where in our code it was made."""
 _NAME = r"(?=[\w-]*?(?:authorization(?![\w-])|api[-_]?key|token|secret|password|passwd))[\w-]++"
 # No pattern looks at a character again from another start, or gives back what it took: a text that a product
 # chose takes as long as any other of its length.
@@ -95,7 +102,7 @@ class Redactor(logging.Filter):
         if record.exc_info and record.exc_info[0] and not record.exc_text:
             record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
         for name, value in record.__dict__.items():
-            if isinstance(value, str) and name != "msg":
+            if name not in _OF_CODE and isinstance(value, str):
                 record.__dict__[name] = self.mask(value)
         fields = record.__dict__.get("fields")
         if fields:
