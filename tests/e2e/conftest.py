@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -94,11 +95,18 @@ def globex(office: Office) -> Person:
     return office.settle("globex", "bob", roles="User")
 
 
+def _with_on(value: Any) -> Any:
+    """Give the key `on` back, which YAML 1.1 reads as True."""
+    if isinstance(value, dict):
+        return {"on" if key is True else key: _with_on(each) for key, each in value.items()}
+    return [_with_on(each) for each in value] if isinstance(value, list) else value
+
+
 @pytest.fixture(scope="session")
 def frail_office(roundup: Tracker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrailOffice]:
     """Linkspan with examples/roundup, but for shorter waits, behind a proxy that can fail."""
     folder = tmp_path_factory.mktemp("frail-office")
-    spec = yaml.safe_load(EXAMPLE.read_text())
+    spec = _with_on(yaml.safe_load(EXAMPLE.read_text()))
     connector = spec["connectors"]["roundup"]
     connector["timeout"] = f"{PATIENCE}s"
     connector["rate_limit"] = {**connector.get("rate_limit", {}), "wait": "1s"}
