@@ -5,6 +5,7 @@ The product is `examples/embed`, started by its one command; runs are played wit
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -22,6 +23,15 @@ from tests.servers.serving import free_port, running
 
 pytestmark = pytest.mark.e2e
 INSIDE = "document.activeElement.shadowRoot?.activeElement?.textContent"
+CONNECT = """(token) => {
+  const element = document.createElement("linkspan-connect");
+  element.setAttribute("integration", "desk");
+  element.setAttribute("label", "Connect the desk");
+  element.getToken = async ({ integration }) => integration === "desk" && token;
+  document.querySelector("main").append(element);
+  window.heard = null;
+  addEventListener("linkspan-closed", ({ type }) => { window.heard = [type]; });
+}"""
 RIGHTS = ("read", "run.start", "run.steer", "run.cancel", "run.approve")
 
 
@@ -30,6 +40,7 @@ class Quay:
     """The product as it is served, and the stage behind Linkspan."""
 
     url: str
+    linkspan: Linkspan
     stage: Stage
 
     def taken(self, page: Page) -> Played:
@@ -62,7 +73,7 @@ def quay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quay]:
             seconds=60,
         ),
     ):
-        yield Quay(f"http://localhost:{port}", played)
+        yield Quay(f"http://localhost:{port}", linkspan, played)
 
 
 def test_the_button_is_pressed_and_the_result_is_seen(anna: Person, quay: Quay) -> None:
@@ -135,6 +146,23 @@ def test_a_page_of_another_origin_gets_nothing(anna: Person, quay: Quay) -> None
     page = anna.open(f"{quay.url.replace('localhost', '127.0.0.1')}/tickets/HC-103")
     expect(page.get_by_role("status")).to_have_text("There is no token for it (403)")
     expect(page.get_by_role("button", name="Fix with Codex")).to_have_attribute("aria-disabled", "true")
+
+
+def test_an_account_is_linked_by_an_element(anna: Person, quay: Quay) -> None:
+    """Its token comes from a script here; closed without an account, it tells the page so."""
+    made = json.loads(
+        quay.linkspan.run(
+            "link", "create", "desk", "--tenant", "acme", "--allowed-origin", quay.url, "--json"
+        )
+    )
+    page = anna.open(f"{quay.url}/tickets/HC-103")
+    page.evaluate(CONNECT, made["link_token"])
+    page.get_by_role("button", name="Connect the desk").click()
+    frame = page.frame_locator("iframe[title^=Connect]")
+    expect(frame.get_by_role("heading", level=1)).to_be_visible()
+    frame.get_by_role("button", name="Close").click()
+    assert until(page, "window.heard").pop() == "linkspan-closed"
+    expect(page.get_by_role("button", name="Connect the desk")).to_be_visible()
 
 
 def press_tab_to(page: Page, name: str) -> None:
