@@ -18,12 +18,13 @@ import pytest
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from linkspan.codex.engine import Decision
 from linkspan.errors import Conflict
 from linkspan.store.runs import Run
 from tests.fakes.forge import unwell
 from tests.runs.conftest import ACME, BO
 from tests.runs.shop import KEY, MEND, REPOSITORY, SUMMARY, Shop, shop_at, working
-from tests.servers.scripted_model import Answer, Refusal, Step, message, shell
+from tests.servers.scripted_model import Answer, Item, Refusal, Step, function_call, message, shell
 
 pytestmark = pytest.mark.e2e
 DAY = 86_400.0
@@ -43,6 +44,7 @@ RECIPE = {
 TOOLS = {
     "recipes": {
         "thrifty": {**RECIPE, "title": "With few tokens", "budget": {"tokens": 1000}},
+        "careful": {**RECIPE, "title": "A command at a time", "approve": "each_command", "publish": "patch"},
         "hasty": {**RECIPE, "title": "In little time", "budget": {"minutes": 0.05}},
     },
     "runs": {"at_once": 2, "per_tenant": 1},
@@ -101,7 +103,7 @@ class House:
         assert (await self.shop.app.runs.find(ACME, run.id)).state == "running"
         assert self.shop.at_work(run)
 
-    async def decide(self, run: Run, decision: Any, **more: Any) -> None:
+    async def decide(self, run: Run, decision: Decision, **more: Any) -> None:
         """Answer the question whether to publish."""
         waiting = await self.shop.until(run, "waiting_approval")
         assert waiting.state == "waiting_approval", waiting.error_message
@@ -109,6 +111,12 @@ class House:
         assert not {f"codex/{run.id}"} & self.shop.branches(), "nothing is out before it was approved"
         question = await self.shop.app.runs.open_approval(BO, run.id)
         await self.shop.app.runs.decide(BO, run.id, question.id, decision, **more)
+
+    async def past(self, run: Run) -> None:
+        """Wait until a run has gone on from a question that was answered."""
+        async with asyncio.timeout(60):
+            while (await self.shop.app.runs.find(ACME, run.id)).state == "waiting_approval":
+                await self.shop.app.runs.bell.wait(0.1)
 
     async def succeeded(self, run: Run) -> Run:
         """Wait for a good end, and count what there is of it."""
@@ -118,7 +126,7 @@ class House:
         assert len(self.shop.pull_requests(run)) == 1
         _started, finished = self.shop.said(run)
         assert "could not" not in finished
-        await self._leaves_nothing(run)
+        await self.leaves_nothing(run)
         return done
 
     async def ended(
@@ -134,10 +142,11 @@ class House:
         failed = f"Codex could not finish this. {done.error_message}"
         assert said[1:] == [failed] if begun else said in ([], [failed]), said
         assert not begun or said[0].startswith("Codex has started on this.")
-        await self._leaves_nothing(run)
+        await self.leaves_nothing(run)
         return done
 
-    async def _leaves_nothing(self, run: Run) -> None:
+    async def leaves_nothing(self, run: Run) -> None:
+        """Look for what must not be there after the end of a run."""
         left = await self.shop.app.database.query(
             "SELECT count(*) AS n FROM tokens WHERE subject = :run AND revoked IS NULL", {"run": run.id}
         )
@@ -168,7 +177,7 @@ async def house(
 
     folder = tmp_path_factory.mktemp("endings")
     async with shop_at(seeded, folder, tools=TOOLS, clock=clock) as shop:
-        for recipe in ("thrifty", "hasty"):
+        for recipe in ("thrifty", "careful", "hasty"):
             await shop.app.recipes.enable(BO, recipe, {"repository": REPOSITORY})
         async with working(shop, clock=clock, sleep=soon):
             yield House(shop, ahead)
@@ -184,6 +193,12 @@ async def _alone(house: House) -> AsyncIterator[None]:
     ):
         await house.shop.app.runs.cancel(BO, run.id)
         await house.shop.until(run)
+
+
+def outside(command: str) -> Item:
+    """A command that is to run outside of the sandbox."""
+    wanted = {"cmd": command, "sandbox_permissions": "require_escalated", "justification": "May I?"}
+    return function_call("exec_command", wanted)
 
 
 def thought(gate: Gate) -> Answer:
@@ -273,12 +288,47 @@ async def test_cancelling_comes_too_late_once_it_is_being_published(house: House
     await house.succeeded(run)
 
 
-async def test_a_person_declines(house: House) -> None:
-    """With a note, which is told."""
+async def test_a_person_declines_and_has_it_done_otherwise(house: House) -> None:
+    """With a note, which is told; another run goes on from there, with a person's words for Codex."""
     run = await house.start(*MENDED)
     await house.decide(run, "decline", note="The tills are counted at noon.")
     sentence = "bo declined to publish it. The tills are counted at noon."
     await house.ended(run, "cancelled", "declined", sentence)
+    house.shop.model.prepare(MENDED)
+    forked = await house.shop.app.runs.fork(BO, run.id, "Count the tills at noon.")
+    await house.decide(forked, "approve")
+    done = await house.succeeded(forked)
+    assert (done.parent, done.parent_how) == (run.id, "fork")
+    asked = house.shop.model.turns[-1].text
+    assert SUMMARY in asked, "it knows what was said before"
+    assert "Count the tills at noon." in asked
+
+
+async def test_each_command_that_leaves_the_sandbox_is_asked_for(house: House) -> None:
+    """One is approved and done, one is declined and not done; Codex hears of both and goes on."""
+    run = await house.start(
+        [outside("echo '# mended' >> cafe/orders.py")],
+        [outside("echo '# spoiled' >> test_cafe.py")],
+        [message(SUMMARY)],
+        recipe="careful",
+    )
+    decisions: tuple[tuple[Decision, str], ...] = (("approve", "mended"), ("decline", "spoiled"))
+    for decision, word in decisions:
+        waiting = await house.shop.until(run, "waiting_approval")
+        assert waiting.state == "waiting_approval", waiting.error_message
+        question = await house.shop.app.runs.open_approval(BO, run.id)
+        assert (question.kind, word in question.data["command"]) == ("command", True)
+        await house.shop.app.runs.decide(BO, run.id, question.id, decision)
+        await house.past(run)
+    done = await house.shop.until(run)
+    assert (done.state, done.error_message) == ("succeeded", None)
+    _artifact, patch = await house.shop.app.runs.artifact(BO, run.id, "patch")
+    assert b"+# mended" in patch
+    assert b"spoiled" not in patch
+    asked = await house.shop.app.runs.approvals(BO, run.id)
+    assert [(each.decision, each.person) for each in asked] == [("approve", "bo"), ("decline", "bo")]
+    assert f"codex/{run.id}" not in house.shop.branches()
+    await house.leaves_nothing(run)
 
 
 async def test_nobody_decides(house: House) -> None:

@@ -457,6 +457,46 @@ async def test_who_lost_a_run_does_not_close_it(house: House) -> None:
     await house.app.run_tokens.grant(pair.model.reveal())
 
 
+@pytest.mark.parametrize(
+    ("where", "what"), [("places", "commit"), ("places", "push"), ("forge", "open_pull_request")]
+)
+async def test_who_lost_a_run_publishes_nothing_more(
+    house: House, where: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken for dead in the middle of publishing it does what it was doing, and nothing after that."""
+    await house.enable("mend")
+    made = Works(house, ScriptedEngine(), FakePlaces(house.app.settings.home / "work"), FakeForge())
+    run = await made.start()
+    slow = Work(parts_of(house.app, made), "w1")
+    lease = await slow.take("acme", run.id)
+    assert lease is not None
+    for step in (slow.gather, slow.begin, slow.prepare, slow.codex, slow.collect, slow.ask):
+        await step(lease)
+    await decide(made, run.id, "approve")
+    lease = await slow.take("acme", run.id)
+    assert lease is not None
+    does = getattr(getattr(made, where), what)
+
+    async def lose(*given: Any, **words: Any) -> Any:
+        done = await does(*given, **words)
+        await rows.take(house.app.database, "acme", run.id, worker="w2", now=house.now[0])
+        return done
+
+    monkeypatch.setattr(getattr(made, where), what, lose)
+    with pytest.raises(LostError):
+        await slow.publish(lease)
+    with pytest.raises(LostError):
+        await slow.finish(lease)
+    with pytest.raises(LostError):
+        await slow.close(lease, End("succeeded"))
+    assert made.places.pushed == ([f"codex/{run.id}"] if what != "commit" else [])
+    assert list(made.forge.opened) == ([run.id] if where == "forge" else [])
+    assert len(comments(house)) == 1, "that it was started"
+    after = await house.app.runs.find(ACME, run.id)
+    assert (after.state, after.worker, after.pull_request, after.finished) == ("publishing", "w2", None, None)
+    assert made.places.discarded == []
+
+
 async def test_a_sentence_is_filtered_before_the_ticket_has_it(works: Works) -> None:
     """It may quote a product, a file's name or a model."""
     works.engine.acts = [fail("upstream_error", "Codex failed: @everyone look here")]

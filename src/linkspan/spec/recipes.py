@@ -277,7 +277,7 @@ class RecipeCompiler:
         publishes = form.publish.as_ if form.publish else "nothing"
         refused = {
             "publish": publishes in ("pull_request", "patch") and f"publish a {publishes}",
-            "approve": form.approve == "each_command" and "ask before each command",
+            "approve": form.approve == "each_command" and "ask for commands",
             "fetch": bool(form.fetch) and "fetch anything beside it",
             "network": bool(form.network) and "be bound to hosts",
         }

@@ -221,7 +221,9 @@ class Recipe(Words):
     )
     output: dict[str, Any] | None = Field(None, description="JSON Schema of what the last message must be.")
     approve: Literal["never", "before_publish", "each_command"] = Field(
-        "before_publish", description="`each_command` asks before it publishes, too."
+        "before_publish",
+        description="`each_command` asks for each command that is to leave the sandbox, and before it"
+        " publishes.",
     )
     approve_within: Duration = Field("1d", description="Without a decision by then it is declined.")
     publish: Publish | None = None
