@@ -112,6 +112,13 @@ class House:
         question = await self.shop.app.runs.open_approval(BO, run.id)
         await self.shop.app.runs.decide(BO, run.id, question.id, decision, **more)
 
+    async def link_model_anew(self) -> None:
+        """Have another account at OpenAI."""
+        app = self.shop.app
+        (account,) = await app.accounts.list(ACME, "openai")
+        await app.accounts.unlink(ACME, account.id)
+        await app.accounts.link(ACME, app.catalog.connectors["openai"], secrets={"token": KEY})
+
     async def past(self, run: Run) -> None:
         """Wait until a run has gone on from a question that was answered."""
         async with asyncio.timeout(60):
@@ -395,6 +402,7 @@ async def test_the_model_refuses(house: House, refusal: Refusal, code: str, sent
     run = await house.start([shell("", MEND)], refusal, [message(SUMMARY)])
     await house.ended(run, "failed", code, sentence)
     assert len(house.shop.model.turns) == 2
+    await house.link_model_anew()  # that account is not asked again for as long, by any run
 
 
 async def test_the_model_refuses_the_key(house: House) -> None:
