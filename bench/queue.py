@@ -273,7 +273,10 @@ async def ours(work: Path, environ: Mapping[str, str], name: str) -> AsyncIterat
         async with (
             asyncio.timeout(PATIENCE),
             aiohttp.ClientSession(
-                f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {environ['BENCH_TOKEN']}"}
+                f"http://127.0.0.1:{port}",
+                headers={"Authorization": f"Bearer {environ['BENCH_TOKEN']}"},
+                # Shorter than the server's: bare runs between ours may take longer than either.
+                connector=aiohttp.TCPConnector(keepalive_timeout=1.0),
             ) as session,
         ):
             while MARK not in log.read_text():  # noqa: ASYNC110 - of another process

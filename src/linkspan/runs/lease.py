@@ -17,7 +17,7 @@ from linkspan.store.approvals import Approval
 from linkspan.store.database import Database, Transaction
 from linkspan.store.runs import FINISHED, Run, State
 
-FLUSH: Final = 0.05
+FLUSH: Final = 0.02
 """Seconds between two times that events are stored: the first one waits for nothing, others come together."""
 BATCH: Final = 100
 _MOST_WAITING: Final = 1_000
