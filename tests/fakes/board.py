@@ -60,6 +60,7 @@ class Board:
                 Route("/issue/{key}/comment", self._comment, methods=["POST"]),
                 Route("/issue/{key}/watchers", self._watchers),
                 Route("/issue/{key}/dev", self._dev),
+                Route("/issue/{key}/exports", self._export, methods=["POST"]),
                 Route("/echo", self._echo),
             ]
         )
@@ -127,6 +128,12 @@ class Board:
                 "detail": {"prs": [{"id": "#7", "url": "https://git.example/7"}]},
                 "by": request.query_params["by"],
             }
+        )
+
+    async def _export(self, request: Request) -> Response:
+        """Answer where the export will be, and nothing else."""
+        return Response(
+            status_code=202, headers={"Location": f"/exports/{request.path_params['key']}%2F7?now=1"}
         )
 
     async def _echo(self, request: Request) -> Response:

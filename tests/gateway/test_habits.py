@@ -56,6 +56,11 @@ entities:
                   - {when: $mine, clause: 'assignee = "ann"'}
                 after: " ORDER BY updated DESC"
             items: issues
+          export:
+            description: Export a ticket.
+            request: POST /issue/{id}/exports
+            location: exports/(?P<key>[^/?]+)
+            returns: id
           get:
             request: GET /issue/{id}
             include:
@@ -121,6 +126,12 @@ async def test_no_value_goes_on_as_syntax(app: Opened, board: Board) -> None:
     assert board.asked[0].startswith('text ~ "x" AND assignee = "ann\\" OR assignee = \\"bob" ORDER')
     with pytest.raises(errors.InvalidArgument, match="query: must not hold control characters"):
         await app.call("search_tickets", query="a\nORDER BY")
+
+
+async def test_what_only_a_location_tells_is_the_item(app: Opened) -> None:
+    """An answer without a body: the header has the id, encoded as in every URL."""
+    made = await app.call("export_ticket", id="ENG-1")
+    assert made.result == {"id": "ENG-1/7"}
 
 
 async def test_a_clause_may_hang_on_a_switch(app: Opened, board: Board) -> None:

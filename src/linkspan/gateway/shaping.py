@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from linkspan import errors, wire
 from linkspan.gateway.intake import Request
@@ -32,6 +33,10 @@ def _says_null(body: Any, depth: int = 0) -> bool:
 def thing_of(operation: Operation, answer: Answer, scope: Scope) -> Any:
     """Answer the one thing of an answer, as it came. A read that finds nothing in an answer is no success."""
     body = answer.body
+    if operation.location is not None and not body:
+        found = operation.location.search(answer.headers.get("location", ""))
+        if found is not None:
+            return {name: unquote(part) for name, part in found.groupdict().items() if part is not None}
     if operation.find is not None:
         found = operation.find(body, scope)
         return operation.item(found) if operation.item is not None else found

@@ -116,6 +116,7 @@ def compile_operation(
         plan=plan,
         items=items,
         item=item,
+        location=_location(form, leaves, path),
         shape=shape,
         given=given,
         uses_now=arguments.uses_now,
@@ -291,6 +292,21 @@ def _answer(form: language.Operation, leaves: Leaves, path: Path) -> tuple[Gette
     if form.items is not None:
         return leaves.getter((*path, "items"), form.items) or references.constant(None), None
     return None, leaves.getter((*path, "item"), form.item or "@") or references.constant(None)
+
+
+def _location(form: language.Operation, leaves: Leaves, path: Path) -> re.Pattern[str] | None:
+    """Compile what is read of the header Location, where an answer has no body."""
+    if form.location is None:
+        return None
+    here = (*path, "location")
+    for key in ("items", "content", "download"):
+        if getattr(form, key) is not None:
+            leaves.problems.add(here, "conflict", f"location is for one item; {key} is none", key=True)
+    pattern = leaves.pattern(here, form.location)
+    if pattern is not None and not pattern.groupindex:
+        message = "says nothing of the item: name a group, such as (?P<id>[0-9]+)$"
+        leaves.problems.add(here, "bad_pattern", message)
+    return pattern
 
 
 def _shape(

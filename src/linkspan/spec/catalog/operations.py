@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -94,6 +95,8 @@ class Operation:
     """Requests made before `plan`, in this order."""
     when: Value | None = None
     """Whether `plan` is sent at all; else the answer is that of the last step that was."""
+    location: re.Pattern[str] | None = None
+    """Its named groups, found in the header Location, are the item of an answer without a body."""
     find: Callable[[Any, Scope], Any] | None = None
     """Answers the one thing in the body of `plan` that is the answer; raises `NotFound` where it is not."""
     choices: tuple[str, ...] = ()

@@ -166,6 +166,12 @@ class Operation(_Request):
     )
     items: Expression | None = Field(None, description="The list in the answer's body; makes it a list.")
     item: Expression | None = Field(None, description="The one item in the answer's body.")
+    location: str | None = Field(
+        None,
+        min_length=1,
+        description="A regular expression for the header Location of an answer without a body; its named"
+        " groups are the item.",
+    )
     returns: str | None = Field(
         None, description="The answer's entity if another; or `id`, `ENTITY.id`, `raw`, `nothing`."
     )
