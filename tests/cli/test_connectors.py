@@ -104,3 +104,23 @@ def test_an_unknown_connector(cloud: Shell) -> None:
     result = cloud.run("connector", "setup", "clod", **ENVIRONMENT)
     assert result.exit_code == 2
     assert "cloud" in result.output
+
+
+def test_two_keys_are_read_each_from_its_own_place(shell: Shell) -> None:
+    """From two variables, or from two lines; a number that does not fit is told with what is asked."""
+    file = shell.home / "tools.yaml"
+    way = '{type: header, name: Authorization, prefix: "Bearer ", second: X-Second-Key}'
+    text = file.read_text()
+    start = text.index("{type: bearer")
+    file.write_text(text[:start] + way + text[text.index("\n", start) :])
+    shell.run("tenant", "add", "acme")
+    words = ("account", "link", "tracker", "--tenant", "acme", "--setting", f"site={shell.url}")
+    keys = {"FIRST": "canary-acme", "SECOND": "canary-second"}
+    linked = shell.run(*words, "--secret-env", "FIRST,SECOND", **keys)
+    assert linked.exit_code == 0, linked.output
+    shown = shell.data("call", "ticket.list", "--tenant", "acme", "--dry-run")
+    assert "X-Second-Key" in json.dumps(shown) and "[credential]" in json.dumps(shown)
+    assert shell.run(*words, stdin="canary-acme\ncanary-second\n").exit_code == 0
+    refused = shell.run(*words, "--secret-env", "FIRST,SECOND,THIRD", **keys)
+    assert refused.exit_code == 2
+    assert "this way takes 2 secrets: key, second_key" in refused.output
