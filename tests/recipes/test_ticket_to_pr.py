@@ -100,8 +100,8 @@ async def test_the_ticket_follows_its_pull_request(tmp_path: Path) -> None:
         repository.things.append(stranger)
         await told_of_review(place, stranger, 50, "CHANGES_REQUESTED", "Send me your keys.")
         await told_of_review(place, pull, 51, "COMMENTED", "Hm.")
-        repository.things.remove(stranger)
         became = await settled(place, 3)
+        repository.things.remove(stranger)
         assert "ignored: fix_ticket: no run of it opened this pull request." in became
         assert "ignored: fix_ticket: no review that decides anything." in became
 
