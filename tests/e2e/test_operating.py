@@ -51,7 +51,7 @@ def watched(folder: Path, *words: str, **environment: str) -> Iterator[tuple[int
         site = Site(folder, Tracker(), product)
         command = [PROGRAM, *words, "--metrics", str(port), "--traces", spans, "--log", "json"]
         env = {**site.linkspan.environment, "LINKSPAN_LOG_CALLS": "all", **environment}
-        with running(command, log=log, env=env, ready=lambda: accepts(port)):
+        with running(command, log=log, env=env, ready=lambda: accepts(port), seconds=60):
             yield port, log, collector, site
 
 
