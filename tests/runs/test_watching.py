@@ -21,6 +21,7 @@ from starlette.routing import Route
 from linkspan import spec
 from linkspan.app import App, build
 from linkspan.cli.main import cli
+from linkspan.net.pacing import Paces
 from linkspan.runs.listening import Told, events_of
 from linkspan.runs.polling import Poller
 from linkspan.runs.watching import LEASE, Watches
@@ -169,6 +170,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         catalog=spec.load([tmp_path / "tools.yaml"], {}),
         transport=AsgiTransport(by_host({"tracker.example": tracker.app()})),
         clock=lambda: now[0],
+        paces=Paces(clock=lambda: now[0]),
     )
     for name in ("acme", "globex"):
         tenant = await app.tenants.add(name)
