@@ -165,12 +165,16 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     """Both recipes are on for acme."""
     (tmp_path / "tools.yaml").write_text(TOOLS)
     tracker, now = Tracker(), [NOW]
+
+    async def paced(seconds: float) -> None:
+        now[0] += seconds
+
     app = await build(
         Settings(home=tmp_path / "home"),
         catalog=spec.load([tmp_path / "tools.yaml"], {}),
         transport=AsgiTransport(by_host({"tracker.example": tracker.app()})),
         clock=lambda: now[0],
-        paces=Paces(clock=lambda: now[0]),
+        paces=Paces(clock=lambda: now[0], sleep=paced),
     )
     for name in ("acme", "globex"):
         tenant = await app.tenants.add(name)
