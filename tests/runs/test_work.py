@@ -10,8 +10,17 @@ from typing import Any, ClassVar
 
 import pytest
 
+from linkspan.codex.engine import Failure, Host, Outcome, Task
 from linkspan.codex.places import Change, Checkout
-from linkspan.errors import Conflict, Forbidden, InvalidArgument, NotFound, Unauthenticated, UpstreamError
+from linkspan.errors import (
+    Conflict,
+    Forbidden,
+    InvalidArgument,
+    NotFound,
+    QuotaExceeded,
+    Unauthenticated,
+    UpstreamError,
+)
 from linkspan.runs.history import History
 from linkspan.runs.lease import LostError
 from linkspan.runs.verdicts import End
@@ -176,6 +185,46 @@ async def test_a_person_declines(works: Works) -> None:
     assert (done.state, done.error_code, done.error_message) == ("cancelled", "declined", told)
     assert works.places.pushed == []
     assert comments(works.house)[-1].startswith(f"Codex could not finish. {told}")
+
+
+async def test_a_tenants_minutes_are_kept(works: Works) -> None:
+    """What Codex worked counts for all of a tenant's runs: it gets what is left, and then no run starts."""
+    app = works.house.app
+    app.runs._starting._policy = lambda: replace(app.catalog.runs, tenant_seconds=720.0)
+
+    async def work(task: Task, host: Host) -> Outcome | None:
+        works.house.now[0] += 500.0
+        return Outcome("failed", None, failure=Failure("upstream_timeout", "Time is over."))
+
+    works.engine.acts = [work]
+    first = await works.until((await works.start()).id)
+    second = await works.until((await works.start(key="2", entity_id="HC-104")).id)
+    assert [task.limits.seconds for task in works.engine.tasks] == [600.0, 220.0]
+    assert (first.state, first.error_message) == ("timed_out", "Codex did not finish within 10 minutes.")
+    spent = "Tenant acme has used up its minutes: `runs.budget` in tools.yaml bounds them."
+    assert (second.state, second.error_code, second.error_message) == ("failed", "quota_exceeded", spent)
+    with pytest.raises(QuotaExceeded, match="tenant acme has used up its budget for runs of the last 30"):
+        await works.start(key="3", entity_id="HC-105")
+    works.house.now[0] += 31 * 86_400
+    assert (await works.start(key="3", entity_id="HC-105")).state == "queued"
+
+
+async def test_a_run_that_waited_finds_no_minutes_left(works: Works) -> None:
+    """Taken from the queue when others have used them up, it ends with that sentence, and asks no model."""
+    app = works.house.app
+    run = await works.start()
+    await works.until(run.id, "waiting_approval")
+    app.runs._starting._policy = lambda: replace(app.catalog.runs, tenant_seconds=720.0)
+    works.engine.acts = [hang()]
+    waiting = [await works.start(key=str(n), entity_id=f"HC-{n}") for n in (104, 105, 106)]
+    while len(at_work := await app.runs.list(BO, states=["running"])) < 2:
+        await app.runs.bell.wait(0.05)
+    (third,) = {each.id for each in waiting} - {each.id for each in at_work}
+    works.house.now[0] += 800.0
+    await app.runs.cancel(BO, at_work[0].id)
+    done = await works.until(third)
+    assert (done.state, done.error_code) == ("failed", "quota_exceeded")
+    assert len(works.engine.tasks) == 3
 
 
 async def test_nobody_decides(works: Works) -> None:

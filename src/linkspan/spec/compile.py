@@ -95,6 +95,7 @@ class _Compiler:
         recipes = {name: compiler.compile(name, recipe) for name, recipe in form.recipes.items()}
         policy = policy_of(form.runs)
         compiler.check_money(recipes, policy)
+        compiler.check_time(policy)
         return Catalog(
             name=form.name,
             title=leaves.text(("title",), form.title) or form.name,

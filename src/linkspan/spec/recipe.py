@@ -252,6 +252,8 @@ class RunsPolicy:
     keep: float = 90 * 86_400.0
     tenant_tokens: int | None = None
     tenant_money: float | None = None
+    tenant_seconds: float | None = None
+    """That engines worked for its runs; waiting for a person does not count."""
     every: float = 30 * 86_400.0
     """Seconds that a tenant's budget looks back."""
     prices: Mapping[str, Price] = field(default_factory=dict)
@@ -276,6 +278,7 @@ def policy(form: language.Runs | None) -> RunsPolicy:
         keep=seconds(form.keep),
         tenant_tokens=budget.tokens if budget else None,
         tenant_money=None if budget is None or budget.money is None else float(budget.money),
+        tenant_seconds=None if budget is None or budget.minutes is None else budget.minutes * 60.0,
         every=seconds(budget.every) if budget else RunsPolicy().every,
         prices={
             model: Price(

@@ -245,6 +245,9 @@ class TenantBudget(Words):
 
     tokens: int | None = Field(None, ge=1000)
     money: int | float | None = Field(None, gt=0, description="In the currency of `prices`.")
+    minutes: int | float | None = Field(
+        None, gt=0, description="Of wall clock that Codex worked; `every` is `keep` at most then."
+    )
     every: Duration = Field("30d", description="The time that is looked back on.")
 
 
