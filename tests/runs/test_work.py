@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from linkspan.accounts.principal import Tenant
 from linkspan.codex.engine import Failure, Host, Outcome, Task
 from linkspan.codex.places import Change, Checkout
 from linkspan.errors import (
@@ -28,6 +29,7 @@ from linkspan.runs.work import Work
 from linkspan.runs.worker import Worker
 from linkspan.store import runs as rows
 from linkspan.store import workers
+from linkspan.store.runs import Run
 from tests.fakes.engine import SUMMARY, ScriptedEngine, ask, fail, hang, listen
 from tests.fakes.places import RULES, FakeForge, FakePlaces
 from tests.runs.conftest import ACME, BO, OPERATOR, House
@@ -445,6 +447,73 @@ async def test_a_tenant_has_so_many_at_once(works: Works) -> None:
     assert (await works.house.app.runs.find(ACME, third)).state == "queued"
     await works.house.app.runs.cancel(BO, running[0])
     await works.until(third, "running")
+
+
+class Crowd:
+    """Runs whose engine counts how many are at work at once; it holds them until there are `full`."""
+
+    def __init__(self, house: House, full: int) -> None:
+        self._house = house
+        self._at_work: set[str] = set()
+        self._full = asyncio.Event()
+        self._enough = full
+        self.most = 0
+
+    async def work(self, task: Task, host: Host) -> None:
+        """Be one of them."""
+        self._at_work.add(task.run)
+        self.most = max(self.most, len(self._at_work))
+        if self.most >= self._enough:
+            self._full.set()
+        await self._full.wait()
+        await asyncio.sleep(0.3)  # time enough for one too many
+        self._at_work.discard(task.run)
+
+    async def start(self, count: int) -> list[Run]:
+        """Ask for so many of each of two tenants."""
+        made = []
+        for who in (BO, replace(BO, tenant=Tenant("globex"))):
+            await self._house.enable("look", who)
+            for number in range(count):
+                run = await self._house.app.runs.start(who, "look", source="api", key=str(number))
+                made.append(run)
+        return made
+
+    async def until_ended(self, runs: list[Run]) -> None:
+        """Wait for the end of all."""
+        for run in runs:
+            while not (await self._house.app.runs.find(Tenant(run.tenant), run.id)).is_finished:
+                await self._house.app.runs.bell.wait(0.05)
+
+
+async def test_a_process_works_so_many_at_once(house: House) -> None:
+    """Of all tenants together."""
+    crowd = Crowd(house, full=2)
+    started = await crowd.start(3)
+    engine = ScriptedEngine([crowd.work])
+    made = Works(house, engine, FakePlaces(house.app.settings.home / "work"), FakeForge())
+    policy = replace(house.app.catalog.runs, at_once=2, per_tenant=3)
+    async with asyncio.timeout(60), working(house.app, parts_of(house.app, made), policy=policy):
+        await crowd.until_ended(started)
+    assert (crowd.most, len(engine.tasks)) == (2, 6)
+
+
+async def test_all_processes_work_so_many_at_once(house: House) -> None:
+    """What another one works counts, whichever tenant it is of."""
+    await house.enable("mend")
+    made = Works(house, ScriptedEngine([hang()]), FakePlaces(house.app.settings.home / "work"), FakeForge())
+    policy = replace(house.app.catalog.runs, at_once=5, everywhere=3, per_tenant=5)
+    async with working(house.app, parts_of(house.app, made), name="wrk_other", policy=policy):
+        other = await made.start()
+        await made.until(other.id, "running")
+    await workers.beat(house.app.database, "wrk_other", version="1", now=house.now[0] + 1)  # lives on
+    crowd = Crowd(house, full=2)
+    started = await crowd.start(2)
+    made.engine.acts = [crowd.work]
+    async with asyncio.timeout(60), working(house.app, parts_of(house.app, made), policy=policy):
+        await crowd.until_ended(started)
+    assert crowd.most == 2
+    assert (await house.app.runs.find(ACME, other.id)).state == "running"
 
 
 async def test_tokens_end_with_the_run(works: Works) -> None:

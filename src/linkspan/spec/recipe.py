@@ -246,6 +246,9 @@ class RunsPolicy:
     """How runs are worked in this installation."""
 
     at_once: int = 4
+    """In one process."""
+    everywhere: int | None = None
+    """In all processes together."""
     per_tenant: int = 2
     waiting: int = 200
     """Of one tenant, for their turn."""
@@ -273,6 +276,7 @@ def policy(form: language.Runs | None) -> RunsPolicy:
     budget = form.budget
     return RunsPolicy(
         at_once=form.at_once,
+        everywhere=form.everywhere,
         per_tenant=form.per_tenant,
         waiting=form.waiting,
         keep=seconds(form.keep),
