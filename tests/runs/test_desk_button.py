@@ -83,7 +83,7 @@ async def test_from_the_button_to_the_pull_request(browser: Browser) -> None:
 
 
 async def test_a_question_of_codex_names_the_files(browser: Browser) -> None:
-    """Those that it would change outside of the checkout, as text; and what it asks for beside the sandbox."""
+    """Those that it would change outside of the checkout, as text; and the permissions it asks for."""
 
     async def ask(task: Task, host: Host) -> None:
         about = {"changes": [{"path": "/srv/<b>.txt"}], "permissions": {"fileSystem": {"write": ["/srv/c"]}}}
