@@ -68,15 +68,6 @@ class RecipeCompiler:
         self._check_follow(form, path)
         return settle(name, form)
 
-    def check_time(self, policy: RunsPolicy) -> None:
-        """Tell of a budget of minutes that looks back on runs which are kept no more."""
-        if policy.tenant_seconds is not None and policy.every > policy.keep:
-            message = (
-                "minutes are counted of the runs that are kept: say an `every` that is `runs.keep`"
-                f" ({policy.keep / 86_400:g} days) at most, or keep runs longer"
-            )
-            self._problems.add(("runs", "budget", "every"), "bad_value", message)
-
     def check_money(self, recipes: Mapping[str, Recipe], policy: RunsPolicy) -> None:
         """Tell of budgets of money that would bound nothing, for want of a price.
 
