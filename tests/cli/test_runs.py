@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -139,7 +139,7 @@ def test_what_a_run_asks_is_answered(acme: Shell, command: str, told: str) -> No
 def test_a_question_names_what_it_is_about(acme: Shell) -> None:
     """The files that are to be changed outside of the checkout, and what is asked for beside the sandbox."""
     run = acme.data("run", "start", "mend", "7", "--json")["id"]
-    about = {
+    about: dict[Literal["file_change", "permissions"], Any] = {
         "file_change": {
             "changes": [{"path": "/srv/a\x1b[2J.txt", "kind": {"type": "add"}}, {"path": "/srv/b.txt"}]
         },

@@ -19,13 +19,14 @@ import yaml
 from bench.contestants import LINKSPAN, run_linkspan
 from bench.processes import free_port
 from bench.processes import serving as served
-from bench.queue import MARK
 from tests.servers import codex as codex_cli
 from tests.servers.node import ROOT
 from tests.servers.scripted_model import ScriptedModel, message
 from tests.servers.serving import serving, wait_until
 
 pytestmark = pytest.mark.e2e
+MARK = "working runs as"
+"""What the log says when runs are worked."""
 
 
 @pytest.fixture
