@@ -122,6 +122,7 @@ async def work_with(app: App, parts: Parts, *, worker: str, polling: float = 0.1
         work,
         at_once=policy.at_once,
         per_tenant=policy.per_tenant,
+        everywhere=policy.everywhere,
         database=app.settings.database or app.settings.database_path,
         schema=await journal_schema(app),
         polling=polling,

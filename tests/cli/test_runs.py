@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -134,6 +134,31 @@ def test_what_a_run_asks_is_answered(acme: Shell, command: str, told: str) -> No
     assert (kept["decided"]["decision"], kept["decided"]["note"]) == (command, "looks right")
     nothing = acme.run("run", command, run)
     assert (nothing.exit_code, "waits for nobody" in nothing.stderr) == (1, True)
+
+
+def test_a_question_names_what_it_is_about(acme: Shell) -> None:
+    """The files that are to be changed outside of the checkout, and what is asked for beside the sandbox."""
+    run = acme.data("run", "start", "mend", "7", "--json")["id"]
+    about: dict[Literal["file_change", "permissions"], Any] = {
+        "file_change": {
+            "changes": [{"path": "/srv/a\x1b[2J.txt", "kind": {"type": "add"}}, {"path": "/srv/b.txt"}]
+        },
+        "permissions": {"permissions": {"fileSystem": {"write": ["/srv/c"]}}},
+    }
+
+    async def ask(app: App) -> None:
+        now = time.time()
+        for kind, data in about.items():
+            asked = Approval("acme", approval_id(run, kind), run, kind, "May I?", data, now, now + 600)
+            await approvals.ask(app.database, asked, epoch=1)
+
+    taken(acme, run, [("state", {"state": "waiting_approval"})], state="waiting_approval")
+    work_on(acme, ask)
+    shown = acme.run("run", "show", run).output
+    assert "         ~ /srv/a" in shown
+    assert "\x1b" not in shown
+    assert "         ~ /srv/b.txt\n" in shown
+    assert '         + {"fileSystem": {"write": ["/srv/c"]}}\n' in shown
 
 
 def test_what_does_not_fit_is_told(acme: Shell) -> None:

@@ -224,9 +224,9 @@ async def working_at(
 
 
 @contextlib.contextmanager
-def a_worker(shop: Shop, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Another process that works runs with the real Codex; it is killed at the end of the block."""
-    words = [shop.app.settings.home, "-", shop.authority.root, "-", *shop.tools]
+def a_worker(shop: Shop, log: Path, point: str = "-") -> Iterator[subprocess.Popen[bytes]]:
+    """A process that works runs with the real Codex; it is killed at that point or at the block's end."""
+    words = [shop.app.settings.home, "-", shop.authority.root, point, *shop.tools]
     path = os.pathsep.join(map(str, (ROOT, ROOT / "src", ROOT / "examples")))
     env = {**os.environ, "PYTHONPATH": path, "CODEX": codex_cli.npm_command()[1], "SERVING_URL": shop.url}
     command = [sys.executable, "-m", "tests.runs.dying", *map(str, words)]

@@ -13,6 +13,7 @@ import pytest
 from desk.app import build as build_desk
 from desk.codex import Codex
 from desk.store import Store
+from linkspan.codex.engine import Host, Question, Task
 from tests.codex.conftest import served
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.places import FakeForge, FakePlaces
@@ -79,6 +80,22 @@ async def test_from_the_button_to_the_pull_request(browser: Browser) -> None:
     assert 'href="https://forge.example/acme/cafe/pull/7"' in page
     (asked,) = await browser.works.house.app.runs.approvals(BO, run.id)
     assert (asked.decision, asked.person) == ("approve", "priya")
+
+
+async def test_a_question_of_codex_names_the_files(browser: Browser) -> None:
+    """Those that it would change outside of the checkout, as text; and the permissions it asks for."""
+
+    async def ask(task: Task, host: Host) -> None:
+        about = {"changes": [{"path": "/srv/<b>.txt"}], "permissions": {"fileSystem": {"write": ["/srv/c"]}}}
+        await host.decide(Question("q1", "file_change", "May I?", about))
+
+    browser.works.engine.acts = [ask]
+    await browser.press("start")
+    (run,) = await browser.works.house.app.runs.list(BO)
+    await browser.works.until(run.id, "waiting_approval")
+    page = await browser.page("/tickets/HC-103/codex")
+    assert "<li><code>/srv/&lt;b&gt;.txt</code></li>" in page
+    assert "/srv/c" in page
 
 
 async def test_a_run_is_declined_or_cancelled_on_the_page(browser: Browser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -129,3 +130,32 @@ async def test_a_worker_is_killed_while_codex_works(closed: Shop, tmp_path: Path
     assert not list(at_work_in(folder))
     mended = closed.git.show("acme/harbour", f"codex/{run.id}:test_cafe.py")
     assert mended.count("late = datetime") == 1
+
+
+@pytest.mark.parametrize("point", ["codex", "worked", "pushed"])
+async def test_a_worker_with_the_real_codex_is_killed(closed: Shop, tmp_path: Path, point: str) -> None:
+    """Before Codex is started, when it has ended, and between the push and the pull request."""
+    closed.model.prepare([[shell("", MEND)], [message(SUMMARY)], [message(SUMMARY)]])
+    log = tmp_path / "workers.log"
+    run = await closed.app.runs.start(BO, "fix_ticket", source="button", entity_id="HC-103", key="click")
+
+    async def approve() -> None:
+        waiting = await closed.until(run, "waiting_approval")
+        assert waiting.state == "waiting_approval", (waiting.error_message, log.read_text()[-2000:])
+        question = await closed.app.runs.open_approval(BO, run.id)
+        await closed.app.runs.decide(BO, run.id, question.id, "approve")
+
+    with a_worker(closed, log, point) as worker:
+        if point == "pushed":
+            await approve()
+        assert await asyncio.to_thread(worker.wait, 90) == -signal.SIGKILL
+    await asyncio.to_thread(wait_until, lambda: not closed.at_work(run), what="Codex's end", seconds=30)
+    with a_worker(closed, log):
+        if point != "pushed":
+            await approve()
+        done = await closed.until(run)
+    assert (done.state, done.error_message) == ("succeeded", None)
+    assert closed.branches() == {f"codex/{run.id}"}
+    assert len(closed.forge.repositories["acme/harbour"].pulls) == 1
+    assert len(closed.comments("HC-103")) == 2
+    assert not closed.at_work(run)

@@ -10,8 +10,18 @@ from typing import Any, ClassVar
 
 import pytest
 
+from linkspan.accounts.principal import Tenant
+from linkspan.codex.engine import Failure, Host, Outcome, Task
 from linkspan.codex.places import Change, Checkout
-from linkspan.errors import Conflict, Forbidden, InvalidArgument, NotFound, Unauthenticated, UpstreamError
+from linkspan.errors import (
+    Conflict,
+    Forbidden,
+    InvalidArgument,
+    NotFound,
+    QuotaExceeded,
+    Unauthenticated,
+    UpstreamError,
+)
 from linkspan.runs.history import History
 from linkspan.runs.lease import LostError
 from linkspan.runs.verdicts import End
@@ -19,6 +29,7 @@ from linkspan.runs.work import Work
 from linkspan.runs.worker import Worker
 from linkspan.store import runs as rows
 from linkspan.store import workers
+from linkspan.store.runs import Run
 from tests.fakes.engine import SUMMARY, ScriptedEngine, ask, fail, hang, listen
 from tests.fakes.places import RULES, FakeForge, FakePlaces
 from tests.runs.conftest import ACME, BO, OPERATOR, House
@@ -176,6 +187,46 @@ async def test_a_person_declines(works: Works) -> None:
     assert (done.state, done.error_code, done.error_message) == ("cancelled", "declined", told)
     assert works.places.pushed == []
     assert comments(works.house)[-1].startswith(f"Codex could not finish. {told}")
+
+
+async def test_a_tenants_minutes_are_kept(works: Works) -> None:
+    """What Codex worked counts for all of a tenant's runs: it gets what is left, and then no run starts."""
+    app = works.house.app
+    app.runs._starting._policy = lambda: replace(app.catalog.runs, tenant_seconds=720.0)
+
+    async def work(task: Task, host: Host) -> Outcome | None:
+        works.house.now[0] += 500.0
+        return Outcome("failed", None, failure=Failure("upstream_timeout", "Time is over."))
+
+    works.engine.acts = [work]
+    first = await works.until((await works.start()).id)
+    second = await works.until((await works.start(key="2", entity_id="HC-104")).id)
+    assert [task.limits.seconds for task in works.engine.tasks] == [600.0, 220.0]
+    assert (first.state, first.error_message) == ("timed_out", "Codex did not finish within 10 minutes.")
+    spent = "Tenant acme has used up its minutes: `runs.budget` in tools.yaml bounds them."
+    assert (second.state, second.error_code, second.error_message) == ("failed", "quota_exceeded", spent)
+    with pytest.raises(QuotaExceeded, match="tenant acme has used up its budget for runs of the last 30"):
+        await works.start(key="3", entity_id="HC-105")
+    works.house.now[0] += 31 * 86_400
+    assert (await works.start(key="3", entity_id="HC-105")).state == "queued"
+
+
+async def test_a_run_that_waited_finds_no_minutes_left(works: Works) -> None:
+    """Taken from the queue when others have used them up, it ends with that sentence, and asks no model."""
+    app = works.house.app
+    run = await works.start()
+    await works.until(run.id, "waiting_approval")
+    app.runs._starting._policy = lambda: replace(app.catalog.runs, tenant_seconds=720.0)
+    works.engine.acts = [hang()]
+    waiting = [await works.start(key=str(n), entity_id=f"HC-{n}") for n in (104, 105, 106)]
+    while len(at_work := await app.runs.list(BO, states=["running"])) < 2:
+        await app.runs.bell.wait(0.05)
+    (third,) = {each.id for each in waiting} - {each.id for each in at_work}
+    works.house.now[0] += 800.0
+    await app.runs.cancel(BO, at_work[0].id)
+    done = await works.until(third)
+    assert (done.state, done.error_code) == ("failed", "quota_exceeded")
+    assert len(works.engine.tasks) == 3
 
 
 async def test_nobody_decides(works: Works) -> None:
@@ -396,6 +447,73 @@ async def test_a_tenant_has_so_many_at_once(works: Works) -> None:
     assert (await works.house.app.runs.find(ACME, third)).state == "queued"
     await works.house.app.runs.cancel(BO, running[0])
     await works.until(third, "running")
+
+
+class Crowd:
+    """Runs whose engine counts how many are at work at once; it holds them until there are `full`."""
+
+    def __init__(self, house: House, full: int) -> None:
+        self._house = house
+        self._at_work: set[str] = set()
+        self._full = asyncio.Event()
+        self._enough = full
+        self.most = 0
+
+    async def work(self, task: Task, host: Host) -> None:
+        """Be one of them."""
+        self._at_work.add(task.run)
+        self.most = max(self.most, len(self._at_work))
+        if self.most >= self._enough:
+            self._full.set()
+        await self._full.wait()
+        await asyncio.sleep(0.3)  # time enough for one too many
+        self._at_work.discard(task.run)
+
+    async def start(self, count: int) -> list[Run]:
+        """Ask for so many of each of two tenants."""
+        made = []
+        for who in (BO, replace(BO, tenant=Tenant("globex"))):
+            await self._house.enable("look", who)
+            for number in range(count):
+                run = await self._house.app.runs.start(who, "look", source="api", key=str(number))
+                made.append(run)
+        return made
+
+    async def until_ended(self, runs: list[Run]) -> None:
+        """Wait for the end of all."""
+        for run in runs:
+            while not (await self._house.app.runs.find(Tenant(run.tenant), run.id)).is_finished:
+                await self._house.app.runs.bell.wait(0.05)
+
+
+async def test_a_process_works_so_many_at_once(house: House) -> None:
+    """Of all tenants together."""
+    crowd = Crowd(house, full=2)
+    started = await crowd.start(3)
+    engine = ScriptedEngine([crowd.work])
+    made = Works(house, engine, FakePlaces(house.app.settings.home / "work"), FakeForge())
+    policy = replace(house.app.catalog.runs, at_once=2, per_tenant=3)
+    async with asyncio.timeout(60), working(house.app, parts_of(house.app, made), policy=policy):
+        await crowd.until_ended(started)
+    assert (crowd.most, len(engine.tasks)) == (2, 6)
+
+
+async def test_all_processes_work_so_many_at_once(house: House) -> None:
+    """What another one works counts, whichever tenant it is of."""
+    await house.enable("mend")
+    made = Works(house, ScriptedEngine([hang()]), FakePlaces(house.app.settings.home / "work"), FakeForge())
+    policy = replace(house.app.catalog.runs, at_once=5, everywhere=3, per_tenant=5)
+    async with working(house.app, parts_of(house.app, made), name="wrk_other", policy=policy):
+        other = await made.start()
+        await made.until(other.id, "running")
+    await workers.beat(house.app.database, "wrk_other", version="1", now=house.now[0] + 1)  # lives on
+    crowd = Crowd(house, full=2)
+    started = await crowd.start(2)
+    made.engine.acts = [crowd.work]
+    async with asyncio.timeout(60), working(house.app, parts_of(house.app, made), policy=policy):
+        await crowd.until_ended(started)
+    assert crowd.most == 2
+    assert (await house.app.runs.find(ACME, other.id)).state == "running"
 
 
 async def test_tokens_end_with_the_run(works: Works) -> None:

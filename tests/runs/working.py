@@ -19,6 +19,7 @@ from linkspan.runs.outlet import Parts, Point
 from linkspan.runs.work import Work
 from linkspan.runs.worker import Worker
 from linkspan.runs.write_back import WriteBack
+from linkspan.spec.recipe import RunsPolicy
 from linkspan.store.runs import Run
 from linkspan.text.outgoing import Outgoing
 from tests.fakes.engine import ScriptedEngine
@@ -96,14 +97,17 @@ def parts_of(
 
 
 @asynccontextmanager
-async def working(app: App, parts: Parts, *, name: str | None = None, **pace: float) -> AsyncIterator[Worker]:
-    """Work runs in this process."""
+async def working(
+    app: App, parts: Parts, *, name: str | None = None, policy: RunsPolicy | None = None, **pace: float
+) -> AsyncIterator[Worker]:
+    """Work runs in this process, as tools.yaml says if no other policy is given."""
     work = Work(parts, name or f"wrk_{identifier(os.urandom)}")
-    policy = app.catalog.runs
+    policy = policy or app.catalog.runs
     journal = Journal(
         work,
         at_once=policy.at_once,
         per_tenant=policy.per_tenant,
+        everywhere=policy.everywhere,
         database=app.settings.database or app.settings.database_path,
         polling=0.05,
     )

@@ -135,10 +135,11 @@ def test_how_runs_are_worked(good: str, load: Any) -> None:
     """Said or not."""
     assert load(good).runs == RunsPolicy()
     said = load(
-        good + "runs: {at_once: 9, budget: {tokens: 5000, every: 1d},"
+        good + "runs: {at_once: 9, everywhere: 20, budget: {tokens: 5000, minutes: 1.5, every: 1d},"
         " prices: {m: {input: 1, output: 10}, n: {input: 2, cached_input: 0, output: 3}}}"
     ).runs
     assert (said.at_once, said.per_tenant, said.tenant_tokens, said.every) == (9, 2, 5000, 86400)
+    assert (said.everywhere, said.tenant_seconds) == (20, 90.0)
     assert said.prices == {"m": Price(1.0, 1.0, 10.0), "n": Price(2.0, 0.0, 3.0)}
     assert said.prices["n"].of(1_500_000, 500_000, 1_000_000) == 5.0
 

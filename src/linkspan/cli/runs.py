@@ -390,9 +390,11 @@ def _tell_run(found: Run) -> None:
 
 
 def _tell_question(found: Run, asked: Approval) -> None:
+    from linkspan.runs.telling import asked_for
+
     click.echo(f"asks     {asked.kind} ({asked.id}) until {time_text(asked.deadline)}: {plain(asked.reason)}")
-    if asked.data.get("command"):
-        click.echo(f"         $ {plain(str(asked.data['command']))}")
+    for line in asked_for(asked.data):
+        click.echo(f"         {plain(line)}")
     if asked.data.get("tree"):
         base = f"{asked.data.get('base_branch')} {str(asked.data.get('base_commit'))[:12]}"
         click.echo(f"         tree {asked.data['tree'][:12]} on {base}: linkspan run get {found.id} diff")

@@ -76,13 +76,16 @@ class Journal:
         *,
         at_once: int,
         per_tenant: int,
+        everywhere: int | None = None,
         database: Path | str,
         schema: str = "dbos",
         polling: float = 0.5,
     ) -> None:
         self._work = work
-        self._at_once = at_once
-        self._per_tenant = per_tenant
+        most = max(at_once, per_tenant) if everywhere is None else everywhere
+        self._at_once = min(at_once, most)  # DBOS takes no narrower bound of the whole than of a part
+        self._per_tenant = min(per_tenant, most)
+        self._everywhere = everywhere
         self._database = database
         self._schema = schema
         self._polling = polling
@@ -113,6 +116,7 @@ class Journal:
         await DBOS.register_queue_async(
             QUEUE,
             worker_concurrency=self._at_once,
+            global_concurrency=self._everywhere,
             partition_concurrency=self._per_tenant,
             polling_interval_sec=self._polling,
             on_conflict="always_update",

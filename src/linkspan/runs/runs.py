@@ -370,6 +370,10 @@ class Runs:
         """Answer the tokens and the money that the tenant's runs may still use; None: without bounds."""
         return await self._starting.budget_left(tenant)
 
+    async def seconds_left(self, tenant: Tenant) -> float | None:
+        """Answer how long Codex may still work for the tenant's runs; None: without bounds."""
+        return await self._starting.seconds_left(tenant)
+
     async def _tell(self, run: Run, kind: str, data: Mapping[str, Any]) -> None:
         await event_rows.append(
             self._db, run.tenant, run.id, [(self._clock(), kind, data)], epoch=None, durable=True

@@ -63,6 +63,14 @@ class Starting:
         money = None if policy.tenant_money is None else policy.tenant_money - (used.cost or 0.0)
         return tokens, money
 
+    async def seconds_left(self, tenant: Tenant) -> float | None:
+        """Answer how long Codex may still work for the tenant's runs; None: without bounds."""
+        policy = self._policy()
+        if policy.tenant_seconds is None:
+            return None
+        worked = await rows.worked_seconds(self._db, tenant, self._clock() - policy.every)
+        return policy.tenant_seconds - worked
+
     def new(
         self, principal: Principal, found: TenantRecipe, source: str, key: str | None, who: str | None
     ) -> Run:
@@ -176,7 +184,8 @@ class Starting:
 
     async def _check_budget(self, tenant: Tenant) -> None:
         tokens, money = await self.budget_left(tenant)
-        if (tokens is not None and tokens <= 0) or (money is not None and money <= 0):
+        left = (tokens, money, await self.seconds_left(tenant))
+        if any(each is not None and each <= 0 for each in left):
             days = self._policy().every / 86_400
             raise QuotaExceeded(
                 f"tenant {tenant} has used up its budget for runs of the last {days:g} days",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -53,6 +54,16 @@ def lines_of(event: RunEvent) -> list[str]:
         case "warning" | "error":
             return [f"! {_short(data.get('message'))}"]
     return []
+
+
+def asked_for(data: Mapping[str, Any]) -> list[str]:
+    """Answer the lines that say what a person would let Codex do: a command, files outside, wider bounds."""
+    lines = [f"$ {data['command']}"] if data.get("command") else []
+    changes = [each for each in data.get("changes") or () if isinstance(each, Mapping)]
+    lines += [f"~ {each.get('path')}" for each in changes]
+    if data.get("permissions"):
+        lines.append(f"+ {json.dumps(data['permissions'], ensure_ascii=False)}")
+    return lines
 
 
 def searched(lines: Sequence[str]) -> list[str]:

@@ -171,6 +171,10 @@ class RunTokens:
         bounds = [bound for bound in (own, tokens) if bound is not None]
         return max(min(bounds), 0) if bounds else None
 
+    async def seconds_left(self, run: Run) -> float | None:
+        """Answer how long Codex may still work for the run's tenant; None: without bounds."""
+        return await self._runs.seconds_left(Tenant(run.tenant))
+
     async def _change(self, run: Run, tokens: Sequence[Token]) -> None:
         now = self._clock()
         if not await rows.change_run(self._db, run.tenant, run.id, tokens, now, epoch=run.epoch):

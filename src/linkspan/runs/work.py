@@ -123,6 +123,11 @@ class Work:
         seconds = lease.recipe.seconds - lease.run.spent_seconds
         if seconds <= 0:
             return _timed_out(lease).plain()
+        tenants = await self._p.tokens.seconds_left(lease.run)
+        if tenants is not None and tenants < seconds:
+            seconds = tenants
+            if seconds <= 0:
+                return _out_of_time(lease).plain()
         try:
             task = await self._task(lease, seconds)
         except LinkspanError as error:
@@ -141,7 +146,8 @@ class Work:
             await lease.change(spent_seconds=spent)
             return cancelled((await lease.look()).stopped_by).plain()
         self._p.point("worked")
-        return await self._judge(lease, outcome, host, spent)
+        late = _out_of_time if tenants == seconds else _timed_out
+        return await self._judge(lease, outcome, host, spent, late)
 
     async def collect(self, lease: Lease) -> Json:
         """Keep what was changed, by git's own account."""
@@ -278,8 +284,10 @@ class Work:
                 await asyncio.gather(working, return_exceptions=True)
             await lease.flush()
 
-    async def _judge(self, lease: Lease, outcome: Outcome, host: RunHost, spent: float) -> Json:
-        """Keep what the engine answered, and say how the run goes on."""
+    async def _judge(
+        self, lease: Lease, outcome: Outcome, host: RunHost, spent: float, late: Callable[[Lease], End]
+    ) -> Json:
+        """Keep what the engine answered, and say how the run goes on; `late` is for who took too long."""
         message = _said(outcome).strip()[:_LONGEST_SUMMARY]
         columns: Json = {"spent_seconds": spent, "versions": dict(outcome.versions)}
         if message:
@@ -302,7 +310,7 @@ class Work:
         if outcome.status == "failed":
             failure = outcome.failure or Failure("internal", "Codex ended with a failure.")
             if failure.code == "upstream_timeout":
-                return _timed_out(lease).plain()
+                return late(lease).plain()
             return End("failed", failure.code, failure.message).plain()
         return GO_ON
 
@@ -389,3 +397,8 @@ def _prompt(run: Run, recipe: Recipe) -> str:
 def _timed_out(lease: Lease) -> End:
     minutes = lease.recipe.seconds / 60
     return End("timed_out", "timed_out", f"Codex did not finish within {minutes:g} minutes.")
+
+
+def _out_of_time(lease: Lease) -> End:
+    message = f"Tenant {lease.run.tenant} has used up its minutes: `runs.budget` in tools.yaml bounds them."
+    return End("failed", "quota_exceeded", message)

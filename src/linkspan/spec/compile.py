@@ -22,6 +22,7 @@ from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.lint import check_instructions, check_names, check_tool
 from linkspan.spec.operations import ANSWERS, Place, compile_operation
 from linkspan.spec.problems import Problems
+from linkspan.spec.recipe import RunsPolicy
 from linkspan.spec.recipe import policy as policy_of
 from linkspan.spec.recipes import RecipeCompiler
 from linkspan.spec.run_tools import RUN_TOOL_NAMES, run_tools
@@ -95,6 +96,7 @@ class _Compiler:
         recipes = {name: compiler.compile(name, recipe) for name, recipe in form.recipes.items()}
         policy = policy_of(form.runs)
         compiler.check_money(recipes, policy)
+        _check_time(policy, self.problems)
         return Catalog(
             name=form.name,
             title=leaves.text(("title",), form.title) or form.name,
@@ -255,3 +257,13 @@ def plural_of(name: str) -> str:
     if name.endswith("y") and name[-2:-1] not in "aeiou":
         return f"{name[:-1]}ies"
     return f"{name}s"
+
+
+def _check_time(policy: RunsPolicy, problems: Problems) -> None:
+    """Tell of a budget of minutes that looks back on runs which are kept no more."""
+    if policy.tenant_seconds is not None and policy.every > policy.keep:
+        message = (
+            "minutes are counted of the runs that are kept: say an `every` that is `runs.keep`"
+            f" ({policy.keep / 86_400:g} days) at most, or keep runs longer"
+        )
+        problems.add(("runs", "budget", "every"), "bad_value", message)

@@ -246,12 +246,17 @@ class RunsPolicy:
     """How runs are worked in this installation."""
 
     at_once: int = 4
+    """In one process."""
+    everywhere: int | None = None
+    """In all processes together."""
     per_tenant: int = 2
     waiting: int = 200
     """Of one tenant, for their turn."""
     keep: float = 90 * 86_400.0
     tenant_tokens: int | None = None
     tenant_money: float | None = None
+    tenant_seconds: float | None = None
+    """That engines worked for its runs; waiting for a person does not count."""
     every: float = 30 * 86_400.0
     """Seconds that a tenant's budget looks back."""
     prices: Mapping[str, Price] = field(default_factory=dict)
@@ -271,11 +276,13 @@ def policy(form: language.Runs | None) -> RunsPolicy:
     budget = form.budget
     return RunsPolicy(
         at_once=form.at_once,
+        everywhere=form.everywhere,
         per_tenant=form.per_tenant,
         waiting=form.waiting,
         keep=seconds(form.keep),
         tenant_tokens=budget.tokens if budget else None,
         tenant_money=None if budget is None or budget.money is None else float(budget.money),
+        tenant_seconds=None if budget is None or budget.minutes is None else budget.minutes * 60.0,
         every=seconds(budget.every) if budget else RunsPolicy().every,
         prices={
             model: Price(

@@ -336,6 +336,16 @@ def count_usage(
     return run_of(rows[0]) if rows else None
 
 
+async def worked_seconds(db: Database, tenant: str, since: float) -> float:
+    """Answer how long engines worked for the tenant's runs that were asked for since then and are kept."""
+    (row,) = await db.query(
+        "SELECT coalesce(sum(spent_seconds), 0) AS seconds FROM runs"
+        " WHERE tenant = :tenant AND updated >= :since AND created >= :since",
+        {"tenant": tenant, "since": since},
+    )
+    return float(row["seconds"])
+
+
 async def sweep(db: Database, *, finished_before: float) -> int:
     """Delete runs that ended before a time, with all that was kept of them; usage stays. Answer how many."""
 

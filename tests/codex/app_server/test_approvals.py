@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from linkspan.codex.engine import Limits
-from tests.codex.app_server.conftest import Place
-from tests.servers.scripted_model import Item, function_call, message
+from linkspan.codex.engine import Decision, Limits
+from tests.codex.app_server.conftest import MODELS, Place
+from tests.servers.scripted_model import Item, function_call, message, patch
 
 pytestmark = pytest.mark.e2e
 
@@ -42,6 +42,30 @@ async def test_a_command_that_is_declined_does_not_run_and_the_turn_goes_on(plac
     assert (outcome.status, outcome.message) == ("completed", "I left it.")
     assert not (place.folder / "outside.txt").exists()
     assert place.host.items("commandExecution")[0]["status"] == "declined"
+
+
+@pytest.mark.parametrize(
+    ("model", "decision"), [*((model, "approve") for model in MODELS), (MODELS[0], "decline")]
+)
+async def test_a_file_outside_of_the_checkout_is_asked_for(
+    place: Place, model: str, decision: Decision
+) -> None:
+    """The question names the file; it is there if a person approves, and else it is not."""
+    file = place.folder / "beside.txt"
+    place.host.answers = lambda question: decision
+    outcome = await place.work(
+        [patch(model, f"*** Begin Patch\n*** Add File: {file}\n+x\n*** End Patch")],
+        [message("done")],
+        approve_commands=True,
+        model_name=model,
+    )
+    assert outcome.status == "completed"
+    (question,) = place.host.questions
+    assert (question.kind, question.reason) == (
+        "file_change", "Codex wants to change files outside of the checkout."
+    )  # fmt: skip
+    assert [each["path"] for each in question.data["changes"]] == [str(file)]
+    assert file.exists() == (decision == "approve")
 
 
 async def test_cancel_ends_the_turn(place: Place) -> None:

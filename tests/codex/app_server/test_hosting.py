@@ -16,7 +16,7 @@ from linkspan.codex.engine import Access
 from linkspan.settings import CodexSettings
 from linkspan.vault.secret import Secret
 from tests.codex.app_server.conftest import TOKEN, Place
-from tests.servers.scripted_model import message, shell
+from tests.servers.scripted_model import function_call, message, shell
 
 pytestmark = pytest.mark.e2e
 
@@ -44,15 +44,35 @@ async def test_a_system_user_that_is_not_there_is_told(place: Place, settings: C
 
 
 async def test_codex_is_started_as_a_system_user(place: Place, settings: CodexSettings) -> None:
-    """Which only root may do; here it is the user that works already."""
-    user = pwd.getpwuid(os.geteuid()).pw_name
+    """Which only root may do: not even what a person approves reads our keys, or another tenant's folder."""
+    root = os.geteuid() == 0
+    user = "daemon" if root else pwd.getpwuid(os.geteuid()).pw_name
     place.engine = AppServer(CodexSettings(settings.binary, run_as=user))
-    outcome = await place.work([shell("", "id -un > who")], [message("done")])
-    if os.geteuid() != 0:
+    runs = place.folder.parent
+    for folder in (runs, runs.parent, runs.parent.parent):
+        folder.chmod(0o711)
+    keys, globex = runs.parent.parent / "keys", runs.parent.parent / "globex"
+    keys.write_text("canary-of-the-keys")
+    keys.chmod(0o600)
+    globex.mkdir(mode=0o700)
+    (globex / "notes").write_text("canary-of-globex")
+    reading = f"id -un; cat {keys} {globex}/notes; ls {globex}; echo read"
+    command = {"cmd": reading, "sandbox_permissions": "require_escalated", "justification": "May I?"}
+    place.host.answers = lambda question: "approve"
+    steps = [[shell("", "id -un > who")], [function_call("exec_command", command)], [message("done")]]
+    outcome = await place.work(*steps, approve_commands=True)
+    if not root:
         assert outcome.status == "failed"
         return
     assert outcome.status == "completed"
     assert (place.checkout / "who").read_text() == f"{user}\n"
+    assert len(place.host.questions) == 1
+    answer = place.model.turns[-1].outputs[-1]
+    assert user in answer
+    assert "read" in answer
+    assert answer.count("Permission denied") == 3
+    assert "canary-of" not in answer
+    assert "notes" not in answer.replace("globex/notes", "")
     assert stat.S_IMODE(place.folder.stat().st_mode) == 0o700
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -88,7 +88,7 @@ async def shop(house: House) -> AsyncIterator[Shop]:
         yield Shop(house, http, made.text.reveal(), made.token.id, run.id)
 
 
-async def at_work(shop: Shop, *, asks: bool = False) -> None:
+async def at_work(shop: Shop, *, asks: bool = False, about: Mapping[str, Any] | None = None) -> None:
     """Let a worker have the run, and ask a person."""
     app, now = shop.house.app, shop.house.now[0]
     taken = await rows.take(app.database, "acme", shop.run, worker="w1", now=now)
@@ -97,9 +97,19 @@ async def at_work(shop: Shop, *, asks: bool = False) -> None:
     await lease.enter("running")
     if asks:
         question = Approval(
-            "acme", approval_id(shop.run, "1"), shop.run, "command", "May I?", {}, now, now + 60
+            "acme", approval_id(shop.run, "1"), shop.run, "command", "May I?", about or {}, now, now + 60
         )
         await lease.ask(question)
+
+
+async def test_a_question_names_what_it_is_about(shop: Shop) -> None:
+    """Files outside of the checkout, and what is asked for beside the sandbox, as text and not markup."""
+    view = await shop.view(run_id=shop.run, may=["run.approve"], person="bo")
+    about = {"changes": [{"path": "/srv/<b>a.txt"}], "permissions": {"fileSystem": {"write": ["/srv/c"]}}}
+    await at_work(shop, asks=True, about=about)
+    body = (await view("GET", f"/{shop.run}/body", origin=None)).text
+    assert "<li><code>/srv/&lt;b&gt;a.txt</code></li>" in body
+    assert "/srv/c" in body
 
 
 @pytest.mark.parametrize("may", ALL)

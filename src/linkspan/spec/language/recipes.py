@@ -245,6 +245,9 @@ class TenantBudget(Words):
 
     tokens: int | None = Field(None, ge=1000)
     money: int | float | None = Field(None, gt=0, description="In the currency of `prices`.")
+    minutes: int | float | None = Field(
+        None, gt=0, description="Of wall clock that Codex worked; `every` is `keep` at most then."
+    )
     every: Duration = Field("30d", description="The time that is looked back on.")
 
 
@@ -252,6 +255,9 @@ class Runs(Words):
     """How runs are worked in this installation."""
 
     at_once: int = Field(4, ge=1, description="Runs that one process works at once.")
+    everywhere: int | None = Field(
+        None, ge=1, description="Runs that all processes together work at once; no bound if not said."
+    )
     per_tenant: int = Field(2, ge=1, description="Runs of one tenant that are worked at once.")
     waiting: int = Field(
         200, ge=1, description="Runs of one tenant that may wait for their turn; more are refused for now."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -286,6 +287,7 @@ def _question(asked: Approval) -> dict[str, Any]:
         "reason": asked.reason,
         "command": data.get("command"),
         "changes": changes,
+        "permissions": json.dumps(data["permissions"], indent=2) if data.get("permissions") else None,
         "deadline": str(iso(asked.deadline)),
         "until": _moment(asked.deadline),
     }
