@@ -247,6 +247,7 @@ REVEAL_A_SECRET: Final = {
     "linkspan.vault.transit": "The key service's token is sent to it.",
     "linkspan.runs.publishing": "The user name of a basic credential is what git shows with its password.",
     "linkspan.codex.git.program": "git's credential is written into the pipe that our own git reads it from.",
+    "linkspan.codex.git.lfs_client": "The forge is shown what git shows it, when asked for files of LFS.",
     "linkspan.codex.hosted": "A run's own token is shown to who keeps them, before OpenAI is asked for it.",
     "linkspan.codex.responses": "The run's token for tools is handed to OpenAI, which calls them for it.",
     "linkspan.codex.agents_api": "The same, for a session.",

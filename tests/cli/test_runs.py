@@ -96,7 +96,7 @@ def test_what_a_run_did_is_watched_to_its_end(acme: Shell) -> None:
     lines = watched.output.splitlines()
     assert lines[:7] == [
         "* waits for its turn",
-        "* Codex is at work",
+        "* is at work",
         "I look.\N{REPLACEMENT CHARACTER}[2J",
         "$ pytest",
         "  1 failed",

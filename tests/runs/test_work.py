@@ -336,6 +336,19 @@ async def test_half_a_patch_is_none(works: Works, monkeypatch: pytest.MonkeyPatc
     assert names == ["diff", "transcript"]
 
 
+async def test_what_is_left_out_of_a_change_is_told(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among the events of the run, before anybody decides on the rest."""
+    whole = works.places.change
+
+    async def some(checkout: Checkout) -> Change:
+        return replace(await whole(checkout), left_out=["The LFS file logo.png was changed."])
+
+    monkeypatch.setattr(works.places, "change", some)
+    run = await works.start("patch")
+    assert (await works.until(run.id)).state == "succeeded"
+    assert await works.told(run.id, "warning") == [{"message": "The LFS file logo.png was changed."}]
+
+
 async def test_a_run_of_nothing(works: Works) -> None:
     """Without a thing and a repository it still has its answer."""
     run = await works.start("look")
@@ -633,7 +646,10 @@ async def test_what_is_filled_into_fields_has_no_secret_and_an_end(works: Works)
     )
     run = await works.start("retell")
     await works.until(run.id)
-    assert await works.told(run.id, "warning") == [{"message": "There are no submodules here."}]
+    assert await works.told(run.id, "warning") == [
+        {"message": "There are no submodules here."},
+        {"message": "There are no lfs here."},
+    ]
     told = ticket(works.house)
     assert told["subject"] == "Codex: ***"
     for text in (told["body_markdown"], comments(works.house)[-1]):

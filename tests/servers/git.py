@@ -20,6 +20,7 @@ from typing import Any
 import uvicorn
 
 from tests.servers.authority import Authority
+from tests.servers.lfs import Lfs
 from tests.servers.serving import LOOPBACK, wait_until
 
 _CLEAN = {
@@ -74,6 +75,8 @@ class GitServer:
     """Method, path and the user of each request that was let in or not."""
     pushes: list[str] = field(default_factory=list)
     """The repository of each push that was sent."""
+    lfs: Lfs | None = None
+    """What keeps its large files, if anything."""
 
     def repository(self, name: str, files: Mapping[str, File] | None = None, branch: str = "main") -> Path:
         """Make a repository, with a first commit when there are files."""
@@ -168,6 +171,9 @@ class GitServer:
             return self.fault, {"content-type": "text/plain"}, b"out of order\n"
         if self.redirect is not None:
             return 302, {"location": self.redirect + path + ("?" + query if query else "")}, b""
+        large = self.lfs.answer(path, headers, body, user) if self.lfs is not None else None
+        if large is not None:
+            return large
         if user is None:
             return 401, {"www-authenticate": 'Basic realm="forge"'}, b""
         is_write = "git-receive-pack" in (path.rpartition("/")[2], query.partition("=")[2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -16,6 +17,7 @@ from linkspan.errors import ConfigurationError, LinkspanError
 from linkspan.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    from linkspan.accounts.principal import Principal, Tenant
     from linkspan.app import App
 
 T = TypeVar("T")
@@ -112,6 +114,29 @@ async def opened(settings: Settings, *, with_catalog: bool = False) -> AsyncIter
         yield app
     finally:
         await app.aclose()
+
+
+@asynccontextmanager
+async def opened_for(
+    context: click.Context, tenant: str | None, *, with_catalog: bool = False, **flags: object
+) -> AsyncIterator[tuple[App, Principal]]:
+    """Open the application for one command on one tenant, and answer who acts there."""
+    async with opened(settings_of(context, tenant=tenant, **flags), with_catalog=with_catalog) as app:
+        yield app, operator(await app.tenants.only(app.settings.tenant))
+
+
+def operator(tenant: Tenant) -> Principal:
+    """Answer who acts at this command line: whoever has the database."""
+    from linkspan.accounts.principal import Principal
+
+    return Principal(tenant, "operator", getpass.getuser())
+
+
+def plain(text: str) -> str:
+    """Answer text without what a terminal would obey: it comes from a model, or from a product."""
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def time_text(seconds: float | None) -> str | None:

@@ -11,14 +11,13 @@ import click
 from linkspan.cli.common import (
     JSON_OPTION,
     TENANT_OPTION,
-    opened,
+    opened_for,
+    plain,
     print_json,
     print_table,
     run,
-    settings_of,
     time_text,
 )
-from linkspan.cli.recipes import operator
 
 if TYPE_CHECKING:
     from linkspan.runs.history import ThreadHistory
@@ -47,8 +46,7 @@ def list_(
     """List conversations that called tools, the last one first."""
 
     async def work() -> None:
-        async with opened(settings_of(context, tenant=tenant)) as app:
-            who = operator(await app.tenants.only(app.settings.tenant))
+        async with opened_for(context, tenant) as (app, who):
             found = (await app.history.threads(who, entity=entity, entity_id=entity_id, limit=limit)).shown
         if as_json:
             print_json([{**asdict(each), "runs": [one.id for one in runs]} for each, runs in found])
@@ -78,8 +76,7 @@ def show(context: click.Context, thread: str, tenant: str | None, as_json: bool)
     """Show what CONVERSATION called, in order: which thing was read or changed, and how it ended."""
 
     async def work() -> None:
-        async with opened(settings_of(context, tenant=tenant)) as app:
-            who = operator(await app.tenants.only(app.settings.tenant))
+        async with opened_for(context, tenant) as (app, who):
             found = await app.history.thread(who, thread)
         if as_json:
             print_json(
@@ -107,8 +104,7 @@ def search(
     """Find runs that have ended by WORDS: each must begin a word of what was said and done."""
 
     async def work() -> None:
-        async with opened(settings_of(context, tenant=tenant)) as app:
-            who = operator(await app.tenants.only(app.settings.tenant))
+        async with opened_for(context, tenant) as (app, who):
             found = await app.history.search(who, " ".join(words), limit=limit)
         if as_json:
             from linkspan.runs.shown import shown_run
@@ -150,8 +146,7 @@ def export(context: click.Context, id_: str | None, every: bool, form: str, tena
     async def work() -> None:
         from linkspan.runs.export import html_of, jsonl_of
 
-        async with opened(settings_of(context, tenant=tenant)) as app:
-            who = operator(await app.tenants.only(app.settings.tenant))
+        async with opened_for(context, tenant) as (app, who):
             if id_ is not None:
                 record = await app.history.record(who, id_)
                 parts = [html_of(record)] if form == "html" else jsonl_of(record)
@@ -161,13 +156,6 @@ def export(context: click.Context, id_: str | None, every: bool, form: str, tena
                 sys.stdout.writelines(jsonl_of(record))
 
     run(work, as_json=False)
-
-
-def plain(text: str) -> str:
-    """Answer text without what a terminal would obey: it comes from a model, or from a product."""
-    return "".join(
-        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )
 
 
 def _tell(found: ThreadHistory) -> None:

@@ -12,6 +12,7 @@ from linkspan.cli.common import (
     JSON_OPTION,
     TENANT_OPTION,
     opened,
+    opened_for,
     print_json,
     print_table,
     run,
@@ -150,10 +151,8 @@ def list_(context: click.Context, tenant: str | None, state: Any, limit: int, as
     """List events that came in, newest first, and what came of them."""
 
     async def work() -> None:
-        settings = settings_of(context)
-        async with opened(settings) as app:
-            whose = await app.tenants.only(tenant or settings.tenant)
-            found = await app.arrivals.list(whose, state=state, limit=limit)
+        async with opened_for(context, tenant) as (app, who):
+            found = await app.arrivals.list(who.tenant, state=state, limit=limit)
         if as_json:
             print_json([_shown(each) for each in found])
             return
@@ -173,10 +172,8 @@ def show(context: click.Context, event_id: str, tenant: str | None, as_json: boo
     """Show the event EVENT_ID and what came of it."""
 
     async def work() -> None:
-        settings = settings_of(context)
-        async with opened(settings) as app:
-            whose = await app.tenants.only(tenant or settings.tenant)
-            found = await app.arrivals.get(whose, event_id)
+        async with opened_for(context, tenant) as (app, who):
+            found = await app.arrivals.get(who.tenant, event_id)
         if as_json:
             print_json(_shown(found))
             return
@@ -196,10 +193,8 @@ def replay(context: click.Context, event_id: str, tenant: str | None, as_json: b
     """Work EVENT_ID once more, as `serve` or `work` does it; a run that it started is not started again."""
 
     async def work() -> None:
-        settings = settings_of(context)
-        async with opened(settings) as app:
-            whose = await app.tenants.only(tenant or settings.tenant)
-            again = await app.arrivals.replay(whose, event_id)
+        async with opened_for(context, tenant) as (app, who):
+            again = await app.arrivals.replay(who.tenant, event_id)
         if as_json:
             print_json(_shown(again))
         else:
@@ -216,9 +211,8 @@ def watching(context: click.Context, tenant: str | None, as_json: bool) -> None:
     """List what is looked at (`watch`) and listened to (`streams`) for a tenant, and how that goes."""
 
     async def work() -> None:
-        settings = settings_of(context)
-        async with opened(settings) as app:
-            found = await app.watches.of_tenant(await app.tenants.only(tenant or settings.tenant))
+        async with opened_for(context, tenant) as (app, who):
+            found = await app.watches.of_tenant(who.tenant)
         rows = [
             {"account": each.account, "name": each.name, "next": each.due, "failures": each.failures}
             | {"told": each.told}

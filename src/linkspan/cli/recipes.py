@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ from linkspan.cli.common import (
     JSON_OPTION,
     TENANT_OPTION,
     opened,
+    opened_for,
     print_json,
     print_table,
     run,
@@ -19,7 +19,6 @@ from linkspan.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from linkspan.accounts.principal import Principal, Tenant
     from linkspan.runs.recipes import TenantRecipe
     from linkspan.spec.recipe import Recipe
     from linkspan.store.schedules import Due
@@ -102,10 +101,7 @@ def enable(
     """Turn the recipe NAME on for a tenant, with its settings. What is not given stays as it was."""
 
     async def work() -> None:
-        async with opened(
-            settings_of(context, tenant=tenant, allow_egress=allow_egress), with_catalog=True
-        ) as app:
-            who = operator(await app.tenants.only(app.settings.tenant))
+        async with opened_for(context, tenant, with_catalog=True, allow_egress=allow_egress) as (app, who):
             done = await app.recipes.enable(who, name, _pairs(given), person=person)
         if as_json:
             print_json(_shown(done))
@@ -128,8 +124,7 @@ def disable(context: click.Context, name: str, person: str | None, tenant: str |
     """Turn the recipe NAME off for a tenant. Its settings are kept, and runs that go on go on."""
 
     async def work() -> None:
-        async with opened(settings_of(context, tenant=tenant), with_catalog=True) as app:
-            who = operator(await app.tenants.only(app.settings.tenant))
+        async with opened_for(context, tenant, with_catalog=True) as (app, who):
             done = await app.recipes.disable(who, name, person=person)
         if as_json:
             print_json(_shown(done))
@@ -137,13 +132,6 @@ def disable(context: click.Context, name: str, person: str | None, tenant: str |
             click.echo(f"{name} is off for tenant {who.tenant}.")
 
     run(work, as_json=as_json)
-
-
-def operator(tenant: Tenant) -> Principal:
-    """Answer who acts at this command line: whoever has the database."""
-    from linkspan.accounts.principal import Principal
-
-    return Principal(tenant, "operator", getpass.getuser())
 
 
 def _pairs(given: tuple[str, ...]) -> dict[str, str]:

@@ -71,6 +71,8 @@ class Change:
     tree: str
     """git's id of all files as they are now: two that are alike to the last byte have the same one."""
     truncated: bool = False
+    left_out: Sequence[str] = ()
+    """What the run changed and is not part of it, a sentence each."""
 
     def __bool__(self) -> bool:
         return bool(self.files)
@@ -84,7 +86,7 @@ class Author:
     email: str
 
 
-Extra = Literal["submodules"]
+Extra = Literal["submodules", "lfs"]
 """What is fetched only for who asks."""
 
 

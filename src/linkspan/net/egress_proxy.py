@@ -109,7 +109,7 @@ class EgressProxy:
     """Listens on a loopback port. One for a process; it starts with its first permit."""
 
     def __init__(self, guard: EgressGuard, *, random: Callable[[int], bytes]) -> None:
-        self._guard = guard
+        self.guard = guard
         self._random = random
         self._permits: dict[str, Permit] = {}
         self._server: asyncio.Server | None = None
@@ -231,7 +231,7 @@ class EgressProxy:
         while first and len(first) < len(_TLS) and (more := await reader.read(_BLOCK)):
             first += more
         if not first.startswith(_TLS):
-            await self._guard.addresses(asked.host, asked.port, secure=False)
+            await self.guard.addresses(asked.host, asked.port, secure=False)
             return first
         try:
             async with asyncio.timeout(HEAD_TIMEOUT):
@@ -258,7 +258,7 @@ class EgressProxy:
             permit.move(1)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                return await self._guard.addresses(asked.host, asked.port, secure=asked.secure)
+                return await self.guard.addresses(asked.host, asked.port, secure=asked.secure)
         except TimeoutError as error:
             raise _unreached(asked) from error
 

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from linkspan.spec.recipe import Recipe, read
 from linkspan.store.runs import Run
+
+STILL: Final[Mapping[str, str]] = {
+    "queued": "waits for its turn",
+    "preparing": "is being prepared",
+    "running": "is at work",
+    "waiting_approval": "waits for a person",
+    "publishing": "is being published",
+    "succeeded": "has succeeded",
+    "failed": "has failed",
+    "cancelled": "was cancelled",
+    "timed_out": "ran out of time",
+}
+"""What is said of a run in a state."""
 
 
 def recipe_of(run: Run) -> Recipe:
@@ -34,18 +50,7 @@ def waits_to_publish(run: Run) -> bool:
 
 def still(run: Run) -> str:
     """Answer a run's state as a sentence goes on with it."""
-    words = {
-        "queued": "waits for its turn",
-        "preparing": "is being prepared",
-        "running": "is at work",
-        "waiting_approval": "waits for a person",
-        "publishing": "is being published",
-        "succeeded": "has succeeded",
-        "failed": "has failed",
-        "cancelled": "was cancelled",
-        "timed_out": "ran out of time",
-    }
-    return words[run.state]
+    return STILL[run.state]
 
 
 def in_a_line(run: Run) -> str:

@@ -6,21 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from linkspan.runs.about import STILL
 from linkspan.store.run_events import RunEvent
 
 _SHORT: Final = 200
 _OUTPUT_LINES: Final = 12
-_STATES: Final = {
-    "queued": "waits for its turn",
-    "preparing": "is being prepared",
-    "running": "Codex is at work",
-    "waiting_approval": "waits for a person",
-    "publishing": "is being published",
-    "succeeded": "succeeded",
-    "failed": "failed",
-    "cancelled": "was cancelled",
-    "timed_out": "ran out of time",
-}
 
 
 def lines_of(event: RunEvent) -> list[str]:
@@ -28,7 +18,7 @@ def lines_of(event: RunEvent) -> list[str]:
     data = event.data
     match event.kind:
         case "state":
-            return [f"* {_STATES.get(str(data.get('state')), data.get('state'))}"]
+            return [f"* {STILL.get(str(data.get('state')), data.get('state'))}"]
         case "prepared":
             return [f"* {data.get('repository')} at {str(data.get('base_commit'))[:12]}"]
         case "item_completed":

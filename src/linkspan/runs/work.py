@@ -170,6 +170,8 @@ class Work:
         ]
         await lease.change(tree=change.tree)
         await lease.note("change", files=files, truncated=change.truncated, tree=change.tree)
+        for sentence in change.left_out:
+            await lease.note("warning", message=sentence)
         self._p.point("collected")
         if change.truncated and lease.recipe.publish.how == "patch":
             message = "The change is larger than the diff that is kept, so it would be no whole patch."

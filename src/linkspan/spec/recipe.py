@@ -177,7 +177,7 @@ class Recipe:
     effort: str | None
     tools: tuple[str, ...]
     """Token scopes."""
-    fetch: tuple[Literal["submodules"], ...]
+    fetch: tuple[Literal["submodules", "lfs"], ...]
     """What is fetched beside the repository's own files."""
     network: tuple[str, ...]
     seconds: float

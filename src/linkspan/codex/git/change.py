@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from linkspan.codex.git.layout import Note, RunPlace
+from linkspan.codex.git.lfs import Known, Looked, look
 from linkspan.codex.git.program import At, Git, GitFailed
 from linkspan.codex.git.refusals import not_what_was_shown
 from linkspan.codex.git.tree import Bounds, shown
@@ -27,20 +28,29 @@ _NEXT_FILE: Final = b"\ndiff --git "
 _NOT_IN_A_NAME: Final = "<>\n\r\0"
 
 
-async def tree_of(git: Git, place: RunPlace, bounds: Bounds) -> str:
-    """Answer the tree that the checkout is now. Raises `TooLarge` and `InvalidArgument`."""
+async def tree_of(git: Git, place: RunPlace, note: Note, bounds: Bounds) -> tuple[str, Looked]:
+    """Answer the tree that the checkout is now, and what of LFS is otherwise in it.
+
+    Raises `TooLarge` and `InvalidArgument`.
+    """
     index = place.git / "index.run"
     await asyncio.to_thread(shutil.copy2, place.git / "index", index)
     at = At(place.git, place.checkout, index)
     tracked = await git.run("diff-files", "--name-only", "-z", "--ignore-submodules=all", at=at)
     untracked = await git.run("ls-files", "--others", "--exclude-standard", "-z", at=at)
     # A name that ends with a slash is a repository inside of this one: what is in it is not this one's.
-    paths = [path for path in (tracked + untracked).split(b"\0") if path and not path.endswith(b"/")]
+    new = [path for path in untracked.split(b"\0") if path and not path.endswith(b"/")]
+    lfs = await asyncio.to_thread(look, place.checkout, Known.of(note.lfs), new)
+    paths = [path for path in (*tracked.split(b"\0"), *new) if path and path not in lfs.copies]
     gone = await asyncio.to_thread(_measure, place.checkout, paths, bounds)
     try:
-        await _update(git, at, gone, "--force-remove")
+        await _update(git, at, gone | set(lfs.gone), "--force-remove")
         await _update(git, at, [path for path in paths if path not in gone], "--add", "--remove", "--replace")
-        return (await git.run("write-tree", at=at)).decode().strip()
+        copies = b"".join(
+            f"{pointer.mode} {pointer.blob}\t".encode() + path + b"\0" for path, pointer in lfs.copies.items()
+        )
+        await git.run("update-index", "-z", "--index-info", at=at, stdin=copies)
+        return (await git.run("write-tree", at=at)).decode().strip(), lfs
     except GitFailed as error:
         raise InvalidArgument(
             "git does not take one of the files that the run made or changed", hint="Nothing was committed."
@@ -97,7 +107,7 @@ def _is_behind_link(checkout: Path, directory: bytes, known: dict[bytes, bool]) 
 
 async def change_of(git: Git, place: RunPlace, note: Note, bounds: Bounds) -> Change:
     """Answer what is different from the base commit."""
-    tree = await tree_of(git, place, bounds)
+    tree, lfs = await tree_of(git, place, note, bounds)
     compared = ("diff-tree", "-r", "-M", "--no-commit-id", "--no-ext-diff", "--no-textconv", "--no-color")
     between = (note.base_commit, tree)
     raw = await git.run(*compared, "--raw", "-z", *between, at=At(place.git))
@@ -112,7 +122,7 @@ async def change_of(git: Git, place: RunPlace, note: Note, bounds: Bounds) -> Ch
     truncated = len(patch) == bounds.diff_bytes
     if truncated:
         patch = patch[: patch.rfind(_NEXT_FILE) + 1]
-    return Change(patch.decode(errors="replace"), files, tree, truncated)
+    return Change(patch.decode(errors="replace"), files, tree, truncated, lfs.left_out)
 
 
 def _files(raw: bytes, counted: bytes) -> tuple[ChangedFile, ...]:
@@ -173,7 +183,7 @@ async def commit_of(
                 "The author of a commit needs a name and an address, without < and > and on one line",
                 hint="Look at the author in the recipe's settings.",
             )
-    tree = await tree_of(git, place, bounds)
+    tree, _lfs = await tree_of(git, place, note, bounds)
     if tree != only:
         raise not_what_was_shown(only, tree)
     base_tree = await git.run("rev-parse", f"{note.base_commit}^{{tree}}", at=At(place.git))

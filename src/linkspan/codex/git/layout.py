@@ -39,6 +39,8 @@ class Note:
     house_rules: str | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
     left_out: Sequence[str] = ()
+    lfs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What was found for pointers of Git LFS (`lfs.Known`)."""
 
 
 @dataclass(frozen=True, slots=True)

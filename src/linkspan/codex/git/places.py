@@ -13,6 +13,8 @@ from typing import Final
 from linkspan.accounts.principal import Tenant
 from linkspan.codex.git.change import change_of, commit_of
 from linkspan.codex.git.layout import Layout, Note, RunPlace, make, place_of, remove
+from linkspan.codex.git.lfs import Known, Pointer, pointers_of, put_objects
+from linkspan.codex.git.lfs_client import LfsClient
 from linkspan.codex.git.mirror import Mirror
 from linkspan.codex.git.program import At, Git, GitFailed, Remote
 from linkspan.codex.git.refusals import refusal, somebody_elses
@@ -21,8 +23,10 @@ from linkspan.codex.git.tree import (
     REMEDY,
     Bounds,
     Entry,
+    copy_for_codex,
     entries_of,
     house_rules,
+    leave,
     put,
     shown,
     text_of,
@@ -30,6 +34,7 @@ from linkspan.codex.git.tree import (
 from linkspan.codex.places import Author, Change, Checkout, Extra, GitAccess, Repository, branch_of
 from linkspan.errors import EgressRefused, InvalidArgument, TooLarge
 from linkspan.net.egress_proxy import EgressProxy
+from linkspan.net.transport import AiohttpTransport
 from linkspan.net.urls import is_below, origin_of
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
@@ -94,11 +99,15 @@ class GitPlaces:
                     if "submodules" in also
                     else ([], [])
                 )
+                pointers = await pointers_of(self._git, mirror.path, entries) if "lfs" in also else []
             await self._take_over(mirror, place, branch if commit == head else commit)
         with self._explained(repository, doing="checked out", branch=branch):
-            await put(self._git, place, commit, entries, branch_of(run))
-        await self._put_submodules(tenant, place, access, submodules, entries)
-        note = Note(repository, branch, commit, int(self._clock()), rules, texts, left_out)
+            await put(self._git, place, commit, entries)
+        used = await self._put_submodules(tenant, place, access, submodules, entries)
+        lfs, stayed = await self._put_lfs(place, repository, access, pointers, used)
+        await asyncio.to_thread(copy_for_codex, place, commit, branch_of(run))
+        now = int(self._clock())
+        note = Note(repository, branch, commit, now, rules, texts, [*left_out, *stayed], lfs.plain())
         await asyncio.to_thread(place.write, note)
         return place.as_checkout(run, note)
 
@@ -177,8 +186,8 @@ class GitPlaces:
         access: GitAccess | None,
         submodules: Sequence[Submodule],
         entries: Sequence[Entry],
-    ) -> None:
-        """Fill in the submodules, all together within the bounds of one checkout."""
+    ) -> int:
+        """Fill in the submodules, all within the bounds of one checkout; answer the bytes of everything."""
         files, size = len(entries), sum(entry.size for entry in entries)
         for submodule in submodules:
             name = f"submodule {shown(submodule.path)}"
@@ -196,6 +205,28 @@ class GitPlaces:
                 with self._explained(repository, doing="checked out", branch=submodule.commit):
                     await put_submodule(self._git, mirror.path, place, submodule, inside)
             files, size = files + len(inside), size + sum(entry.size for entry in inside)
+        return size
+
+    async def _put_lfs(
+        self,
+        place: RunPlace,
+        repository: Repository,
+        access: GitAccess | None,
+        pointers: Sequence[Pointer],
+        used: int,
+    ) -> tuple[Known, list[str]]:
+        """Fill in what pointers name, with what is left of the bounds; git takes it for unchanged."""
+        if not pointers:
+            return Known(), []
+        most = max(self._bounds.checkout_bytes - used, 0)
+        transport = AiohttpTransport(self._proxy.guard, tls=self._git.tls)
+        try:
+            client = LfsClient(transport, repository, access)
+            known, stayed = await put_objects(client, place, pointers, most=most)
+        finally:
+            await transport.aclose()
+        await leave(self._git, place, [each.path for each in known.pointers])
+        return known, stayed
 
     def _mirror(self, path: Path) -> Mirror:
         return Mirror(self._git, path, max_bytes=self._bounds.checkout_bytes, clock=self._clock)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +102,10 @@ class Git:
     ca_file: Path | None = None
     seconds: float = 900.0
     """How long one exchange with a forge may take."""
+
+    def tls(self) -> ssl.SSLContext:
+        """Answer what we trust where git would: the same authorities."""
+        return ssl.create_default_context(cafile=self.ca_file)
 
     async def run(
         self,

@@ -90,8 +90,8 @@ def _too_many(name: str, bounds: Bounds) -> TooLarge:
     )
 
 
-async def put(git: Git, place: RunPlace, commit: str, entries: list[Entry], branch: str) -> None:
-    """Write a commit's files into the checkout, with an index of ours and a `.git` for Codex to read.
+async def put(git: Git, place: RunPlace, commit: str, entries: list[Entry]) -> None:
+    """Write a commit's files into the checkout, with an index of ours.
 
     Submodules stay empty for now. A link that leads out of the tree is left out: the commit keeps it, and
     nothing that follows links can be led astray by it.
@@ -99,14 +99,13 @@ async def put(git: Git, place: RunPlace, commit: str, entries: list[Entry], bran
     place.checkout.mkdir(mode=0o700)
     at = At(place.git, place.checkout)
     await git.run("read-tree", "--no-sparse-checkout", commit, at=at)
-    await _leave(git, place, [entry.path for entry in entries if entry.mode == SUBMODULE])
+    await leave(git, place, [entry.path for entry in entries if entry.mode == SUBMODULE])
     await git.run("checkout-index", "--all", "--force", "--quiet", "--index", at=at)
     links = [entry.path for entry in entries if entry.is_link]
-    await _leave(git, place, await asyncio.to_thread(drop_links_out, place.checkout, links))
-    await asyncio.to_thread(_copy_for_codex, place, commit, branch)
+    await leave(git, place, await asyncio.to_thread(drop_links_out, place.checkout, links))
 
 
-async def _leave(git: Git, place: RunPlace, paths: list[bytes]) -> None:
+async def leave(git: Git, place: RunPlace, paths: list[bytes]) -> None:
     """Let git take these paths for unchanged, whatever is or is not there."""
     if paths:
         await git.run(
@@ -130,7 +129,7 @@ def drop_links_out(checkout: Path, links: list[bytes]) -> list[bytes]:
     return out
 
 
-def _copy_for_codex(place: RunPlace, commit: str, branch: str) -> None:
+def copy_for_codex(place: RunPlace, commit: str, branch: str) -> None:
     """Give the checkout a repository of its own to look at. We never read it again."""
     copy = place.checkout / ".git"
     shutil.copytree(place.git, copy, symlinks=True, ignore=shutil.ignore_patterns("config", "*.lock"))

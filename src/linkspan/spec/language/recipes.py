@@ -208,10 +208,11 @@ class Recipe(Words):
         description="What Codex may do with the tenant's tools, as token scopes (ticket.get, comment.*); if"
         " not said, read the entity and its context. Writes reach only the entity it was started on.",
     )
-    fetch: list[Literal["submodules"]] = Field(
+    fetch: list[Literal["submodules", "lfs"]] = Field(
         [],
-        description="What is fetched beside the repository's own files: submodules at the same forge, to be"
-        " looked at and tested with; a run changes nothing in them.",
+        description="What is fetched beside the repository's own files: `submodules` at the same forge, and"
+        " what pointers of Git LFS name (`lfs`), to be looked at and tested with; a run changes nothing in"
+        " them.",
     )
     network: list[str] = Field([], description="Hosts that commands may reach, besides none.")
     budget: Budget | None = None

@@ -1,0 +1,217 @@
+"""The Batch API of Git LFS, downloads alone (git-lfs: docs/api/batch.md, docs/api/basic-transfers.md).
+
+The forge is asked below the repository's own address with the account's credential, and nobody else is:
+`.lfsconfig` is written by strangers and not read. Where it says that an object is, is a stranger's word as
+well: https, through the egress guard, without our credential at any other origin, and what comes is taken
+only when it has the size and the SHA-256 that the commit names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from linkspan.codex.places import GitAccess, Repository
+from linkspan.errors import EgressRefused, UpstreamError
+from linkspan.net.messages import Request, Streamed, StreamingTransport, set_header
+from linkspan.net.urls import origin_of, resolve
+
+AT_ONCE: Final = 100
+"""Objects of one question: GitHub and GitLab take no more."""
+_TYPE: Final = "application/vnd.git-lfs+json"
+_LONGEST_ANSWER: Final = 4_000_000
+_ANSWER_SECONDS: Final = 60.0
+_IDLE_SECONDS: Final = 60.0
+_BLOCK: Final = 1_000_000
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS: Final = 3
+_MOST_HEADERS: Final = 20
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
+_OURS: Final = frozenset(
+    {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "te", "upgrade", "range"}
+)
+"""Headers that are the exchange's own business."""
+
+
+@dataclass(frozen=True, slots=True)
+class LfsObject:
+    """What a pointer names: content of this SHA-256, of so many bytes."""
+
+    oid: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Where an object is to be had. The headers may hold a credential for that place."""
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+
+class LfsClient:
+    """Asks the forge of one repository for objects."""
+
+    def __init__(
+        self, transport: StreamingTransport, repository: Repository, access: GitAccess | None
+    ) -> None:
+        self._transport = transport
+        url = repository.clone_url.rstrip("/")
+        self._batch = f"{url if url.endswith('.git') else url + '.git'}/info/lfs/objects/batch"
+        self._home = origin_of(url)
+        self._access = access
+
+    async def find(self, objects: Sequence[LfsObject]) -> dict[LfsObject, Action | str]:
+        """Answer where each of at most `AT_ONCE` objects is, or in words why it is not to be had.
+
+        Raises `UpstreamError`, `UpstreamTimeout`, `EgressRefused` and `TooLarge` when nothing can be told.
+        """
+        asked = {
+            "operation": "download",
+            "transfers": ["basic"],
+            "objects": [{"oid": each.oid, "size": each.size} for each in objects],
+            "hash_algo": "sha256",
+        }
+        headers = {"Accept": _TYPE, "Content-Type": _TYPE, **self._credential()}
+        request = Request("POST", self._batch, headers, json.dumps(asked).encode(), ca=self._ca(self._batch))
+        answer = await self._transport.exchange(request, timeout=_ANSWER_SECONDS, max_bytes=_LONGEST_ANSWER)
+        if answer.status != 200:
+            raise UpstreamError(
+                f"the forge answered {answer.status} when it was asked for them",
+                upstream_status=answer.status,
+            )
+        told = _read(answer.body)
+        return {each: self._action(each, told.get(each.oid)) for each in objects}
+
+    async def download(self, wanted: LfsObject, action: Action, into: Path) -> None:
+        """Write an object into a new file, whole and the one that was asked for, or raise as `find` does."""
+        url, headers = action.url, dict(action.headers)
+        for _ in range(_MOST_REDIRECTS + 1):
+            request = Request("GET", url, {**headers, "Accept-Encoding": "identity"}, ca=self._ca(url))
+            async with self._transport.stream(request, timeout=_ANSWER_SECONDS, idle=_IDLE_SECONDS) as answer:
+                if answer.status in _REDIRECTS:
+                    there = self._place(url, answer.headers.get("location", ""))
+                    headers = headers if origin_of(there) == origin_of(url) else {}
+                    url = there
+                    continue
+                await _keep(answer, wanted, into)
+                return
+        raise UpstreamError(f"it was sent on more than {_MOST_REDIRECTS} times")
+
+    def _action(self, wanted: LfsObject, told: Mapping[str, Any] | None) -> Action | str:
+        if told is None:
+            return "the forge said nothing of it"
+        if isinstance(fault := told.get("error"), dict):
+            code = fault.get("code")
+            if code in (404, 410):
+                return "the forge does not have it"
+            return f"the forge refused it ({code})" if code in range(1_000) else "the forge refused it"
+        if told.get("size") != wanted.size:
+            return "the forge has it with another size"
+        actions = told.get("actions")
+        download = actions.get("download") if isinstance(actions, dict) else None
+        if not isinstance(download, dict) or not isinstance(download.get("href"), str):
+            return "the forge does not say where it is"
+        try:
+            url = self._place(self._batch, download["href"])
+            headers = self._headers(url, download.get("header"))
+        except (EgressRefused, UpstreamError) as error:
+            return error.message
+        has_own = "authorization" in {name.lower() for name in headers}
+        if origin_of(url) == self._home and not has_own and told.get("authenticated") is not True:
+            headers.update(self._credential())
+        return Action(url, headers)
+
+    def _place(self, here: str, said: str) -> str:
+        """Answer a URL that a server named. Raises `UpstreamError` for none, `EgressRefused` without TLS."""
+        try:
+            url = resolve(here, said)
+            origin = origin_of(url)
+        except ValueError as error:
+            raise UpstreamError("the forge names an address that is none") from error
+        if not origin.startswith("https://") and origin != self._home:
+            raise EgressRefused(f"it is said to be at {urlsplit(url).hostname}, without TLS")
+        return url
+
+    def _headers(self, url: str, said: object) -> dict[str, str]:
+        """Answer what the forge wants to be shown where the object is, our own credential never elsewhere."""
+        headers: dict[str, str] = {}
+        pairs = said.items() if isinstance(said, dict) else ()
+        if len(pairs) > _MOST_HEADERS:
+            raise UpstreamError("the forge wants too much to be shown")
+        for name, value in pairs:
+            if not isinstance(value, str) or not _HEADER.fullmatch(name) or not _is_plain(value):
+                raise UpstreamError("the forge wants a header to be shown that is none")
+            if name.lower() not in _OURS:
+                set_header(headers, name, value)
+        ours = [self._access.password.reveal(), *self._credential().values()] if self._access else []
+        if origin_of(url) != self._home and any(word in value for value in headers.values() for word in ours):
+            raise EgressRefused("the forge wants the account's credential to be shown elsewhere")
+        return headers
+
+    def _credential(self) -> dict[str, str]:
+        """Answer what is shown to the forge, and to nobody else (RFC 7617)."""
+        if self._access is None:
+            return {}
+        pair = f"{self._access.username}:{self._access.password.reveal()}"
+        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+    def _ca(self, url: str) -> str | None:
+        """Answer who vouches for a place instead of the usual ones: the account's own, for its own forge."""
+        return self._access.authorities if self._access and origin_of(url) == self._home else None
+
+
+def _read(body: bytes) -> dict[str, Mapping[str, Any]]:
+    """Answer what was told of each object, by its id."""
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UpstreamError("the forge answered with something that is not of Git LFS") from error
+    objects = told.get("objects") if isinstance(told, dict) else None
+    if not isinstance(objects, list):
+        raise UpstreamError("the forge answered with something that is not of Git LFS")
+    if told.get("transfer", "basic") != "basic" or told.get("hash_algo", "sha256") != "sha256":
+        raise UpstreamError("the forge hands them out in a way that is not known here")
+    return {
+        each["oid"]: each for each in objects if isinstance(each, dict) and isinstance(each.get("oid"), str)
+    }
+
+
+async def _keep(answer: Streamed, wanted: LfsObject, into: Path) -> None:
+    host = urlsplit(answer.url).hostname
+    if answer.status != 200:
+        raise UpstreamError(f"{host} answered {answer.status}", upstream_status=answer.status)
+    digest, size = hashlib.sha256(), 0
+    with into.open("xb") as file:
+        async for block in _blocks(answer.chunks):
+            size += len(block)
+            if size > wanted.size:
+                raise UpstreamError(f"{host} sent more than its {wanted.size:,} bytes")
+            await asyncio.to_thread(digest.update, block)
+            await asyncio.to_thread(file.write, block)
+    if size != wanted.size or digest.hexdigest() != wanted.oid:
+        raise UpstreamError(f"{host} sent something else: the content is not what the commit names")
+
+
+async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Gather small pieces, which are not worth a thread's while."""
+    waiting = bytearray()
+    async for chunk in chunks:
+        waiting += chunk
+        if len(waiting) >= _BLOCK:
+            yield bytes(waiting)
+            waiting.clear()
+    if waiting:
+        yield bytes(waiting)
+
+
+def _is_plain(value: str) -> bool:
+    return value.isascii() and value.isprintable() and len(value) <= 8_192
