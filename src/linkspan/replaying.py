@@ -195,6 +195,7 @@ async def replay(catalog: Catalog, recording: Mapping[str, Any]) -> tuple[Any, l
             product.wrong.append(f"answers, and the error {_short(kept)} was kept")
         if product.waiting:
             product.wrong.append(f"does not send {_shown(_line(str(product.waiting[0]['request'])))}")
+        result: Any
         if isinstance(answer, Page):
             result = [*earlier, *answer.result]
         elif isinstance(answer, Blocks) and "link" in recording:
