@@ -7,6 +7,7 @@
 
 `linkspan fixtures record` writes `fixtures/CONNECTOR/ENTITY.OPERATION.yaml` beside the tools.yaml: the call,
 the exchanges (request and answer) and the result. The words are those of a person who writes one by hand.
+Of the built-in connectors that a tools.yaml uses, the package ships such calls.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from linkspan import spec
-from linkspan.accounts.principal import Principal
+from linkspan.accounts.principal import Principal, Tenant
 from linkspan.app import App, build
 from linkspan.errors import LinkspanError
 from linkspan.gateway.calls import CallInfo
-from linkspan.gateway.results import Item, Page
+from linkspan.gateway.results import Blocks, Item, Page
 from linkspan.gateway.watch import Watch
 from linkspan.net.messages import ConnectionFailed, Request, Response, Streamed
 from linkspan.settings import Settings
-from linkspan.spec.catalog import AuthMethod, Catalog
-from linkspan.spec.recordings import read_recording
+from linkspan.spec.catalog import AuthMethod, Catalog, Connector
+from linkspan.spec.recordings import read_recording, shipped
 
 FOLDER = "fixtures"
 
@@ -54,13 +55,24 @@ class Kept:
         wanted = _line(str(kept["request"]))
         if sent != wanted:
             self.wrong.append(f"sends {_shown(sent)}, and {_shown(wanted)} was kept")
-        body = _decoded(request.body)
+        body = _decoded(request)
+        if isinstance(kept.get("body"), dict) and isinstance(body, str):
+            body = dict(parse_qsl(body))  # of a form
+        if "graphql" in kept and isinstance(body, dict):
+            document = " ".join(str(body.get("query")).split())
+            if kept["graphql"] not in document:
+                self.wrong.append(f"sends {_short(document)}, and {_short(kept['graphql'])} was kept of it")
+            body = body.get("variables") or None
+        headers = {**{name.lower(): value for name, value in request.headers.items()}, "host": parts.netloc}
+        for name, value in kept.get("headers", {}).items():
+            if headers.get(name) != value:
+                self.wrong.append(f"sends the header {name}: {headers.get(name)}, and {value} was kept")
         if body != kept.get("body"):
             self.wrong.append(f"sends the body {_short(body)}, and {_short(kept.get('body'))} was kept")
         answer = kept.get("answer")
         content = answer if isinstance(answer, str) else "" if answer is None else json.dumps(answer)
-        headers = {"content-type": "application/json", **kept.get("answer_headers", {})}
-        return Response(int(kept.get("status", 200)), headers, content.encode(), request.url)
+        told = {"content-type": "application/json", **kept.get("answer_headers", {})}
+        return Response(int(kept.get("status", 200)), told, content.encode(), request.url)
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -88,13 +100,13 @@ def _shown(line: tuple[str, list[tuple[str, str]]]) -> str:
     return where + ("?" + "&".join(f"{name}={value}" for name, value in pairs) if pairs else "")
 
 
-def _decoded(body: bytes | None) -> Any:
-    if not body:
+def _decoded(request: Request) -> Any:
+    if not request.body:
         return None
     try:
-        return json.loads(body)
+        return json.loads(request.body)
     except ValueError:
-        return body.decode(errors="replace")
+        return request.body.decode(errors="replace")
 
 
 def _short(value: Any) -> str:
@@ -116,9 +128,29 @@ def replayed(
     config: Path, files: Sequence[Path], environ: Mapping[str, str] | None = None
 ) -> list[tuple[str, list[str]]]:
     """Replay recordings and answer, for each by its name, what differs."""
-    catalog = spec.load([config], environ or {})
-    made = [(path.stem, read_recording(path)) for path in files]
+    return _all(spec.load([config], environ or {}), [(path.stem, read_recording(path)) for path in files])
 
+
+def replayed_built_in(config: Path, environ: Mapping[str, str] | None = None) -> list[tuple[str, list[str]]]:
+    """Replay what the package ships of the built-in connectors that a tools.yaml uses; as above.
+
+    Each is replayed as the tools.yaml has it, with the keys that it overrides. Calls of entities that it did
+    not choose are left out.
+    """
+    catalog = spec.load([config], environ or {})
+    made = []
+    for name, connector in catalog.connectors.items():
+        if connector.built_in is None:
+            continue
+        found = shipped(connector.built_in)
+        for title, case in found["cases"].items():
+            tool = catalog.tool_for(case["call"])
+            if tool is not None and name in tool.operations:
+                made.append((f"{name}: {title}", {**case, "connector": name, "link": found["link"]}))
+    return _all(catalog, made)
+
+
+def _all(catalog: Catalog, made: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, list[str]]]:
     async def work() -> list[tuple[str, list[str]]]:
         return [
             (name, [f"{name}: {told}" for told in await _differences(catalog, one)]) for name, one in made
@@ -132,7 +164,9 @@ async def _differences(catalog: Catalog, recording: Mapping[str, Any]) -> list[s
         result, wrong = await replay(catalog, recording)
     except LinkspanError as error:
         return [error.message]
-    return [*wrong, *(_unlike(result, recording["result"]) if "result" in recording else ())]
+    if "result" not in recording:
+        return wrong
+    return [*wrong, *_unlike(result, recording["result"], is_part="link" in recording)]
 
 
 async def replay(catalog: Catalog, recording: Mapping[str, Any]) -> tuple[Any, list[str]]:
@@ -145,10 +179,14 @@ async def replay(catalog: Catalog, recording: Mapping[str, Any]) -> tuple[Any, l
             return None, [f"tools.yaml has no {recording['call']} at {name}"]
         info = CallInfo("replay", via="cli", watch=Watch())
         kept = recording.get("error")
+        arguments = dict(recording.get("arguments") or {})
+        earlier: list[Any] = []
         try:
-            answer = await app.gateway.call(
-                principal, tool, dict(recording.get("arguments") or {}), info=info
-            )
+            answer = await app.gateway.call(principal, tool, arguments, info=info)
+            while "link" in recording and isinstance(answer, Page) and answer.next_cursor is not None:
+                earlier += answer.result
+                arguments["cursor"] = answer.next_cursor
+                answer = await app.gateway.call(principal, tool, arguments, info=info)
         except LinkspanError as error:
             if kept is None:
                 raise
@@ -157,7 +195,13 @@ async def replay(catalog: Catalog, recording: Mapping[str, Any]) -> tuple[Any, l
             product.wrong.append(f"answers, and the error {_short(kept)} was kept")
         if product.waiting:
             product.wrong.append(f"does not send {_shown(_line(str(product.waiting[0]['request'])))}")
-        result = answer.result if isinstance(answer, Page | Item) else answer.to_dict()
+        result: Any
+        if isinstance(answer, Page):
+            result = [*earlier, *answer.result]
+        elif isinstance(answer, Blocks) and "link" in recording:
+            result = answer.blocks
+        else:
+            result = answer.result if isinstance(answer, Item) else answer.to_dict()
         return json.loads(json.dumps(result, default=str)), product.wrong
 
 
@@ -165,23 +209,46 @@ async def replay(catalog: Catalog, recording: Mapping[str, Any]) -> tuple[Any, l
 async def _linked(
     catalog: Catalog, name: str, recording: Mapping[str, Any], product: Kept
 ) -> AsyncIterator[tuple[App, Principal]]:
-    """Build an installation of its own whose only account needs no credential."""
-    connector = catalog.connectors.get(name)
+    """Build an installation of its own whose one account needs no credential, or is linked as `link` says."""
+    connector, link = catalog.connectors.get(name), recording.get("link")
     if connector is not None:
-        ways = [way for way in connector.auth if way.type == "basic"] or [AuthMethod("none")]
-        plain = replace(connector, auth=tuple(ways[:1]), verify=None, connected=None)
-        catalog = replace(catalog, connectors={name: plain})
+        way = _way(connector, link)
+        plain = replace(connector, auth=(way,), verify=None, connected=None)
+        if link is not None and way.type != "none":
+            plain = replace(connector, auth=(way,))
+        catalog = replace(catalog, connectors={**catalog.connectors, name: plain})
     with tempfile.TemporaryDirectory(prefix="linkspan-replay-") as home:
         app = await build(Settings(home=Path(home)), catalog=catalog, transport=product)
         try:
             tenant = await app.tenants.add("replay")
             if connector is not None:
-                secrets = {"username": "username", "password": "password"} if ways[0].type == "basic" else {}
-                settings = {str(key): str(value) for key, value in (recording.get("settings") or {}).items()}
-                await app.accounts.link(tenant, plain, secrets=secrets, settings=settings)
+                await _link(app, tenant, plain, recording, product)
             yield app, Principal(tenant, "operator", "replay")
         finally:
             await app.aclose()
+
+
+def _way(connector: Connector, link: Mapping[str, Any] | None) -> AuthMethod:
+    """Answer how an account is linked: as `link` says where the connector has that way to connect."""
+    ways = connector.auth or (AuthMethod("none"),)
+    kind = "basic" if link is None else link.get("auth", ways[0].type)
+    return next((way for way in ways if way.type == kind), AuthMethod("none"))
+
+
+async def _link(
+    app: App, tenant: Tenant, connector: Connector, recording: Mapping[str, Any], product: Kept
+) -> None:
+    link = recording.get("link")
+    settings = (recording if link is None else link).get("settings") or {}
+    given = {str(key): str(value) for key, value in settings.items()}
+    kind = connector.auth[0].type
+    if link is None or kind == "none":
+        secrets = {"username": "username", "password": "password"} if kind == "basic" else {}
+        await app.accounts.link(tenant, connector, secrets=secrets, settings=given)
+        return
+    product.waiting = list(link["exchanges"])
+    await app.accounts.link(tenant, connector, secrets=link["secrets"], settings=given, verify=app.verifier)
+    product.waiting = list(recording["exchanges"])
 
 
 def _unlike_error(error: LinkspanError, kept: Any) -> Iterator[str]:
@@ -191,13 +258,13 @@ def _unlike_error(error: LinkspanError, kept: Any) -> Iterator[str]:
         yield f"fails with {error.code} ({_short(error.message)}), and {_short(kept)} was kept"
 
 
-def _unlike(got: Any, kept: Any, at: str = "result") -> Iterator[str]:
-    """Yield where two results differ."""
+def _unlike(got: Any, kept: Any, at: str = "result", *, is_part: bool = False) -> Iterator[str]:
+    """Yield where two results differ; if what is kept `is_part` of a result, more than that may be there."""
     if isinstance(got, dict) and isinstance(kept, dict):
-        for key in dict.fromkeys((*kept, *got)):
-            yield from _unlike(got.get(key), kept.get(key), f"{at}.{key}")
+        for key in kept if is_part else dict.fromkeys((*kept, *got)):
+            yield from _unlike(got.get(key), kept.get(key), f"{at}.{key}", is_part=is_part)
     elif isinstance(got, list) and isinstance(kept, list) and len(got) == len(kept):
         for number, (one, other) in enumerate(zip(got, kept, strict=True)):
-            yield from _unlike(one, other, f"{at}[{number}]")
+            yield from _unlike(one, other, f"{at}[{number}]", is_part=is_part)
     elif got != kept:
         yield f"{at} is {_short(got)}, and {_short(kept)} was kept"

@@ -95,6 +95,54 @@ def test_without_a_recording_it_says_how_to_make_one(shell: Shell) -> None:
     assert "linkspan fixtures record" in result.output
 
 
+BUILT_IN = """\
+linkspan: 1
+name: acme
+instructions: List alerts, projects and teams.
+connectors:
+  errors: {use: bugsink}
+  bugsink: {use: bugsink, entities: [project]}
+  asana: {use: asana, entities: [project]}
+  linear: {use: linear, entities: [team]}
+  slack: {use: slack, entities: [message]}
+"""
+
+
+def test_what_is_shipped_of_built_in_connectors_is_replayed(shell: Shell) -> None:
+    """By whatever name, of the entities that were chosen; with nothing recorded, linked or reached."""
+    (shell.home / "tools.yaml").write_text(BUILT_IN)
+    result = shell.run("fixtures", "replay", LINKSPAN_ALLOW_EGRESS="")
+    assert result.exit_code == 0, result.output
+    told = result.stdout.splitlines()
+    assert {line.split()[0] for line in told} == {"ok"}
+    for title in (
+        "errors: alerts are listed to the last page",
+        "errors: there are too many calls",
+        "bugsink: the credential is refused",
+        "asana: projects are listed",
+        "linear: teams are listed",
+        "slack: messages are listed to the last page",
+    ):
+        assert f"ok       {title}" in told
+    assert not [line for line in told if "bugsink: alerts" in line or "asana: tickets" in line]
+    assert shell.run("fixtures", "replay", "--only-recorded").exit_code == 2
+    assert differences(shell.home / "tools.yaml") == []
+
+
+def test_a_word_that_is_overridden_is_told_of_what_is_shipped(shell: Shell) -> None:
+    """A request that is another by it, and what comes out otherwise."""
+    (shell.home / "tools.yaml").write_text(
+        BUILT_IN.partition("  bugsink:")[0] + "entities: {alert: {sources: {errors: {fields: {key: id},"
+        " operations: {resolve: {request: 'POST /issues/{id}/close/'}}}}}}\n"
+    )
+    result = shell.run("fixtures", "replay", "--json")
+    assert result.exit_code == 1
+    told = {one["call"]: "\n".join(one["differs"]) for one in json.loads(result.stdout)["calls"]}
+    assert "/close/, and POST /api/canonical/0/issues/" in told["errors: an alert is resolved"]
+    listed = told["errors: alerts are listed to the last page"]
+    assert 'result[0].key is "fda065d0-9e25-4288-9a08-81003ecb5a2e", and "P-1" was kept' in listed
+
+
 @pytest.mark.parametrize(
     ("value", "masked"),
     [

@@ -56,12 +56,14 @@ EVIDENCE: Final = {
     "asana": _description("asana", "Asana/openapi, defs/asana_oas.yaml"),
     "bugsink": Evidence("a real server", "Bugsink 2.6.1", "tests/e2e/test_bugsink.py"),
     "datadog": _description("datadog", "DataDog/datadog-api-client-python, v1/openapi.yaml"),
+    "desk": Evidence("a real server", "the desk of examples/desk", "tests/examples/test_desk_over_rest.py"),
     "figma": _description("figma", "@figma/rest-api-spec 0.43.0"),
     "github": Evidence(
         "an emulator", "emulate 0.12.2, and a forge of ours", "tests/connectors/test_github.py"
     ),
     "linear": _description("linear", "linear/linear, schema.graphql"),
     "openai": _description("openai", "openai/openai-openapi, openapi.yaml"),
+    "roundup": Evidence("a real server", "Roundup 2.6.0", "tests/e2e/test_roundup_example.py"),
     "slack": Evidence("an emulator", "emulate 0.12.2", "tests/e2e/test_emulated.py", "slack"),
 }
 

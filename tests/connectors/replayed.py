@@ -1,4 +1,4 @@
-"""Answers of a product that were kept in `NAME/exchanges.yaml`, and an application that gives them again.
+"""The answers of products that the package ships, and an application that gives them again.
 
 A case is one call: what it is to send, what the product answers to that, and what is to come out. A request
 that is not the one that was kept, or that is missing, is a failure.
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-import yaml
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -29,9 +28,9 @@ from linkspan.settings import Settings
 from linkspan.spec.answers import findings
 from linkspan.spec.catalog import Catalog
 from linkspan.spec.language import connector_names
+from linkspan.spec.recordings import shipped
 from tests.fakes.asgi import AsgiTransport
 
-FOLDER: Final = Path(__file__).parent
 WITHOUT_ENTITIES: Final = ("openai",)
 """Connectors that only hold a credential."""
 CONNECTORS: Final = [name for name in connector_names() if name not in WITHOUT_ENTITIES]
@@ -39,12 +38,8 @@ ACME: Final = Principal(Tenant("acme"), "service", "tests")
 CLIENT: Final = {"id": "canary-client", "secret": "canary-client-secret"}
 
 
-@functools.cache
-def kept(name: str) -> Mapping[str, Any]:
-    """Answer what is kept of a product; read once, since every case asks."""
-    text = (FOLDER / name / "exchanges.yaml").read_text(encoding="utf-8")
-    found: Mapping[str, Any] = yaml.load(text, yaml.CSafeLoader)
-    return found
+kept: Final = functools.cache(shipped)
+"""What is kept of a product; read once, since every case asks."""
 
 
 def cases() -> Iterator[tuple[str, str, Mapping[str, Any]]]:

@@ -61,6 +61,7 @@ def bearer(secret: str, _raw: bytes, _now: float) -> dict[str, str]:
 SIGNED: Final[dict[str, Proof]] = {
     "asana": lambda secret, raw, _: {"x-hook-signature": digest(secret, raw)},
     "bitbucket": lambda secret, raw, _: {"x-hub-signature": f"sha256={digest(secret, raw)}"},
+    "desk": lambda secret, raw, _: {"x-desk-signature": f"sha256={digest(secret, raw)}"},
     "github": lambda secret, raw, _: {"x-hub-signature-256": f"sha256={digest(secret, raw)}"},
     "grafana": grafana,
     "jira": lambda secret, raw, _: {"x-hub-signature": f"sha256={digest(secret, raw)}"},
@@ -77,6 +78,8 @@ SHOWN: Final[dict[str, Proof]] = {
     "gitlab": lambda secret, _raw, _now: {"x-gitlab-token": secret},
     "servicenow": bearer,
 }
+TELLING: Final = [name for name in CONNECTORS if name != "roundup"]
+"""Those that deliver anything: the list of Roundup is looked at."""
 TIMED: Final = ("grafana", "linear", "slack", "zendesk")
 TIME_IN_BODY: Final = ("linear",)
 PUBLISHED: Final = [
@@ -177,7 +180,7 @@ def test_a_secret_in_the_body_and_one_in_the_address(tmp_path: Path) -> None:
         assert not proves(bugsink, SECRET, {}, raw, now=NOW, address=address)
 
 
-@pytest.mark.parametrize("name", CONNECTORS)
+@pytest.mark.parametrize("name", TELLING)
 def test_what_is_told_of_a_delivery(name: str, tmp_path: Path) -> None:
     """Which events of which things, who did them, and what was written."""
     hooks = hooks_of(name, tmp_path)
@@ -197,7 +200,7 @@ def test_what_is_told_of_a_delivery(name: str, tmp_path: Path) -> None:
         assert sorted(told, key=str) == sorted(wanted, key=str)
 
 
-@pytest.mark.parametrize("name", CONNECTORS)
+@pytest.mark.parametrize("name", TELLING)
 def test_a_delivery_that_was_recorded_is_the_same_one(name: str, tmp_path: Path) -> None:
     """What makes it the same stands in what is signed, whatever is put into its headers."""
     hooks = hooks_of(name, tmp_path)
@@ -209,8 +212,9 @@ def test_a_delivery_that_was_recorded_is_the_same_one(name: str, tmp_path: Path)
             root = {"headers": headers, "query": {}, "body": delivery["body"]}
             for event in hooks.events.values():
                 for thing, id_ in things_of(event, root):
-                    assert event.same is not None, event.name
-                    same = event.same(thing)
+                    same_as, where = (event.same, thing) if event.same is not None else (hooks.id, root)
+                    assert same_as is not None, event.name
+                    same = same_as(where)
                     assert None not in (same if isinstance(same, list) else [same]), (event.name, same)
                     told.add((event.name, id_, json.dumps(same, sort_keys=True)))
         assert len(told) == len(delivery["tells"])

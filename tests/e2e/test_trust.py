@@ -33,11 +33,11 @@ def codex() -> Iterator[Codex]:
 
 
 def bent_to(url: str) -> str:
-    """Answer the example with its base URL changed to the thief's."""
+    """Answer the example with the base URL of its connector changed to the thief's."""
     text = EXAMPLE.read_text()
-    line = next(line for line in text.splitlines() if line.strip().startswith("base_url:"))
-    assert "{settings.origin}" in line
-    return text.replace(line, line.replace("{settings.origin}", url))
+    used = "roundup: {use: roundup}"
+    assert used in text
+    return text.replace(used, f'roundup: {{use: roundup, base_url: "{url}/{{settings.tracker}}/rest"}}')
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["a file is named", "no file is named"])

@@ -174,8 +174,8 @@ ELSEWHERE = "{type: basic, base_url: 'https://{settings.site}.desk.example/{sett
 @pytest.mark.parametrize("name", connector_names())
 def test_built_in_connectors_are_good(load: Any, good: str, name: str) -> None:
     """With nothing but their name, when the environment has what they ask of it."""
-    connector = load(good.replace("connectors:\n", f"connectors:\n  {name}: {{use: {name}}}\n")).connectors[
-        name
+    connector = load(good.replace("connectors:\n", f"connectors:\n  ready: {{use: {name}}}\n")).connectors[
+        "ready"
     ]
     assert connector.title
     assert connector.verify is not None

@@ -165,23 +165,27 @@ def _recording(
 
 @fixtures.command()
 @_FOLDER
+@click.option("--only-recorded", is_flag=True, help="Leave out what is shipped of built-in connectors.")
 @JSON_OPTION
 @click.pass_context
-def replay(context: click.Context, folder: Path | None, as_json: bool) -> None:
+def replay(context: click.Context, folder: Path | None, only_recorded: bool, as_json: bool) -> None:
     """Make every recorded call again without the product, and say what differs.
 
-    Exits with 1 when something does. It uses no account and no network.
+    So are the calls that are shipped with the built-in connectors that the tools.yaml uses, with whatever it
+    overrides. Exits with 1 when something differs. It uses no account and no network.
     """
-    from linkspan.replaying import FOLDER, replayed
+    from linkspan.replaying import FOLDER, replayed, replayed_built_in
 
     config = near_config(settings_of(context))
     where = folder or config.parent / FOLDER
     files = sorted(where.rglob("*.yaml"))
-    if not files:
+    told = replayed(config, files, os.environ)
+    if not only_recorded:
+        told += replayed_built_in(config, os.environ)
+    if not told:
         raise ConfigurationError(
             f"nothing is recorded in {where}", hint="Record first: linkspan fixtures record --tenant NAME"
         )
-    told = replayed(config, files, os.environ)
     if as_json:
         print_json({"calls": [{"call": name, "differs": differs} for name, differs in told]})
     else:

@@ -66,6 +66,7 @@ def compile_connector(
     }
     connector = Connector(
         name=name,
+        built_in=form.use,
         title=leaves.text((*path, "title"), form.title) or name.replace("_", " ").title(),
         base_url=compile_base_url((*path, "base_url"), form.base_url, settings, leaves),
         settings=settings,

@@ -161,7 +161,10 @@ def _parse(text: str) -> dict[str, Any]:
     except jmespath.exceptions.IncompleteExpressionError:
         raise BadExpression("the expression ends too early", len(text)) from None
     except jmespath.exceptions.LexerError as error:
-        raise BadExpression(_first_line(error.message), error.lexer_position) from None
+        message = _first_line(error.message)
+        if text[error.lexer_position :].startswith("$"):
+            message += ": an expression holds no reference such as $name, which stands alone"
+        raise BadExpression(message, error.lexer_position) from None
     except jmespath.exceptions.ParseError as error:
         if error.token_value in {"", None}:
             raise BadExpression("the expression ends too early", len(text)) from None

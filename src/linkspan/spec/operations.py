@@ -151,7 +151,12 @@ def _given(
             made.append((one.name, look_up))
             kind = arguments.used[one.given].schema.get("type") if one.given in arguments.used else "string"
             if one.spec.type == "object" and kind != "object":
-                message = f"{one.name} is of type object, but ${one.given} is a {kind}"
+                own = one.given.rpartition(".")[2]
+                message = (
+                    f"{one.name} is of type object, but ${one.given} is a {kind}: map {one.name} from the "
+                    f"item, or add a field such as {own} (type: {kind}) to the entity and write "
+                    f"{own}: ${one.given}"
+                )
                 leaves.problems.add(one.path, "conflict", message)
         elif source.identity is not None and one.name in source.identity.parts and "." not in one.given:
             message = f"the identity needs {one.name}, which is ${one.given}: no such argument is sent here"

@@ -1,4 +1,8 @@
-"""Files of recorded calls: read and written as YAML that a person can read and edit."""
+"""Files of recorded calls: read and written as YAML that a person can read and edit.
+
+`connectors/fixtures/NAME.yaml` holds those of a built-in connector in one file: how its account is linked,
+and `cases` by what each shows. What a case says of a result is what has to be in it; more may be.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Any, Final
 import yaml
 
 from linkspan.errors import ConfigurationError
+from linkspan.spec.language import CONNECTORS
 
 _HEAD: Final = (
     "# Recorded by linkspan fixtures record. Secrets and personal data are replaced as far as they were\n"
@@ -39,4 +44,11 @@ def read_recording(path: Path) -> Mapping[str, Any]:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
     if not isinstance(found, dict) or any(key not in found for key in _NEEDED):
         raise ConfigurationError(f"{path} is no recording: it needs {', '.join(_NEEDED)}")
+    return found
+
+
+def shipped(name: str) -> Mapping[str, Any]:
+    """Read what the package ships of a built-in connector: `link`, and `cases`."""
+    text = (CONNECTORS / "fixtures" / f"{name}.yaml").read_text(encoding="utf-8")
+    found: Mapping[str, Any] = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     return found

@@ -162,6 +162,8 @@ class Connector:
     proxy: ProxyRule = ProxyRule()
     git: GitHost | None = None
     """None: it is no forge."""
+    built_in: str | None = None
+    """The built-in connector that it uses."""
     ways: Mapping[str, Connector] = field(default_factory=dict, repr=False)
     """By type of `auth`: the connector as accounts that are linked that way see it, where that differs."""
 
