@@ -24,7 +24,9 @@ from tests.servers.serving import LOOPBACK, accepts, free_port, running
 TOKEN = "canary-emulate-token"
 ANOTHER = "canary-emulate-another"
 
-UNKNOWN = re.compile(r" (?:estimate|branchName|parent \{ id \}|attachments \{[^}]*\} \}|(?<=updatedAt )url)(?=[ \n])")
+UNKNOWN = re.compile(
+    r" (?:estimate|branchName|parent \{ id \}|attachments \{[^}]*\} \}|(?<=updatedAt )url)(?=[ \n])"
+)
 """What emulate's schema does not have; Linear's has it, and tests/connectors/test_contracts.py asks that."""
 
 
@@ -85,8 +87,8 @@ def linear(home: Path, **words: Any) -> Iterator[str]:
 
     `words` are what is there instead: users, teams, issues.
 
-    Its schema has less than Linear's own: no estimates, branches, parents and attachments of issues, no addresses of
-    comments, and filters of another shape.
+    Its schema has less than Linear's own: no estimates, branches, parents and attachments of issues, no addresses
+    of comments, and filters of another shape.
     """
     home.mkdir(parents=True, exist_ok=True)
     seed = home / "seed.yaml"
