@@ -87,8 +87,8 @@ def linear(home: Path, **words: Any) -> Iterator[str]:
 
     `words` are what is there instead: users, teams, issues.
 
-    Its schema has less than Linear's own: no estimates, branches, parents and attachments of issues, no addresses
-    of comments, and filters of another shape.
+    Its schema has less than Linear's own: no estimates, branches, parents and attachments of issues, no
+    addresses of comments, and filters of another shape.
     """
     home.mkdir(parents=True, exist_ok=True)
     seed = home / "seed.yaml"
