@@ -23,6 +23,8 @@ from tests.servers.serving import LOOPBACK, accepts, free_port, running
 
 TOKEN = "canary-emulate-token"
 ANOTHER = "canary-emulate-another"
+LIMIT = 5000
+"""Requests of its GitHub that a token has for an hour."""
 
 UNKNOWN = re.compile(
     r" (?:estimate|branchName|parent \{ id \}|attachments \{[^}]*\} \}|(?<=updatedAt )url)(?=[ \n])"
@@ -44,6 +46,15 @@ class Emulate:
         if answer.status_code >= 300:
             raise RuntimeError(f"emulate: {method} {path}: {answer.status_code}: {answer.text[:300]}")
         return answer.json()
+
+    def spend(self) -> str:
+        """Ask until the hour's requests are spent; answer how many are left, as it says."""
+        with httpx2.Client(base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+            for _ in range(LIMIT + 1):
+                answer = client.get("/rate_limit")
+                if answer.status_code == 403:
+                    break
+        return str(answer.headers["x-ratelimit-remaining"])
 
     def branch(self, name: str) -> None:
         """Make a branch with a commit of its own."""
