@@ -183,3 +183,28 @@ async def test_the_site_of_jira_is_found(tmp_path: Path) -> None:
         assert not product.wrong, product.wrong
     finally:
         await app.aclose()
+
+
+async def test_the_organization_of_sentry_is_found(tmp_path: Path) -> None:
+    """Of who signed in at sentry.io; a token is for any server, and is told which organization."""
+    catalog = catalog_of(tmp_path, "sentry", client=CLIENT)
+    known = catalog.connectors["sentry"]
+    assert list(known.through("oauth2").settings) == ["organization"]
+    assert not known.through("bearer").settings["organization"].is_found
+    exchanges: list[Mapping[str, Any]] = [
+        {"request": "GET /api/0/organizations/", "answer": [{"id": "2", "slug": "acme", "name": "Acme"}]},
+        {"request": "GET /api/0/organizations/acme/", "answer": {"id": "2", "name": "Acme"}},
+    ]
+    product = Replayer(exchanges)
+    app = await build(
+        Settings(home=tmp_path / "home"), catalog=catalog, transport=AsgiTransport(product), clock=lambda: 0.0
+    )
+    try:
+        tenant = await app.tenants.add("acme")
+        tokens = Tokens(Secret("canary-1"), Secret("canary-2"), 3600.0, None)
+        account = await app.accounts.link(tenant, known, method="oauth2", tokens=tokens, verify=app.verifier)
+        assert (account.state, account.settings) == ("active", {"organization": "acme"})
+        assert account.origins == ("https://sentry.io:443",)
+        assert not product.wrong, product.wrong
+    finally:
+        await app.aclose()
