@@ -13,7 +13,7 @@ import yaml
 from linkspan import spec
 from linkspan.accounts.oauth import Tokens
 from linkspan.app import build
-from linkspan.errors import Forbidden, InvalidArgument, LinkspanError
+from linkspan.errors import Forbidden, InvalidArgument, LinkspanError, NeedsReauth, RateLimited
 from linkspan.settings import Settings
 from linkspan.spec.language import CONNECTORS as FILES
 from linkspan.spec.language import connector_names
@@ -205,6 +205,44 @@ async def test_the_organization_of_sentry_is_found(tmp_path: Path) -> None:
         account = await app.accounts.link(tenant, known, method="oauth2", tokens=tokens, verify=app.verifier)
         assert (account.state, account.settings) == ("active", {"organization": "acme"})
         assert account.origins == ("https://sentry.io:443",)
+        assert not product.wrong, product.wrong
+    finally:
+        await app.aclose()
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind", "code"),
+    [
+        (
+            401,
+            {"code": "invalid_api_key", "message": "Incorrect API key provided."},
+            NeedsReauth,
+            "needs_reauth",
+        ),
+        (429, {"code": "rate_limit_exceeded", "message": "Rate limit reached."}, RateLimited, "rate_limited"),
+        (403, {"code": None, "message": "Missing scopes: api.model.read"}, LinkspanError, "forbidden"),
+    ],
+)
+async def test_what_openai_refuses_is_told(
+    status: int, error: Mapping[str, Any], kind: type[LinkspanError], code: str, tmp_path: Path
+) -> None:
+    """It has no tools: a key is proven when it is linked, and nothing is kept of one that is refused."""
+    catalog = catalog_of(tmp_path, "openai")
+    assert not catalog.connectors["openai"].webhooks
+    answer = {"request": "GET /v1/models", "status": status, "answer": {"error": error}}
+    told_to_wait = {"answer_headers": {"retry-after": "600"}} if status == 429 else {}
+    product = Replayer([{**answer, **told_to_wait}])
+    app = await build(Settings(home=tmp_path / "home"), catalog=catalog, transport=AsgiTransport(product))
+    try:
+        tenant = await app.tenants.add("acme")
+        secrets = {"token": "canary-sk"}
+        with pytest.raises(kind) as told:
+            await app.accounts.link(
+                tenant, catalog.connectors["openai"], secrets=secrets, verify=app.verifier
+            )
+        assert told.value.code == code
+        assert getattr(told.value, "retry_after", 600) == 600
+        assert await app.accounts.list(tenant) == []
         assert not product.wrong, product.wrong
     finally:
         await app.aclose()
