@@ -241,7 +241,7 @@ async def test_what_openai_refuses_is_told(
                 tenant, catalog.connectors["openai"], secrets=secrets, verify=app.verifier
             )
         assert told.value.code == code
-        assert getattr(told.value, "retry_after", 600) == 600
+        assert code != "rate_limited" or getattr(told.value, "retry_after", None) == 600
         assert await app.accounts.list(tenant) == []
         assert not product.wrong, product.wrong
     finally:
