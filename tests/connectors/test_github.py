@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from linkspan import spec
 from linkspan.accounts.principal import Principal, Tenant
@@ -231,7 +231,7 @@ async def test_checks_of_a_commit(bench: Bench) -> None:
 
 
 async def test_what_github_refuses_is_told(bench: Bench) -> None:
-    """Credential, right, limits and values, in its own words; nothing else is tried."""
+    """Credential, right and values, in its own words; nothing else is tried."""
     forge = bench.forge
     if forge is None:  # emulate takes every token for its first user, and has no switch for the rest
         return
@@ -242,8 +242,6 @@ async def test_what_github_refuses_is_told(bench: Bench) -> None:
             "refused the credential: Bad credentials",
         ),
         (JSONResponse({"message": "Must have admin rights"}, 403), Forbidden, "Must have admin rights"),
-        (fake.primary_limit(4_000_000_000), RateLimited, None),
-        (fake.secondary_limit(600), RateLimited, None),
         (
             fake.invalid([{"message": "Title is too long"}]),
             InvalidArgument,
@@ -263,6 +261,33 @@ async def test_what_github_refuses_is_told(bench: Bench) -> None:
                 Tenant("acme"), account.id, bench.app.catalog.connectors["github"], bench.app.verifier
             )
     assert forge.counts["issues"] == 0
+
+
+@pytest.mark.parametrize("bench", ["ours"], indirect=True)  # emulate's is spent in tests/e2e/test_emulated.py
+@pytest.mark.parametrize("answer", [fake.primary_limit(4_000_000_000), fake.secondary_limit(600)])
+async def test_a_limit_of_github_is_told(bench: Bench, answer: Response) -> None:
+    """Of the hour and of the moment: both are a 403, and what is asked after it is not even sent."""
+    forge = bench.forge
+    assert forge is not None
+    forge.faults.append(answer)
+    for _ in range(2):
+        with pytest.raises(RateLimited):
+            await bench.call("ticket.create", owner="acme", repo="shop", title="x")
+    assert (forge.faults, forge.counts["POST issues"]) == ([], 1)
+
+
+@pytest.mark.parametrize("bench", ["ours"], indirect=True)  # emulate gives no ETags
+async def test_what_has_not_changed_is_not_sent_again(bench: Bench) -> None:
+    """GitHub counts no read that it answers 304: the same comes of it, and what was changed since is seen."""
+    assert bench.forge is not None
+    made = await bench.call("ticket.create", owner="acme", repo="shop", title="Broken")
+    first = await bench.call("ticket.get", id=made["id"])
+    assert bench.forge.counts["304"] == 0
+    assert await bench.call("ticket.get", id=made["id"]) == first
+    assert bench.forge.counts["304"] == 1
+    await bench.call("ticket.update", id=made["id"], title="Mended")
+    assert (await bench.call("ticket.get", id=made["id"]))["title"] == "Mended"
+    assert bench.forge.counts["304"] == 1
 
 
 async def test_an_id_cannot_leave_its_place(bench: Bench) -> None:

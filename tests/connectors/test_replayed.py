@@ -11,13 +11,25 @@ import pytest
 import yaml
 
 from linkspan import spec
+from linkspan.accounts.oauth import Tokens
 from linkspan.app import build
-from linkspan.errors import Forbidden, InvalidArgument, LinkspanError
+from linkspan.errors import Forbidden, InvalidArgument, LinkspanError, NeedsReauth, RateLimited
 from linkspan.settings import Settings
 from linkspan.spec.language import CONNECTORS as FILES
 from linkspan.spec.language import connector_names
+from linkspan.vault.secret import Secret
 from tests.connectors.checked import EVIDENCE, NOTE, note_of
-from tests.connectors.replayed import CONNECTORS, Bench, Replayer, bench, cases, catalog_of, differences, kept
+from tests.connectors.replayed import (
+    CLIENT,
+    CONNECTORS,
+    Bench,
+    Replayer,
+    bench,
+    cases,
+    catalog_of,
+    differences,
+    kept,
+)
 from tests.fakes.asgi import AsgiTransport
 from tests.servers.node import ROOT
 
@@ -128,6 +140,109 @@ async def test_datadog_takes_a_pair_of_keys_too(tmp_path: Path) -> None:
         with pytest.raises(Forbidden) as told:
             await linked.call(case)
         assert "canary" not in str(told.value.to_dict()) + str(told.value.raw_response)
+        assert not product.wrong, product.wrong
+    finally:
+        await app.aclose()
+
+
+async def test_the_site_of_jira_is_found(tmp_path: Path) -> None:
+    """Of who signed in: nobody types its id, and where a token is good for several a person says which."""
+    catalog = catalog_of(tmp_path, "jira", client=CLIENT)
+    known = catalog.connectors["jira"]
+    assert known.through("oauth2").settings["cloud"].is_found
+    assert not known.through("basic").settings["cloud"].is_found
+    site, other = ("11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000")
+    sites = [
+        {"id": site, "name": "acme", "scopes": ["read:jira-work"]},
+        {"id": other, "name": "pages", "scopes": ["read:confluence-content.all"]},
+    ]
+    asked = {
+        "request": "GET /oauth/token/accessible-resources",
+        "headers": {"authorization": "Bearer canary-1"},
+    }
+    me = {"accountId": "5b10", "displayName": "Ada"}
+    exchanges: list[Mapping[str, Any]] = [
+        {**asked, "answer": sites},
+        {"request": f"GET /ex/jira/{site}/rest/api/3/myself", "answer": me},
+    ]
+    product = Replayer(exchanges)
+    app = await build(
+        Settings(home=tmp_path / "home"), catalog=catalog, transport=AsgiTransport(product), clock=lambda: 0.0
+    )
+    try:
+        tenant = await app.tenants.add("acme")
+        tokens = Tokens(Secret("canary-1"), Secret("canary-2"), 3600.0, None)
+        account = await app.accounts.link(tenant, known, method="oauth2", tokens=tokens, verify=app.verifier)
+        assert (account.state, account.settings) == ("active", {"cloud": site})
+        product.waiting = [{**asked, "answer": [sites[0], {**sites[0], "id": other, "name": "harbour"}]}]
+        with pytest.raises(InvalidArgument, match="2 things to choose from"):
+            await app.accounts.link(
+                tenant, known, method="oauth2", account=account.id, tokens=tokens, keep_settings=False,
+                verify=app.verifier,
+            )  # fmt: skip
+        assert not product.wrong, product.wrong
+    finally:
+        await app.aclose()
+
+
+async def test_the_organization_of_sentry_is_found(tmp_path: Path) -> None:
+    """Of who signed in at sentry.io; a token is for any server, and is told which organization."""
+    catalog = catalog_of(tmp_path, "sentry", client=CLIENT)
+    known = catalog.connectors["sentry"]
+    assert list(known.through("oauth2").settings) == ["organization"]
+    assert not known.through("bearer").settings["organization"].is_found
+    exchanges: list[Mapping[str, Any]] = [
+        {"request": "GET /api/0/organizations/", "answer": [{"id": "2", "slug": "acme", "name": "Acme"}]},
+        {"request": "GET /api/0/organizations/acme/", "answer": {"id": "2", "name": "Acme"}},
+    ]
+    product = Replayer(exchanges)
+    app = await build(
+        Settings(home=tmp_path / "home"), catalog=catalog, transport=AsgiTransport(product), clock=lambda: 0.0
+    )
+    try:
+        tenant = await app.tenants.add("acme")
+        tokens = Tokens(Secret("canary-1"), Secret("canary-2"), 3600.0, None)
+        account = await app.accounts.link(tenant, known, method="oauth2", tokens=tokens, verify=app.verifier)
+        assert (account.state, account.settings) == ("active", {"organization": "acme"})
+        assert account.origins == ("https://sentry.io:443",)
+        assert not product.wrong, product.wrong
+    finally:
+        await app.aclose()
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind", "code"),
+    [
+        (
+            401,
+            {"code": "invalid_api_key", "message": "Incorrect API key provided."},
+            NeedsReauth,
+            "needs_reauth",
+        ),
+        (429, {"code": "rate_limit_exceeded", "message": "Rate limit reached."}, RateLimited, "rate_limited"),
+        (403, {"code": None, "message": "Missing scopes: api.model.read"}, LinkspanError, "forbidden"),
+    ],
+)
+async def test_what_openai_refuses_is_told(
+    status: int, error: Mapping[str, Any], kind: type[LinkspanError], code: str, tmp_path: Path
+) -> None:
+    """It has no tools: a key is proven when it is linked, and nothing is kept of one that is refused."""
+    catalog = catalog_of(tmp_path, "openai")
+    assert not catalog.connectors["openai"].webhooks
+    answer = {"request": "GET /v1/models", "status": status, "answer": {"error": error}}
+    told_to_wait = {"answer_headers": {"retry-after": "600"}} if status == 429 else {}
+    product = Replayer([{**answer, **told_to_wait}])
+    app = await build(Settings(home=tmp_path / "home"), catalog=catalog, transport=AsgiTransport(product))
+    try:
+        tenant = await app.tenants.add("acme")
+        secrets = {"token": "canary-sk"}
+        with pytest.raises(kind) as told:
+            await app.accounts.link(
+                tenant, catalog.connectors["openai"], secrets=secrets, verify=app.verifier
+            )
+        assert told.value.code == code
+        assert code != "rate_limited" or getattr(told.value, "retry_after", None) == 600
+        assert await app.accounts.list(tenant) == []
         assert not product.wrong, product.wrong
     finally:
         await app.aclose()

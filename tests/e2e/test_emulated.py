@@ -1,4 +1,4 @@
-"""The built-in connectors for Linear and Slack, against emulate: over MCP and on the command line."""
+"""The built-in connectors for GitHub, Linear and Slack, against emulate: over MCP and on the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.servers.emulate import ANOTHER, TOKEN, Workspace, known_words, linear, slack
+from tests.servers.emulate import ANOTHER, TOKEN, Emulate, Workspace, github, known_words, linear, slack
 from tests.servers.linkspan import SECRET, Endpoint, Linkspan
 
 pytestmark = pytest.mark.e2e
@@ -173,3 +173,114 @@ def test_what_is_mapped_is_what_comes(office: Office) -> None:
     assert not [look for look in looks if look["state"] == "bad" or look["unmapped_words"]]
     lacking = {"parent", "estimate", "branch", "due_at", "completed_at"}
     assert set(next(look for look in looks if look["call"] == "ticket.get")["always_null"]) <= lacking
+
+
+# GitHub ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Linkspan with a tenant that is linked to GitHub, as emulate plays it."""
+
+    linkspan: Linkspan
+    endpoint: Endpoint
+    forge: Emulate
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """Once for all tests: the last of them spends what a token may ask."""
+    folder = tmp_path_factory.mktemp("hub")
+    with github(folder / "github") as forge:
+        head = {"linkspan": 1, "name": "hub", "instructions": "List tickets and pull requests."}
+        connectors = {"github": {"use": "github", "base_url": forge.url}}
+        (folder / "tools.yaml").write_text(yaml.safe_dump({**head, "connectors": connectors}))
+        linkspan = Linkspan(folder / "home", folder / "tools.yaml")
+        linkspan.add_tenant("acme")
+        words = ("account", "link", "github", "--tenant", "acme", "--secret-env", SECRET, "--json")
+        assert json.loads(linkspan.run(*words, env={SECRET: TOKEN}))["identity"]["label"] == "acme"
+        _, token = linkspan.create_token("acme")
+        with linkspan.serve(log=folder / "log") as url:
+            yield Hub(linkspan, Endpoint(f"{url}/t/acme/mcp", token), forge)
+
+
+def test_tickets_of_github_over_mcp_and_on_the_command_line(hub: Hub) -> None:
+    """Created, listed, searched, read, changed, commented: what one of them writes, the other reads."""
+    call, command = hub.endpoint.call, hub.linkspan.call
+    place: dict[str, Any] = {"owner": "acme", "repo": "shop"}
+    made = call("create_ticket", **place, title="Broken", description="It **is**.", labels=[])["result"]
+    again = command("ticket.create", "acme", **place, title="Broken again")["result"]
+    assert [made["repositories"], again["status"]] == [
+        [{**made["repositories"][0], "key": "acme/shop"}],
+        "todo",
+    ]
+    page = call("list_tickets", **place, limit=1)
+    assert [each["id"] for each in page["result"]] == [again["id"]]
+    rest = call("list_tickets", **place, limit=1, cursor=page["next_cursor"])
+    assert ([each["id"] for each in rest["result"]], rest["next_cursor"]) == ([made["id"]], None)
+    both = {made["id"], again["id"]}
+    assert {each["id"] for each in command("ticket.list", "acme", **place)["result"]} == both
+    query = "repo:acme/shop Broken"
+    assert {each["id"] for each in call("search_tickets", query=query)["result"]} == both
+    assert {each["id"] for each in command("ticket.search", "acme", query=query)["result"]} == both
+    call("update_ticket", id=made["id"], title="Mended", status="done")
+    read = command("ticket.get", "acme", id=made["id"])["result"]
+    assert (read["title"], read["status"], read["description"]) == ("Mended", "done", "It **is**.")
+    command("ticket.update", "acme", id=again["id"], status="done")
+    assert call("get_ticket", id=again["id"])["result"]["status"] == "done"
+    said = call("comment_on_ticket", id=made["id"], body="Done.")["result"]
+    other = command("ticket.comment", "acme", id=made["id"], body="Twice.")["result"]
+    assert [each["id"] for each in call("list_comments_of_ticket", id=made["id"])["result"]] == [
+        said["id"],
+        other["id"],
+    ]
+    listed = command("ticket.comments", "acme", id=made["id"])["result"]
+    assert [each["body"] for each in listed] == ["Done.", "Twice."]
+
+
+def test_a_pull_request_of_github_over_mcp_and_on_the_command_line(hub: Hub) -> None:
+    """Created from a branch that names a ticket, found, renamed, commented, reviewed, checked, closed."""
+    call, command = hub.endpoint.call, hub.linkspan.call
+    place: dict[str, Any] = {"owner": "acme", "repo": "shop"}
+    assert [each["id"] for each in call("list_repositories")["result"]] == ["acme/shop"]
+    assert command("repository.get", "acme", id="acme/shop")["result"]["default_branch"] == "main"
+    hub.forge.branch("codex/eng-12-fix")
+    made = call("create_pull_request", **place, title="Fix", head="codex/eng-12-fix", base="main")["result"]
+    assert made["tickets"][0]["id"] == "ENG-12"
+    assert [each["id"] for each in command("pull_request.list", "acme", **place)["result"]] == [made["id"]]
+    command("pull_request.update", "acme", id=made["id"], title="Fix OPS-7")
+    read = call("get_pull_request", id=made["id"])["result"]
+    assert (read["title"], [each["key"] for each in read["tickets"]]) == ("Fix OPS-7", ["OPS-7", "ENG-12"])
+    said = command("pull_request.comment", "acme", id=made["id"], body="Well.")["result"]
+    assert [each["id"] for each in call("list_comments_of_pull_request", id=made["id"])["result"]] == [
+        said["id"]
+    ]
+    review = call("review_pull_request", id=made["id"], event="comment", body="Right.")["result"]
+    listed = call("list_reviews_of_pull_request", id=made["id"])["result"]
+    assert [each["id"] for each in listed] == [review["id"]]
+    files = call("list_files_of_pull_request", id=made["id"])["result"]
+    assert [each["path"] for each in files] in ([], ["cart.py"])
+    hub.forge.checked("codex/eng-12-fix", {"name": "test", "status": "completed", "conclusion": "success"})
+    (check,) = call("list_checks", **place, ref="codex/eng-12-fix")["result"]
+    assert (check["name"], check["conclusion"]) == ("test", "success")
+    assert call("update_pull_request", id=made["id"], state="closed")["result"]["state"] == "closed"
+
+
+def test_what_github_refuses_is_told(hub: Hub) -> None:
+    """What is not there, and values, in its own words."""
+    call, command = hub.endpoint.call, hub.linkspan.call
+    assert call("get_repository", id="acme/nothing")["error"]["code"] == "not_found"
+    assert call("get_ticket", id="acme/shop#999")["error"]["code"] == "not_found"
+    assert command("ticket.get", "acme", exit_code=1, id="acme/shop#999")["error"]["code"] == "not_found"
+    refused = call("create_ticket", owner="acme", repo="shop", title="")["error"]
+    assert (refused["code"], "Validation" in refused["message"]) == ("invalid_argument", True), refused
+
+
+def test_what_github_counts_is_told(hub: Hub) -> None:
+    """When an hour's requests are spent: a 403 that says when there are more, and not how long to wait."""
+    assert hub.forge.spend() == "0"
+    refused = hub.endpoint.call("get_repository", id="acme/shop")["error"]
+    assert refused["code"] == "rate_limited", refused
+    assert 0 < refused["retry_after"] <= 3600
+    words = ("call", "repository.get", "--tenant", "acme", "--arg", "id=acme/shop", "--json")
+    assert json.loads(hub.linkspan.run(*words, exit_code=None))["error"]["code"] == "rate_limited"

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.fakes.etags import Conditional
 from tests.fakes.forge_reviews import Reviews
 
 Json = dict[str, Any]
@@ -101,7 +103,8 @@ class Forge:
                 Route(f"{repo}/commits/{{ref:path}}/status", self._combined),
                 Route(f"{repo}/statuses/{{sha}}", self._report, methods=["POST"]),
                 Route("/search/issues", self._search),
-            ]
+            ],
+            middleware=[Middleware(Conditional, counts=self.counts)],
         )
 
     # Who, and what they may see --------------------------------------------------------------------------

@@ -62,6 +62,7 @@ class Jira:
         return Starlette(
             routes=[
                 Route("/myself", self._me),
+                Route("/serverInfo", self._server),
                 Route(issue, self._get),
                 Route(f"{issue}/comment", self._list, methods=["GET"]),
                 Route(f"{issue}/comment", self._comment, methods=["POST"]),
@@ -72,6 +73,9 @@ class Jira:
 
     async def _me(self, _request: Request) -> Response:
         return JSONResponse(ME)
+
+    async def _server(self, _request: Request) -> Response:
+        return JSONResponse({"baseUrl": "https://acme.atlassian.net"})
 
     async def _get(self, request: Request) -> Response:
         key = request.path_params["key"]

@@ -23,8 +23,12 @@ from tests.servers.serving import LOOPBACK, accepts, free_port, running
 
 TOKEN = "canary-emulate-token"
 ANOTHER = "canary-emulate-another"
+LIMIT = 5000
+"""Requests of its GitHub that a token has for an hour."""
 
-UNKNOWN = re.compile(r" (?:estimate|branchName|parent \{ id \}|(?<=updatedAt )url)(?=[ \n])")
+UNKNOWN = re.compile(
+    r" (?:estimate|branchName|parent \{ id \}|attachments \{[^}]*\} \}|(?<=updatedAt )url)(?=[ \n])"
+)
 """What emulate's schema does not have; Linear's has it, and tests/connectors/test_contracts.py asks that."""
 
 
@@ -42,6 +46,15 @@ class Emulate:
         if answer.status_code >= 300:
             raise RuntimeError(f"emulate: {method} {path}: {answer.status_code}: {answer.text[:300]}")
         return answer.json()
+
+    def spend(self) -> str:
+        """Ask until the hour's requests are spent; answer how many are left, as it says."""
+        with httpx2.Client(base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+            for _ in range(LIMIT + 1):
+                answer = client.get("/rate_limit")
+                if answer.status_code == 403:
+                    break
+        return str(answer.headers["x-ratelimit-remaining"])
 
     def branch(self, name: str) -> None:
         """Make a branch with a commit of its own."""
@@ -85,8 +98,8 @@ def linear(home: Path, **words: Any) -> Iterator[str]:
 
     `words` are what is there instead: users, teams, issues.
 
-    Its schema has less than Linear's own: no estimates, branches and parents of issues, no addresses of
-    comments, and filters of another shape.
+    Its schema has less than Linear's own: no estimates, branches, parents and attachments of issues, no
+    addresses of comments, and filters of another shape.
     """
     home.mkdir(parents=True, exist_ok=True)
     seed = home / "seed.yaml"

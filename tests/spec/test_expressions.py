@@ -156,6 +156,9 @@ def test_a_getter_never_raises(expression: str, data: Any) -> None:
         ("lower(missing)", None),
         ("lower(id)", None),
         ("json({a: id})", '{"a":7}'),
+        ('by_name(`[{"k": "env", "v": 1}, {"k": "os"}, {"k": 2}, 3]`, \'k\', \'v\')', {"env": 1, "os": None}),
+        ("by_name(missing, 'k', 'v')", None),
+        ("by_name(text, 'k', 'v')", None),
         ("join('/bug', split('http://x/rest/data/bug/4', '/rest/data/bug/'))", "http://x/bug4"),
     ],
 )

@@ -73,6 +73,13 @@ class _Functions(jmespath.functions.Functions):
     def _func_json(self, value: Any) -> Any:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
+    @jmespath.functions.signature({"types": ["array", "null"]}, {"types": ["string"]}, {"types": ["string"]})
+    def _func_by_name(self, value: Any, name: str, of: str) -> Any:
+        if value is None:
+            return None
+        things = [thing for thing in value if isinstance(thing, dict)]
+        return {thing[name]: thing.get(of) for thing in things if isinstance(thing.get(name), str)}
+
 
 _CALL: Final = _Functions().call_function
 _OPTIONS: Final = jmespath.Options(custom_functions=_Functions())
