@@ -15,6 +15,7 @@ from linkspan.spec.mapped import SourceFields
 from linkspan.spec.yaml import Path
 
 PLURAL: Final = ("list", "search")
+_TEXT: Final = {"type": "string"}
 KNOWN: Final = ("list", "search", "get", "create", "update", "delete", "comment")
 
 
@@ -219,7 +220,7 @@ def _output_schema(declared: Sequence[Declared], kind: Kind) -> Json | None:
     properties: dict[str, Json] = {"result": result}
     if is_list:
         properties["next_cursor"] = {"type": ["string", "null"]}
-    properties["truncated"] = {"type": "boolean"}
+    properties |= {"truncated": {"type": "boolean"}, "account": _TEXT, "connector": _TEXT}
     if kind != "read":
         properties["dry_run"] = {"type": "boolean"}
         properties["request"] = {"type": "object"}
