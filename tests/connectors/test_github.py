@@ -138,6 +138,8 @@ async def test_a_repository(bench: Bench) -> None:
     found = await bench.call("repository.get", id="acme/shop")
     assert (found["id"], found["owner"], found["default_branch"]) == ("acme/shop", "acme", "main")
     assert found["clone_url"].endswith("/acme/shop.git")
+    asked = await bench.call("repository.get", id="acme/shop", remote_data=True)
+    assert asked["remote_data"]["full_name"] == "acme/shop"
     with pytest.raises(NotFound):
         await bench.call("repository.get", id="acme/nothing")
 
