@@ -11,7 +11,7 @@ from linkspan.spec.catalog import Json, Kind, Operation, Tool
 from linkspan.spec.fields import field_schema
 from linkspan.spec.language import ModelField
 from linkspan.spec.leaves import Leaves
-from linkspan.spec.mapped import SourceFields
+from linkspan.spec.mapped import DATES, SourceFields
 from linkspan.spec.yaml import Path
 
 PLURAL: Final = ("list", "search")
@@ -249,7 +249,7 @@ def _item_schema(declared: Sequence[Declared]) -> Json:
             if "enum" in shown:
                 shown["enum"] = list(dict.fromkeys([*shown["enum"], "unknown", None]))
             properties.setdefault(name, shown)
-            if mapped.words is not None:
+            if mapped.words is not None or one.model[name].type in DATES:
                 properties.setdefault(f"{name}_raw", {"type": "string"})
     if any(one.operation.offers_remote for one in declared):
         properties["remote_data"] = {}
