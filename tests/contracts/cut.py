@@ -114,7 +114,8 @@ def rewrite(file: Path, original: Path, paths: Iterable[str]) -> None:
     whole = _read(data)
     made = cut(whole, dict.fromkeys([*kept["paths"], *paths]))
     origin = SHA256.sub("", kept.get("x-origin", "")).rstrip(" .")
-    told: dict[str, Any] = {"x-origin": f"{origin}. SHA-256 of the original: {hashlib.sha256(data).hexdigest()}."}
+    found = hashlib.sha256(data).hexdigest()
+    told: dict[str, Any] = {"x-origin": f"{origin}. SHA-256 of the original: {found}."}
     if "x-paths" in kept:
         told["x-paths"] = sorted(whole["paths"])
     head = {word: part for word, part in made.items() if word not in _BELOW}
