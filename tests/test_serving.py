@@ -104,6 +104,28 @@ async def test_each_tenant_reads_and_writes_its_own(client: Client) -> None:
     ]
 
 
+async def test_answers_say_which_account_they_came_from(client: Client) -> None:
+    """With two accounts of one product: in lists, in single things, and where all of a long one is."""
+    connector = client.serving.app.catalog.connectors["tracker"]
+    (first,) = await client.serving.app.accounts.list(Tenant("acme"))
+    second = await client.serving.app.accounts.link(
+        Tenant("acme"), connector, secrets={"token": "canary-globex"}, verify=client.serving.app.verifier
+    )
+    client.tracker.tickets["globex"][6]["subject"] = "word " * 20_000
+    for account, org in ((first.id, "acme"), (second.id, "globex")):
+        listed = await client.tool("acme", "list_tickets", account=account)
+        assert org in listed["structuredContent"]["result"][1]["title"]
+        got = await client.tool("acme", "get_ticket", id="7", account=account)
+        for shown in (listed, got):
+            told = shown["structuredContent"]
+            assert (told["account"], told["connector"]) == (account, "tracker")
+    assert got["structuredContent"]["truncated"] is True
+    uri = f"linkspan://ticket/{second.id}/7"
+    assert f"the resource {uri} holds all of it" in got["structuredContent"]["result"]["title"]
+    read = await client.rpc("acme", client.tokens["acme"], "resources/read", uri=uri)
+    assert read.json()["result"]["contents"][0]["text"].count("word ") >= 19_999
+
+
 async def test_a_hot_reload_changes_the_list_for_the_next_call(client: Client) -> None:
     """Prepared bytes of the old file are not served again."""
     text = FILE.read_text().replace("List tickets, oldest first", "List every ticket, oldest first")

@@ -152,6 +152,21 @@ def test_arguments_are_typed_by_the_schema_or_raw(shell: Shell) -> None:
     assert made["result"]["title"] == "007"
 
 
+def test_answers_say_which_account_they_came_from(shell: Shell) -> None:
+    """Where a tenant has two of one product, each answer names the one that was named."""
+    shell.run("tenant", "add", "acme")
+    accounts = [
+        shell.data(
+            *("account", "link", "tracker", "--tenant", "acme", "--setting", f"site={shell.url}", "--json"),
+            stdin=f"canary-{org}\n",
+        )["id"]
+        for org in ("acme", "globex")
+    ]
+    for account in accounts:
+        told = shell.data("call", "ticket.get", "--arg", "id=1", "--arg", f"account={account}")
+        assert (told["account"], told["connector"]) == (account, "tracker")
+
+
 def test_a_dry_run_prints_the_request_and_sends_nothing(shell: Shell) -> None:
     """The credential is masked."""
     shell.run("tenant", "add", "acme")

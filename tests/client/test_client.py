@@ -179,13 +179,16 @@ async def test_the_async_client_against_linkspan(tmp_path: Path) -> None:
     )
     try:
         tenant = await app.tenants.add("acme")
-        await app.accounts.link(tenant, app.catalog.connectors["tracker"], secrets={"token": "canary-acme"})
+        connector = app.catalog.connectors["tracker"]
+        account = await app.accounts.link(tenant, connector, secrets={"token": "canary-acme"})
         token = (await app.tokens.create(tenant, subject="backend")).text.reveal()
         transport = httpx2.ASGITransport(app=Serving(app).asgi)
         async with AsyncLinkspan("http://127.0.0.1:8640", token, transport=transport) as linkspan:
             kind = "ticketing/tickets"
             assert len([each async for each in linkspan.list(kind, limit=3)]) == 7
-            assert len((await linkspan.page(kind, limit=2)).result) == 2
+            page = await linkspan.page(kind, limit=2)
+            assert len(page.result) == 2
+            assert (page.account, page.connector) == (account.id, "tracker")
             made = await linkspan.create(kind, title="x", idempotency_key="k1")
             assert await linkspan.create(kind, title="x", idempotency_key="k1") == made
             changed = await linkspan.update(kind, made["id"], status="done")

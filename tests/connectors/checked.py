@@ -3,6 +3,10 @@
 `python -m tests.connectors.checked [NAME…]` runs what is named here and writes, of a connector whose tests
 all passed, what they checked it against, and of any other that it was written from documentation only. A
 test holds that nobody wrote it otherwise.
+
+`python -m tests.connectors.checked --ran FILE` runs nothing: it takes the results of a run of all tests, in
+JUnit's form, and tells of what is said of a connector and was not shown by that run. Continuous integration
+ends with it.
 """
 
 from __future__ import annotations
@@ -10,8 +14,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from linkspan.spec.language import CONNECTORS as FILES
@@ -23,6 +29,7 @@ NOTE: Final = re.compile(
     r"|documentation only)\."
 )
 NOTHING: Final = "Checked against documentation only."
+_ENDS: Final = ("failure", "error", "skipped")
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,11 @@ class Evidence:
         """What runs it."""
         chosen = ["-k", self.only] if self.only else []
         return [sys.executable, "-m", "pytest", "-q", "--all", self.test, *chosen]
+
+    def is_of(self, case: ET.Element) -> bool:
+        """Tell whether a test among the results of a run is one of them."""
+        module = self.test.removesuffix(".py").replace("/", ".")
+        return case.get("classname") == module and self.only in case.get("name", "")
 
 
 def _description(name: str, which: str) -> Evidence:
@@ -76,6 +88,32 @@ def note_of(name: str) -> str:
     return EVIDENCE[name].note if name in EVIDENCE else NOTHING
 
 
+def pages_of(name: str) -> tuple[Path, Path]:
+    """Answer the connector's file and its page."""
+    return FILES / f"{name}.yaml", ROOT / "docs" / "connectors" / f"{name}.md"
+
+
+def said_of(name: str) -> list[str]:
+    """Answer what its file and its page say."""
+    return [note for file in pages_of(name) for note in NOTE.findall(file.read_text())]
+
+
+def unshown(results: Path, said: Callable[[str], list[str]] = said_of) -> list[str]:
+    """Answer what is said of connectors that the results of a run do not show, a sentence for each."""
+    cases = list(ET.parse(results).iter("testcase"))
+    found: list[str] = []
+    for name in connector_names():
+        evidence = EVIDENCE.get(name)
+        ran = [case for case in cases if evidence is not None and evidence.is_of(case)]
+        passed = bool(ran) and not any(len(case.findall(end)) for case in ran for end in _ENDS)
+        wanted = evidence.note if evidence is not None and passed else NOTHING
+        if wrong := [note for note in said(name) if note != wanted]:
+            why = f"of {len(ran)} tests of it that ran not all passed" if ran else "no test of it ran"
+            why = f"it is: {wanted}" if passed or evidence is None else why
+            found.append(f"{name} says {wrong[0]!r}, but {why}")
+    return found
+
+
 def write(names: Iterable[str]) -> int:
     """Run the tests of these connectors and write what came of it; answers how many failed."""
     failed = 0
@@ -84,7 +122,7 @@ def write(names: Iterable[str]) -> int:
         passed = found is None or subprocess.run(found.command, cwd=ROOT, check=False).returncode == 0
         failed += not passed
         note = note_of(name) if passed else NOTHING
-        for file in (FILES / f"{name}.yaml", ROOT / "docs" / "connectors" / f"{name}.md"):
+        for file in pages_of(name):
             text = file.read_text()
             if NOTE.search(text) is None:
                 raise SystemExit(f"{file} has no place for it: a sentence 'Checked against …'")
@@ -93,5 +131,13 @@ def write(names: Iterable[str]) -> int:
     return failed
 
 
+def _tell(results: Path) -> int:
+    found = unshown(results)
+    sys.stdout.write("".join(f"{line}\n" for line in found) or "Connectors say what this run has shown.\n")
+    return len(found)
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--ran"]:
+        sys.exit(1 if _tell(Path(sys.argv[2])) else 0)
     sys.exit(1 if write(sys.argv[1:] or connector_names()) else 0)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import jsonschema_rs
 import openai
@@ -33,6 +33,9 @@ NEWER: Final = ("/rest/api/3/search/jql",)
 GATEWAY: Final = re.compile(r"/ex/jira/[^/]+")
 """Where Atlassian's gateway has what the description has at the site's own address."""
 FILES: Final = ROOT / "tests" / "contracts"
+UNLISTED: Final = {"asana": '"created_by.name" is not one of'}
+"""The one objection that a connector does not heed: Asana lists `created_by.name` for stories, and for tasks
+`created_by` alone, which answers no name."""
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +81,37 @@ def unknown(description: Mapping[str, Any], schema: Any, body: Any, at: str = ""
             yield from unknown(description, known[name], value, f"{at}{name}.")
 
 
+def _as_pattern(template: str) -> str:
+    return re.sub(r"\\\{[^{}]*\\\}", "([^/]+)", re.escape(template))
+
+
+def typed(description: Mapping[str, Any], schema: Any, text: str) -> Any:
+    """Answer what a text of a URL is to its schema: a number, true or false, or itself."""
+    schema = resolved(description, schema)
+    options = [schema, *(resolved(description, one) for one in schema.get("anyOf", schema.get("oneOf", ())))]
+    kinds = {kind for one in options for kind in _listed(one.get("type"))}
+    if kinds & {"integer", "number"} and re.fullmatch(r"-?\d+(\.\d+)?", text):
+        return float(text) if "." in text else int(text)
+    return text == "true" if "boolean" in kinds and text in ("true", "false") else text
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def unfit(description: Mapping[str, Any], known: Mapping[str, Any], sent: Mapping[str, str]) -> Iterator[str]:
+    """Yield the values of a URL that the schema of their parameter does not allow."""
+    for name, text in sent.items():
+        schema = resolved(description, known.get(name, {}).get("schema", {}))
+        if schema.get("type") == "array":
+            value: Any = [typed(description, schema.get("items", {}), part) for part in text.split(",")]
+        else:
+            value = typed(description, schema, text)
+        whole = {**schema, "components": description.get("components", {})}
+        for error in jsonschema_rs.Draft202012Validator(whole, validate_formats=True).iter_errors(value):
+            yield f"{name} cannot be {text!r}: {error.message}"
+
+
 def objections(description: Mapping[str, Any], request: Request) -> Iterator[str]:
     """Yield what the description does not allow of a request: path, method, parameters, body."""
     parts = urlsplit(request.url)
@@ -86,11 +120,7 @@ def objections(description: Mapping[str, Any], request: Request) -> Iterator[str
     asked = GATEWAY.sub("", parts.path.removeprefix(server))
     if asked in NEWER:
         return
-    templates = (
-        template
-        for template in description["paths"]
-        if re.fullmatch(re.sub(r"\{[^{}]*\}", "[^/]+", template), asked)
-    )
+    templates = (template for template in description["paths"] if re.fullmatch(_as_pattern(template), asked))
     template = next(templates, None)
     if template is None:
         yield f"{said}: no such path"
@@ -100,10 +130,15 @@ def objections(description: Mapping[str, Any], request: Request) -> Iterator[str
     if operation is None:
         yield f"{said}: {template} has no such method"
         return
-    given = [*path.get("parameters", []), *operation.get("parameters", [])]
-    known = {
-        one["name"]: one for one in (resolved(description, each) for each in given) if one["in"] == "query"
-    }
+    given = [
+        resolved(description, each)
+        for each in (*path.get("parameters", []), *operation.get("parameters", []))
+    ]
+    names, values = re.findall(r"\{([^{}]*)\}", template), re.fullmatch(_as_pattern(template), asked)
+    placed = dict(zip(names, map(unquote, values.groups()), strict=True)) if values else {}
+    in_path = {one["name"]: one for one in given if one["in"] == "path"}
+    yield from (f"{said}: {line}" for line in unfit(description, in_path, placed))
+    known = {one["name"]: one for one in given if one["in"] == "query"}
     sent = dict(parse_qsl(parts.query, keep_blank_values=True))
     yield from (f"{said}: no parameter {name}" for name in sent if name not in known)
     yield from (
@@ -111,10 +146,7 @@ def objections(description: Mapping[str, Any], request: Request) -> Iterator[str
         for name, one in known.items()
         if one.get("required") and name not in sent
     )
-    for name, value in sent.items():
-        words = resolved(description, known.get(name, {}).get("schema", {})).get("enum")
-        if words and value not in [str(word) for word in words]:
-            yield f"{said}: {name} cannot be {value}"
+    yield from (f"{said}: {line}" for line in unfit(description, known, sent))
     body = resolved(description, operation.get("requestBody"))
     if request.body and body is None:
         yield f"{said}: takes no body"
@@ -149,7 +181,9 @@ async def test_what_is_sent_is_allowed(name: str, tmp_path: Path) -> None:
             if not each.url.endswith("/graphql") and origin_of(each.url) not in hosts
         ]
         wrong = [line for request in asked for line in objections(description, request)]
-        assert not wrong
+        heeded = [line for line in wrong if name not in UNLISTED or UNLISTED[name] not in line]
+        assert not heeded
+        assert (len(wrong) > len(heeded)) == (name in UNLISTED)
         operations = {tool.key for tool in linked.app.catalog.tools if tool.operations}
     assert operations - called == set()
 
@@ -174,6 +208,25 @@ def test_a_request_that_is_wrong_is_found(name: str) -> None:
         (Request("POST", f"{base}{post}", {}, body), words),
     ]:
         assert wanted in " ".join(objections(description, request))
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "wanted"),
+    [
+        ("asana", "/api/1.0/tasks?limit=0", "limit cannot be '0'"),
+        ("asana", "/api/1.0/tasks?opt_fields=name,nonsense", "opt_fields cannot be 'name,nonsense'"),
+        ("datadog", "/api/v1/monitor?page_size=many", "page_size cannot be 'many'"),
+        ("datadog", "/api/v1/monitor/mine", "monitor_id cannot be 'mine'"),
+        ("figma", "/v1/files/a/versions?page_size=many", "page_size cannot be 'many'"),
+        ("github", "/repos/a/b/issues?since=yesterday", "since cannot be 'yesterday'"),
+        ("github", "/repos/a/b/issues?state=ajar", "state cannot be 'ajar'"),
+        ("github", "/repos/a/b/issues/first", "issue_number cannot be 'first'"),
+    ],
+)
+def test_a_value_of_a_url_that_is_wrong_is_found(name: str, asked: str, wanted: str) -> None:
+    """In its query and in its path: what is no number, no date, none of the words, or out of bounds."""
+    (found,) = objections(described(name), Request("GET", f"https://api.example{asked}", {}, None))
+    assert wanted in found
 
 
 async def test_what_is_asked_of_openai_is_allowed(tmp_path: Path) -> None:

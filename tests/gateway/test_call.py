@@ -176,6 +176,9 @@ async def test_a_write_repeated_with_the_same_call_id_is_done_once(bench: Bench)
     assert isinstance(first, Item)
     assert isinstance(second, Item)
     assert first.result == second.result
+    account = (await bench.account("acme")).id
+    for told in (first.to_dict(), second.to_dict()):
+        assert (told["account"], told["connector"]) == (account, "tracker")
 
 
 async def test_repeated_writes_at_the_same_time_are_done_once(bench: Bench) -> None:

@@ -250,7 +250,7 @@ class FakeGateway:
 
 
 def page(items: list[Any], next_cursor: str | None = None) -> Page:
-    return Page(items, next_cursor, "acc", lambda count: f"after-{count}")
+    return Page(items, next_cursor, "acc", lambda count: f"after-{count}", connector="desk")
 
 
 def principal(tenant: str = "acme", *scopes: str) -> Principal:

@@ -124,7 +124,7 @@ async def test_what_is_too_long_says_where_all_of_it_is(gateway: FakeGateway) ->
         return text.splitlines()[-1]
 
     assert "get_ticket with this id shows more" in await note("list_tickets")
-    assert "the resource linkspan://ticket/7 holds all of it" in await note("get_ticket")
+    assert "the resource linkspan://ticket/acc/7 holds all of it" in await note("get_ticket")
     assert "the rest is at https://desk.example/7" in await note("create_ticket")
 
 

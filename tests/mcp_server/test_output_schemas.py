@@ -33,11 +33,11 @@ def catalog() -> Catalog:
         ("list_tickets", page([], None)),
         ("list_tickets", page([{"id": str(n), "title": "x" * 300} for n in range(50)], "next")),
         ("list_tickets", page([{"id": "1", "title": LONG}])),
-        ("get_ticket", Item({"id": "1", "title": "One"}, "acc")),
-        ("get_ticket", Item({"id": "1", "title": LONG}, "acc")),
-        ("get_ticket", Item(None, "acc")),
-        ("create_ticket", Item(None, "acc")),
-        ("create_ticket", Item({"id": "1"}, "acc")),
+        ("get_ticket", Item({"id": "1", "title": "One"}, "acc", connector="desk")),
+        ("get_ticket", Item({"id": "1", "title": LONG}, "acc", connector="desk")),
+        ("get_ticket", Item(None, "acc", connector="desk")),
+        ("create_ticket", Item(None, "acc", connector="desk")),
+        ("create_ticket", Item({"id": "1"}, "acc", connector="desk")),
         ("create_ticket", DryRun({}, "acc")),
         ("create_ticket", DryRun(REQUEST, "acc")),
         ("create_ticket", DryRun({"before": [REQUEST], **REQUEST}, "acc")),
@@ -49,6 +49,8 @@ def test_a_result_is_what_the_output_schema_says(catalog: Catalog, tool: str, an
     assert found is not None and found.output_schema is not None
     shown = from_json(tool_result(answer, LIMIT) + b"}")["structuredContent"]
     Draft202012Validator(found.output_schema).validate(shown)
+    if not isinstance(answer, DryRun):
+        assert {"account", "connector"} <= shown.keys() & found.output_schema["properties"].keys()
 
 
 def test_an_error_is_described_too(catalog: Catalog) -> None:

@@ -17,6 +17,7 @@ from linkspan.mcp_server.results import error_result, tool_result
 from tests.mcp_server.conftest import PIXEL, page
 
 LIMIT = 10_000
+WHOSE = {"account": "acc", "connector": "desk"}
 
 
 def result(answer: Any, limit: int = LIMIT) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def data(answer: Any, limit: int = LIMIT) -> dict[str, Any]:
 
 def test_a_page_that_fits_is_shown_whole() -> None:
     """Items and cursor as the gateway gave them, and nothing said of truncation."""
-    assert data(page([{"id": "1"}], "next")) == {"result": [{"id": "1"}], "next_cursor": "next"}
+    assert data(page([{"id": "1"}], "next")) == {"result": [{"id": "1"}], "next_cursor": "next", **WHOSE}
 
 
 def test_a_page_that_is_too_long_loses_whole_items_and_goes_on_after_them() -> None:
@@ -48,7 +49,7 @@ def test_a_page_that_is_too_long_loses_whole_items_and_goes_on_after_them() -> N
     shown = data(page(items, "next"))
     count = len(shown["result"])
     assert 5 < count < 13
-    assert shown == {"result": items[:count], "next_cursor": f"after-{count}", "truncated": True}
+    assert shown == {"result": items[:count], "next_cursor": f"after-{count}", "truncated": True, **WHOSE}
 
 
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=30), st.integers(1200, 12_000))
@@ -58,7 +59,7 @@ def test_no_item_is_lost_or_shown_twice(sizes: list[int], limit: int) -> None:
     items = [{"id": str(number), "text": "y" * size} for number, size in enumerate(sizes)]
     shown = data(page(items, None), limit)
     if "truncated" not in shown:
-        assert shown == {"result": items, "next_cursor": None}
+        assert shown == {"result": items, "next_cursor": None, **WHOSE}
         return
     count = len(shown["result"])
     assert [item["id"] for item in shown["result"]] == [str(number) for number in range(count)]
@@ -93,6 +94,14 @@ def test_an_item_says_that_it_was_shortened() -> None:
     shown = data(Item({"id": "1", "text": "word " * 5000}, "acc"))
     assert shown["truncated"] is True
     assert shown["result"]["id"] == "1"
+
+
+def test_an_item_says_whose_it_is() -> None:
+    """Account and connector stand beside it, shortened or not; what is nobody's says nothing."""
+    for text in ("short", "word " * 5000):
+        shown = data(Item({"id": "1", "text": text}, "acc", connector="desk"))
+        assert (shown["account"], shown["connector"]) == ("acc", "desk")
+    assert data(Item({"id": "run_1"}, "")) == {"result": {"id": "run_1"}}
 
 
 def test_a_dry_run_shows_the_request() -> None:

@@ -155,7 +155,13 @@ def test_texts_and_dates_of_other_shapes(load: Any) -> None:
         "2026-11-22T12:42:19Z",
     )
     assert get({"changed": "2026-11-22T12:42:19Z"})["updated_at"] == "2026-11-22T12:42:19Z"
-    assert get({"changed": "soon"})["updated_at"] == "soon"
+    for sent, beside in (("soon", "soon"), ("2026-02-30T12:00:00Z",) * 2, ([1], "[1]"), (True, "true")):
+        none = get({"key": "1", "changed": sent})
+        assert (none["updated_at"], none["updated_at_raw"]) == (None, beside)
+        assert list(none).index("updated_at_raw") == list(none).index("updated_at") + 1
+    for nothing in ("", " ", None):
+        none = get({"key": "1", "changed": nothing})
+        assert none["updated_at"] is None and "updated_at_raw" not in none
 
 
 def test_links_are_found_in_texts(load: Any) -> None:

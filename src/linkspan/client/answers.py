@@ -31,6 +31,9 @@ class Page:
     next_cursor: str | None = None
     prev_cursor: str | None = None
     is_partial_response: bool = False
+    account: str | None = None
+    """The id of the linked account that it was read from, of the `connector`."""
+    connector: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,11 @@ def write(method: str, path: str, fields: Mapping[str, Any], key: str | None) ->
 
 def page_of(told: Thing) -> Page:
     """Answer a page."""
-    return Page(told["result"], told["next_cursor"], told.get("prev_cursor"), told["is_partial_response"])
+    return Page(
+        *(told["result"], told["next_cursor"], told.get("prev_cursor"), told["is_partial_response"]),
+        account=told.get("integrated_account_id"),
+        connector=told.get("integration"),
+    )
 
 
 def batch_of(told: Thing) -> Batch:

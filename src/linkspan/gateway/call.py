@@ -207,7 +207,7 @@ class Gateway:
             scope = wire.scope_of(request.arguments, request.credential, found)
             return Blocks(render_blocks(operation.blocks, scope), account)
         if answer is None:
-            return Item(None, account)
+            return Item(None, account, connector=operation.connector)
         if operation.is_download:
             name = quote(str(request.arguments.get("id", operation.name)), safe="")
             uri = f"linkspan://{operation.entity}/{name}"
@@ -216,7 +216,8 @@ class Gateway:
         if operation.include and isinstance(thing, dict):
             thing = {**thing, **await self._included(catalog, request, thing, trail)}
         given = given_to(request, found)
-        return Item(as_fields(request, thing, given), account, answer.rate_limit)
+        shown = as_fields(request, thing, given)
+        return Item(shown, account, answer.rate_limit, connector=operation.connector)
 
     async def _last(
         self,
@@ -370,7 +371,9 @@ class Gateway:
                 # Some products say that there is no such page, rather than that it is empty.
                 if position.at is None or operation.paging.style not in {"page", "offset"}:
                     raise
-                return Page([], None, request.credential.account, lambda _count: "")
+                return Page(
+                    *([], None, request.credential.account, lambda _count: ""), connector=operation.connector
+                )
             found = items_of(operation, answer)
             page = paging.Read(
                 answer.body, answer.headers, answer.url, len(found), position.at, position.size
@@ -405,7 +408,11 @@ class Gateway:
         elif following is not None:
             told = found if operation.paging.style in {"page", "offset"} else None
             onward = cursor(Position(following, position.size), 0, request.trace.onward(following, told))
-        return Page(items, onward, account, resume_after, rate_limit=answer.rate_limit)
+        return Page(
+            *(items, onward, account, resume_after),
+            rate_limit=answer.rate_limit,
+            connector=operation.connector,
+        )
 
 
 def _refuse_others(principal: Principal, tool: Tool, given: Mapping[str, Any]) -> None:

@@ -123,8 +123,11 @@ def _with_asker(arguments: dict[str, Any], principal: Principal, credential: Cre
 
 
 def _open_door(connectors: Sequence[Connector], account: str | None) -> Credential | None:
-    """Answer a credential without secrets for a connector that needs neither one nor a setting."""
-    if len(connectors) != 1 or account is not None:
+    """Answer a credential without secrets for a connector that needs neither one nor a setting.
+
+    Its account bears the connector's name: so cursors and answers call it, and so it may be called.
+    """
+    if len(connectors) != 1 or account not in (None, connectors[0].name):
         return None
     connector = connectors[0]
     needy = any(setting.required and setting.default is None for setting in connector.settings.values())

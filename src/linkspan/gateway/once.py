@@ -97,7 +97,7 @@ class Once:
             raise
         match answer:
             case Item():
-                await self.keep(call, begun, {"item": [answer.result, answer.account]})
+                await self.keep(call, begun, {"item": [answer.result, answer.account, answer.connector]})
             case Blocks():
                 await self.keep(call, begun, {"blocks": [answer.blocks, answer.account]})
         return answer
@@ -168,8 +168,8 @@ def raise_kept(outcome: Mapping[str, Any]) -> None:
 def _again(outcome: Mapping[str, Any]) -> Answer:
     raise_kept(outcome)
     if "item" in outcome:
-        result, account = outcome["item"]
-        return Item(result, account, is_replayed=True)
+        result, account, *connector = outcome["item"]  # The release before kept no connector.
+        return Item(result, account, is_replayed=True, connector="".join(connector))
     return Blocks(*outcome["blocks"])
 
 

@@ -20,13 +20,14 @@ class Page:
     """Answers the cursor that goes on after the first N items of `result` (for answers cut to a size)."""
     truncated: bool = False
     rate_limit: RateLimit | None = None
+    connector: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """`{"result": […], "next_cursor": …}`, with `truncated` where it applies."""
+        """`{"result": […], "next_cursor": …}`, whose it is, and `truncated` where it applies."""
         shown: dict[str, Any] = {"result": self.result, "next_cursor": self.next_cursor}
         if self.truncated:
             shown["truncated"] = True
-        return shown
+        return {**shown, **_whose(self.account, self.connector)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,11 @@ class Item:
     rate_limit: RateLimit | None = None
     is_replayed: bool = False
     """Whether it is the answer of an earlier call that was the same."""
+    connector: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """`{"result": {…}}`."""
-        return {"result": self.result}
+        """`{"result": {…}}`, and whose it is."""
+        return {"result": self.result, **_whose(self.account, self.connector)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +68,9 @@ class Blocks:
     def to_dict(self) -> dict[str, Any]:
         """`{"content": […]}`."""
         return {"content": self.blocks}
+
+
+def _whose(account: str, connector: str) -> dict[str, Any]:
+    """Answer which linked account something came from; what Linkspan answers by itself is of none."""
+    told = {"account": account, "connector": connector}
+    return {name: value for name, value in told.items() if value}

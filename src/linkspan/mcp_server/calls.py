@@ -46,7 +46,8 @@ class Calls:
             answer = await self._gateway.call(caller.principal, tool, arguments, info=info)
             if tool.kind != "read" and self._written is not None:
                 self._tell_written(self._written, tool, arguments, answer, caller)
-            return tool_result(answer, self._limit, lambda item: self._whereabouts(tool, item))
+            account = "" if isinstance(answer, DryRun) else answer.account
+            return tool_result(answer, self._limit, lambda item: self._whereabouts(tool, item, account))
         except AnswerNeeded:
             raise
         except errors.LinkspanError as error:
@@ -89,15 +90,15 @@ class Calls:
         if isinstance(id_, str) and not isinstance(answer, DryRun):
             written(caller.principal.tenant, entity_uri(tool.entity, id_))
 
-    def _whereabouts(self, tool: Tool, item: Any) -> str:
+    def _whereabouts(self, tool: Tool, item: Any, account: str) -> str:
         """Answer how to get at all of an item that is too long for one result."""
         found = item if isinstance(item, dict) else {}
-        id_, account, url = found.get("id"), found.get("account"), found.get("url")
+        id_, url = found.get("id"), found.get("url")
         reader = self._gateway.catalog.tool_for(f"{tool.entity}.get")
         if isinstance(id_, str | int) and reader is not None:
             if tool.name != reader.name:
                 return f"{reader.name} with this id shows more"
-            uri = entity_uri(tool.entity, str(id_), account if isinstance(account, str) else None)
+            uri = entity_uri(tool.entity, str(id_), account)
             return f"the resource {uri} holds all of it"
         if isinstance(url, str) and len(url) < 300:
             return f"the rest is at {url}"

@@ -126,9 +126,21 @@ def _bring_entities(
         if sources is not None and isinstance(sources.children, dict) and name != built_in:
             sources.children[name] = sources.children.pop(built_in)
             sources.keys[name] = sources.keys.pop(built_in)
+        _offer_remote(sources)
         below = Node(None, entities.file, entities.line, entities.column, children={entity: node})
         below.keys[entity] = entities.keys[entity]
         _lay_under(there, below)
+
+
+def _offer_remote(sources: Node | None) -> None:
+    """Let reads show what the product answered, too, unless the file that uses them says otherwise.
+
+    Nobody who uses what is built in has chosen which of a product's fields are left out.
+    """
+    for source in sources.children.values() if sources and isinstance(sources.children, dict) else ():
+        if isinstance(source.children, dict) and "operations" in source.children:
+            source.keys.setdefault("remote_data", (source.file, source.line, source.column))
+            source.children.setdefault("remote_data", Node(True, source.file, source.line, source.column))
 
 
 def _answered(entities: Node, wanted: list[Any]) -> list[str]:

@@ -24,7 +24,10 @@ _BASIC_MOMENT = re.compile(
 _DOT_NET = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/\Z")
 _LONGEST_DATE = 200
 """Characters that a date may have: a longer text is none, and is not searched for one."""
-_AS_SHOWN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")
+_AS_SHOWN = re.compile(
+    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z\Z"
+)
+"""What is a date whatever the month: it needs no further look."""
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d+)?\Z")
 _WHOLE = re.compile(r"[-+]?\d{1,30}\Z")
 _write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -94,7 +97,15 @@ def sequence(value: Any) -> Any:
 
 
 def iso8601(value: Any, zone: tzinfo | None = None) -> Any:
-    """A moment as `2026-11-22T12:42:19Z`, a day as `2026-11-22`; what is no date stays as it came.
+    """A moment as `2026-11-22T12:42:19Z`, a day as `2026-11-22`; what is no date stays as it came."""
+    found = date(value, zone)
+    if found is not None or value is None or value.__class__ in (str, int, float):
+        return value if found is None else found
+    return string(value)
+
+
+def date(value: Any, zone: tzinfo | None = None) -> str | None:
+    """A moment as `2026-11-22T12:42:19Z`, a day as `2026-11-22`; None for what is no date.
 
     Understands ISO 8601, extended and basic, with and without offset (none means `zone`, or UTC), the same
     with `.`, `_` or a space before the time (Roundup: `2026-11-22.12:42:19`), RFC 5322 and `ctime` dates,
@@ -103,24 +114,24 @@ def iso8601(value: Any, zone: tzinfo | None = None) -> Any:
     if value.__class__ is str:
         return value if _AS_SHOWN.match(value) else _date_from_text(value, zone)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return _date_from_number(float(value)) or value
-    return value if value is None else string(value)
+        return _date_from_number(value)
+    return None
 
 
-def _date_from_text(value: str, zone: tzinfo | None) -> str:
+def _date_from_text(value: str, zone: tzinfo | None) -> str | None:
     if len(value) > _LONGEST_DATE:
-        return value
+        return None
     written = value.strip()
     try:
         if found := _DATE.match(written) or _BASIC_DATE.match(written):
             return datetime(*(int(part) for part in found.groups()), tzinfo=UTC).strftime("%Y-%m-%d")  # type: ignore[arg-type,misc]
         if _NUMBER.match(written) and len(written) >= 9:
-            return _date_from_number(float(written)) or value
+            return _date_from_number(float(written))
         if found := _DOT_NET.match(written):
-            return _date_from_number(float(found[1]) / 1000) or value
+            return _date_from_number(float(found[1]) / 1000)
         return shown(_moment_from_text(written, zone))
     except (ValueError, TypeError, IndexError, OverflowError):
-        return value
+        return None
 
 
 def _moment_from_text(written: str, zone: tzinfo | None) -> datetime:

@@ -12,6 +12,7 @@ from linkspan.spec.expressions import source_of
 from linkspan.spec.language import MODELS, Entity, ModelField, ModelFile, Source, SourceField, model_names
 from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.mapped import (
+    DATES,
     Mapped,
     SourceFields,
     Words,
@@ -25,8 +26,8 @@ from linkspan.spec.yaml import Path
 _CONVERTERS: Final[dict[str, converters.Converter]] = {
     "string": converters.string,
     "markdown": converters.text,
-    "datetime": converters.iso8601,
-    "date": converters.iso8601,
+    "datetime": converters.date,
+    "date": converters.date,
 }
 _MADE_BY: Final[dict[str, tuple[str, ...]]] = {
     "string": ("string", "markdown"),
@@ -229,7 +230,8 @@ def _convert(
         message = f"a value is converted once; {given[0]} is here too"
         at = word if word != "date" or spec.date is not None else "zone"
         leaves.problems.add((*path, at), "conflict", message, key=True)
-    if spec.as_ is not None:
+    holds_dates = declared is not None and declared.type in DATES
+    if spec.as_ is not None and not (holds_dates and spec.as_ == "iso8601"):
         convert = _both(converters.READING[spec.as_], convert if spec.as_ in {"lower", "upper"} else None)
     elif spec.format is not None:
         convert = mapping.from_markup(spec.format)
@@ -237,7 +239,7 @@ def _convert(
         good = spec.date is None or mapping.check_date(spec.date, leaves, (*path, "date"))
         if spec.zone is not None:
             good = mapping.check_zone(spec.zone, leaves, (*path, "zone")) and good
-        convert = mapping.date_reader(spec.date, spec.zone) if good else convert
+        convert = mapping.date_reader(spec.date, spec.zone, only=holds_dates) if good else convert
     for word in given if declared is not None else ():
         what = {"as": spec.as_ or "", "format": "markdown", "date": "iso8601"}[word]
         if declared is not None and declared.type not in _MADE_BY[what]:

@@ -15,6 +15,8 @@ from linkspan.spec.leaves import Leaves
 from linkspan.spec.shapes import Step, compile_shape
 from linkspan.spec.yaml import Path
 
+DATES: Final = ("datetime", "date")
+"""Types of fields that hold dates and nothing else."""
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -146,6 +148,7 @@ def shape_of(mapped: Mapping[str, Mapped], identity: Identity | None, level: int
                 one.convert,
                 one.words.reading if one.words else None,
                 is_given=one.given is not None,
+                is_date=one.spec.type in DATES and one.words is None,
             )
         )
     if identity is None:

@@ -108,18 +108,22 @@ def _repeats_repetitions(text: str) -> bool:
     return walk(parser.parse(text), inside=False)
 
 
-def date_reader(pattern: str | None, zone: str | None) -> converters.Converter:
-    """Answer what reads a date written as `pattern` says, in `zone` where it names none; see `converters`."""
+def date_reader(pattern: str | None, zone: str | None, *, only: bool) -> converters.Converter:
+    """Answer what reads a date written as `pattern` says, in `zone` where it names none; see `converters`.
+
+    What is no date stays as it came, or is None where the field holds dates `only`.
+    """
+    read_other = converters.date if only else converters.iso8601
     place = ZoneInfo(zone) if zone is not None else None
     is_day = pattern is not None and not re.search(r"%[HIMScXsTRr]", pattern)
 
     def read(value: Any) -> Any:
         if pattern is None or not isinstance(value, str):
-            return converters.iso8601(value, place)
+            return read_other(value, place)
         try:
             moment = datetime.strptime(value.strip(), pattern)
         except ValueError:
-            return converters.iso8601(value, place)
+            return read_other(value, place)
         if is_day:
             return moment.strftime("%Y-%m-%d")
         return converters.shown(moment if moment.tzinfo else moment.replace(tzinfo=place or UTC))

@@ -30,6 +30,8 @@ class Step:
     words: Mapping[str, str] | None = None
     is_given: bool = False
     """It comes of the call, not of the item."""
+    is_date: bool = False
+    """What is no date becomes null, and what it was is told beside it."""
 
 
 def compile_shape(
@@ -42,7 +44,7 @@ def compile_shape(
     """
     known: dict[str, Any] = {
         **NAMES, "str": str, "nothing": {},
-        "string": converters.string, "as_unknown": _as_unknown, "make_id": make_id,
+        "string": converters.string, "as_unknown": _as_unknown, "as_no_date": _as_no_date, "make_id": make_id,
     }  # fmt: skip
     lines = ["def shape(item, given=nothing):", " look = item.get if item.__class__ is dict else nothing.get"]
     values: dict[str, str] = {"id": "None"} if make_id is not None else {}
@@ -51,6 +53,10 @@ def compile_shape(
         value = values[step.name] = f"value{number}"
         lines.append(_look_up(step, number, known))
         if step.words is None:
+            if step.is_date:
+                lines.append(f" came{number} = {value}")
+                no_date = f"{value} is None and came{number} is not None"
+                unmapped.append(f" if {no_date}: made = as_no_date(made, {step.name!r}, came{number})")
             lines += _converted(step, value, number, known)
             continue
         word = values[step.name] = f"word{number}"
@@ -111,9 +117,19 @@ def _many_to_one(words: Mapping[str, str]) -> frozenset[str]:
 
 def _as_unknown(made: Json, name: str, raw: Any) -> Json:
     """Answer the fields with `unknown` for one of them, and what the product said right beside it."""
+    return _beside(made, name, UNKNOWN, raw)
+
+
+def _as_no_date(made: Json, name: str, raw: Any) -> Json:
+    """Answer the fields, and right beside a date that is none what the product said, if that is anything."""
+    text = converters.string(raw)
+    return _beside(made, name, None, text) if text is not None and text.strip() else made
+
+
+def _beside(made: Json, name: str, value: Any, raw: Any) -> Json:
     shown: Json = {}
-    for key, value in made.items():
-        shown[key] = value
+    for key, there in made.items():
+        shown[key] = there
         if key == name:
-            shown[key], shown[f"{key}_raw"] = UNKNOWN, raw
+            shown[key], shown[f"{key}_raw"] = value, raw
     return shown

@@ -11,10 +11,11 @@ from linkspan.spec.catalog import Json, Kind, Operation, Tool
 from linkspan.spec.fields import field_schema
 from linkspan.spec.language import ModelField
 from linkspan.spec.leaves import Leaves
-from linkspan.spec.mapped import SourceFields
+from linkspan.spec.mapped import DATES, SourceFields
 from linkspan.spec.yaml import Path
 
 PLURAL: Final = ("list", "search")
+_TEXT: Final = {"type": "string"}
 KNOWN: Final = ("list", "search", "get", "create", "update", "delete", "comment")
 
 
@@ -219,7 +220,7 @@ def _output_schema(declared: Sequence[Declared], kind: Kind) -> Json | None:
     properties: dict[str, Json] = {"result": result}
     if is_list:
         properties["next_cursor"] = {"type": ["string", "null"]}
-    properties["truncated"] = {"type": "boolean"}
+    properties |= {"truncated": {"type": "boolean"}, "account": _TEXT, "connector": _TEXT}
     if kind != "read":
         properties["dry_run"] = {"type": "boolean"}
         properties["request"] = {"type": "object"}
@@ -248,7 +249,7 @@ def _item_schema(declared: Sequence[Declared]) -> Json:
             if "enum" in shown:
                 shown["enum"] = list(dict.fromkeys([*shown["enum"], "unknown", None]))
             properties.setdefault(name, shown)
-            if mapped.words is not None:
+            if mapped.words is not None or one.model[name].type in DATES:
                 properties.setdefault(f"{name}_raw", {"type": "string"})
     if any(one.operation.offers_remote for one in declared):
         properties["remote_data"] = {}

@@ -7,11 +7,13 @@ import json
 import pytest
 from starlette.responses import JSONResponse
 
+from linkspan.accounts.principal import Tenant
 from tests.fakes.tracker import too_many
 from tests.web.data.conftest import Desk
 
 TICKETS = "/unified/ticketing/tickets"
-LIST = {"result", "next_cursor", "prev_cursor", "result_count", "is_partial_response"}
+WHOSE = {"integrated_account_id", "integration"}
+LIST = {"result", "next_cursor", "prev_cursor", "result_count", "is_partial_response"} | WHOSE
 
 
 async def test_a_list_goes_on_to_its_end(desk: Desk) -> None:
@@ -46,6 +48,19 @@ async def test_one_thing_and_its_life(desk: Desk) -> None:
     told = await desk.failure(404, "GET", f"{TICKETS}/99")
     assert (told["code"], told["is_remote_error"]) == ("not_found", True)
     assert told["raw_response"] == {"error": {"message": "no such ticket"}}
+
+
+async def test_answers_say_which_account_they_came_from(desk: Desk) -> None:
+    """With two of one product, in the words that parameters have; `envelope=none` is the thing alone."""
+    connector = desk.app.catalog.connectors["tracker"]
+    other = await desk.app.accounts.link(Tenant("acme"), connector, secrets={"token": "canary-globex"})
+    for account, org in ((desk.accounts["acme"], "acme"), (other.id, "globex")):
+        for path in (TICKETS, f"{TICKETS}/2"):
+            told = await desk.data("GET", f"{path}?integrated_account_id={account}")
+            assert f"{org} ticket 2" in str(told["result"])
+            assert (told["integrated_account_id"], told["integration"]) == (account, "tracker")
+        bare = await desk.data("GET", f"{TICKETS}/2?integrated_account_id={account}&envelope=none")
+        assert not WHOSE & set(bare)
 
 
 async def test_what_is_not_there_names_what_is(desk: Desk) -> None:

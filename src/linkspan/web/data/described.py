@@ -16,6 +16,7 @@ Json = dict[str, Any]
 _OURS: Final = ("cursor", "account", "dry_run")
 _FAILURE: Final = {"$ref": "#/components/schemas/Failure"}
 _TEXT: Final = {"type": "string"}
+_WHOSE: Final = {"integrated_account_id": _TEXT, "integration": _TEXT}
 _SECURITY: Final[list[Json]] = [{"tenant_token": []}, {"admin_key": []}]
 _FAILS: Final = {
     "400": "What was sent does not fit, or the product refuses it",
@@ -141,6 +142,7 @@ def _answer(tool: Tool) -> Json:
                 "prev_cursor": {"type": ["string", "null"]},
                 "result_count": {"type": "integer"},
                 "is_partial_response": {"type": "boolean"},
+                **_WHOSE,
             },
             "required": ["result", "next_cursor", "result_count", "is_partial_response"],
         }
@@ -151,7 +153,9 @@ def _answer(tool: Tool) -> Json:
             "headers": _headers(),
             "content": {"*/*": {"schema": {"type": "string", "contentMediaType": "*/*"}}},
         }
-    return _response("Done", {"type": "object", "properties": {"result": shown}, "required": ["result"]})
+    return _response(
+        "Done", {"type": "object", "properties": {"result": shown, **_WHOSE}, "required": ["result"]}
+    )
 
 
 def _proxied(connector: Connector) -> Json:

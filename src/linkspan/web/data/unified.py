@@ -120,7 +120,7 @@ def answered(result: Result, watch: Watch | None, wish: Wish) -> Answered:
     match result:
         case Page():
             things: Any = [_without(thing, words) for thing in result.result]
-            shown = page(things, result.next_cursor, truncated=result.truncated)
+            shown = page(things, result.next_cursor, truncated=result.truncated) | _whose(result)
             if words.key_by is not None:
                 shown["result"] = {str(thing.get(words.key_by)): thing for thing in things}
             return Answered(200, to_json(shown), limits=result.rate_limit)
@@ -129,7 +129,7 @@ def answered(result: Result, watch: Watch | None, wish: Wish) -> Answered:
             if thing is None and tool.operation == "delete":
                 thing = {"id": wish.arguments.get("id")}
             status = 201 if tool.operation == "create" else 200
-            body = _object(thing, words)
+            body = to_json(thing if words.is_bare else {"result": thing, **_whose(result)})
             return Answered(status, body, _JSON, result.rate_limit, result.is_replayed)
         case DryRun():
             return Answered(200, _object({"dry_run": True, "request": result.request}, words))
@@ -139,6 +139,11 @@ def answered(result: Result, watch: Watch | None, wish: Wish) -> Answered:
 
 def _object(thing: Any, words: Words) -> bytes:
     return to_json(thing if words.is_bare else {"result": thing})
+
+
+def _whose(result: Page | Item) -> dict[str, Any]:
+    """Answer which linked account something came from, as REST calls an account and a connector."""
+    return {"integrated_account_id": result.account, "integration": result.connector}
 
 
 def _without(thing: Any, words: Words) -> Any:
