@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from linkspan.codex.app_server.engine import AppServer
 from linkspan.codex.engine import Access, Event, Limits, Outcome, Task
 from linkspan.settings import CodexSettings
+from linkspan.store.audit import AuditFilter, find
 from tests.codex.app_server.conftest import Watcher
 from tests.codex.conftest import ACME, KEY, Bridge
 from tests.servers import codex as codex_cli
@@ -109,6 +111,23 @@ async def test_a_short_limit_is_waited_for_in_the_run(bridge: Bridge, engine: Ap
     limited = Refusal(429, "slow", "rate_limit_exceeded", "rate_limit_exceeded", {"retry-after": "1"})
     outcome = await work(bridge, engine, Watcher(), limited, [message("Here.")])
     assert (outcome.status, outcome.message) == ("completed", "Here.")
+
+
+async def test_a_limit_that_is_foreseen_is_waited_for_in_the_run(bridge: Bridge, engine: AppServer) -> None:
+    """Where it is longer than a call waits by itself, too: OpenAI is not asked before."""
+    catalog = bridge.app.catalog
+    openai = replace(catalog.connectors["openai"], rate_budget=0.1)
+    bridge.app.gateway.replace_catalog(replace(catalog, connectors={**catalog.connectors, "openai": openai}))
+    none_left = {
+        "x-ratelimit-limit-requests": "3",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "3s",
+    }
+    first = Answer([shell("", "true")], headers=none_left)
+    outcome = await work(bridge, engine, Watcher(), first, [message("Here.")])
+    assert (outcome.status, outcome.message) == ("completed", "Here.")
+    rows = await find(bridge.app.database, ACME, AuditFilter(tool="call_model", outcome="rate_limited"))
+    assert len(rows) >= 1
 
 
 async def test_a_long_limit_says_when_to_come_back(bridge: Bridge, engine: AppServer) -> None:

@@ -222,6 +222,29 @@ async def test_a_short_wait_is_codexs_a_long_one_is_the_runs(bridge: Bridge) -> 
     assert error["message"] == "OpenAI refuses more calls for 10 minutes. Try the run again then."
 
 
+@pytest.mark.parametrize(
+    ("reset", "status", "code"), [("45s", 429, "rate_limit_exceeded"), ("10m0s", 400, "rate_limited")]
+)
+async def test_a_wait_that_is_foreseen_is_told_as_one_that_was_refused(
+    bridge: Bridge, reset: str, status: int, code: str
+) -> None:
+    """OpenAI is not asked before: Codex waits for up to a minute, and for more the run comes back."""
+    none_left = {
+        "x-ratelimit-limit-tokens": "1000",
+        "x-ratelimit-remaining-tokens": "0",
+        "x-ratelimit-reset-tokens": reset,
+    }
+    bridge.script(Answer([message("Hi")], headers=none_left), Answer([message("never")]))
+    assert (await bridge.answer()).status_code == 200
+    refused = await bridge.answer()
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"]) == (status, code)
+    seconds = 45 if reset == "45s" else 600
+    assert seconds - 20 <= int(refused.headers["retry-after"]) <= seconds + 1
+    assert "allows no more calls for this account for now. Try again in" in error["message"]
+    assert len(bridge.model.requests) == 1
+
+
 async def test_an_account_without_quota_is_told(bridge: Bridge) -> None:
     """Waiting would not help."""
     bridge.script(Refusal(429, "You exceeded your quota", "insufficient_quota", "insufficient_quota"))

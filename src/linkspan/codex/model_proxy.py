@@ -4,7 +4,8 @@ Codex never sees a key. What it used is read off the stream as it passes, a budg
 and a token that is revoked is refused with the next call, and within a second in the middle of an answer.
 
 What we refuse is answered with 400: Codex hands it on word for word and does not try again
-(docs/codex-versions.md). Only a token that is not good is answered with 401, as anywhere.
+(docs/codex-versions.md). Only a token that is not good is answered with 401, as anywhere, and a wait of up to
+a minute with 429, whether OpenAI wants it or we know that it would: Codex waits for that by itself.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ _CODEX_SAYS: Final = (
 _OPENAI_SAYS: Final = ("openai-", "x-codex-", "x-models-etag")
 _WAITED_BY_CODEX: Final = 60.0
 """Seconds: longer ones end the turn, and the run may be tried again later."""
+_TOO_MANY: Final = "rate_limit_exceeded"
 _LOOK_AGAIN: Final = 1.0
 LONGEST_REQUEST: Final = 32 * 2**20
 """Bytes of one request to a model; a million tokens have five, pictures the rest."""
@@ -222,7 +224,11 @@ def refusal(error: LinkspanError) -> tuple[int, dict[str, str], bytes]:
     told |= {"type": "linkspan", "param": None, "linkspan": {"retryable": error.code in _RETRYABLE}}
     headers = {"content-type": "application/json"}
     status = 400
-    if error.code == "unauthenticated":
+    if isinstance(error, RateLimited) and error.retry_after is not None:
+        if error.retry_after <= _WAITED_BY_CODEX:
+            # As OpenAI says it: of another kind Codex makes no second try.
+            status, told["type"], told["code"] = 429, _TOO_MANY, _TOO_MANY
+    elif error.code == "unauthenticated":
         status = 401
         headers["www-authenticate"] = "Bearer"
     elif error.code in {"upstream_error", "upstream_timeout", "internal"}:
