@@ -98,6 +98,10 @@ class _Passed:
         return Body(self.content_type, self.size, text, is_cut or self.size > len(self.start))
 
 
+def _kept(passed: _Passed | None, redactor: Redactor) -> Body | None:
+    return None if passed is None else passed.kept(redactor)
+
+
 class _Tee:
     """Hands on what comes, and lets a body see it."""
 
@@ -149,7 +153,7 @@ class Collected:
     def masked(self, redactor: Redactor) -> list[KeptExchange]:
         """Answer it all as it may be kept."""
         return [
-            KeptExchange(line, status, asked and asked.kept(redactor), answered and answered.kept(redactor))
+            KeptExchange(line, status, _kept(asked, redactor), _kept(answered, redactor))
             for line, status, asked, answered in self._seen
         ]
 

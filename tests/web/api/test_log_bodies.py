@@ -30,6 +30,7 @@ async def test_two_replicas_keep_and_show_them(api: Api) -> None:
     principal, tool = Principal(Tenant("acme"), "service", "some"), there.catalog.tool("get_ticket")
 
     async def call() -> audit.AuditRow:
+        assert tool is not None
         await there.gateway.call(principal, tool, {"id": "1"}, info=CallInfo("req-1"))
         await there.audit.flush()
         await there.log_bodies.flush()
