@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from linkspan.accounts.principal import Principal, Tenant
 from linkspan.app import App
-from linkspan.errors import InvalidArgument, NotFound
+from linkspan.errors import InvalidArgument, NotFound, UpstreamTimeout
+from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.log_bodies import KEPT, LONGEST, MOST_SHOWN, _masked
 from linkspan.vault.redact import Redactor
+from linkspan.wire import Passing
 from tests.web.data.conftest import Desk
 
 UNKNOWN = "hush-of-somebody-else"
@@ -183,3 +186,30 @@ async def test_they_go_with_the_log_or_sooner(desk: Desk) -> None:
     assert await desk.app.database.query("SELECT * FROM log_keepings") == []
     await desk.data("GET", "/proxy/tracker/me")
     assert (await desk.data("DELETE", "/tenant/acme", key=desk.admin))["id"] == "acme"
+
+
+async def test_of_a_stream_that_is_broken_off_there_is_what_came(desk: Desk) -> None:
+    """The request whole, and so much of the answer; of a product that does not answer the request alone."""
+    await desk.data("POST", switch(desk), key=desk.admin, json={})
+    principal, info = Principal(Tenant("acme"), "run", "run_1", scopes=()), CallInfo("req-1", via="run")
+    ask = Passing("POST", "/tickets", "", {"content-type": "application/json"}, b'{"subject": "Slowly"}')
+    opening = desk.app.relay.open(principal, "tracker", ask, info=info, name="pass")
+    with pytest.raises(TimeoutError):
+        async with opening as answer:
+            assert (await anext(answer.chunks)).startswith(b'{"ticket"')
+            raise TimeoutError
+    (row,) = await desk.rows(tool="pass")
+    (seen,) = await desk.app.log_bodies.read("acme", row.bodies)
+    assert (seen.line, seen.status, row.outcome) == ("POST /tickets", 201, "cancelled")
+    assert seen.request is not None
+    assert "Slowly" in (seen.request.text or "")
+    assert seen.response is not None
+    assert "Slowly" in (seen.response.text or "")
+    desk.tracker.faults.append(30.0)
+    late = desk.app.relay.open(principal, "tracker", ask, info=info, name="late", timeout=0.01)
+    with pytest.raises(UpstreamTimeout):
+        async with late:
+            pass
+    (row,) = await desk.rows(tool="late")
+    (seen,) = await desk.app.log_bodies.read("acme", row.bodies)
+    assert (seen.status, seen.response, seen.request is None) == (None, None, False)
