@@ -36,6 +36,7 @@ from linkspan.errors import ConfigurationError
 from linkspan.gateway.call import Gateway
 from linkspan.gateway.cursor import Cursors
 from linkspan.gateway.govern import Governor
+from linkspan.gateway.log_bodies import LogBodies
 from linkspan.gateway.once import Once
 from linkspan.gateway.relay import Relay
 from linkspan.gateway.trail import TrailKeeper, Trails
@@ -100,6 +101,8 @@ class App:
     outbox: Outbox
     keeper: Keeper
     """Looks after accounts that nobody uses, where it is run."""
+    log_bodies: LogBodies
+    """Keeps bodies beside the audit log, where an operator wants it."""
     trail_keeper: TrailKeeper
     """Deletes old rows of the audit log, where it is run."""
     offboarding: Offboarding
@@ -156,6 +159,7 @@ class App:
     async def aclose(self) -> None:
         """Finish what is queued, then close connections and the store."""
         await self.accounts.aclose()
+        await self.log_bodies.flush()
         await self.audit.aclose()
         await self.client.aclose()
         await self.database.aclose()
@@ -240,6 +244,8 @@ async def build(
         await client.aclose()
         raise
     audit = AuditWriter(database)
+    redactor = redactor or Redactor()
+    bodies = LogBodies(database, vault, redactor, clock=clock, random=random)
     accounts = Accounts(database, vault, clock=clock, random=random, redactor=redactor, client=client)
     verifier = Verifier(client)
     cursors = Cursors(vault, clock)
@@ -252,7 +258,7 @@ async def build(
         client,
         cursors=cursors,
         once=once,
-        trails=Trails(audit, telemetry),
+        trails=Trails(audit, telemetry, bodies=bodies),
         governor=governor,
         paces=paces,
         clock=clock,
@@ -286,7 +292,14 @@ async def build(
     run_tokens = RunTokens(database, runs, policy=policy, clock=clock, random=random, meters=meters)
     hook_secrets = HookSecrets(database, vault, clock=clock, random=random)
     relay = Relay(
-        lambda: gateway.catalog, accounts, wire, audit=audit, paces=paces, clock=clock, telemetry=telemetry
+        lambda: gateway.catalog,
+        accounts,
+        wire,
+        audit=audit,
+        paces=paces,
+        clock=clock,
+        telemetry=telemetry,
+        bodies=bodies,
     )
     return App(
         settings=settings,
@@ -323,7 +336,8 @@ async def build(
         webhooks=webhooks,
         outbox=Outbox(database, webhooks, client, clock=clock, random=random, meters=meters),
         keeper=Keeper(database, accounts, verifier, lambda: gateway.catalog, clock=clock, random=random),
-        trail_keeper=TrailKeeper(database, keep=settings.log_keep, clock=clock),
+        log_bodies=bodies,
+        trail_keeper=TrailKeeper(database, keep=settings.log_keep, clock=clock, bodies=bodies),
         offboarding=Offboarding(database, tenants, accounts, clock=clock, work=settings.home / "work"),
         link_sessions=link_sessions,
         link_attempts=LinkAttempts(

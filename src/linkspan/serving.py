@@ -174,6 +174,7 @@ class Serving:
             recipes=app.recipes,
             feed=self.feed,
             audit=app.audit,
+            log_bodies=app.log_bodies,
             database=app.database,
             verifier=app.verifier,
             catalog=lambda: app.catalog,

@@ -69,3 +69,27 @@ def test_all_of_it_is_printed_for_programs(used: Shell) -> None:
     assert [(row["entity_id"], row["upstream_status"], row["via"]) for row in rows] == [("99", "404", "cli")]
     assert used.run("log", "--tenant", "acme", "--export", "csv", "--via", "mcp").stdout == ""
     assert used.run("log", "--tenant", "acme", "--export", "xml").exit_code == 2
+
+
+def test_bodies_are_kept_where_an_operator_wants_it(used: Shell) -> None:
+    """For an account and at most an hour, without secrets; who wanted it is in the log."""
+    (account,) = used.data("account", "list", "--tenant", "acme", "--json")
+    of_acme = ("--tenant", "acme")
+    assert "an hour" in used.run("log-bodies", account["id"], *of_acme, "--for", "2h").output
+    assert used.run("log-bodies", "acc_none", *of_acme).exit_code == 1
+    assert used.run("log-bodies", account["id"], *of_acme, "--for", "soon").exit_code == 2
+    told = used.run("log-bodies", account["id"], *of_acme, "--for", "10m").stdout
+    assert f"Bodies of account {account['id']} are kept until 20" in told
+    assert used.run("call", "ticket.get", *of_acme, "--arg", "id=1").exit_code == 0
+    shown = used.run("log", *of_acme, "--account", account["id"], "--bodies").stdout
+    assert "GET /tickets/{id}  200" in shown
+    assert "< application/json, " in shown
+    assert "acme ticket 1" in shown
+    newest, switched, *_ = used.data("log", *of_acme, "--bodies", "--json")
+    assert "acme ticket 1" in newest["exchanges"][0]["response"]["text"]
+    assert (switched["tool"], switched["via"], switched["exchanges"]) == ("keep_log_bodies", "cli", [])
+    assert used.run("log", *of_acme, "--bodies", "--export", "csv").exit_code == 2
+    assert "No more" in used.run("log-bodies", account["id"], *of_acme, "--off").stdout
+    assert used.run("call", "ticket.get", *of_acme, "--arg", "id=1").exit_code == 0
+    newest, switched, *_ = used.data("log", *of_acme, "--bodies", "--json")
+    assert (newest["exchanges"], switched["tool"]) == ([], "keep_no_log_bodies")

@@ -96,7 +96,9 @@ class Tracker:
         org = await self._enter(request)
         if isinstance(org, Response):
             return org
-        ticket = {"id": len(self.tickets[org]) + 1, "state": "open", "etag": 1, **await request.json()}
+        if (said := await _said(request)) is None:
+            return JSONResponse({"error": {"message": "this is no ticket"}}, 400)
+        ticket = {"id": len(self.tickets[org]) + 1, "state": "open", "etag": 1, **said}
         self.tickets[org].append(ticket)
         return JSONResponse({"ticket": ticket}, 201)
 
@@ -109,15 +111,28 @@ class Tracker:
             return JSONResponse({"error": {"message": "no such ticket"}}, 404)
         if request.headers.get("if-match") != f'"{ticket["etag"]}"':
             return JSONResponse({"error": {"message": "it was changed"}}, 412)
-        ticket.update(await request.json(), etag=ticket["etag"] + 1)
+        if (said := await _said(request)) is None:
+            return JSONResponse({"error": {"message": "this is no ticket"}}, 400)
+        ticket.update({**said, "etag": ticket["etag"] + 1})
         return JSONResponse({"ticket": ticket})
 
     async def _comment(self, request: Request) -> Response:
         org = await self._enter(request)
         if isinstance(org, Response):
             return org
-        self.comments.append((org, request.path_params["id"], await request.json()))
+        if (said := await _said(request)) is None:
+            return JSONResponse({"error": {"message": "this is no comment"}}, 400)
+        self.comments.append((org, request.path_params["id"], said))
         return JSONResponse({"id": len(self.comments), "text": "kept"}, 201)
+
+
+async def _said(request: Request) -> dict[str, Any] | None:
+    """Answer the object that was sent; None for anything else."""
+    try:
+        said = await request.json()
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def too_many(seconds: str | None) -> Response:

@@ -14,6 +14,7 @@ from linkspan.store import (
     deliveries,
     grants,
     link_sessions,
+    log_bodies,
     oauth_clients,
     people,
     recipes,
@@ -86,6 +87,8 @@ async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engin
         await link_sessions.insert(db, link_session(name))
         await link_sessions.send(db, link_consent(name))
         await view_tokens.insert(db, view_token(name))
+        await log_bodies.turn_on(db, log_bodies.Keeping(name, "acc_1", 1.0, 2.0, "anna"))
+        await log_bodies.insert(db, name, "lb_1", 1.0, b"sealed")
         await calls.begin(db, call(name), owner="o", now=1.0, lease=60.0)
         await writer.write(entry(name))
         await starts.add(db, run(name), readers=["bo"])

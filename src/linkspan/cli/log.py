@@ -8,12 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from linkspan.cli.common import JSON_OPTION, TENANT_OPTION, opened, print_json, print_table, run, settings_of
+from linkspan.cli.common import (
+    JSON_OPTION,
+    TENANT_OPTION,
+    opened,
+    print_json,
+    print_table,
+    run,
+    settings_of,
+    time_text,
+)
 from linkspan.settings import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from linkspan.accounts.principal import Tenant
+    from linkspan.app import App
+    from linkspan.gateway.log_bodies import KeptExchange
     from linkspan.store.audit import AuditEntry
 
 _COLUMNS = ["time", "who", "via", "tool", "thing", "account", "outcome", "status", "ms", "request_id"]
@@ -40,6 +52,7 @@ _COLUMNS = ["time", "who", "via", "tool", "thing", "account", "outcome", "status
 @click.option(
     "--export", "form", type=click.Choice(["ndjson", "csv"]), help="Print all rows that fit, for programs."
 )
+@click.option("--bodies", is_flag=True, help="Show the bodies, where `linkspan log-bodies` let them be kept.")
 @JSON_OPTION
 @click.pass_context
 def log(
@@ -50,10 +63,13 @@ def log(
     subject: str | None,
     limit: int,
     form: str | None,
+    bodies: bool,
     as_json: bool,
     **wanted: Any,
 ) -> None:
     """List what was done for a tenant, newest first; no values, no secrets."""
+    if bodies and form is not None:
+        raise click.UsageError("--bodies goes with a list or with --json, not with --export")
     from linkspan.store import audit
     from linkspan.store.audit import AuditFilter
 
@@ -68,14 +84,106 @@ def log(
                     click.echo(line, nl=False)
                 return
             found = await audit.find(app.database, name, asked, limit=limit)
+            kept = {}
+            if bodies:
+                for entry in found:
+                    kept[entry.id] = await app.log_bodies.read(name, entry.row.bodies)
         if as_json:
-            print_json([{"id": entry.id, **asdict(entry.row)} for entry in found])
+            shown = [{"id": entry.id, **asdict(entry.row)} for entry in found]
+            if bodies:
+                shown = [{**row, "exchanges": [asdict(each) for each in kept[row["id"]]]} for row in shown]
+            print_json(shown)
             return
         print_table(
             [_shown(entry) for entry in found], _COLUMNS, f"Nothing like it in the log of tenant {name}."
         )
+        for entry in found:
+            for exchange in kept.get(entry.id, ()):
+                _print_exchange(entry.row.request_id, exchange)
 
     run(work, as_json=as_json)
+
+
+@click.command("log-bodies")
+@click.argument("account")
+@TENANT_OPTION
+@click.option(
+    "--for", "lasts", metavar="DURATION", default="1h", show_default=True, help="For how long: at most 1h."
+)
+@click.option("--off", is_flag=True, help="Keep no more of them.")
+@JSON_OPTION
+@click.pass_context
+def log_bodies(
+    context: click.Context, account: str, tenant: str | None, lasts: str, off: bool, as_json: bool
+) -> None:
+    """Keep the bodies of an ACCOUNT's calls beside the log, for at most an hour.
+
+    Secrets are masked, what is no text is left out, and what is long is cut; but customers' data are in them.
+    `linkspan log --bodies` shows them. They go after seven days, or with the log.
+    """
+
+    async def work() -> None:
+        async with opened(settings_of(context, tenant=tenant)) as app:
+            name = await app.tenants.only(app.settings.tenant)
+            until = await switch_bodies(app, name, account, None if off else _seconds(lasts, "--for"))
+        if as_json:
+            print_json({"account": account, "is_on": not off, "until": until})
+        elif off:
+            click.echo(f"No more bodies of account {account} are kept.")
+        else:
+            click.echo(f"Bodies of account {account} are kept until {time_text(until)} UTC.")
+            click.echo(f"See them: linkspan log --tenant {name} --account {account} --bodies")
+
+    run(work, as_json=as_json)
+
+
+async def switch_bodies(app: App, tenant: Tenant, account: str, lasts: float | None) -> float | None:
+    """Turn the keeping of bodies on or off, and put down who did; answers until when they are kept."""
+    import getpass
+    import uuid
+
+    from linkspan.accounts.overview import Overview
+    from linkspan.store.audit import AuditRow
+
+    began, subject = time.time(), getpass.getuser()
+    linked = await Overview(app.database).account(account, tenant)
+    until = None
+    if lasts is None:
+        await app.log_bodies.turn_off(tenant, linked.id)
+    else:
+        until = (await app.log_bodies.turn_on(tenant, linked.id, lasts, subject)).until
+    await app.audit.write(
+        AuditRow(
+            tenant=tenant,
+            time=began,
+            principal_kind="operator",
+            principal_subject=subject,
+            token_id=None,
+            request_id=uuid.uuid4().hex,
+            via="cli",
+            tool="keep_no_log_bodies" if lasts is None else "keep_log_bodies",
+            entity="integrated_account",
+            entity_id=linked.id,
+            connector=linked.connector,
+            account=linked.id,
+            upstream_status=None,
+            outcome="ok",
+            duration_ms=round((time.time() - began) * 1000, 3),
+        )
+    )
+    return until
+
+
+def _print_exchange(request_id: str, exchange: KeptExchange) -> None:
+    click.echo(f"\n{request_id}  {exchange.line}  {exchange.status or '-'}")
+    for arrow, body in ((">", exchange.request), ("<", exchange.response)):
+        if body is None:
+            continue
+        kind = body.content_type or "no content type"
+        about = f"{kind}, {body.size} bytes{', cut' if body.is_cut else ''}"
+        click.echo(f"{arrow} {about}{'' if body.text is not None else ', not text: left out'}")
+        for line in (body.text or "").splitlines():
+            click.echo(f"{arrow} {line}")
 
 
 async def _lines(entries: AsyncIterator[AuditEntry], form: str) -> AsyncIterator[bytes]:
@@ -109,8 +217,8 @@ def _shown(entry: AuditEntry) -> dict[str, Any]:
     }
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, option: str = "--since") -> float:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--since") from error
+        raise click.BadParameter(str(error), param_hint=option) from error

@@ -51,6 +51,10 @@ COMMANDS = {
     "keys": ("linkspan.cli.keys", "List and change the keys that seal credentials."),
     "token": ("linkspan.cli.tokens", "Create, list and revoke tokens of a tenant."),
     "admin": ("linkspan.cli.admins", "Create, list and revoke keys for the management API."),
+    "log-bodies": (
+        "linkspan.cli.log",
+        "Keep bodies of one account's calls beside the log, masked, for at most an hour.",
+    ),
     "log": ("linkspan.cli.log", "List what was done for a tenant, by whom, and how it ended."),
     "webhook": ("linkspan.cli.webhooks", "Tell URLs of what happens to accounts; see and replay deliveries."),
     "hooks": ("linkspan.cli.hooks", "Let a product's events start recipes; see and replay what came in."),

@@ -163,7 +163,9 @@ class Gateway:
             trail.settled(trail.connector, "", given)
             return await self._locals[tool.entity](principal, tool, given, info)
         request = await self._intake.settle(catalog, principal, tool, given, info)
-        trail.settled(request.operation.connector, request.credential.account, request.arguments)
+        await self._trails.settled(
+            trail, request.operation.connector, request.credential.account, request.arguments
+        )
         if info.only_show or (given.get("dry_run") and tool.kind != "read"):
             trail.outcome = "dry_run"
             return dry_run(catalog, request)
@@ -300,6 +302,7 @@ class Gateway:
         watch = request.info.watch
 
         def seen(outgoing: wire.Outgoing, method: AuthMethod, response: Response) -> None:
+            trail.exchanged(plan, outgoing, response)
             if watch is not None:
                 shown = wire.show(outgoing, method, catalog.variables)
                 watch.exchanged(operation.connector, plan.line, shown, response)
@@ -321,7 +324,7 @@ class Gateway:
                 timeout=operation.timeout,
                 kept=self._kept,
                 tenant=tenant,
-                watch=seen if watch is not None else None,
+                watch=seen if watch is not None or trail.bodies is not None else None,
                 pace=pace,
             )
 

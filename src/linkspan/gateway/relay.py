@@ -16,6 +16,7 @@ from linkspan.accounts.accounts import Accounts
 from linkspan.accounts.principal import Principal
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.govern import caller_of
+from linkspan.gateway.log_bodies import Collected, LogBodies
 from linkspan.net.limits import retry_after
 from linkspan.net.messages import Streamed, StreamingTransport
 from linkspan.net.pacing import Paces
@@ -75,7 +76,9 @@ class Relay:
         paces: Paces,
         clock: Callable[[], float],
         telemetry: Telemetry = SILENT,
+        bodies: LogBodies | None = None,
     ) -> None:
+        self._bodies = bodies
         self._telemetry = telemetry
         self._catalog = catalog
         self._accounts = accounts
@@ -107,6 +110,7 @@ class Relay:
         """
         began, outcome = self._clock(), "ok"
         used, status = account, None
+        kept: Collected | None = None
         stack = contextlib.ExitStack()
         span = stack.enter_context(self._span(principal, connector, name, info))
         try:
@@ -115,10 +119,13 @@ class Relay:
             used = credential.account
             if credential.sandbox and ask.method not in _SAFE:
                 raise errors.Forbidden(f"account {used} is a sandbox account, which only reads")
+            if self._bodies is not None:
+                kept = await self._bodies.of_call(principal.tenant, credential.account)
+            ask = ask if kept is None else kept.passing(ask)
             async with self._answer(principal, there, credential, ask, timeout, idle) as answer:
                 status = answer.status
                 outcome = "ok" if status < 400 else "upstream_error"
-                yield answer
+                yield answer if kept is None else kept.answering(answer)
         except errors.LinkspanError as error:
             outcome, status = error.code, error.upstream_status or status
             raise
@@ -151,6 +158,7 @@ class Relay:
                     duration_ms=round((self._clock() - began) * 1000, 3),
                     thread_id=info.thread_id,
                     turn_id=info.turn_id,
+                    bodies=None if self._bodies is None else self._bodies.keep(principal.tenant, kept),
                 ),
             )
 

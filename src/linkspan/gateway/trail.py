@@ -12,12 +12,15 @@ from typing import Any, Final
 from linkspan import errors
 from linkspan.accounts.principal import Principal
 from linkspan.gateway.calls import CallInfo
+from linkspan.gateway.log_bodies import Collected, LogBodies
+from linkspan.net.messages import Response
 from linkspan.spec.catalog import RequestPlan, Tool
 from linkspan.store import audit, tenants
 from linkspan.store.audit import AuditRow, AuditWriter
 from linkspan.store.database import Database
 from linkspan.telemetry import SILENT, CallEnded, Telemetry
 from linkspan.telemetry.tracer import NO_SPAN, Span
+from linkspan.wire import Outgoing
 
 log = logging.getLogger("linkspan.gateway")
 _ROUND: Final = 600.0
@@ -27,8 +30,8 @@ class Trail:
     """Collects the audit row of one call while it runs."""
 
     __slots__ = (
-        "account", "connector", "entity_id", "has_written", "info", "outcome", "principal", "span", "started",
-        "steps", "tool", "upstream_status",
+        "account", "bodies", "connector", "entity_id", "has_written", "info", "outcome", "principal", "span",
+        "started", "steps", "tool", "upstream_status",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +47,8 @@ class Trail:
         self.upstream_status: int | None = None
         self.outcome = "ok"
         self.span: Span = NO_SPAN
+        self.bodies: Collected | None = None
+        """What is kept of bodies, where an operator wants it."""
         self.has_written = False
         """Whether a step of several has changed something."""
         self.steps: list[str] = []
@@ -69,6 +74,11 @@ class Trail:
         """Note a request and how it was answered, if it was."""
         self.steps.append(f"{plan.line} {status if status is not None else '-'}")
 
+    def exchanged(self, plan: RequestPlan, outgoing: Outgoing, response: Response) -> None:
+        """Keep the bodies, where they are wanted."""
+        if self.bodies is not None:
+            self.bodies.exchanged(plan.line, outgoing.headers, outgoing.body, response)
+
     def failed(self, error: errors.LinkspanError) -> None:
         """Note how the call failed."""
         self.outcome = error.code
@@ -79,9 +89,18 @@ class Trail:
 class Trails:
     """Writes audit rows: of reads behind (at most 50 ms), of writes before the answer."""
 
-    def __init__(self, writer: AuditWriter, telemetry: Telemetry = SILENT) -> None:
+    def __init__(
+        self, writer: AuditWriter, telemetry: Telemetry = SILENT, *, bodies: LogBodies | None = None
+    ) -> None:
         self._writer = writer
+        self._bodies = bodies
         self._telemetry = telemetry
+
+    async def settled(self, trail: Trail, connector: str, account: str, arguments: Mapping[str, Any]) -> None:
+        """Note where the call goes and which thing it is about, and whether its bodies are kept."""
+        trail.settled(connector, account, arguments)
+        if self._bodies is not None:
+            trail.bodies = await self._bodies.of_call(trail.principal.tenant, account)
 
     def span(self, trail: Trail) -> AbstractContextManager[Span]:
         """Begin the span of a call; a run's calls are parts of the run's trace."""
@@ -145,6 +164,7 @@ class Trails:
             turn_id=info.turn_id,
             call_id=info.call_id,
             steps=json.dumps(trail.steps) if len(trail.steps) > 1 else None,
+            bodies=None if self._bodies is None else self._bodies.keep(principal.tenant, trail.bodies),
         )
         if trail.tool.kind == "read":
             self._writer.write_behind(row)
@@ -162,8 +182,10 @@ class TrailKeeper:
         keep: float | None,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        bodies: LogBodies | None = None,
     ) -> None:
-        """`keep` is in seconds; None: for ever."""
+        """`keep` is in seconds; None: for ever. `bodies` go with their rows, or sooner."""
+        self._bodies = bodies
         self._db = db
         self._keep = keep
         self._clock = clock
@@ -171,7 +193,7 @@ class TrailKeeper:
 
     async def run(self) -> None:
         """Look every ten minutes until cancelled; what fails is logged and done at another time."""
-        while self._keep is not None:
+        while self._keep is not None or self._bodies is not None:
             try:
                 await self.look()
             except errors.LinkspanError as error:
@@ -180,6 +202,8 @@ class TrailKeeper:
 
     async def look(self) -> int:
         """Delete what is too old; answer how many rows that were."""
+        if self._bodies is not None:
+            await self._bodies.forget(self._keep)
         if self._keep is None:
             return 0
         gone, before = 0, self._clock() - self._keep

@@ -45,6 +45,8 @@ class AuditRow:
     call_id: str | None = None
     steps: str | None = None
     """Of a call of several requests: a JSON list of `METHOD /path/{as}/written STATUS`."""
+    bodies: str | None = None
+    """What bodies are kept by, where an operator wanted them (store/log_bodies.py)."""
 
 
 _COLUMNS = tuple(field.name for field in fields(AuditRow))
@@ -115,6 +117,15 @@ async def find(
         {**given, "tenant": tenant, "limit": limit},
     )
     return [AuditEntry(row.pop("id"), AuditRow(**row)) for row in rows]
+
+
+async def get(db: Database, tenant: str, number: int) -> AuditEntry | None:
+    """Answer one row of the tenant's."""
+    rows = await db.query(
+        f"SELECT id, {', '.join(_COLUMNS)} FROM audit WHERE tenant = :tenant AND id = :id",  # noqa: S608
+        {"tenant": tenant, "id": number},
+    )
+    return AuditEntry(rows[0].pop("id"), AuditRow(**rows[0])) if rows else None
 
 
 async def every(db: Database, tenant: str, wanted: AuditFilter | None = None) -> AsyncIterator[AuditEntry]:

@@ -582,6 +582,29 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        "ALTER TABLE audit ADD COLUMN bodies {text}",
+        """
+        CREATE TABLE log_keepings (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            account {text} NOT NULL,
+            began double precision NOT NULL,
+            until double precision NOT NULL,
+            wanted_by {text} NOT NULL,
+            PRIMARY KEY (tenant, account)
+        )
+        """,
+        """
+        CREATE TABLE log_bodies (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {text} NOT NULL,
+            time double precision NOT NULL,
+            sealed {blob} NOT NULL,
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+        "CREATE INDEX log_bodies_by_time ON log_bodies (time)",
+    ),
 )
 
 

@@ -28,6 +28,7 @@ SEALED: Final = (
     SealedColumn("accounts", "sealed", "credential", "id", ("id",)),
     SealedColumn("calls", "answer", "call", "call", ("caller", "call")),
     SealedColumn("artifacts", "sealed", "artifact", "id", ("id",)),
+    SealedColumn("log_bodies", "sealed", "log bodies", "id", ("id",)),
     SealedColumn("webhooks", "sealed", "webhook", "id", ("id",)),
     SealedColumn("hook_secrets", "sealed", "hook", "id", ("id",)),
     SealedColumn("link_consents", "sealed", "consent", "id", ("id",)),

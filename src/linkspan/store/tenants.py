@@ -20,6 +20,8 @@ OWNED = (
     "hook_secrets",
     "outbox",
     "webhooks",
+    "log_bodies",
+    "log_keepings",
     "audit",
     "calls",
     "refresh_tokens",

@@ -6,11 +6,13 @@ log a URL, an exception may quote a header, and a product's answer may echo a ke
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
 import traceback
 from collections import Counter, OrderedDict
+from typing import Any
 from urllib.parse import quote
 
 MASK = "**********"
@@ -52,6 +54,29 @@ _PATTERNS = (
     # https://user:password@host
     (re.compile(r"(://[^\s/:@]*+:)[^\s/@]++@"), rf"\1{MASK}@"),
 )
+
+
+_NAMED = re.compile(rf"(?i){_NAME}")
+
+
+def without_named(data: Any, *, is_secret: bool = False) -> Any:
+    """Answer JSON data with each text masked that stands anywhere under the name of a secret."""
+    if isinstance(data, dict):
+        return {
+            name: without_named(value, is_secret=is_secret or _NAMED.fullmatch(name) is not None)
+            for name, value in data.items()
+        }
+    if isinstance(data, list):
+        return [without_named(each, is_secret=is_secret) for each in data]
+    if not isinstance(data, str):
+        return data
+    if is_secret:
+        return MASK
+    if data[:1] in ("{", "["):
+        # JSON in a text, as models have the arguments of their calls.
+        with contextlib.suppress(ValueError):
+            return json.dumps(without_named(json.loads(data)), ensure_ascii=False)
+    return data
 
 
 class Redactor(logging.Filter):

@@ -9,6 +9,7 @@ from linkspan.accounts.principal import Tenant
 from linkspan.errors import InvalidArgument, NotFound
 from linkspan.spec.catalog import Connector
 from linkspan.store.accounts import Account
+from linkspan.store.log_bodies import Keeping
 from linkspan.store.outbox import iso, snapshot
 from linkspan.store.overview import AccountFilter
 from linkspan.vault.secret import Secret
@@ -22,6 +23,7 @@ from linkspan.web.api.account_models import (
     NewAccountToken,
 )
 from linkspan.web.api.endpoint import Call, Endpoint
+from linkspan.web.api.log_models import LogBodiesState, NewLogBodies
 from linkspan.web.api.models import Deleted, MaybeOfTenant, Page
 
 TOKEN_LIFETIME: Final = 900.0
@@ -126,6 +128,36 @@ def seconds(text: str | None) -> float | None:
     return None if text is None else datetime.fromisoformat(text).timestamp()
 
 
+async def keep_bodies(call: Call) -> LogBodiesState:
+    """Keep the account's bodies beside the log, for at most an hour."""
+    found = await _found(call, call.path["id"], call.query.tenant_id)
+    seconds, subject = call.body.minutes * 60.0, call.caller.subject
+    return _state(found, await call.parts.log_bodies.turn_on(found.tenant, found.id, seconds, subject))
+
+
+async def keep_no_bodies(call: Call) -> LogBodiesState:
+    """Keep no more of them."""
+    found = await _found(call, call.path["id"], call.query.tenant_id)
+    await call.parts.log_bodies.turn_off(found.tenant, found.id)
+    return _state(found, None)
+
+
+async def bodies_kept(call: Call) -> LogBodiesState:
+    """Answer until when they are kept."""
+    found = await _found(call, call.path["id"], call.query.tenant_id)
+    return _state(found, await call.parts.log_bodies.state(found.tenant, found.id))
+
+
+def _state(account: Account, keeping: Keeping | None) -> LogBodiesState:
+    return LogBodiesState(
+        tenant_id=account.tenant,
+        integrated_account_id=account.id,
+        is_on=keeping is not None,
+        until=None if keeping is None else iso(keeping.until),
+        wanted_by=None if keeping is None else keeping.wanted_by,
+    )
+
+
 async def _found(call: Call, account: str, tenant: str | None) -> Account:
     found = await call.parts.overview.account(account, tenant)
     call.about(found.tenant, _ENTITY, found.id, connector=found.connector, account=found.id)
@@ -171,6 +203,21 @@ ENDPOINTS = (
         "POST", _PATH + "/{id}/verify", "verify_integrated_account",
         "Ask the product whether a credential is good", verify, IntegratedAccount, query=MaybeOfTenant,
         fails=(403, 404, 409, 502, 504),
+    ),
+    Endpoint(
+        "GET", _PATH + "/{id}/log-bodies", "get_log_bodies",
+        "Tell whether an account's bodies are kept beside the log", bodies_kept, LogBodiesState,
+        query=MaybeOfTenant, fails=(404, 409),
+    ),
+    Endpoint(
+        "POST", _PATH + "/{id}/log-bodies", "keep_log_bodies",
+        "Keep an account's bodies beside the log, masked, for at most an hour", keep_bodies, LogBodiesState,
+        query=MaybeOfTenant, body=NewLogBodies, fails=(404, 409),
+    ),
+    Endpoint(
+        "DELETE", _PATH + "/{id}/log-bodies", "keep_no_log_bodies",
+        "Keep no more bodies of an account", keep_no_bodies, LogBodiesState, query=MaybeOfTenant,
+        fails=(404, 409),
     ),
     Endpoint(
         "DELETE", _PATH + "/{id}", "delete_integrated_account",

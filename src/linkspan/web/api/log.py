@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 
 from pydantic_core import to_json
 
+from linkspan.accounts.admins import Admin
+from linkspan.errors import NotFound
+from linkspan.gateway.log_bodies import Body
 from linkspan.store import audit
 from linkspan.store.audit import AuditEntry, AuditFilter
 from linkspan.store.outbox import iso
@@ -14,11 +19,12 @@ from linkspan.text.tables import csv_line
 from linkspan.web.api import cursors
 from linkspan.web.api.accounts import seconds
 from linkspan.web.api.endpoint import Call, Endpoint, Raw
-from linkspan.web.api.log_models import LogEntry, LogExport, LogListing
-from linkspan.web.api.models import Page
+from linkspan.web.api.log_models import LogBody, LogDetails, LogEntry, LogExchange, LogExport, LogListing
+from linkspan.web.api.models import OfTenant, Page
 
 _JUST_AFTER = 1e-6
 """`since` of the log takes in its own moment, which `[gt]` does not."""
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 async def list_(call: Call) -> Page[LogEntry]:
@@ -66,6 +72,33 @@ async def _csv(entries: AsyncIterator[AuditEntry]) -> AsyncIterator[bytes]:
         yield csv_line([*(row[name] for name in names[:-1]), "; ".join(row["steps"])])
 
 
+async def get(call: Call) -> LogDetails:
+    """Answer one row of the audit log with the bodies that were kept of it."""
+    tenant = await call.parts.tenants.require(call.query.tenant_id)
+    await call.parts.audit.flush()
+    text = call.path["id"]
+    number = int(text) if _NUMBER.fullmatch(text) else 0
+    found = await audit.get(call.parts.database, tenant, number)
+    if found is None:
+        raise NotFound(f"The log of tenant {tenant} has no row {text!r}", hint="GET /log lists them.")
+    may_see = isinstance(call.caller, Admin) and call.caller.may("operator")
+    kept = await call.parts.log_bodies.read(tenant, found.row.bodies) if may_see else []
+    exchanges = [
+        LogExchange(
+            request_line=each.line,
+            status=each.status,
+            request=_body(each.request),
+            response=_body(each.response),
+        )
+        for each in kept
+    ]
+    return LogDetails(**_shown(found).model_dump(), exchanges=exchanges)
+
+
+def _body(body: Body | None) -> LogBody | None:
+    return None if body is None else LogBody(**asdict(body))
+
+
 def _wanted(asked: LogListing) -> AuditFilter:
     since = seconds(asked.created_after)
     return AuditFilter(
@@ -110,6 +143,7 @@ def _shown(entry: AuditEntry) -> LogEntry:
         thread_id=row.thread_id,
         turn_id=row.turn_id,
         call_id=row.call_id,
+        has_bodies=row.bodies is not None,
         steps=json.loads(row.steps) if row.steps else [],
     )
 
@@ -122,5 +156,9 @@ ENDPOINTS = (
     Endpoint(
         "GET", "/log", "list_log", "List what was done for a tenant, newest first", list_, Page[LogEntry],
         query=LogListing, fails=(404,),
+    ),
+    Endpoint(
+        "GET", "/log/{id}", "get_log_entry", "Get what was done once, with the bodies that were kept", get,
+        LogDetails, query=OfTenant, fails=(404,),
     ),
 )  # fmt: skip

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from linkspan.web.api.models import GivenTime, Line, Listing, Name, TenantId, Time
+from linkspan.web.api.models import GivenTime, Line, Listing, Name, TenantId, Time, whole
 from linkspan.web.api.reading import Model
 
 
@@ -61,5 +61,49 @@ class LogEntry(Model):
     thread_id: str | None
     turn_id: str | None
     call_id: str | None
+    has_bodies: bool
+    """Whether bodies were kept with it: `/log/{id}` shows them for as long as they are there."""
     steps: list[str]
     """Of a call of several requests: method, path as written, status."""
+
+
+class LogBody(Model):
+    """A body that was kept: its text without secrets, cut where it is long; null for what is no text."""
+
+    content_type: str
+    size: int
+    """Bytes, as they passed."""
+    text: str | None
+    is_cut: bool
+
+
+class LogExchange(Model):
+    """One request to the product and its answer."""
+
+    request_line: str
+    """Its method and path."""
+    status: int | None
+    request: LogBody | None
+    response: LogBody | None
+
+
+class LogDetails(LogEntry):
+    """One call, with the bodies that were kept of it; an admin key of a viewer sees none."""
+
+    exchanges: list[LogExchange]
+
+
+class NewLogBodies(Model):
+    """For how long an account's bodies are to be kept."""
+
+    minutes: Annotated[int, Field(ge=1, le=60), BeforeValidator(whole)] = 60
+
+
+class LogBodiesState(Model):
+    """Whether an account's bodies are kept beside the log."""
+
+    tenant_id: str
+    integrated_account_id: str
+    is_on: bool
+    until: Time | None
+    wanted_by: str | None

@@ -17,6 +17,7 @@ from linkspan.accounts.proving import Verifier
 from linkspan.accounts.tenants import Tenants
 from linkspan.accounts.tokens import Tokens
 from linkspan.accounts.webhooks import Webhooks
+from linkspan.gateway.log_bodies import LogBodies
 from linkspan.gateway.throttle import Throttle
 from linkspan.runs.feed import Feed
 from linkspan.runs.history import History
@@ -61,6 +62,7 @@ class Parts:
     recipes: Recipes
     feed: Feed
     audit: AuditWriter
+    log_bodies: LogBodies
     database: Database
     verifier: Verifier
     catalog: Callable[[], Catalog]

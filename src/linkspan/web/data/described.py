@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from linkspan.spec.catalog import Catalog, Connector, Entity, Tool
 from linkspan.web.data.batch import Batch, BatchAnswer
+from linkspan.web.data.examples import NOTHING, arguments_of, curl, page_of, path_of, proxied, sample
 
 Json = dict[str, Any]
 _OURS: Final = ("cursor", "account", "dry_run")
@@ -72,7 +73,7 @@ def described(catalog: Catalog) -> tuple[Json, Json]:
                 for method, path, operation in _operation(entity, tool):
                     paths.setdefault(path, {})[method] = operation
     for connector in catalog.connectors.values():
-        paths[f"/proxy/{connector.name}/{{path}}"] = _proxied(connector)
+        paths[f"/proxy/{connector.name}/{{path}}"] = _proxied(connector, proxied(catalog, connector.name))
     paths["/batch-request"] = {"post": _batch()}
     schemas: Json = {}
     for model, mode in ((Batch, "validation"), (BatchAnswer, "serialization")):
@@ -95,8 +96,11 @@ def _operation(entity: Entity, tool: Tool) -> Iterator[tuple[str, str, Json]]:
     ours = (*_OURS, "id") if has_id else _OURS
     given = {name: schema for name, schema in arguments.items() if name not in ours}
     parameters: list[Json] = []
+    thing: Any = ""
     if has_id:
-        parameters.append({"name": "id", "in": "path", "required": True, "schema": {**_TEXT, "minLength": 1}})
+        known: Json = {"name": "id", "in": "path", "required": True, "schema": {**_TEXT, "minLength": 1}}
+        thing = sample(arguments["id"], "id")
+        parameters.append(known if thing is NOTHING else {**known, "example": thing})
     operation: Json = {
         "operationId": tool.name,
         "summary": tool.title,
@@ -104,11 +108,14 @@ def _operation(entity: Entity, tool: Tool) -> Iterator[tuple[str, str, Json]]:
         "tags": [f"unified/{entity.group}"],
         "security": _SECURITY,
     }
+    tried: Any = NOTHING
+    asked: Json = {}
     if method in ("get", "delete"):
         parameters += [
             {"name": name, "in": "query", "required": name in required, "schema": schema}
             for name, schema in given.items()
         ]
+        asked = {name: sample(given[name], name) for name in required if name in given}
         if "cursor" in arguments:
             parameters.append({"name": "next_cursor", "in": "query", "schema": _TEXT})
     else:
@@ -117,9 +124,11 @@ def _operation(entity: Entity, tool: Tool) -> Iterator[tuple[str, str, Json]]:
             "properties": given,
             "required": [name for name in required if name in given],
         }
+        tried = arguments_of(body)
+        content = _with_example({"schema": body}, tried)
         operation["requestBody"] = {
             "required": bool(body["required"]),
-            "content": {"application/json": {"schema": body}},
+            "content": {"application/json": content},
         }
     if tool.kind != "read":
         parameters.append(_KEY)
@@ -128,7 +137,13 @@ def _operation(entity: Entity, tool: Tool) -> Iterator[tuple[str, str, Json]]:
     operation["responses"] = {status: _answer(tool), **_failures()}
     if status == "201":
         operation["responses"]["200"] = _response("What would be sent, with dry_run", {"type": "object"})
+    if NOTHING not in (thing, *asked.values()):
+        operation["x-codeSamples"] = [curl(method, path_of(path, thing), asked, tried)]
     yield method, path, operation
+
+
+def _with_example(content: Json, example: Any) -> Json:
+    return content if example is NOTHING else {**content, "example": example}
 
 
 def _answer(tool: Tool) -> Json:
@@ -146,19 +161,18 @@ def _answer(tool: Tool) -> Json:
             },
             "required": ["result", "next_cursor", "result_count", "is_partial_response"],
         }
-        return _response("A page", page)
+        return _response("A page", page, page_of(sample(shown.get("items", {}))))
     if tool.output_schema is None:
         return {
             "description": "What it is",
             "headers": _headers(),
             "content": {"*/*": {"schema": {"type": "string", "contentMediaType": "*/*"}}},
         }
-    return _response(
-        "Done", {"type": "object", "properties": {"result": shown, **_WHOSE}, "required": ["result"]}
-    )
+    done = {"type": "object", "properties": {"result": shown, **_WHOSE}, "required": ["result"]}
+    return _response("Done", done, sample(done))
 
 
-def _proxied(connector: Connector) -> Json:
+def _proxied(connector: Connector, examples: Mapping[str, tuple[str, Any]]) -> Json:
     path = {
         "name": "path",
         "in": "path",
@@ -168,13 +182,15 @@ def _proxied(connector: Connector) -> Json:
     }
     operations: Json = {}
     for method, what in _PROXIED.items():
+        below, body = examples.get(method, (None, NOTHING))
+        here = path if below is None else {**path, "example": below}
         operation: Json = {
             "operationId": f"proxy_{connector.name.replace('-', '_')}_{method}",
             "summary": f"{what} at {connector.title}, as it is",
             "description": "Method, path, parameters and body go on as they came (docs/proxy.md).",
             "tags": ["proxy"],
             "security": _SECURITY,
-            "parameters": [path, *([_KEY] if method != "get" else []), _ACCOUNT, _TENANT],
+            "parameters": [here, *([_KEY] if method != "get" else []), _ACCOUNT, _TENANT],
             "responses": {
                 "2XX": {
                     "description": "What the product answers",
@@ -188,8 +204,11 @@ def _proxied(connector: Connector) -> Json:
             },
         }
         if method != "get":
-            content: Json = {"application/json": {"schema": {}}, "*/*": {"schema": {}}}
+            sent = _with_example({"schema": {}}, body)
+            content: Json = {"application/json": sent, "*/*": {"schema": {}}}
             operation["requestBody"] = {"required": False, "content": content}
+        if below is not None:
+            operation["x-codeSamples"] = [curl(method, f"/proxy/{connector.name}/{below}", {}, body)]
         operations[method] = operation
     return operations
 
@@ -220,8 +239,9 @@ def _failures() -> Json:
     return {status: _response(words, _FAILURE) for status, words in _FAILS.items()}
 
 
-def _response(words: str, schema: Any) -> Json:
-    return {"description": words, "headers": _headers(), "content": {"application/json": {"schema": schema}}}
+def _response(words: str, schema: Any, example: Any = NOTHING) -> Json:
+    content = {"application/json": _with_example({"schema": schema}, example)}
+    return {"description": words, "headers": _headers(), "content": content}
 
 
 def _headers() -> Json:
