@@ -20,6 +20,7 @@ from linkspan.store import (
     run_events,
     run_terms,
     schedules,
+    session_threads,
     starts,
     tenants,
     usage,
@@ -50,6 +51,7 @@ from tests.store.rows import (
     person,
     run,
     session,
+    session_thread,
     view_token,
     webhook,
 )
@@ -86,6 +88,8 @@ async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engin
         await link_sessions.insert(db, link_session(name))
         await link_sessions.send(db, link_consent(name))
         await view_tokens.insert(db, view_token(name))
+        await session_threads.insert(db, session_thread(name))
+        await session_threads.begin_turn(db, session_thread(name), 1, "run_1", now=1.0)
         await calls.begin(db, call(name), owner="o", now=1.0, lease=60.0)
         await writer.write(entry(name))
         await starts.add(db, run(name), readers=["bo"])

@@ -76,7 +76,7 @@ _SETTLED: Final = (
     "approvalPolicy approvalsReviewer baseInstructions config cwd developerInstructions model modelProvider"
     " permissions personality runtimeWorkspaceRoots serviceTier"
 )
-"""What a thread is worked with is the recipe's to say: sandbox, folder, model, instructions, configuration."""
+"""What a thread is worked with is the recipe's to say: sandbox, folder, model, instructions."""
 
 OPEN: Final[Mapping[str, Method]] = {
     "initialize": Method(
@@ -137,9 +137,10 @@ OPEN: Final[Mapping[str, Method]] = {
         ("threadId", "input"),
         _names(
             "additionalContext approvalPolicy approvalsReviewer collaborationMode cwd cyberAccessProgram"
-            " disabledPluginIds effort environments model multiAgentMode outputSchema parentTurnId permissions"
-            " personality responsesapiClientMetadata responsesapiClientMetadataPatch rootTurnId"
-            " runtimeWorkspaceRoots sandboxPolicy serviceTier serviceTierForTurn summary toolOutput turnTrigger"
+            " disabledPluginIds effort environments model multiAgentMode outputSchema parentTurnId"
+            " permissions personality responsesapiClientMetadata responsesapiClientMetadataPatch rootTurnId"
+            " runtimeWorkspaceRoots sandboxPolicy serviceTier serviceTierForTurn summary toolOutput"
+            " turnTrigger"
         ),
     ),
     "turn/steer": Method(

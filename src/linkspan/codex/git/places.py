@@ -24,6 +24,7 @@ from linkspan.codex.git.tree import (
     entries_of,
     house_rules,
     put,
+    put_patch,
     shown,
     text_of,
 )
@@ -67,6 +68,7 @@ class GitPlaces:
         commit: str | None = None,
         files: Sequence[str] = (),
         also: Sequence[Extra] = (),
+        patch: bytes = b"",
     ) -> Checkout:
         """Answer the run's working tree at the head of the base branch, or at a commit, made if need be."""
         place = self._layout.run(tenant, run)
@@ -98,6 +100,8 @@ class GitPlaces:
         with self._explained(repository, doing="checked out", branch=branch):
             await put(self._git, place, commit, entries, branch_of(run))
         await self._put_submodules(tenant, place, access, submodules, entries)
+        if patch:
+            await put_patch(self._git, place, patch)
         note = Note(repository, branch, commit, int(self._clock()), rules, texts, left_out)
         await asyncio.to_thread(place.write, note)
         return place.as_checkout(run, note)
