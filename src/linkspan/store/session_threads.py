@@ -124,6 +124,18 @@ async def turns(db: Database, tenant: str, thread: str) -> Sequence[tuple[int, R
     ]
 
 
+async def count_turns(db: Database, tenant: str, thread: str) -> int:
+    """Answer how many turns a thread has."""
+    (row,) = await db.query(
+        "SELECT count(*) AS number FROM session_turns JOIN runs"
+        " ON runs.tenant = session_turns.tenant AND runs.id = session_turns.run"
+        " WHERE session_turns.tenant = :tenant AND session_turns.thread = :thread",
+        {"tenant": tenant, "thread": thread},
+    )
+    number: int = row["number"]
+    return number
+
+
 async def begin_turn(db: Database, thread: SessionThread, number: int, run: str, *, now: float) -> bool:
     """Write down which run a turn is; False when somebody else has just begun it."""
 

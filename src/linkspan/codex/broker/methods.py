@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from linkspan.errors import InvalidArgument, LinkspanError
+from linkspan.errors import InvalidArgument, NotFound
 
 Json = dict[str, Any]
 _ID: Final[Json] = {"type": "string", "minLength": 1, "maxLength": 100}
@@ -50,11 +50,8 @@ INPUTS: Final[Mapping[str, bool]] = {
 """Which types of input are taken. Local files and skills are of our machine, and so are paths of mentions."""
 
 
-class MethodNotOpen(LinkspanError):
+class MethodNotOpen(NotFound):
     """A method of the protocol that is not open here, or none at all."""
-
-    code = "not_found"
-    status = 404
 
 
 @dataclass(frozen=True, slots=True)

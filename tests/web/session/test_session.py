@@ -1,0 +1,290 @@
+"""Embedded sessions over a real socket: what a client asks and is told, and who gets nothing.
+
+A scripted engine works here; tests/e2e/test_session.py has the real Codex and a server that restarts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin, Subprotocol
+
+from linkspan.accounts.principal import Principal
+from linkspan.serving import Serving, make_server
+from tests.fakes.engine import ScriptedEngine, ask, edit, listen
+from tests.fakes.places import FakeForge, FakePlaces
+from tests.runs.conftest import ACME, House, house, seeded
+from tests.runs.working import Works, parts_of, working
+from tests.servers.serving import free_port
+
+__all__ = ["house", "seeded"]
+PAGE = "https://shop.example"
+ALL = ("run.start", "run.steer", "run.cancel", "run.approve")
+BACKEND = Principal(ACME, "service", "shop", scopes=("read", *ALL))
+PATIENCE = 30.0
+Json = dict[str, Any]
+
+
+@dataclass
+class Client:
+    """A plain client of the protocol."""
+
+    socket: ClientConnection
+    told: list[Json] = field(default_factory=list)
+    """What came without being asked for, questions included."""
+    numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    async def call(self, method: str, **params: Any) -> Json:
+        """Ask, and answer what came back, an error included."""
+        number = next(self.numbers)
+        await self.send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+        while True:
+            message = await self.next()
+            if message.get("id") == number and "method" not in message:
+                return message
+            self.told.append(message)
+
+    async def ask(self, method: str, **params: Any) -> Json:
+        """Ask, and answer the result."""
+        answer = await self.call(method, **params)
+        assert "result" in answer, answer
+        result: Json = answer["result"]
+        return result
+
+    async def until(self, method: str) -> Json:
+        """Answer the parameters of the next message of a method."""
+        return (await self.message(method))["params"]  # type: ignore[no-any-return]
+
+    async def message(self, method: str) -> Json:
+        """Answer the next message of a method, wherever it stands among those that were told."""
+        while True:
+            for number, message in enumerate(self.told):
+                if message.get("method") == method:
+                    del self.told[: number + 1]
+                    return message
+            self.told.append(await self.next())
+
+    async def next(self) -> Json:
+        """Answer the next message."""
+        async with asyncio.timeout(PATIENCE):
+            message: Json = json.loads(await self.socket.recv())
+            return message
+
+    async def send(self, message: Json) -> None:
+        """Send a message."""
+        await self.socket.send(json.dumps(message))
+
+    async def say(self, thread: str, text: str) -> Json:
+        """Begin a turn."""
+        told = await self.ask("turn/start", threadId=thread, input=[{"type": "text", "text": text}])
+        turn: Json = told["turn"]
+        return turn
+
+
+@dataclass
+class Door:
+    """A server with a worker, and what opens its sockets."""
+
+    works: Works
+    port: int
+
+    async def token(self, **given: Any) -> str:
+        """Answer a view token as a backend asks for it."""
+        asked: Json = {"recipe": "talk", "entity_id": "HC-103", "person": "anna", "verbs": ALL, **given}
+        principal = asked.pop("principal", BACKEND)
+        made = await self.works.house.app.views.create(principal, origins=[PAGE], **asked)
+        return made.text.reveal()
+
+    @asynccontextmanager
+    async def page(self, token: str, *, origin: str = PAGE, tenant: str = "acme") -> AsyncIterator[Client]:
+        """Connect as a page does: its origin, and the token beside the subprotocol."""
+        url = f"ws://127.0.0.1:{self.port}/t/{tenant}/codex"
+        words = [Subprotocol("linkspan.codex"), Subprotocol(token)]
+        async with connect(url, origin=Origin(origin), subprotocols=words) as socket:
+            assert socket.subprotocol == "linkspan.codex"
+            yield Client(socket)
+
+    @asynccontextmanager
+    async def session(self, token: str, **how: Any) -> AsyncIterator[Client]:
+        """Connect and say hello."""
+        async with self.page(token, **how) as client:
+            await client.ask("initialize", clientInfo={"name": "test", "version": "1"})
+            await client.send({"jsonrpc": "2.0", "method": "initialized"})
+            yield client
+
+    async def refusal(self, path: str = "/t/acme/codex", **how: Any) -> int:
+        """Answer the status with which a handshake is refused."""
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(f"ws://127.0.0.1:{self.port}{path}", **how):
+                pass
+        return refused.value.response.status_code
+
+
+@pytest.fixture
+async def door(house: House) -> AsyncIterator[Door]:
+    """A server that listens, and works what it is told."""
+    await house.enable("talk")
+    app, port = house.app, free_port()
+    works = Works(house, ScriptedEngine(), FakePlaces(app.settings.home / "work"), FakeForge())
+    from dataclasses import replace
+
+    serving = Serving(app, clock=lambda: house.now[0])
+    server = make_server(serving, replace(app.settings, host="127.0.0.1", port=port))
+    async with working(app, parts_of(app, works)):
+        task = asyncio.create_task(server.serve())
+        async with asyncio.timeout(PATIENCE):
+            while not server.started:
+                await asyncio.sleep(0.01)
+        yield Door(works, port)
+        server.should_exit = True
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_whole_session(door: Door) -> None:
+    """A thread, a turn with a question that a person answers, and the next turn, in order and once each."""
+    door.works.engine.acts = [ask("make test"), edit("calc.py", "total = 3\n")]
+    async with door.session(await door.token()) as client:
+        opened = await client.ask("thread/start")
+        thread = opened["thread"]["id"]
+        assert (opened["cwd"], opened["thread"]["status"]) == ("/workspace", {"type": "idle"})
+        turn = await client.say(thread, "Make it three.")
+        assert turn["status"] == "inProgress"
+        assert (await client.until("turn/started"))["turn"]["id"] == turn["id"]
+        question = await client.message("item/commandExecution/requestApproval")
+        assert question["params"]["command"] == "make test"
+        await client.send({"jsonrpc": "2.0", "id": question["id"], "result": {"decision": "accept"}})
+        assert (await client.until("serverRequest/resolved"))["requestId"] == question["id"]
+        ended = await client.until("turn/completed")
+        assert (ended["turn"]["id"], ended["turn"]["status"]) == (turn["id"], "completed")
+        door.works.engine.acts = [edit("README.md", "# Three\n")]
+        second = await client.say(thread, "Say so.")
+        assert (await client.until("turn/started"))["turn"]["id"] == second["id"]
+        assert (await client.until("turn/completed"))["turn"]["id"] == second["id"]
+        read = await client.ask("thread/read", threadId=thread, includeTurns=True)
+        assert [each["id"] for each in read["thread"]["turns"]] == [turn["id"], second["id"]]
+        assert read["thread"]["preview"] == "Make it three."
+        listed = await client.ask("thread/list")
+        assert [each["id"] for each in listed["data"]] == [thread]
+
+
+async def test_who_comes_back_in_the_middle_of_a_turn_misses_nothing(door: Door) -> None:
+    """What was told is in the answer, an open question comes again, and the rest follows."""
+    door.works.engine.acts = [edit("calc.py", "total = 3\n"), ask("make test")]
+    token = await door.token()
+    async with door.session(token) as client:
+        thread = (await client.ask("thread/start"))["thread"]["id"]
+        turn = await client.say(thread, "Make it three.")
+        before = await client.message("item/commandExecution/requestApproval")
+    async with door.session(token) as client:
+        resumed = await client.ask("thread/resume", threadId=thread)
+        assert resumed["thread"]["status"] == {"type": "active", "activeFlags": ["waitingOnApproval"]}
+        (again,) = resumed["thread"]["turns"]
+        assert (again["id"], again["status"]) == (turn["id"], "inProgress")
+        assert [item["type"] for item in again["items"]] == ["fileChange"]
+        asked = await client.message("item/commandExecution/requestApproval")
+        assert (asked["id"], asked["params"]) == (before["id"], before["params"])
+        await client.send({"jsonrpc": "2.0", "id": asked["id"], "result": {"decision": "decline"}})
+        assert (await client.until("turn/completed"))["turn"]["status"] == "completed"
+        assert not [each for each in client.told if each.get("method") == "turn/started"]
+
+
+async def test_a_turn_is_steered_and_interrupted(door: Door) -> None:
+    """Words go to the turn that they are for; what was done until the interrupt is kept."""
+    door.works.engine.acts = [listen(), listen()]
+    async with door.session(await door.token()) as client:
+        thread = (await client.ask("thread/start"))["thread"]["id"]
+        turn = await client.say(thread, "Begin.")
+        words = [{"type": "text", "text": "And leave the menu."}]
+        while (await client.until("thread/status/changed"))["status"]["type"] != "active":
+            pass
+        wrong = await client.call("turn/steer", threadId=thread, expectedTurnId="run_none", input=words)
+        assert wrong["error"]["data"]["code"] == "not_found"
+        steered = await client.ask("turn/steer", threadId=thread, expectedTurnId=turn["id"], input=words)
+        assert steered == {"turnId": turn["id"]}
+        assert (await client.until("item/completed"))["item"]["type"] == "userMessage"
+        assert await client.ask("turn/interrupt", threadId=thread, turnId=turn["id"]) == {}
+        assert (await client.until("turn/completed"))["turn"]["id"] == turn["id"]
+
+
+async def test_who_gets_nothing(door: Door) -> None:
+    """Another tenant, origin or token, none at all, and addresses that are no session's."""
+    token = await door.token()
+    words = [Subprotocol("linkspan.codex"), Subprotocol(token)]
+    assert await door.refusal() == 401
+    assert await door.refusal(subprotocols=[Subprotocol("lsk_view_abcdefghijkl_nonsense")]) == 401
+    assert await door.refusal("/t/globex/codex", subprotocols=words) == 401
+    assert await door.refusal(subprotocols=words, origin=Origin("https://evil.example")) == 403
+    assert await door.refusal(additional_headers={"Authorization": "Bearer lsk_tenant_x_y"}) == 401
+    assert await door.refusal("/t/acme/mcp", subprotocols=words) == 403
+    assert await door.refusal("/nowhere", subprotocols=words) == 403
+    assert await door.refusal(subprotocols=words, additional_headers={"Host": "evil.example"}) == 403
+    for_nobody = await door.token(person=None, verbs=("run.start",))
+    assert await door.refusal(subprotocols=[Subprotocol(for_nobody)]) == 403
+
+
+async def test_another_ones_thread_is_not_there(door: Door) -> None:
+    """Of every method that takes a thread; and what a token may not do, it does not do here."""
+    async with door.session(await door.token()) as client:
+        thread = (await client.ask("thread/start"))["thread"]["id"]
+    words = [{"type": "text", "text": "Hello"}]
+    asks: dict[str, Json] = {
+        "thread/resume": {},
+        "thread/read": {},
+        "thread/turns/list": {},
+        "thread/unsubscribe": {},
+        "turn/start": {"input": words},
+        "turn/steer": {"input": words, "expectedTurnId": "run_1"},
+        "turn/interrupt": {"turnId": "run_1"},
+    }
+    for other in (await door.token(person="bo"), await door.token(entity_id="HC-104")):
+        async with door.session(other) as client:
+            for method, more in asks.items():
+                answer = await client.call(method, threadId=thread, **more)
+                assert answer["error"]["data"]["code"] == "not_found", method
+            assert (await client.ask("thread/list"))["data"] == []
+    async with door.session(await door.token(verbs=())) as client:
+        assert (await client.ask("thread/read", threadId=thread))["thread"]["id"] == thread
+        for method, more in (("thread/start", {}), ("turn/start", {"threadId": thread, "input": words})):
+            assert (await client.call(method, **more))["error"]["data"]["code"] == "forbidden"
+
+
+async def test_what_is_closed_and_what_is_no_request(door: Door) -> None:
+    """JSON-RPC 2.0 says how each is told; the connection stays."""
+    async with door.page(await door.token()) as client:
+        assert (await client.call("thread/list"))["error"]["code"] == -32600
+        await client.ask("initialize", clientInfo={"name": "test", "version": "1"})
+        for method, code in (
+            ("fs/readFile", -32601),
+            ("command/exec", -32601),
+            ("config/read", -32601),
+            ("account/read", -32601),
+        ):
+            assert (await client.call(method, path="/etc/passwd"))["error"]["code"] == code
+        assert (await client.call("thread/start", cwd="/"))["error"]["code"] == -32602
+        for raw in ("{", "[]", '{"id": {}, "method": "thread/list"}', '{"id": "apr_x", "result": {}}'):
+            await client.socket.send(raw)
+            assert (await client.next())["error"]["code"] in (-32700, -32600)
+        assert "data" in await client.ask("thread/list")
+
+
+async def test_a_socket_ends_with_its_token(door: Door) -> None:
+    """At the next request, or a few seconds later; the page is told by the code that it needs a new one."""
+    from websockets.exceptions import ConnectionClosed
+
+    async with door.session(await door.token()) as client:
+        door.works.house.now[0] += 4_000
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.call("thread/list")
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4401
