@@ -1,94 +1,32 @@
 """Embedded sessions over a real socket: what a client asks and is told, and who gets nothing.
 
-A scripted engine works here; tests/e2e/test_session.py has the real Codex and a server that restarts.
+A scripted engine works here; test_with_codex.py has the real Codex and a server that restarts.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import itertools
-import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from linkspan.accounts.principal import Principal
-from linkspan.serving import Serving, make_server
+from linkspan.serving import Serving
+from tests.codex.conftest import served
 from tests.fakes.engine import ScriptedEngine, ask, edit, listen
 from tests.fakes.places import FakeForge, FakePlaces
 from tests.runs.conftest import ACME, House, house, seeded
 from tests.runs.working import Works, parts_of, working
-from tests.servers.serving import free_port
+from tests.web.session.talking import PAGE, Client, Json, page, session
 
 __all__ = ["house", "seeded"]
-PAGE = "https://shop.example"
 ALL = ("run.start", "run.steer", "run.cancel", "run.approve")
 BACKEND = Principal(ACME, "service", "shop", scopes=("read", *ALL))
-PATIENCE = 30.0
-Json = dict[str, Any]
-
-
-@dataclass
-class Client:
-    """A plain client of the protocol."""
-
-    socket: ClientConnection
-    told: list[Json] = field(default_factory=list)
-    """What came without being asked for, questions included."""
-    numbers: itertools.count[int] = field(default_factory=itertools.count)
-
-    async def call(self, method: str, **params: Any) -> Json:
-        """Ask, and answer what came back, an error included."""
-        number = next(self.numbers)
-        await self.send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
-        while True:
-            message = await self.next()
-            if message.get("id") == number and "method" not in message:
-                return message
-            self.told.append(message)
-
-    async def ask(self, method: str, **params: Any) -> Json:
-        """Ask, and answer the result."""
-        answer = await self.call(method, **params)
-        assert "result" in answer, answer
-        result: Json = answer["result"]
-        return result
-
-    async def until(self, method: str) -> Json:
-        """Answer the parameters of the next message of a method."""
-        return (await self.message(method))["params"]  # type: ignore[no-any-return]
-
-    async def message(self, method: str) -> Json:
-        """Answer the next message of a method, wherever it stands among those that were told."""
-        while True:
-            for number, message in enumerate(self.told):
-                if message.get("method") == method:
-                    del self.told[: number + 1]
-                    return message
-            self.told.append(await self.next())
-
-    async def next(self) -> Json:
-        """Answer the next message."""
-        async with asyncio.timeout(PATIENCE):
-            message: Json = json.loads(await self.socket.recv())
-            return message
-
-    async def send(self, message: Json) -> None:
-        """Send a message."""
-        await self.socket.send(json.dumps(message))
-
-    async def say(self, thread: str, text: str) -> Json:
-        """Begin a turn."""
-        told = await self.ask("turn/start", threadId=thread, input=[{"type": "text", "text": text}])
-        turn: Json = told["turn"]
-        return turn
 
 
 @dataclass
@@ -96,7 +34,7 @@ class Door:
     """A server with a worker, and what opens its sockets."""
 
     works: Works
-    port: int
+    url: str
 
     async def token(self, **given: Any) -> str:
         """Answer a view token as a backend asks for it."""
@@ -105,27 +43,18 @@ class Door:
         made = await self.works.house.app.views.create(principal, origins=[PAGE], **asked)
         return made.text.reveal()
 
-    @asynccontextmanager
-    async def page(self, token: str, *, origin: str = PAGE, tenant: str = "acme") -> AsyncIterator[Client]:
-        """Connect as a page does: its origin, and the token beside the subprotocol."""
-        url = f"ws://127.0.0.1:{self.port}/t/{tenant}/codex"
-        words = [Subprotocol("linkspan.codex"), Subprotocol(token)]
-        async with connect(url, origin=Origin(origin), subprotocols=words) as socket:
-            assert socket.subprotocol == "linkspan.codex"
-            yield Client(socket)
+    def page(self, token: str) -> AbstractAsyncContextManager[Client]:
+        """Connect as a page does."""
+        return page(self.url, token)
 
-    @asynccontextmanager
-    async def session(self, token: str, **how: Any) -> AsyncIterator[Client]:
+    def session(self, token: str) -> AbstractAsyncContextManager[Client]:
         """Connect and say hello."""
-        async with self.page(token, **how) as client:
-            await client.ask("initialize", clientInfo={"name": "test", "version": "1"})
-            await client.send({"jsonrpc": "2.0", "method": "initialized"})
-            yield client
+        return session(self.url, token)
 
     async def refusal(self, path: str = "/t/acme/codex", **how: Any) -> int:
         """Answer the status with which a handshake is refused."""
         with pytest.raises(InvalidStatus) as refused:
-            async with connect(f"ws://127.0.0.1:{self.port}{path}", **how):
+            async with connect(f"ws{self.url[4:]}{path}", **how):
                 pass
         return refused.value.response.status_code
 
@@ -134,21 +63,10 @@ class Door:
 async def door(house: House) -> AsyncIterator[Door]:
     """A server that listens, and works what it is told."""
     await house.enable("talk")
-    app, port = house.app, free_port()
-    works = Works(house, ScriptedEngine(), FakePlaces(app.settings.home / "work"), FakeForge())
-    from dataclasses import replace
-
-    serving = Serving(app, clock=lambda: house.now[0])
-    server = make_server(serving, replace(app.settings, host="127.0.0.1", port=port))
-    async with working(app, parts_of(app, works)):
-        task = asyncio.create_task(server.serve())
-        async with asyncio.timeout(PATIENCE):
-            while not server.started:
-                await asyncio.sleep(0.01)
-        yield Door(works, port)
-        server.should_exit = True
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    works = Works(house, ScriptedEngine(), FakePlaces(house.app.settings.home / "work"), FakeForge())
+    serving = Serving(house.app, clock=lambda: house.now[0])
+    async with working(house.app, parts_of(house.app, works)), served(house.app, serving) as url:
+        yield Door(works, url)
 
 
 async def test_a_whole_session(door: Door) -> None:
@@ -280,8 +198,6 @@ async def test_what_is_closed_and_what_is_no_request(door: Door) -> None:
 
 async def test_a_socket_ends_with_its_token(door: Door) -> None:
     """At the next request, or a few seconds later; the page is told by the code that it needs a new one."""
-    from websockets.exceptions import ConnectionClosed
-
     async with door.session(await door.token()) as client:
         door.works.house.now[0] += 4_000
         with pytest.raises(ConnectionClosed) as closed:
