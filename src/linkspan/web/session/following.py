@@ -25,8 +25,8 @@ from linkspan.web.session.shapes import Json, Places, Telling, status_of, turn_o
 _LOOK_EVERY: Final = 2.0
 """Seconds between two looks whether another process began a turn; one that began here is told at once."""
 _PAGE: Final = 500
-_MOST_ITEMS: Final = 2_000
-"""Of one finished turn that are shown: the last ones."""
+_MOST_ITEMS: Final = 4_000
+"""Begins and ends of items of one finished turn that are shown, the last ones: items stand as they began."""
 
 Tell = Callable[[str, Json], Awaitable[None]]
 Ask = Callable[[str, str, Json], Awaitable[None]]
@@ -53,7 +53,7 @@ class Record:
                 self.database,
                 run.tenant,
                 run.id,
-                ("item_completed",),
+                ("item_started", "item_completed"),
                 before=run.events + 1,
                 limit=_MOST_ITEMS,
             )
