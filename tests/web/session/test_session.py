@@ -204,3 +204,35 @@ async def test_a_socket_ends_with_its_token(door: Door) -> None:
             await client.call("thread/list")
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4401
+
+
+async def test_a_fault_of_ours_ends_the_socket(door: Door) -> None:
+    """Who listens would wait for ever otherwise; the page comes back by itself."""
+    async with door.session(await door.token()) as client:
+        await client.ask("thread/start")
+        await door.works.house.app.database.execute("DROP TABLE session_turns")
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                await client.next()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1011
+
+
+async def test_two_pages_of_one_person_see_the_same(door: Door) -> None:
+    """A question goes to both; the first answer counts, and the other page is told."""
+    door.works.engine.acts = [ask("make test")]
+    token = await door.token()
+    async with door.session(token) as one, door.session(token) as other:
+        thread = (await one.ask("thread/start"))["thread"]["id"]
+        await other.ask("thread/resume", threadId=thread)
+        turn = await one.say(thread, "Make it three.")
+        question = await one.message("item/commandExecution/requestApproval")
+        assert (await other.message("item/commandExecution/requestApproval"))["id"] == question["id"]
+        await one.send({"id": question["id"], "result": {"decision": {"acceptWithExecpolicyAmendment": {}}}})
+        assert "still open" in (await one.until("warning"))["message"]
+        await one.send({"id": question["id"], "result": {"decision": "decline"}})
+        for client in (one, other):
+            assert (await client.until("serverRequest/resolved"))["requestId"] == question["id"]
+            assert (await client.until("turn/completed"))["turn"]["id"] == turn["id"]
+        await other.send({"id": question["id"], "result": {"decision": "accept"}})
+        assert "declined it already" in (await other.until("warning"))["message"]

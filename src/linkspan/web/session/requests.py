@@ -58,6 +58,8 @@ class Requests:
         self._welcomed = False
         self._asked: set[str] = set()
         self.view = view
+        self.fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Fails when following a thread has failed: nobody else would ever hear of it."""
         self._methods: dict[str, Callable[[Json], Awaitable[tuple[Json, Callable[[], None] | None]]]] = {
             "thread/start": self._thread_start,
             "thread/resume": self._thread_resume,
@@ -95,6 +97,7 @@ class Requests:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self.fault.cancel()
 
     async def _asks(self, number: str | int, method: str, params: Any) -> None:
         then = None
@@ -238,6 +241,12 @@ class Requests:
         if before is not None:
             before.cancel()
         self._following[thread.id] = asyncio.create_task(following)
+        self._following[thread.id].add_done_callback(self._followed)
+
+    def _followed(self, task: asyncio.Task[None]) -> None:
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None and not self.fault.done():
+            self.fault.set_exception(fault)
 
     async def _ask(self, number: str, method: str, params: Json) -> None:
         self._asked.add(number)

@@ -12,7 +12,7 @@ import contextlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from linkspan.accounts.opaque import read
 from linkspan.accounts.principal import Tenant
-from linkspan.errors import LinkspanError, NotFound, RateLimited
+from linkspan.errors import Forbidden, LinkspanError, NotFound, RateLimited, Unauthenticated
 from linkspan.gateway.throttle import Throttle
 from linkspan.runs.threads import Threads, owner_of
 from linkspan.runs.views import View, Views
@@ -41,6 +41,7 @@ _MOST_OF_TENANT: Final = 500
 _MOST_OF_PERSON: Final = 20
 _OVER: Final = 4401
 """How a socket is closed whose token is over: the page comes back with a new one."""
+_FAULT: Final = 1011
 
 
 class Sockets:
@@ -91,46 +92,59 @@ class Sockets:
 
         async def send(message: Json) -> None:
             async with one_at_a_time:
-                await socket.send_text(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
-
-        requests = Requests(self._parts, view, send)
-
-        async def hear() -> None:
-            while True:
-                text = await socket.receive_text()
                 try:
-                    message = json.loads(text)
-                except ValueError:
-                    told = {"code": -32700, "message": "this is no JSON"}
-                    await send({"jsonrpc": "2.0", "id": None, "error": told})
-                    continue
-                wait = self._requests.wait((view.token.tenant, view.token.id))
-                if wait:
-                    await asyncio.sleep(wait)  # it is read no faster: the other side waits as well
-                requests.view = await self._enter(socket, place, shown)
-                await requests.take(message)
+                    await socket.send_text(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
+                except RuntimeError as error:  # it was closed meanwhile
+                    raise WebSocketDisconnect(1006) from error
 
         async def watch() -> None:
             while True:
                 await asyncio.sleep(self._look_again)
                 await self._enter(socket, place, shown)
 
-        tasks = [asyncio.create_task(hear()), asyncio.create_task(watch())]
+        requests = Requests(self._parts, view, send)
+        hearing = self._hear(socket, requests, send, lambda: self._enter(socket, place, shown))
+        tasks = [asyncio.create_task(hearing), asyncio.create_task(watch())]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        except LinkspanError as error:
-            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-                await socket.close(_OVER, error.message[:100])
-        except (WebSocketDisconnect, KeyError):  # KeyError: a binary message
-            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-                await socket.close(1003)
+            done, _ = await asyncio.wait((*tasks, requests.fault), return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        except WebSocketDisconnect:
+            log.debug("a session of tenant %s was left", place.tenant)
+        except (Unauthenticated, Forbidden):
+            await _close(socket, _OVER, "the token is over")
+        except Exception:
+            log.exception("a session of tenant %s was ended by a fault", place.tenant)
+            await _close(socket, _FAULT, "come back")
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await requests.close()
+
+    async def _hear(
+        self,
+        socket: WebSocket,
+        requests: Requests,
+        send: Callable[[Json], Awaitable[None]],
+        enter: Callable[[], Awaitable[View]],
+    ) -> None:
+        """Take what the other side says, as fast as it may."""
+        while True:
+            heard = await socket.receive()
+            if heard["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(heard.get("code", 1005))
+            try:
+                message = json.loads(heard.get("text") or heard.get("bytes") or "")
+            except (ValueError, RecursionError):
+                told = {"code": -32700, "message": "this is no JSON"}
+                await send({"jsonrpc": "2.0", "id": None, "error": told})
+                continue
+            wait = self._requests.wait((requests.view.token.tenant, requests.view.token.id))
+            if wait:
+                await asyncio.sleep(wait)  # it is read no faster: the other side waits as well
+            requests.view = await enter()
+            await requests.take(message)
 
     async def _enter(self, socket: WebSocket, place: Place, shown: str) -> View:
         origin = socket.headers.get("origin")
@@ -145,6 +159,12 @@ class Sockets:
         if not may_sign_in(visit.base) or not is_tenant(tenant):
             raise NotFound("There is nothing at this address")
         return Place(visit.base, Tenant(tenant), visit.address)
+
+
+async def _close(socket: WebSocket, code: int, why: str) -> None:
+    """Close it, if it is not closed by now."""
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+        await socket.close(code, why)
 
 
 def _shown(socket: WebSocket) -> tuple[str, str | None]:
