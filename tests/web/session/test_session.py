@@ -5,8 +5,9 @@ A scripted engine works here; test_with_codex.py has the real Codex and a server
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,14 @@ class Door:
     def session(self, token: str) -> AbstractAsyncContextManager[Client]:
         """Connect and say hello."""
         return session(self.url, token)
+
+    async def lets_in(self, token: str) -> bool:
+        """Tell whether a socket is accepted."""
+        try:
+            async with self.page(token):
+                return True
+        except InvalidStatus:
+            return False
 
     async def refusal(self, path: str = "/t/acme/codex", **how: Any) -> int:
         """Answer the status with which a handshake is refused."""
@@ -236,3 +245,18 @@ async def test_two_pages_of_one_person_see_the_same(door: Door) -> None:
             assert (await client.until("turn/completed"))["turn"]["id"] == turn["id"]
         await other.send({"id": question["id"], "result": {"decision": "accept"}})
         assert "declined it already" in (await other.until("warning"))["message"]
+
+
+async def test_a_person_opens_a_few_sockets_and_no_more(door: Door) -> None:
+    """The next one is told to come back; another person is let in, and so is the first when one is closed."""
+    token = await door.token()
+    async with AsyncExitStack() as stack:
+        for _ in range(20):
+            last = await stack.enter_async_context(door.page(token))
+        assert await door.refusal(subprotocols=[Subprotocol(token)]) == 429
+        async with door.session(await door.token(person="bo")) as client:
+            assert (await client.ask("model/list"))["data"] == []
+        await last.socket.close()
+        async with asyncio.timeout(30):
+            while not await door.lets_in(token):  # noqa: ASYNC110 - the server hears of it by itself
+                await asyncio.sleep(0.05)
