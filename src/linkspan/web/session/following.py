@@ -128,6 +128,7 @@ class Following:
         self._news = news
         self._tell = tell
         self._ask = ask
+        self._asked: set[str] = set()
 
     async def follow(self, thread: SessionThread, turn: str | None, after: int | None) -> None:
         """Tell of a thread until cancelled.
@@ -154,9 +155,9 @@ class Following:
         telling = self._record.telling(thread, run)
         if after == 0:
             await self._tell("turn/started", {"threadId": thread.id, "turn": turn_of(run)})
-        elif self._ask is not None:
+        else:
             for asked in await self._record.open_questions(run):
-                await self._ask(asked.id, *telling.question(asked))
+                await self._question(telling, asked)
         async for batch in self._feed.follow(Tenant(run.tenant), run.id, after):
             for event in batch:
                 await self._event(thread, run, telling, event)
@@ -173,9 +174,15 @@ class Following:
         for method, params in telling.notices(event):
             await self._tell(method, params)
         named = str(event.data.get("approval"))
-        if event.kind == "asked" and self._ask is not None:
+        if event.kind == "asked":
             asked = await approval_rows.find(self._record.database, run.tenant, named)
             if asked is not None and asked.is_open(self._record.clock()) and asked.kind != "publish":
-                await self._ask(asked.id, *telling.question(asked))
+                await self._question(telling, asked)
         elif event.kind == "decided":
             await self._tell("serverRequest/resolved", {"threadId": thread.id, "requestId": named})
+
+    async def _question(self, telling: Telling, asked: Approval) -> None:
+        """Ask it once, though it may be both open and told of afterwards."""
+        if self._ask is not None and asked.id not in self._asked:
+            self._asked.add(asked.id)
+            await self._ask(asked.id, *telling.question(asked))
