@@ -117,7 +117,7 @@ def test_a_conversation(anna: Person, quay: Quay) -> None:
     run = quay.taken("What is wrong")
     run.enter("running")
     said = [{"type": "text", "text": "the recipe's words and what was said"}]
-    run.item("u1", "userMessage", content=said)
+    run.item("u1", "userMessage", content=said, clientId=f"{run.id}:0123456789abcdef")
     expect(session.get_by_text("What is wrong with <b>the till</b>?")).to_be_visible()
     expect(session.get_by_role("status")).to_have_text("Codex is at work")
     expect(words).to_have_value("")

@@ -168,11 +168,12 @@ class Telling:
         self._run = run
         self._places = places
         self._about = {"threadId": thread.id, "turnId": run.id}
-        self._first: str | None = None
 
     def notices(self, event: RunEvent) -> list[tuple[str, Json]]:
         """Answer the methods and parameters that tell an event; its end and questions are not among them."""
         data, about = event.data, self._about
+        if self._is_hidden(event):
+            return []
         match event.kind:
             case "item_started":
                 return [("item/started", {**about, "item": self.item(event), "startedAtMs": _ms(event)})]
@@ -202,7 +203,7 @@ class Telling:
         """Answer the item of an event."""
         item: Json = self._places.told(dict(event.data["item"]))
         item.setdefault("id", f"item-{event.seq}")
-        if item.get("type") == "userMessage" and self._is_first(item):
+        if self._of_ours(item) == "begin":
             words = str(self._run.plan.get("words") or "")
             item["content"] = [{"type": "text", "text": words, "text_elements": []}]
         return item
@@ -211,6 +212,8 @@ class Telling:
         """Answer the items that events tell of, as they are by the last of them."""
         found: dict[str, Json] = {}
         for event in events:
+            if self._is_hidden(event):
+                continue
             if event.kind in ("item_started", "item_completed"):
                 item = self.item(event)
                 found[item["id"]] = item
@@ -241,11 +244,18 @@ class Telling:
             params |= {"cwd": WORKSPACE, "permissions": data.get("permissions") or {}}
         return _QUESTIONS[asked.kind], params
 
-    def _is_first(self, item: Json) -> bool:
-        """Tell whether it is what the turn began with: later ones are what somebody steered with."""
-        if self._first is None:
-            self._first = str(item["id"])
-        return self._first == item["id"]
+    def _is_hidden(self, event: RunEvent) -> bool:
+        """Tell whether it tells of words of ours that nobody said."""
+        return self._of_ours(event.data.get("item") or {}) == "go_on"
+
+    def _of_ours(self, item: Mapping[str, Any]) -> str | None:
+        """Answer what we said to Codex ourselves with an item: `begin` a turn, or `go_on` after a restart."""
+        if item.get("type") != "userMessage":
+            return None
+        run, _, message = str(item.get("clientId") or "").partition(":")
+        if run != self._run.id:
+            return None
+        return "go_on" if ":" in message else "begin"
 
 
 def _ms(event: RunEvent) -> int:
