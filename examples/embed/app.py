@@ -43,11 +43,13 @@ class Linkspan:
     url: str
     token: str = field(repr=False)
     recipe: str = "fix_ticket"
+    talk: str | None = None
+    """The recipe that people talk with Codex by, if there is one."""
 
-    async def view_token(self, ticket: str, person: str, origin: str) -> tuple[int, Any]:
+    async def view_token(self, recipe: str, ticket: str, person: str, origin: str) -> tuple[int, Any]:
         """Ask for what a page may see and do of Codex on one ticket; answers status and JSON."""
         body = {
-            "recipe": self.recipe,
+            "recipe": recipe,
             "entity_id": ticket,
             "person": person,
             "may": MAY,
@@ -71,8 +73,8 @@ def build(linkspan: Linkspan, origin: str) -> Starlette:
     pages = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
     policy = (
         f"default-src 'none'; script-src 'self' {linkspan.url}; style-src 'self'; img-src data:;"
-        f" connect-src 'self' {linkspan.url}; frame-src {linkspan.url}; base-uri 'none';"
-        " form-action 'self'; frame-ancestors 'none'"
+        f" connect-src 'self' {linkspan.url} {linkspan.url.replace('http', 'ws', 1)};"
+        f" frame-src {linkspan.url}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 
     def page(name: str, **values: Any) -> Response:
@@ -86,7 +88,7 @@ def build(linkspan: Linkspan, origin: str) -> Starlette:
         key = request.path_params["key"]
         if key not in TICKETS:
             return Response("There is no such ticket.", 404)
-        return page("ticket.html", key=key, subject=TICKETS[key])
+        return page("ticket.html", key=key, subject=TICKETS[key], talk=linkspan.talk)
 
     async def view_token(request: Request) -> Response:
         """Give the page of whoever is signed in a token for one of their tickets."""
@@ -95,7 +97,10 @@ def build(linkspan: Linkspan, origin: str) -> Starlette:
         asked = await request.json()
         if asked.get("entity") != "ticket" or asked.get("id") not in TICKETS:
             return JSONResponse({"error": "There is no such ticket."}, 404)
-        status, answer = await linkspan.view_token(asked["id"], PERSON, origin)
+        recipe = asked.get("recipe", linkspan.recipe)
+        if recipe not in (linkspan.recipe, linkspan.talk):
+            return JSONResponse({"error": "There is no such recipe."}, 404)
+        status, answer = await linkspan.view_token(recipe, asked["id"], PERSON, origin)
         return JSONResponse(answer, status, headers={"Cache-Control": "no-store"})
 
     return Starlette(
@@ -114,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--linkspan", default="http://127.0.0.1:8640", help="where Linkspan is reached")
     parser.add_argument("--port", type=int, default=8655)
     parser.add_argument("--fd", type=int, help="a socket that listens already, in place of a port")
+    parser.add_argument("--talk", metavar="RECIPE", help="the recipe that people talk with Codex by")
     asked = parser.parse_args(arguments)
     token = os.environ.get("LINKSPAN_TOKEN")
     if not token:
@@ -126,6 +132,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     origin = f"http://localhost:{asked.port}"
     sys.stdout.write(f"The product is at {origin}/tickets/HC-103\n")
     sys.stdout.flush()
-    app = build(Linkspan(asked.linkspan.rstrip("/"), token), origin)
+    app = build(Linkspan(asked.linkspan.rstrip("/"), token, talk=asked.talk), origin)
     uvicorn.run(app, host="127.0.0.1", port=asked.port, fd=asked.fd, log_level="warning")
     return 0

@@ -57,6 +57,7 @@ from linkspan.runs.polling import Poller
 from linkspan.runs.recipes import Recipes
 from linkspan.runs.runs import Runs
 from linkspan.runs.schedules import Schedules
+from linkspan.runs.threads import Threads
 from linkspan.runs.tokens import RunTokens
 from linkspan.runs.views import Views
 from linkspan.runs.watching import Watches
@@ -112,6 +113,8 @@ class App:
     runs: Runs
     views: Views
     """Lets products' pages show runs."""
+    threads: Threads
+    """Lets people talk with Codex in them."""
     kept: Kept
     """What runs made."""
     run_tokens: RunTokens
@@ -352,6 +355,7 @@ async def build(
         recipes=recipes,
         runs=runs,
         views=Views(database, runs, clock=clock, random=random),
+        threads=Threads(database, runs, clock=clock, random=random),
         kept=kept,
         run_tokens=run_tokens,
         hook_secrets=hook_secrets,

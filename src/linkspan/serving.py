@@ -56,6 +56,7 @@ from linkspan.web.observed import Observed
 from linkspan.web.pages import static_files
 from linkspan.web.passing import request_id_of
 from linkspan.web.protocol import HttpProtocol
+from linkspan.web.session.socket import LARGEST_MESSAGE, session_routes
 from linkspan.web.watch.gate import TenantGate
 from linkspan.web.watch.routes import Parts as WatchParts
 from linkspan.web.watch.routes import watch_routes
@@ -115,6 +116,9 @@ class Serving:
                 *link_routes(self._linking(sign_in.see)),
                 *watch_routes(self._watching(sign_in.see), self._tenant_gate(sign_in)),
                 *view_routes(self._watching(sign_in.see), app.views),
+                *session_routes(
+                    self._watching(sign_in.see), app.threads, app.views, app.settings.home / "work"
+                ),
                 *console_routes(self._console(sign_in.see), self._watching(sign_in.see)),
                 static_files(),
                 *routes,
@@ -417,7 +421,9 @@ def make_server(serving: Serving, settings: Settings) -> Server:
         host=settings.host,
         port=settings.port,
         http=HttpProtocol,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=LARGEST_MESSAGE,
+        ws_per_message_deflate=False,
         lifespan="off",
         access_log=False,
         log_config=None,

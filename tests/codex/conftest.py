@@ -148,11 +148,11 @@ async def bridge() -> AsyncIterator[Bridge]:
 
 
 @contextlib.asynccontextmanager
-async def served(app: App) -> AsyncIterator[str]:
+async def served(app: App, serving: Serving | None = None) -> AsyncIterator[str]:
     """Serve it on a port of its own, on this loop."""
     listener = listen(LOOPBACK, 0)
     port = listener.getsockname()[1]
-    server = make_server(Serving(app), Settings(home=app.settings.home, port=port))
+    server = make_server(serving or Serving(app), Settings(home=app.settings.home, port=port))
     running = asyncio.create_task(server.serve([listener]))
     try:
         yield f"http://{LOOPBACK}:{port}"

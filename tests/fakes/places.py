@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import hashlib
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +45,7 @@ class FakePlaces:
         commit: str | None = None,
         files: Sequence[str] = (),
         also: Sequence[Extra] = (),
+        patch: bytes = b"",
     ) -> Checkout:
         """Answer the run's working tree."""
         self._fail("prepare")
@@ -51,6 +54,10 @@ class FakePlaces:
             path.mkdir(parents=True)
             for name, text in FILES.items():
                 (path / name).write_text(text)
+            if patch:
+                await asyncio.to_thread(
+                    subprocess.run, ["git", "apply", "-"], cwd=path, input=patch, check=True
+                )
         branch = base_branch or repository.default_branch
         texts = {file: FILES[file] for file in files if file in FILES}
         left_out = [f"There are no {what} here." for what in also]

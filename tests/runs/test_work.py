@@ -192,7 +192,7 @@ async def test_a_person_declines(works: Works) -> None:
 async def test_a_tenants_minutes_are_kept(works: Works) -> None:
     """What Codex worked counts for all of a tenant's runs: it gets what is left, and then no run starts."""
     app = works.house.app
-    app.runs._starting._policy = lambda: replace(app.catalog.runs, tenant_seconds=720.0)
+    app.runs.starting._policy = lambda: replace(app.catalog.runs, tenant_seconds=720.0)
 
     async def work(task: Task, host: Host) -> Outcome | None:
         works.house.now[0] += 500.0
@@ -216,7 +216,7 @@ async def test_a_run_that_waited_finds_no_minutes_left(works: Works) -> None:
     app = works.house.app
     run = await works.start()
     await works.until(run.id, "waiting_approval")
-    app.runs._starting._policy = lambda: replace(app.catalog.runs, tenant_seconds=720.0)
+    app.runs.starting._policy = lambda: replace(app.catalog.runs, tenant_seconds=720.0)
     works.engine.acts = [hang()]
     waiting = [await works.start(key=str(n), entity_id=f"HC-{n}") for n in (104, 105, 106)]
     while len(at_work := await app.runs.list(BO, states=["running"])) < 2:

@@ -13,6 +13,7 @@ from linkspan.store.link_sessions import LinkConsent, LinkSession
 from linkspan.store.oauth_clients import RegisteredClient
 from linkspan.store.people import Domain, Invitation, Person, Session
 from linkspan.store.runs import Run
+from linkspan.store.session_threads import SessionThread
 from linkspan.store.tokens import Token
 from linkspan.store.view_tokens import ViewToken
 from linkspan.store.webhooks import Webhook
@@ -219,6 +220,12 @@ def run(tenant: str, **changes: Any) -> Run:
         entity_id="HC-101",
         entity_title="The till does not add up",
     )
+    return replace(plain, **changes)
+
+
+def session_thread(tenant: str, **changes: Any) -> SessionThread:
+    """A thread of bo's on HC-1."""
+    plain = SessionThread(tenant, "thr_1", "talk", "HC-1", None, "shop", "bo", created=1.0, updated=1.0)
     return replace(plain, **changes)
 
 

@@ -21,6 +21,7 @@ from linkspan.store import (
     run_events,
     run_terms,
     schedules,
+    session_threads,
     starts,
     tenants,
     usage,
@@ -51,6 +52,7 @@ from tests.store.rows import (
     person,
     run,
     session,
+    session_thread,
     view_token,
     webhook,
 )
@@ -89,6 +91,8 @@ async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engin
         await view_tokens.insert(db, view_token(name))
         await log_bodies.turn_on(db, log_bodies.Keeping(name, "acc_1", 1.0, 2.0, "anna"))
         await log_bodies.insert(db, name, "lb_1", 1.0, b"sealed")
+        await session_threads.insert(db, session_thread(name))
+        await session_threads.begin_turn(db, session_thread(name), 1, "run_1", now=1.0)
         await calls.begin(db, call(name), owner="o", now=1.0, lease=60.0)
         await writer.write(entry(name))
         await starts.add(db, run(name), readers=["bo"])

@@ -104,14 +104,16 @@ class Places(Protocol):
         commit: str | None = None,
         files: Sequence[str] = (),
         also: Sequence[Extra] = (),
+        patch: bytes = b"",
     ) -> Checkout:
         """Answer the run's working tree at the head of the base branch, made if it is not there yet.
 
         With `commit` it is at that one, which may be somebody's proposal: house rules and the texts of
-        `files` are the base branch's all the same.
+        `files` are the base branch's all the same. `patch` is what another run had changed at that commit:
+        the tree begins with it, and it counts as changed.
 
         Raises `NotFound` (no such repository or branch), `NeedsReauth`, `Forbidden`, `TooLarge`,
-        `EgressRefused`, `UpstreamError`.
+        `EgressRefused`, `UpstreamError`, and `Conflict` for a patch that does not fit.
         """
         ...
 

@@ -43,6 +43,12 @@ def person_of(run: Run) -> str | None:
     return run.private_to if (run.asker_kind, run.asker) == ("person", run.private_to) else None
 
 
+def thread_of(run: Run) -> str | None:
+    """Answer which thread of an embedded session it is a turn of."""
+    thread = run.plan.get("thread")
+    return None if thread is None else str(thread)
+
+
 def waits_to_publish(run: Run) -> bool:
     """Tell whether it waits for a person with nobody at work: before it publishes."""
     return run.state == "waiting_approval" and run.worker is None

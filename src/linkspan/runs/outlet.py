@@ -11,7 +11,7 @@ from linkspan.accounts.principal import Tenant
 from linkspan.codex.engine import Engine
 from linkspan.codex.places import Author, Change, Checkout, GitAccess, Places
 from linkspan.errors import Conflict
-from linkspan.runs.about import person_of
+from linkspan.runs.about import person_of, thread_of
 from linkspan.runs.bell import Bell
 from linkspan.runs.context import Context, Reader
 from linkspan.runs.ids import approval_id
@@ -83,15 +83,20 @@ class Outlet:
         repository, access = await self._p.forge.locate(
             tenant, str(run.repository), run=run.id, person=person_of(run)
         )
+        goes_on_from = run.parent if thread_of(run) else None
+        patch = b""
+        if goes_on_from is not None:
+            _artifact, patch = await self._p.kept.take(run.tenant, goes_on_from, "diff")
         checkout = await self._p.places.prepare(
             tenant,
             run.id,
             repository,
             access,
             base_branch=run.base_branch,
-            commit=run.base_commit if lease.recipe.reviews_entity or run.goes_on else None,
+            commit=run.base_commit if lease.recipe.reviews_entity or run.goes_on or goes_on_from else None,
             files=[str(file) for file in lease.recipe.files_of(run.plan["settings"]).values()],
             also=lease.recipe.fetch,
+            patch=patch,
         )
         return checkout, access
 

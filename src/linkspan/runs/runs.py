@@ -66,7 +66,7 @@ class Runs:
         self._recipes = recipes
         self._clock = clock
         self.bell = bell or Bell()
-        self._starting = Starting(
+        self.starting = Starting(
             db, policy=policy, has_own=has_own, clock=clock, random=random, bell=self.bell
         )
 
@@ -92,9 +92,9 @@ class Runs:
         """
         who = person_for(principal, person)
         found = await self.check(principal, recipe, entity_id=entity_id)
-        run = self._starting.new(principal, found, source, key, who)
+        run = self.starting.new(principal, found, source, key, who)
         run = replace(run, entity=found.recipe.entity, entity_id=entity_id, account=account)
-        return await self._starting.add(principal, run)
+        return await self.starting.add(principal, run)
 
     async def recipe(self, tenant: Tenant, name: str) -> TenantRecipe:
         """Answer a recipe as the tenant has it, on or off. Raises `NotFound`."""
@@ -117,11 +117,11 @@ class Runs:
         if not before.is_finished or before.state == "succeeded":
             raise Conflict(f"{run} {still(before)}, so there is nothing to retry")
         found = await self._recipes.require(principal.tenant, before.recipe)
-        again = self._starting.after(principal, found, before, "retry", key, who)
+        again = self.starting.after(principal, found, before, "retry", key, who)
         if before.goes_on:
-            again = self._starting.on_the_same(again, before, before.plan.get("reviews", ()))
+            again = self.starting.on_the_same(again, before, before.plan.get("reviews", ()))
             again = replace(again, parent=before.parent, parent_how="review", person=who)
-        return await self._starting.add(principal, again)
+        return await self.starting.add(principal, again)
 
     async def fork(
         self,
@@ -142,8 +142,8 @@ class Runs:
         if not before.is_finished or before.thread_id is None:
             raise Conflict(f"{run} {still(before)} and has no conversation to go on with")
         found = await self._recipes.require(principal.tenant, before.recipe)
-        forked = self._starting.after(principal, found, before, "fork", key, who)
-        return await self._starting.add(
+        forked = self.starting.after(principal, found, before, "fork", key, who)
+        return await self.starting.add(
             principal,
             replace(forked, plan={**forked.plan, "words": check_words(words)}, thread_id=before.thread_id),
         )
@@ -155,8 +155,8 @@ class Runs:
         """
         may(principal, "run.start")
         found = await self._recipes.require(principal.tenant, before.recipe)
-        run = self._starting.after(principal, found, before, "review", key, None)
-        return await self._starting.add(principal, self._starting.on_the_same(run, before, reviews))
+        run = self.starting.after(principal, found, before, "review", key, None)
+        return await self.starting.add(principal, self.starting.on_the_same(run, before, reviews))
 
     async def get(self, principal: Principal, run: str) -> Run:
         """Answer a run of the principal's tenant that it may look at. Raises `NotFound`."""
@@ -368,11 +368,11 @@ class Runs:
 
     async def budget_left(self, tenant: Tenant) -> tuple[int | None, float | None]:
         """Answer the tokens and the money that the tenant's runs may still use; None: without bounds."""
-        return await self._starting.budget_left(tenant)
+        return await self.starting.budget_left(tenant)
 
     async def seconds_left(self, tenant: Tenant) -> float | None:
         """Answer how long Codex may still work for the tenant's runs; None: without bounds."""
-        return await self._starting.seconds_left(tenant)
+        return await self.starting.seconds_left(tenant)
 
     async def _tell(self, run: Run, kind: str, data: Mapping[str, Any]) -> None:
         await event_rows.append(

@@ -15,6 +15,7 @@ from typing import Any, Final
 from linkspan.accounts.principal import Tenant
 from linkspan.codex.engine import Access, Engine, Failure, Limits, Outcome, Task, Thread
 from linkspan.errors import Internal, LinkspanError, NotFound
+from linkspan.runs.about import thread_of
 from linkspan.runs.asking import Asking
 from linkspan.runs.context import Context, texts_of
 from linkspan.runs.gathering import Gathering
@@ -173,7 +174,7 @@ class Work:
         for sentence in change.left_out:
             await lease.note("warning", message=sentence)
         self._p.point("collected")
-        if change.truncated and lease.recipe.publish.how == "patch":
+        if change.truncated and (lease.recipe.publish.how == "patch" or thread_of(lease.run)):
             message = "The change is larger than the diff that is kept, so it would be no whole patch."
             return End("failed", "too_large", message).plain()
         if not change and lease.recipe.publish.how in ("pull_request", "patch"):
@@ -334,7 +335,7 @@ class Work:
             run=run.id,
             tenant=Tenant(run.tenant),
             folder=self._p.work / run.tenant / "runs" / run.id,
-            prompt=run.plan.get("words") or render(_prompt(run, recipe), names).strip(),
+            prompt=_said_to(run, render(_prompt(run, recipe), names).strip()),
             model=Access(f"{self._p.base_url}/codex/v1", pair.model),
             limits=Limits(seconds, await self._p.tokens.left(run)),
             tools=tools,
@@ -388,6 +389,14 @@ def _log_of(outcome: Outcome) -> str:
     failure = outcome.failure
     ended = outcome.status if failure is None else f"{outcome.status}: {failure.code}: {failure.message}"
     return "\n".join(line for line in (made_by, ended, "", outcome.log) if line or outcome.log).strip() + "\n"
+
+
+def _said_to(run: Run, prompt: str) -> str:
+    """Answer what Codex is told: a person's words say it alone where it knows the recipe's already."""
+    words = run.plan.get("words")
+    if words is None:
+        return prompt
+    return str(words) if run.parent is not None else f"{prompt}\n\n{words}"
 
 
 def _prompt(run: Run, recipe: Recipe) -> str:

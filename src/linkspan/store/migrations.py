@@ -605,6 +605,32 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX log_bodies_by_time ON log_bodies (time)",
     ),
+    (
+        """
+        CREATE TABLE session_threads (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            id {text} NOT NULL,
+            recipe {text} NOT NULL,
+            entity_id {text},
+            account {text},
+            subject {text} NOT NULL,
+            person {text} NOT NULL,
+            created double precision NOT NULL,
+            updated double precision NOT NULL,
+            PRIMARY KEY (tenant, id)
+        )
+        """,
+        "CREATE INDEX session_threads_of ON session_threads (tenant, subject, person, recipe, updated)",
+        """
+        CREATE TABLE session_turns (
+            tenant {text} NOT NULL REFERENCES tenants (tenant),
+            thread {text} NOT NULL,
+            number integer NOT NULL,
+            run {text} NOT NULL,
+            PRIMARY KEY (tenant, thread, number)
+        )
+        """,
+    ),
 )
 
 

@@ -32,6 +32,8 @@ OWNED = (
     "people_domains",
     "people",
     "view_tokens",
+    "session_turns",
+    "session_threads",
     "tokens",
     "link_consents",
     "link_sessions",

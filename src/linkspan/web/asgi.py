@@ -18,11 +18,13 @@ Refusal = Callable[[Scope], int]
 _OPEN = ("/healthz", "/readyz")
 """What load balancers ask by address; it tells nothing."""
 _FOR_ANY_ORIGIN = re.compile(
-    r"(/t/[^/]+)?/\.well-known/.*|/t/[^/]+/oauth/(token|revoke|register)|/static/linkspan(-elements)?\.(js|d\.ts)"
+    r"(/t/[^/]+)?/\.well-known/.*|/t/[^/]+/oauth/(token|revoke|register)|/static/linkspan(-elements|-session)?\.(js|d\.ts)"
     r"|/t/[^/]+/views/[^/]+(/progress)?"
 )
 """What programs in a browser may ask wherever they come from: it takes no cookie (web/oauth/routes.py); and
 what view tokens open, each of which names its origins (web/watch/views.py)."""
+_SOCKETS = re.compile(r"/t/[^/]+/codex")
+"""Where WebSockets are taken; whose pages may is said by the token that they show (web/session/socket.py)."""
 _MISDIRECTED = NotFound("this server is not reached under that name", hint="Set LINKSPAN_PUBLIC_URL.")
 _FOREIGN = Forbidden("pages of another origin may not call this server", hint="Set LINKSPAN_PUBLIC_URL.")
 
@@ -55,4 +57,9 @@ class Front:
                 answer = Response(body, shown, {**headers, "X-Request-Id": request_id})
                 await answer(scope, receive, send)
                 return
+        elif scope["type"] == "websocket" and (
+            not _SOCKETS.fullmatch(scope["path"]) or self._refusal(scope) == 421
+        ):
+            await send({"type": "websocket.close"})  # before it was accepted: 403
+            return
         await self._rest(scope, receive, send)

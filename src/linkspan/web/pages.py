@@ -31,6 +31,7 @@ _FOR_EVERY_PAGE: Final = {
 _STATIC: Final[Mapping[str, Mapping[str, str]]] = {
     "linkspan.js": {**_FOR_EVERY_PAGE, "Content-Type": "text/javascript; charset=utf-8"},
     "linkspan-elements.js": {**_FOR_EVERY_PAGE, "Content-Type": "text/javascript; charset=utf-8"},
+    "linkspan-session.js": {**_FOR_EVERY_PAGE, "Content-Type": "text/javascript; charset=utf-8"},
     "linkspan.d.ts": {**_FOR_EVERY_PAGE, "Content-Type": "text/plain; charset=utf-8"},
 }
 """What products' pages import from here, under an address that stays; the rest is for our own pages."""

@@ -38,6 +38,30 @@ BRANCH = f"codex/{RUN}"
 MESSAGE = f"Fix the total\n\nLinkspan-Run: {RUN}\nRequested-by: Ada Lovelace"
 
 
+async def test_what_one_run_changed_is_where_another_begins(bench: Bench) -> None:
+    """Edited, made, deleted and renamed files, binary ones too; all of it counts as changed."""
+    repository = bench.repository(files={"a.py": "one\n", "b.py": "two\n", "sub/c.py": "three\n" * 9})
+    places = bench.places()
+    one = await places.prepare(ACME, RUN, repository, bench.access())
+    (one.path / "a.py").write_text("ONE\n")
+    (one.path / "b.py").unlink()
+    (one.path / "made.bin").write_bytes(bytes(range(256)))
+    (one.path / "sub/c.py").rename(one.path / "sub/d.py")
+    change = await places.change(one)
+    other = await places.prepare(
+        ACME, "run_two", repository, bench.access(), commit=one.base_commit, patch=change.diff.encode()
+    )
+    assert await places.change(other) == change
+    again = await places.prepare(
+        ACME, "run_two", repository, bench.access(), commit=one.base_commit, patch=change.diff.encode()
+    )
+    assert await places.change(again) == change
+    with pytest.raises(Conflict, match="does not fit"):
+        await places.prepare(
+            ACME, "run_three", repository, bench.access(), patch=change.diff.replace("-one", "-eins").encode()
+        )
+
+
 async def test_a_run_from_checkout_to_branch(bench: Bench) -> None:
     """What Codex edits, makes and deletes becomes one commit on one branch, in the tenant's name."""
     repository = bench.repository(

@@ -226,7 +226,8 @@ async def test_recipes_are_listed_turned_on_and_off(backend: Backend) -> None:
     """By a service that passes on what a person said."""
     listed = (await backend.data("GET", "/recipes"))["result"]
     assert {each["name"]: each["enabled"] for each in listed} == {
-        "fix_ticket": False, "mend": True, "patch": False, "retell": False, "careful": False, "look": False
+        "fix_ticket": False, "mend": True, "patch": False, "retell": False, "careful": False, "talk": False,
+        "look": False,
     }  # fmt: skip
     off = await backend.data("POST", "/recipes/mend/disable", json={"person": "bo"})
     assert not off["enabled"]

@@ -28,6 +28,7 @@ from linkspan.codex.git.tree import (
     house_rules,
     leave,
     put,
+    put_patch,
     shown,
     text_of,
 )
@@ -72,6 +73,7 @@ class GitPlaces:
         commit: str | None = None,
         files: Sequence[str] = (),
         also: Sequence[Extra] = (),
+        patch: bytes = b"",
     ) -> Checkout:
         """Answer the run's working tree at the head of the base branch, or at a commit, made if need be."""
         place = self._layout.run(tenant, run)
@@ -106,6 +108,8 @@ class GitPlaces:
         used = await self._put_submodules(tenant, place, access, submodules, entries)
         lfs, stayed = await self._put_lfs(place, repository, access, pointers, used)
         await asyncio.to_thread(copy_for_codex, place, commit, branch_of(run))
+        if patch:
+            await put_patch(self._git, place, patch)
         now = int(self._clock())
         note = Note(repository, branch, commit, now, rules, texts, [*left_out, *stayed], lfs.plain())
         await asyncio.to_thread(place.write, note)

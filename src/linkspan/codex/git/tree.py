@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from linkspan.codex.git.layout import RunPlace
-from linkspan.codex.git.program import At, Git
-from linkspan.errors import TooLarge
+from linkspan.codex.git.program import At, Git, GitFailed
+from linkspan.errors import Conflict, TooLarge
 from linkspan.net.egress_proxy import megabytes
 
 _LINK: Final = "120000"
@@ -103,6 +103,18 @@ async def put(git: Git, place: RunPlace, commit: str, entries: list[Entry]) -> N
     await git.run("checkout-index", "--all", "--force", "--quiet", "--index", at=at)
     links = [entry.path for entry in entries if entry.is_link]
     await leave(git, place, await asyncio.to_thread(drop_links_out, place.checkout, links))
+
+
+async def put_patch(git: Git, place: RunPlace, patch: bytes) -> None:
+    """Change the checkout as a patch of ours says, and nothing outside of it. Raises `Conflict`.
+
+    The index stays as it is, so that what the patch changes counts as changed. git writes nothing behind a
+    link, nor outside of the tree.
+    """
+    try:
+        await git.run(*("apply", "--whitespace=nowarn", "-"), at=At(place.git, place.checkout), stdin=patch)
+    except GitFailed as error:
+        raise Conflict("What was changed before does not fit onto the commit that it was made of") from error
 
 
 async def leave(git: Git, place: RunPlace, paths: list[bytes]) -> None:

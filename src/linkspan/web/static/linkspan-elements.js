@@ -251,6 +251,8 @@ export class LinkspanConnect extends Linkspan {
   }
 }
 
+export { Linkspan as LinkspanElement, make, button }; // for linkspan-session.js
+
 for (const made of [LinkspanFix, LinkspanRun, LinkspanConnect]) {
   globalThis.customElements?.define(made.name.replace(/(?=[FRC][a-z]+$)/, "-").toLowerCase(), made);
 }
