@@ -3,10 +3,41 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Final
 
 import click
 
 from linkspan.cli.common import settings_of
+
+_SEEN: Final = (
+    click.option(
+        "--metrics",
+        metavar="[ADDRESS:]PORT",
+        help="Where Prometheus finds /metrics, on a port of its own; nowhere if empty. [LINKSPAN_METRICS]",
+    ),
+    click.option(
+        "--traces",
+        metavar="URL",
+        help="A collector that takes OpenTelemetry's OTLP over HTTP; none if empty. [LINKSPAN_TRACES]",
+    ),
+    click.option(
+        "--log", type=click.Choice(("text", "json")), help="How lines are logged. [text; LINKSPAN_LOG]"
+    ),
+    click.option(
+        "--log-calls",
+        type=click.Choice(("all", "changes", "none")),
+        help="Of which calls there is a line: of all, of those that write or fail."
+        " [changes; LINKSPAN_LOG_CALLS]",
+    ),
+)
+"""How an operator sees what a process does: the same words for each that serves or works."""
+
+
+def _seen(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_SEEN):
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -52,22 +83,7 @@ from linkspan.cli.common import settings_of
 )
 @click.option("--oidc-issuer", metavar="URL", help="Who says who somebody is. [LINKSPAN_OIDC_ISSUER]")
 @click.option("--oidc-client-id", metavar="ID", help="What it calls us. [LINKSPAN_OIDC_CLIENT_ID]")
-@click.option(
-    "--metrics",
-    metavar="[ADDRESS:]PORT",
-    help="Where Prometheus finds /metrics, on a port of its own; nowhere if empty. [LINKSPAN_METRICS]",
-)
-@click.option(
-    "--traces",
-    metavar="URL",
-    help="A collector that takes OpenTelemetry's OTLP over HTTP; none if empty. [LINKSPAN_TRACES]",
-)
-@click.option("--log", type=click.Choice(("text", "json")), help="How lines are logged. [text; LINKSPAN_LOG]")
-@click.option(
-    "--log-calls",
-    type=click.Choice(("all", "changes", "none")),
-    help="Of which calls there is a line: of all, of those that write or fail. [changes; LINKSPAN_LOG_CALLS]",
-)
+@_seen
 @click.option("--no-work", is_flag=True, default=None, help="Work no runs here; see linkspan work.")
 @click.pass_context
 def serve(context: click.Context, /, **flags: object) -> None:
@@ -93,22 +109,7 @@ def serve(context: click.Context, /, **flags: object) -> None:
     metavar="LIST",
     help="Private networks or host:port that may be reached, comma separated. [LINKSPAN_ALLOW_EGRESS]",
 )
-@click.option(
-    "--metrics",
-    metavar="[ADDRESS:]PORT",
-    help="Where Prometheus finds /metrics, on a port of its own; nowhere if empty. [LINKSPAN_METRICS]",
-)
-@click.option(
-    "--traces",
-    metavar="URL",
-    help="A collector that takes OpenTelemetry's OTLP over HTTP; none if empty. [LINKSPAN_TRACES]",
-)
-@click.option("--log", type=click.Choice(("text", "json")), help="How lines are logged. [text; LINKSPAN_LOG]")
-@click.option(
-    "--log-calls",
-    type=click.Choice(("all", "changes", "none")),
-    help="Of which calls there is a line: of all, of those that write or fail. [changes; LINKSPAN_LOG_CALLS]",
-)
+@_seen
 @click.pass_context
 def work(context: click.Context, /, **flags: object) -> None:
     """Work runs in a process of its own, beside linkspan serve --no-work.
