@@ -50,8 +50,8 @@ def test_what_did_not_run_shows_nothing(tmp_path: Path, name: str) -> None:
 
 def test_what_is_said_without_evidence_is_told(tmp_path: Path) -> None:
     """And so is too little."""
-    boast = "Checked against a real server: Jira 11 (tests/e2e/test_jira.py)."
-    said = {"jira": [NOTHING, boast], "bugsink": [NOTHING, NOTHING]}
+    boast = "Checked against a real server: Zendesk 11 (tests/e2e/test_zendesk.py)."
+    said = {"zendesk": [NOTHING, boast], "bugsink": [NOTHING, NOTHING]}
     told = unshown(results(tmp_path), lambda name: said.get(name) or said_of(name))
-    assert [one.partition(" ")[0] for one in told] == ["bugsink", "jira"]
+    assert [one.partition(" ")[0] for one in told] == ["bugsink", "zendesk"]
     assert boast in told[1] and told[1].endswith(f"but it is: {NOTHING}")
