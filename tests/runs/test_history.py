@@ -181,6 +181,19 @@ async def test_conversations_that_were_no_runs(house: House) -> None:
     assert len((await house.app.history.threads(BO, entity="ticket", entity_id="HC-103")).shown) == 1
 
 
+async def test_calls_stand_in_the_order_they_were_made(house: House) -> None:
+    """The row of a write is stored at once, that of the read before it a little later."""
+    for number, (name, given) in enumerate((("get_ticket", {}), ("update_ticket", {"priority": "low"}))):
+        tool = house.app.catalog.tool(name)
+        assert tool is not None
+        info = CallInfo(f"req-{number}", "mcp", "codex", "own", "turn-1", f"call-{number}")
+        house.now[0] += 1
+        await house.app.gateway.call(BO, tool, {"id": "HC-103", **given}, info=info)
+    await house.app.audit.flush()
+    found = await house.app.history.thread(BO, "own")
+    assert [each.tool for each in found.calls] == ["get_ticket", "update_ticket"]
+
+
 async def test_a_run_as_json_lines(works: Works) -> None:
     """Everything of it, one thing a line, and all runs in the order of their changes."""
     run = await ended(works)

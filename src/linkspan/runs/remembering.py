@@ -46,8 +46,8 @@ async def events_of(db: Database, run: Run) -> list[RunEvent]:
 
 
 async def calls_of(db: Database, tenant: str, thread: str | None) -> list[AuditRow]:
-    """Answer what a conversation called, in order."""
+    """Answer what a conversation called, in the order of its calls: the row of a write is stored sooner."""
     if thread is None:
         return []
     found = await audit.find(db, tenant, AuditFilter(thread_id=thread), limit=_MOST_CALLS)
-    return [entry.row for entry in reversed(found)]
+    return [entry.row for entry in sorted(found, key=lambda entry: (entry.row.time, entry.id))]
