@@ -285,6 +285,6 @@ def _content(checkout: Path, path: bytes) -> LfsObject | None:
 def _named(paths: Sequence[bytes], one: str, several: str) -> str:
     if len(paths) == 1:
         return f"The LFS file {shown(paths[0])} {one}"
-    names = ", ".join(shown(path) for path in paths[:3])
+    names = ", ".join(shown(path) for path in sorted(paths)[:3])
     more = f" and {len(paths) - 3:,} more" if len(paths) > 3 else ""
     return f"{len(paths):,} LFS files ({names}{more}) {several}"
