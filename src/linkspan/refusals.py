@@ -97,16 +97,34 @@ def _refusal(root: Mapping[str, Any], connector: Connector, now: float | None) -
             retry_after=_wait(root["headers"], now),
             upstream_status=status,
         )
+    if kind is errors.QuotaExceeded:
+        return kind(message, hint="Waiting does not help: see its plan and billing.", upstream_status=status)
     missing = _missing_scopes(root["headers"]) if kind is errors.Forbidden else []
     return kind(message, upstream_status=status, details={"missing_scopes": missing} if missing else None)
 
 
-def _named(root: Mapping[str, Any], connector: Connector) -> type[errors.LinkspanError] | None:
-    """Answer what the product's own word for the failure means: as declared, or as usual in GraphQL."""
+def is_quota_spent(root: Mapping[str, Any], connector: Connector) -> bool:
+    """Tell whether an answer `{status, headers, body}` says, in the product's declared words, that one is.
+
+    Most products give it the status of a rate limit, which is waited for: this is not.
+    """
+    rule = connector.failure
+    if root["status"] < 300 and (rule.when is None or not rule.when(root)):
+        return False
+    return _declared(root, connector) is errors.QuotaExceeded
+
+
+def _declared(root: Mapping[str, Any], connector: Connector) -> type[errors.LinkspanError] | None:
     rule = connector.failure
     word = rule.code(root) if rule.code is not None else None
-    if word is not None and (code := rule.codes.get(str(word))) is not None:
-        return _BY_CODE[code]
+    code = rule.codes.get(str(word)) if word is not None else None
+    return _BY_CODE[code] if code is not None else None
+
+
+def _named(root: Mapping[str, Any], connector: Connector) -> type[errors.LinkspanError] | None:
+    """Answer what the product's own word for the failure means: as declared, or as usual in GraphQL."""
+    if (declared := _declared(root, connector)) is not None:
+        return declared
     if root["status"] >= 300 and root["status"] != 400:
         return None
     return next((kind for said in _graphql_words(root["body"]) if (kind := _GRAPHQL.get(said))), None)

@@ -31,7 +31,7 @@ from linkspan.settings import Settings, parse_egress
 from linkspan.store.runs import Run
 from tests.codex.app_server.conftest import Watcher
 from tests.codex.conftest import ACME, KEY, RECIPES, TRACKER, begin, served
-from tests.fakes.openai_api import Call, HostedOpenAI, rate_limited
+from tests.fakes.openai_api import Call, HostedOpenAI, rate_limited, spent
 from tests.fakes.tracker import Tracker
 from tests.servers.serving import serving
 
@@ -248,6 +248,18 @@ async def test_what_is_refused_is_told(bench: Bench, name: str) -> None:
     failure = (await engine.work(replace(task, run="run_z"), Watcher())).failure
     assert failure is not None
     assert (failure.code, failure.retryable, failure.retry_after) == ("rate_limited", True, 90)
+
+
+@ENGINES
+async def test_a_spent_quota_holds_no_later_run_back(bench: Bench, name: str) -> None:
+    """Whatever wait stands beside it: the next run asks again."""
+    engine, task = bench.engine(name), bench.task()
+    for run in ("run_x", "run_y"):
+        bench.upstream.refusals.append(spent(90))
+        failure = (await engine.work(replace(task, run=run), Watcher())).failure
+        assert failure is not None
+        assert (failure.code, failure.retryable) == ("quota_exceeded", False)
+    assert not bench.upstream.refusals
 
 
 async def test_a_stream_that_breaks_is_taken_up_where_it_was(bench: Bench) -> None:

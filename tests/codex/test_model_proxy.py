@@ -246,12 +246,15 @@ async def test_a_wait_that_is_foreseen_is_told_as_one_that_was_refused(
 
 
 async def test_an_account_without_quota_is_told(bridge: Bridge) -> None:
-    """Waiting would not help."""
-    bridge.script(Refusal(429, "You exceeded your quota", "insufficient_quota", "insufficient_quota"))
+    """Waiting would not help, and whoever has paid is not held back by it."""
+    wait = {"retry-after": "45", "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "45s"}
+    words = ("insufficient_quota", "insufficient_quota")
+    bridge.script(Refusal(429, "You exceeded your quota", *words, headers=wait), Answer([message("Hi")]))
     refused = await bridge.answer()
     assert refused.status_code == 400
     assert refused.json()["error"]["code"] == "quota_exceeded"
     assert "plan and billing" in refused.json()["error"]["message"]
+    assert (await bridge.answer()).status_code == 200
 
 
 @pytest.mark.parametrize("status", [400, 404, 500, 503])

@@ -423,3 +423,10 @@ def rate_limited(seconds: int) -> JSONResponse:
     answer = _refused(429, "Rate limit reached", "rate_limit_exceeded")
     answer.headers["retry-after"] = str(seconds)
     return answer
+
+
+def spent(seconds: int) -> JSONResponse:
+    """Answer that the quota is spent, with the header that a limit has."""
+    answer = _refused(429, "You exceeded your current quota", "insufficient_quota")
+    answer.headers["retry-after"] = str(seconds)
+    return answer

@@ -17,7 +17,7 @@ import jsonschema_rs
 
 from linkspan.accounts.principal import Principal
 from linkspan.codex.engine import Event, Failure, Host, Material, Task
-from linkspan.codex.model_proxy import OPENAI, Grants
+from linkspan.codex.model_proxy import NO_QUOTA, OPENAI, Grants
 from linkspan.errors import (
     Conflict,
     Forbidden,
@@ -38,7 +38,6 @@ Json = dict[str, Any]
 _MOST_BYTES: Final = 32 * 2**20
 """Of one answer, or of one event of a stream."""
 _RETRYABLE: Final = ("rate_limited", "upstream_error", "upstream_timeout")
-_NO_QUOTA: Final = ("insufficient_quota", "billing_hard_limit_reached")
 SERVER: Final = "linkspan"
 """What our MCP endpoint is called there."""
 
@@ -136,7 +135,7 @@ class Hosted:
         error = failure_in(whole.body)
         code, said = error.get("code") or error.get("type"), str(error.get("message") or "")
         message = said.strip()[:500].rstrip(".") or f"OpenAI answered with HTTP {answer.status}"
-        if code in _NO_QUOTA:
+        if code in NO_QUOTA:
             return QuotaExceeded("the OpenAI account has no quota left", hint="See its plan and billing.")
         if answer.status == 429:
             wait = retry_after(answer.headers, self._clock())

@@ -34,6 +34,8 @@ from linkspan.wire import Passing
 
 OPENAI: Final = "openai"
 """The connector whose account pays."""
+NO_QUOTA: Final = ("insufficient_quota", "billing_hard_limit_reached")
+"""Its words for a 429 that no wait helps against."""
 _CODEX_SAYS: Final = (
     "x-codex-",
     "x-client-request-id",
@@ -140,7 +142,7 @@ class ModelProxy:
         """Let Codex wait where the wait is short; everything else is told in a sentence."""
         whole = await answer.read(LONGEST_FAILURE)
         error = failure_in(whole.body)
-        if "insufficient_quota" in (error.get("code"), error.get("type")):
+        if error.get("code") in NO_QUOTA or error.get("type") in NO_QUOTA:
             raise QuotaExceeded(
                 "the OpenAI account has no quota left", hint="See its plan and billing.", upstream_status=429
             )

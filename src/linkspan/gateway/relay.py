@@ -20,7 +20,7 @@ from linkspan.gateway.log_bodies import Collected, LogBodies
 from linkspan.net.limits import retry_after
 from linkspan.net.messages import Streamed, StreamingTransport
 from linkspan.net.pacing import Paces
-from linkspan.refusals import harmless
+from linkspan.refusals import harmless, is_quota_spent
 from linkspan.spec.catalog import Catalog, Connector
 from linkspan.store.audit import AuditRow, AuditWriter
 from linkspan.telemetry import SILENT, CallEnded, Telemetry
@@ -229,6 +229,12 @@ class Relay:
                         ask, connector, credential, self._transport, timeout=timeout, idle=idle
                     )
                     coming = await stack.enter_async_context(passing)
+                    if coming.status == 429:
+                        whole = await coming.read(LONGEST_FAILURE)
+                        coming = Streamed.whole(whole)
+                        root = {"status": 429, "headers": whole.headers, "body": as_data(whole.body)}
+                        if is_quota_spent(root, connector):
+                            return coming
                     now = self._clock()
                     turn.answered(coming.status, coming.headers, now)
                     wait = retry_after(coming.headers, now) if coming.status == 429 else None

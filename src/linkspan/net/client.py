@@ -34,6 +34,9 @@ LimitRule = Callable[[Response], float | str | bool | None]
 """A connector's rule for "too many calls": False when an answer is none; else seconds to wait, or a text as
 in Retry-After; None or True when no time is told beyond the headers."""
 
+SpentRule = Callable[[Response], bool]
+"""Tells whether an answer, of the status of a limit perhaps, says that a quota is spent: no wait helps."""
+
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({"name", "refused", "unreachable", "lost"})
 _UNAVAILABLE = frozenset({502, 503, 504})
@@ -78,6 +81,7 @@ class Client:
         timeout: float = 30.0,
         budget: float = 20.0,
         rate_limited: LimitRule | None = None,
+        is_spent: SpentRule | None = None,
         max_bytes: int | None = None,
         pace: Pace | None = None,
     ) -> Reply:
@@ -86,9 +90,10 @@ class Client:
         `origins` (`scheme://host:port`, the port always written) is where the request may go at all;
         `sensitive_headers` (names in any case) stay with the first of them. `timeout` is for one exchange,
         `budget` for everything beside it: no call takes longer than both together. `rate_limited` adds to
-        what is understood by itself: status 429, and 403 with nothing remaining. `max_bytes` is the largest
-        answer that is read, if other than usual. `pace` says when a request's turn is: the budget is waited
-        for that, too.
+        what is understood by itself: status 429, and 403 with nothing remaining; `is_spent` takes from it
+        what is an answer like others, and nothing that later requests are held back for. `max_bytes` is the
+        largest answer that is read, if other than usual. `pace` says when a request's turn is: the budget is
+        waited for that, too.
 
         An answer of any status is an answer. Raises `NeedsReauth` for another origin, `RateLimited` when the
         product wants more patience than the budget has, `UpstreamError` for a redirect that is not followed,
@@ -101,9 +106,8 @@ class Client:
             )
         began = self._clock()
         most = max_bytes or self._max_bytes
-        call = _Call(
-            request, repeatable, origins, sensitive_headers, timeout, budget, rate_limited, began, most, pace
-        )
+        rules, limits = (rate_limited, is_spent), (timeout, budget)
+        call = _Call(request, repeatable, origins, sensitive_headers, *limits, *rules, began, most, pace)
         outcome, limit = await self._exchange(call, timeout)
         if (
             isinstance(outcome, Response)
@@ -142,6 +146,8 @@ class Client:
             now = self._clock()
             if turn is None:
                 return response, read_rate_limit(response.headers, now)
+            if call.says_spent(response):
+                return response, None
             limit = tightest(turn.answered(response.status, response.headers, now))
             told = call.limit(response, now) if response.status >= 400 or call.rule is not None else False
             if told is not False:
@@ -202,6 +208,7 @@ class _Call:
     timeout: float
     patience: float
     rule: LimitRule | None
+    spent: SpentRule | None
     began: float
     max_bytes: int
     pace: Pace | None = None
@@ -227,10 +234,15 @@ class _Call:
     def limit(self, response: Response, now: float) -> float | Literal[False] | None:
         """Answer how long the product wants us to wait, None when it names no time, False if it does not."""
         told = self.rule(response) if self.rule is not None else False
-        if told is False and not _is_limit(response, now):
+        if (told is False and not _is_limit(response, now)) or self.says_spent(response):
             return False
         named = None if isinstance(told, bool) else retry_after(told, now)
         return named if named is not None else retry_after(response.headers, now)
+
+    def says_spent(self, response: Response) -> bool:
+        """Tell whether the product says that a quota is spent: so no more than that is learned from it."""
+        may_say = response.status >= 400 or self.rule is not None
+        return may_say and self.spent is not None and self.spent(response)
 
     def follow(self, response: Response) -> None:
         """Turn a redirect into the next request (RFC 9110 §15.4), or raise `UpstreamError`."""

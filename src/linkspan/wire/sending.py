@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from linkspan import errors
 from linkspan.net import bodies
-from linkspan.net.client import Client, LimitRule
+from linkspan.net.client import Client, LimitRule, SpentRule
 from linkspan.net.kept import Kept
 from linkspan.net.limits import RateLimit, limit_of_queries
 from linkspan.net.messages import Request, Response
 from linkspan.net.pacing import Pace
-from linkspan.refusals import refusal
+from linkspan.refusals import is_quota_spent, refusal
 from linkspan.spec.catalog import AuthMethod, Connector, Paging, RequestPlan, Scope
 from linkspan.vault.credential import Credential
 from linkspan.wire.credentials import authorized, check_destination, method_of, sensitive, without_secrets
@@ -83,6 +83,7 @@ async def send(
         timeout=timeout or connector.timeout,
         budget=connector.rate_budget,
         rate_limited=_rate_rule(connector),
+        is_spent=_spent_rule(connector),
         max_bytes=plan.max_bytes,
         pace=turns,
     )
@@ -128,17 +129,29 @@ def _rate_rule(connector: Connector) -> LimitRule | None:
         return None
 
     def rule(response: Response) -> float | str | bool | None:
-        try:
-            body = bodies.decode(response)
-        except errors.LinkspanError:
-            body = None
-        root = {"status": response.status, "headers": response.headers, "body": body}
+        root = _root_of(response)
         if not when(root):
             return False
         value = wait(root) if wait else None
         return value if isinstance(value, int | float | str) and not isinstance(value, bool) else None
 
     return rule
+
+
+def _spent_rule(connector: Connector) -> SpentRule | None:
+    """Answer the rule for spent quotas; None where the product has no declared word for it."""
+    if "quota_exceeded" not in connector.failure.codes.values():
+        return None
+    return lambda response: is_quota_spent(_root_of(response), connector)
+
+
+def _root_of(response: Response) -> dict[str, Any]:
+    """Answer what expressions rooted at the answer see, also where its body cannot be read."""
+    try:
+        body = bodies.decode(response)
+    except errors.LinkspanError:
+        body = None
+    return {"status": response.status, "headers": response.headers, "body": body}
 
 
 def _understood(
