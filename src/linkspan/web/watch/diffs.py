@@ -17,20 +17,23 @@ MOST_LINES: Final = 20_000
 """Lines of a change that a page has; what is left is said, and is in the file to load."""
 _LONGEST_LINE: Final = 2_000
 _HUNK: Final = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
-_WORDS: Final = (
-    "abstract and as assert async await begin break case catch class const continue def default defer del do"
-    " elif else elsif end enum except export extends extern false finally fn for foreach from func function"
-    " global go if impl implements import in include instanceof interface is lambda let loop match module mut"
-    " namespace new nil none not null or package pass private protected public pub raise readonly require"
-    " rescue return select self static struct super switch template then this throw throws trait true try"
-    " type typeof union unless until use using val var void when where while with yield"
+_WORDS: Final = frozenset(
+    """
+    abstract and as assert async await begin break case catch class const continue def default defer del do
+    elif else elsif end enum except export extends extern false finally fn for foreach from func function
+    global go if impl implements import in include instanceof interface is lambda let loop match module mut
+    namespace new nil none not null or package pass private protected public pub raise readonly require
+    rescue return select self static struct super switch template then this throw throws trait true try
+    type typeof union unless until use using val var void when where while with yield None True False
+    """.split()  # noqa: SIM905 (a list of them is read by nobody)
 )
 _TOKEN: Final = re.compile(
     r"(?P<s>\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`)"
     r"|(?P<c>(?:(?<=\s)|^)(?:#|//|--\s|;;).*$|/\*.*?\*/|<!--.*?-->)"
-    rf"|(?P<k>\b(?:{_WORDS.replace(' ', '|')}|None|True|False)\b)"
-    r"|(?P<n>\b\d[\w.]*)"
+    r"|(?P<k>[^\W\d]\w*)"
+    r"|(?P<n>\d[\w.]*)"
 )
+"""Words are taken whole and looked up: a pattern of all of them is six times slower."""
 
 
 @dataclass(slots=True)
@@ -108,16 +111,24 @@ def _about(file: FileChange, line: str) -> None:
 
 def _line(sign: str, line: str, number: int) -> Markup:
     if sign == "@":
-        return Markup('<span class="l h">{}\n</span>').format(line[:_LONGEST_LINE])
+        return _markup(f'<span class="l h">{escape(line[:_LONGEST_LINE])}\n</span>')
     kind = {"+": "a", "-": "d"}.get(sign, "")
-    text = Markup("").join(_coloured(line[1:_LONGEST_LINE]))
-    return Markup('<span class="l {}" data-n="{}">{}{}\n</span>').format(kind, number, sign or " ", text)
+    text = "".join(_coloured(line[1:_LONGEST_LINE]))
+    return _markup(f'<span class="l {kind}" data-n="{number}">{escape(sign or " ")}{text}\n</span>')
 
 
-def _coloured(text: str) -> Iterator[Markup]:
+def _coloured(text: str) -> Iterator[str]:
+    """Answer pieces of it, each escaped by itself."""
     at = 0
     for match in _TOKEN.finditer(text):
+        kind, found = match.lastgroup, match[0]
+        if kind == "k" and found not in _WORDS:
+            continue
         yield escape(text[at : match.start()])
-        yield Markup("<i class={}>{}</i>").format(match.lastgroup, match[0])
+        yield f"<i class={kind}>{escape(found)}</i>"
         at = match.end()
     yield escape(text[at:])
+
+
+def _markup(text: str) -> Markup:
+    return Markup(text)  # noqa: S704 (each piece of it is escaped)
