@@ -31,6 +31,7 @@ from linkspan.mcp_server.hub import Hub
 from linkspan.mcp_server.methods import Methods
 from linkspan.measuring import measured, reader, telemetry_of
 from linkspan.reload import Reloader
+from linkspan.runs.checks import Checks
 from linkspan.runs.feed import Feed
 from linkspan.settings import Settings
 from linkspan.spec.catalog import Catalog
@@ -87,6 +88,7 @@ class Serving:
         self._random = random
         self.hub = Hub(max_per_tenant=app.settings.call_limits.listens)
         self.feed = Feed(app.database, app.runs.bell)
+        self.checks = Checks(app.gateway, clock=clock, random=random)
         self.reloader: Reloader | None = None
         self.methods = Methods(
             app.gateway,
@@ -216,7 +218,7 @@ class Serving:
 
     def _watching(self, see: See) -> WatchParts:
         app = self.app
-        return WatchParts(app.runs, self.feed, app.database, self._clock, see)
+        return WatchParts(app.runs, self.checks, self.feed, app.database, self._clock, see)
 
     def _tenant_gate(self, sign_in: Parts) -> TenantGate:
         return TenantGate(self.app.sessions, login_of(sign_in), random=self._random)

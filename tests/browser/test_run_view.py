@@ -87,7 +87,7 @@ def test_a_run_is_read_steered_and_approved(anna: Person, theatre: Theatre) -> N
     expect(page.get_by_text("approved by anna, “It is small”")).to_be_visible()
     run.enter("succeeded", summary="The till adds an hour now.",
               pull_request={"url": "https://forge.example/acme/harbour/pull/7", "number": 7})  # fmt: skip
-    expect(page.get_by_role("link", name="7", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="acme/harbour#7", exact=True)).to_be_visible()
     expect(page.locator("#pulse")).to_have_count(0)
     look(page, "run-done")
     page.reload()

@@ -45,6 +45,8 @@ class House:
     now: list[float] = field(default_factory=lambda: [NOW])
     hooks: Receiver = field(default_factory=Receiver)
     """Takes what webhooks at https://hooks.example are told."""
+    forge: Forge = field(default_factory=Forge)
+    """What acme's GitHub account leads to."""
 
     async def enable(self, recipe: str, principal: Principal = BO, **settings: Any) -> None:
         """Turn a recipe on."""
@@ -113,6 +115,6 @@ async def house(seeded: tuple[Path, dict[str, Any]], tmp_path: Path) -> AsyncIte
             verify=app.verifier,
         )
     await app.accounts.link(ACME, app.catalog.connectors["github"], secrets={"token": FORGE_TOKEN})
-    yield House(app, desk_of(desk), transport, now, hooks)
+    yield House(app, desk_of(desk), transport, now, hooks, forge)
     await app.aclose()
     store.close()

@@ -22,7 +22,7 @@ __all__ = ["house", "seeded"]
 BASE = "http://127.0.0.1:8640"
 SHOP_PAGE = "https://shop.example"
 ALL = ("run.start", "run.steer", "run.cancel", "run.approve")
-PARTS = ("body", "beside", "changes", "earlier", "stream")
+PARTS = ("body", "beside", "changes", "checks", "earlier", "stream")
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -12,8 +14,11 @@ import httpx2
 import pytest
 
 from linkspan.accounts.principal import Tenant
+from linkspan.gateway.calls import CallInfo
 from linkspan.serving import Serving
-from linkspan.store import run_events
+from linkspan.store import audit, run_events
+from linkspan.store.audit import AuditFilter
+from tests.fakes.forge import unwell
 from tests.runs.conftest import ACME, BO, House, house, seeded
 
 __all__ = ["house", "seeded"]
@@ -76,7 +81,7 @@ async def test_nobody_sees_anything_before_signing_in(bo: Viewer) -> None:
     assert page.status_code == 200
     assert 'name="after" value="/t/acme/runs/' in page.text
     assert "HC-103" not in page.text
-    for part in ("body", "beside", "changes", "earlier", "stream", "files/diff"):
+    for part in ("body", "beside", "changes", "checks", "earlier", "stream", "files/diff"):
         answer = await bo.http.get(f"{bo.path}/{part}", headers=SCRIPT)
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthenticated")
     async with aclosing(await signed_in(bo.house, "globex", "eve")) as eve:
@@ -166,3 +171,77 @@ async def test_a_page_may_do_little(bo: Viewer) -> None:
         assert "frame-ancestors 'none'" in policy
         assert answer.headers["cache-control"] == "no-store"
         assert not re.search(r"<script(?! type=\"module\" src=)|\son\w+=|style=\"", answer.text)
+
+
+async def test_a_run_shows_how_its_pull_request_stands(bo: Viewer) -> None:
+    """State and checks of its last commit, asked once for all who look within ten seconds, and as the run."""
+    house, part = bo.house, f"{bo.path}/checks"
+    repository = house.forge.repositories["acme/cafe"]
+    repository.branches["codex/x"] = "b" * 40
+    create = house.app.catalog.tool_for("pull_request.create")
+    assert create is not None
+    words = {"owner": "acme", "repo": "cafe", "title": "Fix it", "head": "codex/x", "base": "main"}
+    made: Any = await house.app.gateway.call(BO, create, words, info=CallInfo("0" * 32, via="rest"))
+    shown = {name: made.result[name] for name in ("id", "number", "url")}
+    assert (await bo.http.get(part, headers=SCRIPT)).text.count("The forge shows it no more") == 1
+    await change_run(bo, pull_request=json.dumps(shown), branch="codex/x", cost=0.426, total_tokens=7)
+    page = (await bo.http.get(bo.path)).text
+    assert 'id="checks"' in page
+    assert ">acme/cafe#1</a>" in page
+    assert "<dt>Cost</dt><dd>0.43</dd>" in page
+    assert "No check has said anything" in (await bo.http.get(part, headers=SCRIPT)).text
+    run: dict[str, Any] = {"head_sha": "b" * 40, "started_at": None, "completed_at": None, "output": {}}
+    of = {"html_url": "javascript:alert(1)", "url": "https://api.github.com/repos/acme/cafe/check-runs/1"}
+    repository.checks = [
+        {"id": 1, "name": "<b>unit</b>", "status": "completed", "conclusion": "failure", **run, **of},
+        {"id": 2, "name": "lint", "status": "in_progress", "conclusion": None, **run, **of},
+        {
+            "id": 3,
+            "name": "other",
+            "status": "completed",
+            "conclusion": "success",
+            **run,
+            "head_sha": "c" * 40,
+        },
+    ]
+    told = {
+        "context": "ci/old",
+        "state": "success",
+        "description": None,
+        "target_url": "https://ci.example/9",
+    }
+    repository.statuses = [
+        {**told, "id": 1, "url": f"https://api.github.com/repos/acme/cafe/statuses/{'b' * 40}"}
+    ]
+    asked = house.forge.counts["GET checks"]
+    assert "No check has said anything" in (await bo.http.get(part, headers=SCRIPT)).text
+    assert house.forge.counts["GET checks"] == asked
+    house.now[0] += 10
+    answers = await asyncio.gather(*(bo.http.get(part, headers=SCRIPT) for _ in range(20)))
+    assert house.forge.counts["GET checks"] == asked + 1
+    text = answers[0].text
+    assert {each.text for each in answers} == {text}
+    assert "Checks: 1 passed, 1 failed, 1 under way" in text
+    assert "data-again" in text
+    assert "&lt;b&gt;unit&lt;/b&gt;" in text
+    assert "javascript:" not in text
+    assert '<a href="https://ci.example/9"' in text
+    assert "other" not in text
+    rows = await audit.find(house.app.database, ACME, AuditFilter(principal_subject=bo.run))
+    assert {(row.row.principal_kind, row.row.tool) for row in rows} == {
+        ("run", name) for name in ("get_pull_request", "list_checks", "list_statuses_of_commit")
+    }
+    house.now[0] += 10
+    house.forge.faults += [unwell()] * 9
+    failed = await bo.http.get(part, headers=SCRIPT)
+    assert (failed.status_code, "could not be asked just now" in failed.text) == (200, True)
+
+
+async def change_run(bo: Viewer, **columns: Any) -> None:
+    """Let the run have something that a worker would have noted."""
+    names = ", ".join(f"{name} = :{name}" for name in columns)
+    changed = await bo.house.app.database.execute(
+        f"UPDATE runs SET {names} WHERE id = :id",
+        {"id": bo.run, **columns},
+    )
+    assert changed == 1

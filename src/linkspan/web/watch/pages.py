@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, Response
 from linkspan.accounts.principal import Tenant
 from linkspan.errors import NotFound
 from linkspan.runs.about import recipe_of
+from linkspan.runs.checks import Checks
 from linkspan.runs.runs import Runs
 from linkspan.store import run_events as event_rows
 from linkspan.store.approvals import Approval
@@ -27,6 +28,7 @@ from linkspan.store.runs import Run
 from linkspan.web.pages import HEADERS, page, written
 from linkspan.web.watch.diffs import FileChange, files_of
 from linkspan.web.watch.entries import STATES, TOLD, entry_of
+from linkspan.web.watch.published import SAFE, standing_of
 from linkspan.web.watch.viewer import Viewer, hears
 
 AT_ONCE: Final = 300
@@ -36,7 +38,6 @@ _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     " base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
 )
-_SAFE: Final = ("https://", "http://")
 _KINDS: Final[Mapping[str, str]] = {
     "command": "A command",
     "file_change": "A change of files",
@@ -68,8 +69,9 @@ class Ground:
 class Pages:
     """Makes the pages of runs, and the parts of them that are fetched again."""
 
-    def __init__(self, runs: Runs, db: Database) -> None:
+    def __init__(self, runs: Runs, checks: Checks, db: Database) -> None:
         self._runs = runs
+        self._checks = checks
         self._db = db
 
     async def listed(self, request: Request, ground: Ground, viewer: Viewer) -> Response:
@@ -114,6 +116,10 @@ class Pages:
         """Answer the change as it is now."""
         found = await self._runs.get(viewer.principal, run)
         return _part(written("run/changes.html", await self._changes(viewer, found)))
+
+    async def checks(self, viewer: Viewer, run: str) -> Response:
+        """Answer how the pull request stands at its forge now."""
+        return _part(written("run/checks.html", await standing_of(self._checks, viewer, self._runs, run)))
 
     async def earlier(self, viewer: Viewer, run: str, before: int) -> Response:
         """Answer entries from before an event."""
@@ -176,8 +182,9 @@ class Pages:
             "why_not": viewer.why_not_decide(run),
             "plan": plan_of(plan),
             "pull_request": pull_request_of(run),
+            "may_ask_forge": bool((run.pull_request or {}).get("id")),
             "files_made": files,
-            "usage": usage_line(run),
+            "usage": _used(run),
             "may_steer": viewer.may("run.steer") and hears(run),
             "may_cancel": viewer.may("run.cancel") and not run.is_finished and run.stop is None,
             "may_retry": viewer.session and viewer.may("run.start") and run.state in _AGAIN,
@@ -220,12 +227,16 @@ def frame(ground: Ground, run: str) -> Response:
     return page("run/page.html", values, headers=headers(ground.ancestors))
 
 
-def usage_line(run: Run) -> str:
-    """Answer what it used, in a line."""
+def _used(run: Run) -> list[tuple[str, str]]:
+    """Answer what it used, as names and values: the first is told anew while it lives."""
     if not run.total_tokens:
-        return ""
-    cost = f", cost {run.cost:.2f}" if run.cost is not None else ""
-    return f"{run.total_tokens:,} tokens{cost}"
+        return [("Used", "nothing yet")]
+    cached = f" ({run.cached_input_tokens:,} of them known)" if run.cached_input_tokens else ""
+    told = [
+        ("Used", f"{run.total_tokens:,} tokens"),
+        ("Of them", f"{run.input_tokens:,} read{cached}, {run.output_tokens:,} written"),
+    ]
+    return told if run.cost is None else [*told, ("Cost", f"{run.cost:,.2f}")]
 
 
 def _frame(ground: Ground, viewer: Viewer | None, title: str) -> dict[str, Any]:
@@ -319,9 +330,10 @@ def pull_request_of(run: Run) -> dict[str, str] | None:
     """Answer what was published; only an address that a browser opens as a page becomes a link."""
     made = run.pull_request
     url = str(made.get("url") or "") if made else ""
-    if made is None or not url.startswith(_SAFE):
+    if made is None or not url.startswith(SAFE):
         return None
-    return {"url": url, "title": str(made.get("title") or made.get("number") or made.get("id") or url)}
+    number = f"{run.repository or ''}#{made['number']}" if made.get("number") else ""
+    return {"url": url, "title": str(made.get("title") or number or made.get("id") or url)}
 
 
 def _are_few(files: list[FileChange]) -> bool:

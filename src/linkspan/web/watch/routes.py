@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 from linkspan.accounts.principal import Tenant
 from linkspan.errors import Internal, LinkspanError, NotFound, Unauthenticated
 from linkspan.gateway.throttle import Throttle
+from linkspan.runs.checks import Checks
 from linkspan.runs.feed import Feed
 from linkspan.runs.runs import Runs
 from linkspan.store.database import Database
@@ -38,6 +39,7 @@ class Parts:
     """What the pages of runs are made of."""
 
     runs: Runs
+    checks: Checks
     feed: Feed
     database: Database
     clock: Callable[[], float]
@@ -50,7 +52,7 @@ class Doors:
     def __init__(self, parts: Parts, gate: Gate) -> None:
         self._parts = parts
         self._gate = gate
-        self._pages = Pages(parts.runs, parts.database)
+        self._pages = Pages(parts.runs, parts.checks, parts.database)
         self._stream = Stream(parts.feed, clock=parts.clock)
         self._acts = Throttle(rate=1.0, burst=30, clock=parts.clock)
 
@@ -82,6 +84,8 @@ class Doors:
                 return await self._pages.aside(ground, viewer, run)
             case "changes":
                 return await self._pages.changes(viewer, run)
+            case "checks":
+                return await self._pages.checks(viewer, run)
             case "earlier":
                 return await self._pages.earlier(viewer, run, _number(request.query_params.get("before")))
             case "stream":

@@ -5,6 +5,7 @@ const base = root.dataset.base;
 const framed = "framed" in root.dataset;
 const token = framed && new URLSearchParams(location.hash.slice(1)).get("view_token");
 const OFTEN = 250; // ms between two looks at what stands beside
+const CHECKS = 15_000; // ms between two looks at checks that have not ended
 
 if (token) history.replaceState(null, "", location.pathname + location.search);
 const ask = (path, options = {}) => fetch(`${base}/${path}`, {
@@ -31,7 +32,10 @@ async function renew() {
   const typed = [...place.querySelectorAll("textarea, input[type=text]")].map(({ id, value }) => [id, value]);
   const { activeElement: active } = document;
   const focus = place.contains(active) && (active.id || active.textContent);
+  const checked = part("checks");
   place.innerHTML = text;
+  if (checked) part("checks")?.replaceWith(checked);
+  else checks();
   for (const [id, value] of typed) if (value && part(id)) part(id).value = value;
   if (focus) (part(focus) ?? [...place.querySelectorAll("button")].find((each) => each.textContent === focus))?.focus();
   tell("state", { state: part("state")?.textContent });
@@ -43,6 +47,14 @@ const soon = (work) => {
 };
 const beside = soon(renew);
 const changes = soon(() => load("changes", part("changes")));
+
+// What the forge says of the pull request: asked when there is one, and again while a check goes on.
+let later;
+async function checks() {
+  clearTimeout(later);
+  if (!document.hidden && part("checks")) await load("checks", part("checks")).catch(() => null);
+  if (part("checks")?.querySelector("[data-again]")) later = setTimeout(checks, CHECKS);
+}
 
 const atEnd = () => innerHeight + scrollY >= part("entries").getBoundingClientRect().bottom + scrollY - 80
   && innerHeight + scrollY <= part("entries").getBoundingClientRect().bottom + scrollY + innerHeight;
@@ -109,6 +121,7 @@ async function over() {
   part("pulse")?.remove();
   await renew();
   await load("changes", part("changes"));
+  await checks();
   tell("ended", { state: part("state")?.textContent });
 }
 
@@ -163,4 +176,5 @@ if (framed) {
     tell("failed", { code: told?.error?.code ?? "unauthenticated" });
   }
 }
+checks();
 if (part("live") && "live" in part("live").dataset) follow();
