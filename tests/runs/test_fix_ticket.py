@@ -67,6 +67,7 @@ async def test_a_ticket_becomes_a_pull_request(shop: Shop) -> None:
     ticket = shop.desk.store.one("SELECT state FROM tickets WHERE org = 'acme' AND key = 'HC-103'")
     assert ticket["state"] == "review"
     assert done.total_tokens > 0
+    assert str(done.entity_url).endswith("/tickets/HC-103")
     _artifact, transcript = await shop.app.runs.artifact(BO, run.id, "transcript")
     assert b"Tool `get_ticket on ticket HC-103: ok" in transcript
     assert not list(at_work_in(shop.app.settings.home / "work/acme/runs" / run.id))

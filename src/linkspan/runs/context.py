@@ -75,6 +75,12 @@ class Context:
         item = self.entity or {}
         return next((str(item[name]) for name in _TITLES if item.get(name)), None)
 
+    @property
+    def url(self) -> str | None:
+        """Where people find the thing; no other address than one that a browser opens as a page."""
+        url = (self.entity or {}).get("url")
+        return url if isinstance(url, str) and url.startswith(("https://", "http://")) else None
+
     def dump(self) -> bytes:
         """Answer it as it is kept."""
         kept: Json = {

@@ -52,8 +52,8 @@ class Gathering:
         if recipe.tells_difference:
             told = await difference_of(self._db, self._kept, run, context)
             context = replace(context, difference=told)
-        named = {"entity_title": context.title, "account": context.account, "repository": repository}
-        return context, {**columns, **named}
+        named = {"entity_title": context.title, "entity_url": context.url, "account": context.account}
+        return context, {**columns, **named, "repository": repository}
 
     async def _reviewed(self, run: Run) -> tuple[str, list[Material]]:
         """Answer the commit that the pull request is at, and what was said in its reviews."""

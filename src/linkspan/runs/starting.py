@@ -124,7 +124,12 @@ class Starting:
         if how == "fork":  # its conversation holds what was read then
             run = replace(run, private_to=before.private_to)
         if before.private_to in (None, principal.subject if principal.kind == "person" else None):
-            run = replace(run, entity_title=before.entity_title, account=before.account)
+            run = replace(
+                run,
+                entity_title=before.entity_title,
+                entity_url=before.entity_url,
+                account=before.account,
+            )
         return run
 
     def on_the_same(self, run: Run, before: Run, reviews: Sequence[str]) -> Run:
@@ -134,6 +139,7 @@ class Starting:
             plan={**run.plan, "reviews": list(reviews)},
             person=before.person,
             entity_title=before.entity_title,
+            entity_url=before.entity_url,
             account=before.account,
             repository=before.repository,
             base_branch=before.base_branch,

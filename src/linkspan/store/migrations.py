@@ -631,6 +631,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    ("ALTER TABLE runs ADD COLUMN entity_url {text}",),
 )
 
 

@@ -56,6 +56,8 @@ class Run:
     entity: str | None = None
     entity_id: str | None = None
     entity_title: str | None = None
+    entity_url: str | None = None
+    """Its page for people, where the product says one."""
     account: str | None = None
     """Where the entity is, if that had to be said."""
     engine: str = "app_server"

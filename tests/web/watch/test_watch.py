@@ -184,11 +184,13 @@ async def test_a_run_shows_how_its_pull_request_stands(bo: Viewer) -> None:
     made: Any = await house.app.gateway.call(BO, create, words, info=CallInfo("0" * 32, via="rest"))
     shown = {name: made.result[name] for name in ("id", "number", "url")}
     assert (await bo.http.get(part, headers=SCRIPT)).text.count("The forge shows it no more") == 1
-    await change_run(bo, pull_request=json.dumps(shown), branch="codex/x", cost=0.426, total_tokens=7)
+    more = {"entity_url": "https://desk.example/tickets/HC-103?a=1&b=2", "cost": 0.426, "total_tokens": 7}
+    await change_run(bo, pull_request=json.dumps(shown), branch="codex/x", **more)
     page = (await bo.http.get(bo.path)).text
     assert 'id="checks"' in page
     assert ">acme/cafe#1</a>" in page
     assert "<dt>Cost</dt><dd>0.43</dd>" in page
+    assert '<a href="https://desk.example/tickets/HC-103?a=1&amp;b=2"' in page
     assert "No check has said anything" in (await bo.http.get(part, headers=SCRIPT)).text
     run: dict[str, Any] = {"head_sha": "b" * 40, "started_at": None, "completed_at": None, "output": {}}
     of = {"html_url": "javascript:alert(1)", "url": "https://api.github.com/repos/acme/cafe/check-runs/1"}
@@ -227,6 +229,7 @@ async def test_a_run_shows_how_its_pull_request_stands(bo: Viewer) -> None:
     assert "javascript:" not in text
     assert '<a href="https://ci.example/9"' in text
     assert "other" not in text
+    await house.app.audit.flush()
     rows = await audit.find(house.app.database, ACME, AuditFilter(principal_subject=bo.run))
     assert {(row.row.principal_kind, row.row.tool) for row in rows} == {
         ("run", name) for name in ("get_pull_request", "list_checks", "list_statuses_of_commit")
