@@ -276,7 +276,7 @@ def test_its_types_are_those_it_says(tmp_path: Path) -> None:
     use.write_text(USE.replace("LINKSPAN", str(STATIC / "linkspan.js")))
     options = ["--noEmit", "--allowJs", "--checkJs", "--strict", "--target", "es2022", "--module", "esnext"]
     options += ["--moduleResolution", "bundler", "--lib", "es2022,dom,dom.iterable"]
-    for file, more in ((STATIC / "linkspan.js", ["--noImplicitAny", "false"]), (use, [])):
+    for file, more in ((STATIC / "linkspan" / "connect.js", ["--noImplicitAny", "false"]), (use, [])):
         done = subprocess.run(
             [NODE, installed("typescript/bin/tsc"), *options, *more, file],
             capture_output=True, text=True, check=False, timeout=60,
@@ -285,7 +285,7 @@ def test_its_types_are_those_it_says(tmp_path: Path) -> None:
 
 
 USE: Final = """
-import { connect, type LinkEvent, type Linked } from "LINKSPAN";
+import { connect, LinkspanFix, type LinkEvent, type Linked } from "LINKSPAN";
 const linked: Linked = await connect("a token", { integrations: ["tracker"], iframe: false });
 const account: string = linked.integrated_account_id;
 await connect(fetch("/token").then((answer) => answer.text()), {
@@ -296,5 +296,9 @@ await connect(fetch("/token").then((answer) => answer.text()), {
 connect();
 // @ts-expect-error  there is no such option
 connect("a token", { integrate: "tracker" });
+const fix: LinkspanFix = document.createElement("linkspan-fix");
+fix.getToken = async ({ entity, id }) => (await fetch(`/token/${entity}/${id}`)).json();
+// @ts-expect-error  an address or what Linkspan answered
+document.createElement("linkspan-session").getToken = async () => 7;
 export {};
 """

@@ -18,7 +18,7 @@ Refusal = Callable[[Scope], int]
 _OPEN = ("/healthz", "/readyz")
 """What load balancers ask by address; it tells nothing."""
 _FOR_ANY_ORIGIN = re.compile(
-    r"(/t/[^/]+)?/\.well-known/.*|/t/[^/]+/oauth/(token|revoke|register)|/static/linkspan(-elements|-session)?\.(js|d\.ts)"
+    r"(/t/[^/]+)?/\.well-known/.*|/t/[^/]+/oauth/(token|revoke|register)|/static/linkspan(/[a-z]+)?\.(js|d\.ts)"
     r"|/t/[^/]+/views/[^/]+(/progress)?"
 )
 """What programs in a browser may ask wherever they come from: it takes no cookie (web/oauth/routes.py); and

@@ -54,3 +54,38 @@ export interface Options {
  * signal, or a `LinkError`.
  */
 export function connect(linkToken: string | Promise<string>, options?: Options): Promise<Linked>;
+
+/** What an element is asked for by: the attributes that it has. */
+export interface Asked {
+  id?: string;
+  entity?: string | null;
+  recipe?: string | null;
+  run?: string | null;
+  integration?: string | null;
+}
+
+/** What a product's backend answers: Linkspan's own answer to it, or of that the `url` or the `link_token` alone. */
+export type Answered = string | { url: string } | { link_token: string };
+
+declare class LinkspanElement extends HTMLElement {
+  /** In place of the attribute `tokens`: answers what the product's backend was told by Linkspan. */
+  getToken?: (asked: Asked) => Promise<Answered>;
+}
+
+/** `<linkspan-connect>`: a button that lets somebody link an account. Their attributes and events: docs/embedding.md. */
+export class LinkspanConnect extends LinkspanElement {}
+/** `<linkspan-fix>`: the button that starts a run on a thing of the product, and says how it goes. */
+export class LinkspanFix extends LinkspanElement {}
+/** `<linkspan-run>`: a run's page in a frame. */
+export class LinkspanRun extends LinkspanElement {}
+/** `<linkspan-session>`: a conversation with Codex. */
+export class LinkspanSession extends LinkspanElement {}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "linkspan-connect": LinkspanConnect;
+    "linkspan-fix": LinkspanFix;
+    "linkspan-run": LinkspanRun;
+    "linkspan-session": LinkspanSession;
+  }
+}

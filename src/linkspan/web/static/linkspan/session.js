@@ -1,25 +1,30 @@
 // <linkspan-session>: a conversation with Codex in a product's page. Its attributes, events, parts and variables:
 // docs/embedding.md. It speaks the app-server's protocol with Linkspan. Everything it shows is text, never markup.
-import { LinkspanElement, button, make } from "./linkspan-elements.js";
+import { LinkspanElement, button, make } from "./elements.js";
 
 const OFTEN = 500; // ms between two tries to connect; twice as long after each
 const LONGEST = 30_000;
 const OVER = 4401; // the token's minutes are over
 const STYLE = `
 :host { display: flex; flex-direction: column; gap: .5rem; height: 32rem }
-.log { flex: 1; display: block; min-height: 0; overflow: auto; padding: .5rem; border: 1px solid; border-radius: var(--linkspan-radius, .5rem) }
+.log { flex: 1; display: block; min-height: 0; overflow: auto; padding: .5rem; border: 1px solid color-mix(in srgb, currentColor 25%, transparent); border-radius: var(--linkspan-radius, .5rem) }
 .log > div { display: block; margin: 0 0 .6rem; white-space: pre-wrap; overflow-wrap: anywhere }
-.log > .said { margin-left: 15%; padding: .4rem .7rem; border-radius: var(--linkspan-radius, .5rem);
+.log > .said { width: fit-content; max-width: 85%; margin-left: auto; box-sizing: border-box; padding: .4rem .7rem; border-radius: var(--linkspan-radius, .5rem);
   background: color-mix(in srgb, currentColor 10%, transparent) }
 .asks { padding: .5rem .7rem; border: 2px solid var(--linkspan-accent, #0b6b70); border-radius: var(--linkspan-radius, .5rem) }
 pre, code { margin: .3rem 0; font: .875em/1.4 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere }
 pre { max-height: 12rem; overflow: auto }
 summary { cursor: pointer }
 form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: end }
-textarea { flex: 1 1 12rem; min-width: 0; padding: .4rem; border: 1px solid; border-radius: var(--linkspan-radius, .5rem);
-  font: inherit; color: inherit; background: none; resize: vertical }`;
+textarea { flex: 1 1 12rem; min-width: 0; padding: .4rem .6rem; border: 1px solid color-mix(in srgb, currentColor 60%, transparent); border-radius: var(--linkspan-radius, .5rem);
+  font: inherit; color: inherit; background: none; resize: vertical }
+::placeholder { color: inherit; opacity: .7 }`;
 let sheet;
 
+const DID = { completed: "Changed", declined: "Did not change", failed: "Could not change" };
+const short = (path) => path.replace(/^\/workspace\//, "");
+const diffOf = (changes) => changes.map(({ path, diff }) => `${short(path)}\n${diff ?? ""}`).join("\n");
+const plain = (command) => command.replace(/^\S*\/(?:ba|z|)sh -l?c (["'])((?:(?!\1).)*)\1$/s, "$2"); // without Codex's shell around it
 const textOf = ({ content }) => content.map(({ text }) => text ?? "").join("\n");
 
 /** A conversation: what was said and done, questions where they stand, and a box to say something. */
@@ -36,7 +41,8 @@ export class LinkspanSession extends LinkspanElement {
     if (!sheet) (sheet = new CSSStyleSheet()).replaceSync(STYLE);
     this.shadowRoot.adoptedStyleSheets = [...this.shadowRoot.adoptedStyleSheets, sheet];
     this.log = make("div", { part: "log", className: "log", role: "log", tabIndex: 0, ariaLabel: "What was said and done" });
-    this.words = make("textarea", { part: "words", rows: 2, maxLength: 20_000, ariaLabel: this.word("label", "Say something to Codex") });
+    const label = this.word("label", "Say something to Codex");
+    this.words = make("textarea", { part: "words", rows: 2, maxLength: 20_000, ariaLabel: label, placeholder: label });
     this.words.onkeydown = (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
@@ -189,24 +195,28 @@ export class LinkspanSession extends LinkspanElement {
     if (!shown) {
       shown = { line: make("div", { part: item.type }), text: make("span", {}) };
       if (item.type === "userMessage") shown.line.className = "said";
-      if (item.type === "commandExecution") {
+      if (["commandExecution", "fileChange"].includes(item.type)) {
         shown.text = make("pre", { tabIndex: 0 });
-        shown.line.append(make("details", {}, make("summary", {}, make("code", {}, item.command)), shown.text));
-      } else if (["userMessage", "agentMessage", "fileChange", "mcpToolCall"].includes(item.type)) shown.line.append(shown.text);
+        shown.name = make("code", {});
+        shown.line.append(make("details", {}, make("summary", {}, shown.name), shown.text));
+      } else if (["userMessage", "agentMessage", "mcpToolCall"].includes(item.type)) shown.line.append(shown.text);
       else return; // what the model thinks, and what only Codex's own pages show
       this.#items.set(key, shown);
       this.log.append(shown.line);
     }
-    const { type, changes = [] } = item;
+    const { type, changes = [], command = "", status } = shown.item = item;
+    if (shown.name) shown.name.textContent = command ? plain(command) : `${DID[status] ?? "Changes"}: ${changes.map(({ path }) => short(path)).join(", ")}`;
     if (type === "userMessage") shown.text.textContent = textOf(item);
     else if (type === "agentMessage") shown.text.textContent = item.text;
     else if (type === "commandExecution") shown.text.textContent = item.aggregatedOutput ?? "";
-    else if (type === "fileChange") shown.text.textContent = `Changed: ${changes.map(({ path }) => path.replace(/^\/workspace\//, "")).join(", ")}`;
+    else if (type === "fileChange") shown.text.textContent = diffOf(changes);
     else shown.text.textContent = `Used ${item.tool}`;
   }
 
-  #question(id, method, { reason, command, permissions }) {
+  #question(id, method, { reason, command, permissions, networkApprovalContext: net, turnId, itemId }) {
     if (this.#questions.has(id)) return;
+    const { changes } = this.#items.get(`${turnId} ${itemId}`)?.item ?? {};
+    const about = command ?? (net ? `${net.protocol}://${net.host}` : permissions ? JSON.stringify(permissions, null, 1) : changes && diffOf(changes));
     const answer = (decision) => {
       const granted = decision === "accept" ? permissions : {};
       const result = permissions ? { permissions: granted, scope: "turn" } : { decision };
@@ -214,7 +224,7 @@ export class LinkspanSession extends LinkspanElement {
     };
     const line = make("div", { part: "question", className: "asks", role: "group", ariaLabel: "Codex asks" },
       make("span", {}, reason ?? "Codex asks whether it may do this."),
-      ...(command ? [make("pre", { tabIndex: 0 }, command)] : permissions ? [make("pre", { tabIndex: 0 }, JSON.stringify(permissions, null, 1))] : []),
+      ...(about ? [make("pre", { tabIndex: 0 }, about)] : []),
       make("div", { className: "row" },
         button("accept", () => answer("accept"), "Allow", { className: "main" }), button("decline", () => answer("decline"), "Decline")));
     this.#questions.set(id, line);

@@ -1,6 +1,6 @@
 // <linkspan-fix>, <linkspan-run> and <linkspan-connect>. Their attributes, events, parts and variables, and how a
-// product's backend gives them their tokens: docs/embedding.md. Nothing is built.
-import { connect } from "./linkspan.js";
+// product's backend gives them their tokens: docs/embedding.md.
+import { connect } from "./connect.js";
 
 const PATIENCE = 15_000; // ms that a loaded frame has to say something; one that may not be shown never does
 const OFTEN = 1000; // ms between two tries; twice as long after each
@@ -16,7 +16,7 @@ button { min-height: 2.5rem; padding: .4rem 1rem; border: 1px solid; cursor: poi
 .main { color: var(--linkspan-on-accent, #fff); background: var(--linkspan-accent, #0b6b70) }
 [aria-disabled=true] { cursor: default; filter: grayscale(.7) }
 [hidden] { display: none }
-:focus-visible { outline: 3px solid var(--linkspan-focus, Highlight); outline-offset: 2px }
+:focus-visible { outline: 3px solid var(--linkspan-focus, light-dark(#0b57d0, #a8c7fa)); outline-offset: 2px }
 a { color: var(--linkspan-link, LinkText); font-weight: 600 }
 p { margin: 0; overflow-wrap: anywhere }
 .works::before { content: "●"; margin-right: .4em; animation: pulse 1.4s infinite alternate }
@@ -251,7 +251,7 @@ export class LinkspanConnect extends Linkspan {
   }
 }
 
-export { Linkspan as LinkspanElement, make, button }; // for linkspan-session.js
+export { Linkspan as LinkspanElement, make, button }; // for session.js
 
 for (const made of [LinkspanFix, LinkspanRun, LinkspanConnect]) {
   globalThis.customElements?.define(made.name.replace(/(?=[FRC][a-z]+$)/, "-").toLowerCase(), made);
