@@ -30,8 +30,8 @@ HERE: Final = Path(__file__).parent
 PERSON: Final = "priya"
 """Who is signed in here; a real product has sessions."""
 TICKETS: Final[Mapping[str, str]] = {
-    "HC-103": "Ordering after 22:40 shows the wrong closing time",
-    "HC-104": "The printer in the kitchen repeats receipts",
+    "HC-103": "Ordering after 22:40 fails with an error page",
+    "HC-104": "Basket total is a cent too high with a voucher",
 }
 MAY: Final = ("run.start", "run.steer", "run.cancel", "run.approve")
 
@@ -45,6 +45,8 @@ class Linkspan:
     recipe: str = "fix_ticket"
     talk: str | None = None
     """The recipe that people talk with Codex by, if there is one."""
+    note: str = ""
+    """What people are told of the model."""
 
     async def view_token(self, recipe: str, ticket: str, person: str, origin: str) -> tuple[int, Any]:
         """Ask for what a page may see and do of Codex on one ticket; answers status and JSON."""
@@ -88,7 +90,7 @@ def build(linkspan: Linkspan, origin: str) -> Starlette:
         key = request.path_params["key"]
         if key not in TICKETS:
             return Response("There is no such ticket.", 404)
-        return page("ticket.html", key=key, subject=TICKETS[key], talk=linkspan.talk)
+        return page("ticket.html", key=key, subject=TICKETS[key], talk=linkspan.talk, note=linkspan.note)
 
     async def view_token(request: Request) -> Response:
         """Give the page of whoever is signed in a token for one of their tickets."""
@@ -120,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8655)
     parser.add_argument("--fd", type=int, help="a socket that listens already, in place of a port")
     parser.add_argument("--talk", metavar="RECIPE", help="the recipe that people talk with Codex by")
+    parser.add_argument("--model-note", default="", help="what people are told of the model")
     asked = parser.parse_args(arguments)
     token = os.environ.get("LINKSPAN_TOKEN")
     if not token:
@@ -132,6 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     origin = f"http://localhost:{asked.port}"
     sys.stdout.write(f"The product is at {origin}/tickets/HC-103\n")
     sys.stdout.flush()
-    app = build(Linkspan(asked.linkspan.rstrip("/"), token, talk=asked.talk), origin)
+    linkspan = Linkspan(asked.linkspan.rstrip("/"), token, talk=asked.talk, note=asked.model_note)
+    app = build(linkspan, origin)
     uvicorn.run(app, host="127.0.0.1", port=asked.port, fd=asked.fd, log_level="warning")
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import secrets
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -36,6 +37,20 @@ UNKNOWN: Final = (
     " With OPENAI_API_KEY set, the same button lets a real model work on any ticket."
 )
 
+TALK: Final = "Answer whoever talks with you"
+"""How the prompt of the recipe begins that people talk by."""
+READ: Final = "grep -n -A 8 'def pickup_time' cafe/orders.py"
+TESTS: Final = {
+    "cmd": "python3 -B -m unittest",
+    "sandbox_permissions": "require_escalated",
+    "justification": "May I run the shop's tests outside of the sandbox?",
+}
+TALKED: Final = (
+    "A script stands in for a model in this demo: it has read pickup_time in cafe/orders.py, asked you about"
+    " the tests, and understands nothing that you say. Orders after 22:40 ask for hour 24, since the function"
+    " adds one to the hour. With OPENAI_API_KEY set, a real model answers here."
+)
+
 
 async def answer(request: Request) -> Response:
     """Answer a turn: run the fix first, then say what was done."""
@@ -44,24 +59,34 @@ async def answer(request: Request) -> Response:
         body = gzip.decompress(body)
     asked: Json = json.loads(body)
     kind = json.loads(request.headers.get("x-codex-turn-metadata", "{}")).get("request_kind", "turn")
-    return StreamingResponse(
-        _events(str(asked.get("model")), _item(asked, kind)), media_type="text/event-stream"
-    )
+    events = _events(str(asked.get("model")), _item(asked, kind), secrets.token_hex(4))
+    return StreamingResponse(events, media_type="text/event-stream")
 
 
 def _item(asked: Json, kind: str) -> Json:
     items = [each for each in asked.get("input", []) if isinstance(each, dict)]
     if kind != "turn":
         return _message("ok")
-    if KNOWN not in json.dumps(items):
+    model, told = str(asked.get("model")), json.dumps(items)
+    done = _done(items)
+    if TALK in told:  # of several turns: what was done in an earlier one is not done again
+        return (_command(model, {"cmd": READ}), _command(model, TESTS), _message(TALKED))[min(done, 2)]
+    if KNOWN not in told:
         return _message(UNKNOWN)
-    mine = [each for each in items if str(each.get("call_id", "")).startswith("call_demo")]
-    if mine:
-        return _message(DONE)
-    if str(asked.get("model")).startswith("gpt-6"):
-        script = f"text(await tools.exec_command({json.dumps({'cmd': FIX})}));"
+    return _message(DONE) if done else _command(model, {"cmd": FIX})
+
+
+def _done(items: list[Json]) -> int:
+    """Answer how many calls of ours were answered: each call and each answer has its id."""
+    return sum(str(each.get("call_id", "")).startswith("call_demo") for each in items) // 2
+
+
+def _command(model: str, arguments: Json) -> Json:
+    """Run a command, in the way of models of that name."""
+    if model.startswith("gpt-6"):
+        script = f"text(await tools.exec_command({json.dumps(arguments)}));"
         return {"type": "custom_tool_call", "namespace": "functions", "name": "exec", "input": script}
-    return {"type": "function_call", "name": "exec_command", "arguments": json.dumps({"cmd": FIX})}
+    return {"type": "function_call", "name": "exec_command", "arguments": json.dumps(arguments)}
 
 
 def _message(text: str) -> Json:
@@ -69,7 +94,7 @@ def _message(text: str) -> Json:
     return {"type": "message", "role": "assistant", "content": content}
 
 
-def _events(model: str, plain: Json) -> Iterator[str]:
+def _events(model: str, plain: Json, name: str) -> Iterator[str]:
     """The events of one answer, numbered as the API numbers them (developers.openai.com, Responses)."""
     count = itertools.count()
 
@@ -78,9 +103,9 @@ def _events(model: str, plain: Json) -> Iterator[str]:
         return f"event: {kind}\ndata: {json.dumps(told)}\n\n"
 
     whole: Json = {"id": "resp_demo", "object": "response", "model": model, "output": []}
-    item = {**plain, "id": "item_demo", "status": "completed"}
+    item = {**plain, "id": f"item_demo_{name}", "status": "completed"}
     if item["type"] != "message":
-        item["call_id"] = "call_demo"
+        item["call_id"] = f"call_demo_{name}"
     yield event("response.created", response={**whole, "status": "in_progress"})
     yield event("response.output_item.added", output_index=0, item={**item, "status": "in_progress"})
     if item["type"] == "message":

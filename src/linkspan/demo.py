@@ -110,7 +110,9 @@ async def _run(settings: Settings, example: Path, config: Path, redactor: Redact
         ending.push_async_callback(_end, desk.process)
         embedded = None
         if button is not None:
-            other = await start_embedded(example.parent / "embed", _held(8655), button.url, button.token)
+            other = await start_embedded(
+                example.parent / "embed", _held(8655), button.url, button.token, button.note
+            )
             ending.push_async_callback(_end, other.process)
             embedded = other.url
         await _serve(app, settings, listener, desk, files, redactor, why=why, embedded=embedded)
@@ -289,7 +291,7 @@ def _button_text(button: Mapping[str, Any]) -> list[str]:
     return [
         f"Press the button Fix with Codex at {button['ticket']}",
         f"  ({button['note']})",
-        f"Linkspan's elements in another product's page: {button['embedded']}",
+        f"Button, run and a talk with Codex in another product's page: {button['embedded']}",
     ]
 
 

@@ -24,6 +24,7 @@ from linkspan.settings import Settings
 
 TENANT: Final = "acme"
 RECIPE: Final = "fix_ticket"
+TALK: Final = "talk"
 REPOSITORY: Final = "acme/harbour"
 DESK_SUBJECT: Final = "desk-demo"
 _KEY: Final = "OPENAI_API_KEY"
@@ -31,8 +32,8 @@ _MODEL_URL: Final = "OPENAI_BASE_URL"
 _ANSWERS: Final = 20.0
 _NEW_USER_NAMESPACE: Final = 0x10000000
 _SCRIPT: Final = (
-    "A script stands in for the model: it fixes HC-103 and no other ticket. Start the demo with"
-    " OPENAI_API_KEY set, and a real model works."
+    "A script stands in for the model: it fixes HC-103 and no other ticket, and says the same to everybody"
+    " who talks with it. Start the demo with OPENAI_API_KEY set, and a real model works."
 )
 _MODEL: Final = "OpenAI's model works, with the key in OPENAI_API_KEY, and costs what it costs."
 
@@ -110,7 +111,7 @@ async def start_forge(
 
 
 async def furnish(app: App, workshop: Workshop) -> str:
-    """Link forge and model for the first customer, turn the recipe on, and answer a token for the desk."""
+    """Link forge and model for the first customer, turn the recipes on, and answer a token for the desk."""
     tenant = Tenant(TENANT)
     given = {"github": workshop.token, "openai": workshop.key or "a-script-needs-no-key"}
     for name, secret in given.items():
@@ -118,7 +119,8 @@ async def furnish(app: App, workshop: Workshop) -> str:
             await app.accounts.unlink(tenant, account.id)
         await app.accounts.link(tenant, app.catalog.connectors[name], secrets={"token": secret})
     operator = Principal(tenant, "person", "demo")
-    await app.recipes.enable(operator, RECIPE, {"repository": REPOSITORY})
+    for recipe in (RECIPE, TALK):
+        await app.recipes.enable(operator, recipe, {"repository": REPOSITORY})
     for token in await app.tokens.list(tenant):
         if token.subject == DESK_SUBJECT and token.revoked is None:
             await app.tokens.revoke(tenant, token.id)
@@ -134,10 +136,10 @@ class Embedded:
     url: str
 
 
-async def start_embedded(example: Path, at: socket.socket, linkspan: str, token: str) -> Embedded:
+async def start_embedded(example: Path, at: socket.socket, linkspan: str, token: str, note: str) -> Embedded:
     """Start the product whose pages have our elements in them. Raises `ConfigurationError`."""
     port = port_of(at)
-    given = ["--port", str(port), "--linkspan", linkspan]
+    given = ["--port", str(port), "--linkspan", linkspan, "--talk", TALK, "--model-note", note]
     process = await start_sample(example, given, {"--fd": at}, LINKSPAN_TOKEN=token)
     return Embedded(process, f"http://localhost:{port}")
 

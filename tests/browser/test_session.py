@@ -27,14 +27,6 @@ from tests.servers.serving import free_port, running, wait_until
 
 pytestmark = pytest.mark.e2e
 RIGHTS = ("read", "run.start", "run.steer", "run.cancel", "run.approve")
-TALK = """
-  talk:
-    title: Talk with Codex
-    entity: ticket
-    settings: {repository: {type: repository, required: true}}
-    prompt: Answer whoever talks with you about the ticket that you are given as data.
-    approve: each_command
-"""
 
 
 @dataclass
@@ -71,9 +63,7 @@ class Quay:
 def quay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quay]:
     """The product and Linkspan, which works no runs."""
     folder = tmp_path_factory.mktemp("talk")
-    config = folder / "tools.yaml"
-    config.write_text((ROOT / "tools.yaml").read_text() + TALK)
-    linkspan = Linkspan(folder / "home", config, {"LINKSPAN_NO_WORK": "1"})
+    linkspan = Linkspan(folder / "home", ROOT / "tools.yaml", {"LINKSPAN_NO_WORK": "1"})
     linkspan.add_tenant("acme")
     _, token = linkspan.create_token("acme", *(word for right in RIGHTS for word in ("--scope", right)))
     port, own = free_port(), free_port()

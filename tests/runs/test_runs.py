@@ -117,7 +117,7 @@ async def test_what_is_asked_must_fit(house: House) -> None:
     await house.enable("look")
     with pytest.raises(NotFound, match="no recipe 'mand'") as told:
         await start(house, recipe="mand")
-    assert told.value.hint == "There is fix_ticket, mend, patch, retell, careful, talk, look."
+    assert told.value.hint == "There is fix_ticket, talk, mend, patch, retell, careful, look."
     with pytest.raises(InvalidArgument, match="started on a ticket: give its id"):
         await start(house, entity_id=None)
     with pytest.raises(InvalidArgument, match="started on nothing"):

@@ -30,17 +30,6 @@ __all__ = ["seeded"]
 pytestmark = pytest.mark.e2e
 ALL = ("run.start", "run.steer", "run.cancel", "run.approve")
 BACKEND = Principal(ACME, "service", "shop", scopes=("read", *ALL))
-TOOLS: Json = {
-    "recipes": {
-        "talk": {
-            "title": "Talk with Codex",
-            "entity": "ticket",
-            "settings": {"repository": {"type": "repository", "required": True}},
-            "prompt": "Answer whoever talks with you about the ticket that you are given as data.",
-            "approve": "each_command",
-        }
-    }
-}
 ANSWERS = {
     "initialize": "v1/InitializeResponse",
     "thread/start": "v2/ThreadStartResponse",
@@ -102,7 +91,7 @@ async def test_a_session(
     seeded: tuple[Path, dict[str, Any]], tmp_path: Path, check: Callable[[str, Json], None]
 ) -> None:
     """Thread, turn, approval, a lost connection, another server, interrupt, and all that was changed."""
-    async with shop_at(seeded, tmp_path, tools=TOOLS) as shop:
+    async with shop_at(seeded, tmp_path) as shop:
         app, home = shop.app, shop.app.settings.home
         await app.recipes.enable(BO, "talk", {"repository": REPOSITORY})
         made = await app.views.create(
