@@ -106,7 +106,7 @@ class Serving:
             authorization_servers=authorization_servers,
         )
         sign_in = self._sign_in()
-        api = self._api(sign_in.see)
+        api, watching = self._api(sign_in.see), self._watching(sign_in.see)
         rest = Starlette(
             routes=[
                 *health_routes(self.readiness),
@@ -116,12 +116,10 @@ class Serving:
                 *model_routes(app.models),
                 *hook_routes(app.hooks),
                 *link_routes(self._linking(sign_in.see)),
-                *watch_routes(self._watching(sign_in.see), self._tenant_gate(sign_in)),
-                *view_routes(self._watching(sign_in.see), app.views),
-                *session_routes(
-                    self._watching(sign_in.see), app.threads, app.views, app.settings.home / "work"
-                ),
-                *console_routes(self._console(sign_in.see), self._watching(sign_in.see)),
+                *watch_routes(watching, self._tenant_gate(sign_in)),
+                *view_routes(watching, app.views),
+                *session_routes(watching, app.threads, app.views, app.settings.home, app.telemetry.meters),
+                *console_routes(self._console(sign_in.see), watching),
                 static_files(),
                 *routes,
             ],

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from linkspan.codex.engine import Event, Failure, Host, Interrupt, Outcome, Question, Steer, Task, Thread
 
+QuestionKind = Literal["command", "file_change", "permissions"]
 Act = Callable[[Task, Host], Awaitable[Outcome | None]]
 SUMMARY = "The till adds up again. @everyone"
 
@@ -60,11 +62,16 @@ def edit(path: str, text: str) -> Act:
     return act
 
 
-def ask(command: str = "rm -r build") -> Act:
-    """Ask whether a command may run; a decline goes on without it, a cancel ends the turn."""
+def ask(command: str = "rm -r build", *, kind: QuestionKind = "command", **about: Any) -> Act:
+    """Ask a person, whether a command may run or so; a decline goes on without it, a cancel ends the turn."""
 
     async def act(task: Task, host: Host) -> Outcome | None:
-        question = Question("q1", "command", "It deletes files.", {"command": command, "cwd": "/"})
+        question = Question(
+            str(about.get("item_id", "q1")),
+            kind,
+            "It deletes files.",
+            about or {"command": command, "cwd": "/"},
+        )
         decision = await host.decide(question)
         if decision == "cancel":
             return Outcome("interrupted", Thread(f"thread-{task.run}"))

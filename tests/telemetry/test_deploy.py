@@ -36,6 +36,8 @@ def exposed() -> dict[str, set[str]]:
     meters.request("mcp", "POST", 200, 0.1)
     meters.run_ended(recipe="r", engine="app_server", state="failed", seconds=1.0, queued=1.0)
     meters.tokens("acme", "m", {"input_tokens": 1})
+    meters.session(1)
+    meters.session_request("thread/list", "ok")
     meters.delivery("dead")
     meters.arrival("c", "accepted")
     standing = Standing(runs={"queued": 1}, accounts={("c", "active"): 1}, outbox={"dead": 1})

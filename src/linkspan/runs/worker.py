@@ -23,6 +23,7 @@ from linkspan.spec.recipe import RunsPolicy
 from linkspan.store import approvals as approval_rows
 from linkspan.store import run_turns
 from linkspan.store import runs as rows
+from linkspan.store import session_threads as thread_rows
 from linkspan.store import workers as worker_rows
 from linkspan.store.database import Database
 from linkspan.store.runs import Run
@@ -147,7 +148,9 @@ class Worker:
     async def _tidy(self) -> None:
         """Delete what is older than it is to be kept."""
         now = self._clock()
-        await rows.sweep(self._db, finished_before=now - self._policy().keep)
+        before = now - self._policy().keep
+        await rows.sweep(self._db, finished_before=before)
+        await thread_rows.sweep(self._db, spoken_before=before)
         await worker_rows.forget(self._db, seen_before=now - _FORGET)
         try:
             await self._work.tidy()

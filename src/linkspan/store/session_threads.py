@@ -167,5 +167,27 @@ async def last_number(db: Database, tenant: str, thread: str) -> int:
     return number
 
 
+async def sweep(db: Database, *, spoken_before: float) -> int:
+    """Delete threads that nobody has spoken in since a time and of which no run is left; answer how many.
+
+    Until then its turns keep their rows, and with them their numbers, however many of their runs are gone.
+    """
+
+    def work(tx: Transaction) -> int:
+        old = {"time": spoken_before}
+        over = (
+            "updated < :time AND NOT EXISTS (SELECT 1 FROM session_turns t JOIN runs r"
+            " ON r.tenant = t.tenant AND r.id = t.run"
+            " WHERE t.tenant = session_threads.tenant AND t.thread = session_threads.id)"
+        )
+        gone = tx.query(f"SELECT tenant, id FROM session_threads WHERE {over}", old)  # noqa: S608
+        for thread in gone:
+            tx.execute("DELETE FROM session_turns WHERE tenant = :tenant AND thread = :id", thread)
+            tx.execute("DELETE FROM session_threads WHERE tenant = :tenant AND id = :id", thread)
+        return len(gone)
+
+    return await db.transaction(work, quiet=True)
+
+
 def _thread(row: Row) -> SessionThread:
     return SessionThread(**{name: row[name] for name in _COLUMNS})

@@ -68,6 +68,12 @@ class Meters:
     def request(self, face: str, method: str, status: int, seconds: float) -> None:
         """Hear of a request to us whose answer has begun."""
 
+    def session(self, change: int) -> None:
+        """Hear that the socket of an embedded session was opened (1) or closed (-1)."""
+
+    def session_request(self, method: str, outcome: str) -> None:
+        """Hear of a request within one: a method that is open, and `ok` or a code of the tree."""
+
     def run_ended(self, *, recipe: str, engine: str, state: str, seconds: float, queued: float) -> None:
         """Hear of a run that has ended, after so many seconds of which it waited some for its turn."""
 

@@ -132,6 +132,12 @@ class PrometheusMeters(Meters):
         self._request_seconds = histogram(
             "http_request_duration_seconds", "Until the answer began.", ("face",), _QUICK
         )
+        self._sessions = gauge("sessions", "Sockets of embedded sessions that are open at this process.")
+        self._session_requests = counter(
+            "session_requests_total",
+            "Requests within embedded sessions, by how they ended: ok, or an error code.",
+            *("method", "outcome"),
+        )
         self._runs_ended = counter(
             "runs_ended_total", "Runs that ended, by how.", "recipe", "engine", "state"
         )
@@ -200,6 +206,14 @@ class PrometheusMeters(Meters):
         """Count a request to us."""
         self._requests.labels(face, _method(method), str(status)).inc()
         self._request_seconds.labels(face).observe(seconds)
+
+    def session(self, change: int) -> None:
+        """Count a socket that was opened or closed."""
+        self._sessions.inc(change)
+
+    def session_request(self, method: str, outcome: str) -> None:
+        """Count a request within a session."""
+        self._session_requests.labels(method, outcome).inc()
 
     def run_ended(self, *, recipe: str, engine: str, state: str, seconds: float, queued: float) -> None:
         """Count a run."""

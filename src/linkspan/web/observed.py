@@ -50,6 +50,9 @@ class Observed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, self._shaking(scope, send))
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -79,3 +82,19 @@ class Observed:
                 await send(message)
 
             await self._app(scope, receive, sending)
+
+    def _shaking(self, scope: Scope, send: Send) -> Send:
+        """Answer a `send` that counts how the handshake of a WebSocket ends: 101 where it is accepted."""
+        face, began, count = face_of(scope["path"]), self._timer(), self._telemetry.meters.request
+        is_over = False
+
+        async def shaking(message: MutableMapping[str, Any]) -> None:
+            nonlocal is_over
+            if not is_over:
+                is_over = True
+                refused = message.get("status", 403)
+                status = 101 if message["type"] == "websocket.accept" else refused
+                count(face, "GET", status, self._timer() - began)
+            await send(message)
+
+        return shaking

@@ -25,6 +25,8 @@ class Client:
     socket: ClientConnection
     told: list[Json] = field(default_factory=list)
     """What came without being asked for, questions included."""
+    heard: list[Json] = field(default_factory=list)
+    """All that ever came."""
     numbers: itertools.count[int] = field(default_factory=itertools.count)
     check: Callable[[str, Json], None] = lambda _method, _message: None
     """Is given every message that comes, with the method that it answers, or its own."""
@@ -64,6 +66,7 @@ class Client:
         """Answer the next message."""
         async with asyncio.timeout(PATIENCE):
             message: Json = json.loads(await self.socket.recv())
+            self.heard.append(message)
             if "method" in message:
                 self.check(message["method"], message)
             return message

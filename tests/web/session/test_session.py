@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -16,8 +16,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from linkspan.accounts.principal import Principal
+from linkspan.accounts.principal import Principal, Tenant
+from linkspan.codex.broker.methods import OPEN
 from linkspan.serving import Serving
+from linkspan.telemetry import Telemetry
+from linkspan.telemetry.prometheus import PrometheusMeters
+from linkspan.web.session import socket as session_socket
 from tests.codex.conftest import served
 from tests.fakes.engine import ScriptedEngine, ask, edit, listen
 from tests.fakes.places import FakeForge, FakePlaces
@@ -48,9 +52,9 @@ class Door:
         """Connect as a page does."""
         return page(self.url, token)
 
-    def session(self, token: str) -> AbstractAsyncContextManager[Client]:
+    def session(self, token: str, **how: Any) -> AbstractAsyncContextManager[Client]:
         """Connect and say hello."""
-        return session(self.url, token)
+        return session(self.url, token, **how)
 
     async def lets_in(self, token: str) -> bool:
         """Tell whether a socket is accepted."""
@@ -161,7 +165,7 @@ async def test_who_gets_nothing(door: Door) -> None:
 
 
 async def test_another_ones_thread_is_not_there(door: Door) -> None:
-    """Of every method that takes a thread; and what a token may not do, it does not do here."""
+    """Of every method that takes a thread: another person's, thing's, backend's, tenant's."""
     async with door.session(await door.token()) as client:
         thread = (await client.ask("thread/start"))["thread"]["id"]
     words = [{"type": "text", "text": "Hello"}]
@@ -174,16 +178,141 @@ async def test_another_ones_thread_is_not_there(door: Door) -> None:
         "turn/steer": {"input": words, "expectedTurnId": "run_1"},
         "turn/interrupt": {"turnId": "run_1"},
     }
-    for other in (await door.token(person="bo"), await door.token(entity_id="HC-104")):
-        async with door.session(other) as client:
+    foreign = Principal(Tenant("globex"), "service", "shop", scopes=BACKEND.scopes)
+    for other, tenant in (
+        (await door.token(person="bo"), "acme"),
+        (await door.token(entity_id="HC-104"), "acme"),
+        (await door.token(principal=replace(BACKEND, subject="bazaar")), "acme"),
+        (await door.token(principal=foreign), "globex"),
+    ):
+        async with door.session(other, tenant=tenant) as client:
             for method, more in asks.items():
                 answer = await client.call(method, threadId=thread, **more)
                 assert answer["error"]["data"]["code"] == "not_found", method
             assert (await client.ask("thread/list"))["data"] == []
-    async with door.session(await door.token(verbs=())) as client:
-        assert (await client.ask("thread/read", threadId=thread))["thread"]["id"] == thread
-        for method, more in (("thread/start", {}), ("turn/start", {"threadId": thread, "input": words})):
-            assert (await client.call(method, **more))["error"]["data"]["code"] == "forbidden"
+    assert asks.keys() == {name for name, method in OPEN.items() if "threadId" in method.takes}
+
+
+async def test_a_token_does_what_it_was_made_for_and_nothing_else(door: Door) -> None:
+    """Each method is asked with each verb, while Codex works and while it asks; reading is in all of them."""
+    door.works.engine.acts = [listen(), ask("make test")]
+    words = [{"type": "text", "text": "Hello"}]
+    async with AsyncExitStack() as stack:
+        whole = await stack.enter_async_context(door.session(await door.token()))
+        thread = (await whole.ask("thread/start"))["thread"]["id"]
+        turn = (await whole.say(thread, "Make it three."))["id"]
+        while (await whole.until("thread/status/changed"))["status"]["type"] != "active":
+            pass
+        tokens = {verb: await door.token(verbs=(verb,) if verb else ()) for verb in ("", *ALL)}
+        pages = {verb: await stack.enter_async_context(door.session(token)) for verb, token in tokens.items()}
+        for page_ in pages.values():
+            await page_.ask("thread/resume", threadId=thread)
+
+        async def codes(method: str, **asked: Any) -> dict[str, str]:
+            answers = {verb: await page_.call(method, **asked) for verb, page_ in pages.items()}
+            return {verb: a["error"]["data"]["code"] if "error" in a else "ok" for verb, a in answers.items()}
+
+        def only(verb: str, code: str = "ok") -> dict[str, str]:
+            return {each: code if each == verb else "forbidden" for each in pages}
+
+        about = {"threadId": thread}
+        for method, more in (("thread/read", about), ("thread/turns/list", about), ("thread/list", {})):
+            assert set((await codes(method, **more)).values()) == {"ok"}
+        assert await codes("thread/start") == only("run.start")
+        assert await codes("turn/start", **about, input=words) == only("run.start", "conflict")
+        assert await codes("turn/steer", **about, expectedTurnId=turn, input=words) == only("run.steer")
+        question = await whole.message("item/commandExecution/requestApproval")
+        waits = {"type": "active", "activeFlags": ["waitingOnApproval"]}
+        while (await whole.ask("thread/read", threadId=thread))["thread"]["status"] != waits:
+            pass
+        assert await codes("turn/interrupt", **about, turnId=turn) == only("run.cancel")
+        assert (await whole.until("turn/completed"))["turn"]["status"] == "interrupted"
+        # Whoever may not decide was asked nothing, and what they answer is none.
+        for verb, page_ in pages.items():
+            await page_.until("turn/completed")
+            heard = {each["id"] for each in page_.heard if "id" in each and "method" in each}
+            assert heard == ({question["id"]} if verb == "run.approve" else set()), verb
+            await page_.send({"jsonrpc": "2.0", "id": question["id"], "result": {"decision": "accept"}})
+            if verb == "run.approve":
+                assert (await page_.until("warning"))["message"]
+            else:
+                while "error" not in (answer := await page_.next()):
+                    pass
+                assert answer["error"]["code"] == -32600
+
+
+async def test_a_person_answers_each_kind_of_question(door: Door) -> None:
+    """Files outside of the checkout, more than the sandbox allows, a network: all of it or nothing."""
+    wanted = {"network": {"enabled": True}, "fileSystem": None}
+    changes = [{"path": "/srv/beside.txt", "kind": {"type": "add"}, "diff": "x"}]
+    door.works.engine.acts = [
+        ask(kind="file_change", item_id="f1", changes=changes),
+        ask(kind="permissions", item_id="p1", permissions=wanted),
+        ask(kind="permissions", item_id="p2", permissions=wanted),
+        ask(kind="command", item_id="n1", network={"host": "wheels.example", "protocol": "https"}),
+    ]
+    answers: list[tuple[str, Json]] = [
+        ("item/fileChange/requestApproval", {"decision": "accept"}),
+        (
+            "item/permissions/requestApproval",
+            {"permissions": {"network": {"enabled": True}}, "scope": "turn"},
+        ),
+        ("item/permissions/requestApproval", {"permissions": {}, "scope": "turn"}),
+        ("item/commandExecution/requestApproval", {"decision": "acceptForSession"}),
+    ]
+    async with door.session(await door.token()) as client:
+        thread = (await client.ask("thread/start"))["thread"]["id"]
+        await client.say(thread, "Make it three.")
+        decided = []
+        for number, (method, result) in enumerate(answers):
+            question = await client.message(method)
+            if number == 0:
+                assert question["params"]["itemId"] == "f1"
+            if number == 1:
+                assert question["params"]["permissions"] == wanted
+                more = {"permissions": {"network": {"enabled": False}}, "scope": "session"}
+                await client.send({"jsonrpc": "2.0", "id": question["id"], "result": more})
+                assert "all that was asked for, or nothing" in (await client.until("warning"))["message"]
+            if number == 3:
+                assert question["params"]["networkApprovalContext"]["host"] == "wheels.example"
+            await client.send({"jsonrpc": "2.0", "id": question["id"], "result": result})
+            decided.append((await client.until("item/completed"))["item"]["status"])
+        assert decided == ["approve", "approve", "decline", "approve"]
+        assert (await client.until("turn/completed"))["turn"]["status"] == "completed"
+
+
+async def test_lists_are_read_page_by_page(door: Door) -> None:
+    """Each thread and turn once, in order, also when something is said between two pages."""
+    async with door.session(await door.token()) as client:
+        made = [(await client.ask("thread/start"))["thread"]["id"] for _ in range(5)]
+        threads: list[str] = []
+        cursor = None
+        while cursor is not None or not threads:
+            page_ = await client.ask("thread/list", limit=2, cursor=cursor)
+            threads += [each["id"] for each in page_["data"]]
+            assert len(page_["data"]) <= 2
+            cursor = page_["nextCursor"]
+        assert sorted(threads) == sorted(made)
+        thread, turns = made[0], []
+        for text in ("One", "Two", "Three"):
+            turns.append((await client.say(thread, text))["id"])
+            await client.until("turn/completed")
+        first = await client.ask("thread/turns/list", threadId=thread, limit=2)
+        assert [each["id"] for each in first["data"]] == turns[:0:-1]
+        turns.append((await client.say(thread, "Four"))["id"])
+        await client.until("turn/completed")
+        rest = await client.ask("thread/turns/list", threadId=thread, limit=2, cursor=first["nextCursor"])
+        assert ([each["id"] for each in rest["data"]], rest["nextCursor"]) == (turns[:1], None)
+        oldest = await client.ask("thread/turns/list", threadId=thread, limit=3, sortDirection="asc")
+        assert [each["id"] for each in oldest["data"]] == turns[:3]
+        assert oldest["data"][0]["items"]
+        assert (await client.ask("thread/read", threadId=thread))["thread"]["turns"] == []
+        read = await client.ask("thread/read", threadId=thread, includeTurns=True)
+        assert [each["id"] for each in read["thread"]["turns"]] == turns
+        for method, more in (("thread/list", {}), ("thread/turns/list", {"threadId": thread})):
+            for wrong in ("x", "e30", first["nextCursor"][:-2] + "zz"):
+                answer = await client.call(method, cursor=wrong, **more)
+                assert answer["error"]["code"] == -32602, (method, wrong)
 
 
 async def test_what_is_closed_and_what_is_no_request(door: Door) -> None:
@@ -225,6 +354,52 @@ async def test_a_fault_of_ours_ends_the_socket(door: Door) -> None:
                 await client.next()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1011
+
+
+async def test_sessions_are_counted(house: House) -> None:
+    """Sockets that are open, handshakes by how they end, and requests by method and outcome."""
+    meters = PrometheusMeters()
+    app = replace(house.app, telemetry=Telemetry(meters))
+    made = await app.views.create(
+        BACKEND, origins=[PAGE], recipe="talk", entity_id="HC-103", person="anna", verbs=ALL
+    )
+    token = made.text.reveal()
+
+    def figures() -> str:
+        return meters.exposition(None).decode()
+
+    async with served(app, Serving(app, clock=lambda: house.now[0])) as url:
+        with pytest.raises(InvalidStatus):
+            async with page(url, token, origin="https://evil.example"):
+                pass
+        async with session(url, token) as client:
+            await client.ask("thread/list")
+            await client.call("thread/read", threadId="none")
+            await client.call("fs/readFile", path="/etc/passwd")
+            assert "linkspan_sessions 1.0" in figures()
+        async with asyncio.timeout(30):
+            while "linkspan_sessions 0.0" not in figures():  # noqa: ASYNC110 - it hears of it by itself
+                await asyncio.sleep(0.05)
+    for line in (
+        'linkspan_session_requests_total{method="thread/list",outcome="ok"} 1.0',
+        'linkspan_session_requests_total{method="thread/read",outcome="not_found"} 1.0',
+        'linkspan_session_requests_total{method="_other",outcome="not_found"} 1.0',
+        'linkspan_http_requests_total{code="403",face="sessions",method="GET"} 1.0',
+        'linkspan_http_requests_total{code="101",face="sessions",method="GET"} 1.0',
+    ):
+        assert line in figures()
+    assert "passwd" not in figures()
+
+
+async def test_a_tenant_opens_as_many_sockets_as_one_may(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever its people are; another tenant is let in all the same."""
+    monkeypatch.setattr(session_socket, "_MOST_OF_TENANT", 2)
+    foreign = Principal(Tenant("globex"), "service", "shop", scopes=BACKEND.scopes)
+    async with door.page(await door.token()), door.page(await door.token(person="bo")):
+        words = [Subprotocol("linkspan.codex"), Subprotocol(await door.token(person="ida"))]
+        assert await door.refusal(subprotocols=words) == 429
+        async with door.session(await door.token(principal=foreign), tenant="globex") as client:
+            assert (await client.ask("thread/list"))["data"] == []
 
 
 async def test_two_pages_of_one_person_see_the_same(door: Door) -> None:

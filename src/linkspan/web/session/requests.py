@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from linkspan.codex.broker.methods import params_of, words_of
+from linkspan.codex.broker.methods import OPEN, params_of, words_of
 from linkspan.errors import Conflict, InvalidArgument, LinkspanError, NotFound
 from linkspan.runs.feed import Feed
 from linkspan.runs.runs import Runs
@@ -19,6 +19,7 @@ from linkspan.runs.views import View
 from linkspan.store import approvals as approval_rows
 from linkspan.store.approvals import Approval, Decision
 from linkspan.store.session_threads import SessionThread
+from linkspan.telemetry.meters import Meters
 from linkspan.web.session.following import Following, News, Record
 from linkspan.web.session.shapes import Json, models_of, opened, thread_of, turn_of, welcome
 
@@ -45,6 +46,7 @@ class Parts:
     feed: Feed
     record: Record
     news: News
+    meters: Meters
 
 
 class Requests:
@@ -111,8 +113,10 @@ class Requests:
             else:
                 result, then = await self._methods[method](given)
         except LinkspanError as error:
+            self._parts.meters.session_request(method if method in OPEN else "_other", error.code)
             await self._fail(number, error)
             return
+        self._parts.meters.session_request(method, "ok")
         await self._send({"jsonrpc": "2.0", "id": number, "result": result})
         if then is not None:
             then()
@@ -184,10 +188,15 @@ class Requests:
         if given.get("sortDirection") != "asc":
             runs.reverse()
         at = _read(given.get("cursor"))
-        start = int(at[0]) if at is not None else 0
+        start = 0
+        if at is not None:  # after that turn, however many were begun since
+            names = [run.id for run in runs]
+            if at[1] not in names:
+                raise InvalidArgument("this cursor is none of this list")
+            start = names.index(at[1]) + 1
         page = runs[start : start + limit]
         data = [(await self._parts.record.turn(thread, run))[0] for run in page]
-        more = _written(start + limit, "") if start + limit < len(runs) else None
+        more = _written(0, page[-1].id) if start + limit < len(runs) else None
         return {"data": data, "nextCursor": more}, None
 
     async def _unsubscribe(self, given: Json) -> tuple[Json, None]:

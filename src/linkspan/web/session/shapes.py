@@ -240,6 +240,8 @@ class Telling:
                 "cwd": data.get("cwd"),
                 "availableDecisions": decisions,
             }
+            if data.get("network"):
+                params["networkApprovalContext"] = data["network"]
         elif asked.kind == "permissions":
             params |= {"cwd": WORKSPACE, "permissions": data.get("permissions") or {}}
         return _QUESTIONS[asked.kind], params

@@ -26,6 +26,7 @@ from linkspan.errors import Forbidden, LinkspanError, NotFound, RateLimited, Una
 from linkspan.gateway.throttle import Throttle
 from linkspan.runs.threads import Threads, owner_of
 from linkspan.runs.views import View, Views
+from linkspan.telemetry.meters import Meters
 from linkspan.web.oauth.place import Place, See, is_tenant, may_sign_in
 from linkspan.web.session.following import News, Record
 from linkspan.web.session.requests import Parts, Requests
@@ -80,10 +81,12 @@ class Sockets:
             await socket.send_denial_response(answer)
             return
         self._open.update(names)
+        self._parts.meters.session(1)
         try:
             await socket.accept(subprotocol)
             await self._talk(socket, place, shown, view)
         finally:
+            self._parts.meters.session(-1)
             self._open.subtract(names)
             self._open += Counter()  # what is 0 is forgotten
 
@@ -177,10 +180,12 @@ def _shown(socket: WebSocket) -> tuple[str, str | None]:
     return next((each for each in offered if each.startswith("lsk_view_")), ""), subprotocol
 
 
-def session_routes(watching: WatchParts, threads: Threads, views: Views, work: Path) -> list[BaseRoute]:
-    """Answer the route of embedded sessions; `work` is where runs have their files."""
-    record = Record(watching.database, work, watching.clock)
-    parts = Parts(threads, watching.runs, watching.feed, record, News())
+def session_routes(
+    watching: WatchParts, threads: Threads, views: Views, home: Path, meters: Meters
+) -> list[BaseRoute]:
+    """Answer the route of embedded sessions; `home` is where runs have their folders."""
+    record = Record(watching.database, home / "work", watching.clock)
+    parts = Parts(threads, watching.runs, watching.feed, record, News(), meters)
     sockets = Sockets(parts, views, watching.see, clock=watching.clock)
 
     async def endpoint(socket: WebSocket) -> None:
