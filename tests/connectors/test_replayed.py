@@ -145,6 +145,39 @@ async def test_datadog_takes_a_pair_of_keys_too(tmp_path: Path) -> None:
         await app.aclose()
 
 
+@pytest.mark.parametrize(
+    ("api", "url"),
+    [
+        ("https://api.us5.datadoghq.com", "https://us5.datadoghq.com/monitors/7"),
+        ("https://api.datadoghq.eu", "https://app.datadoghq.eu/monitors/7"),
+        ("https://datadog.acme.example", None),
+    ],
+)
+def test_an_alert_of_datadog_has_the_address_of_its_site(api: str, url: str | None, tmp_path: Path) -> None:
+    """As its page of sites has them; behind an API that is none of those it has none."""
+    tool = catalog_of(tmp_path, "datadog").tool_for("alert.get")
+    assert tool is not None
+    shape = tool.operations["datadog"].shape
+    assert shape is not None
+    assert shape({"id": 7}, {"url": {"origin": api}})["url"] == url
+
+
+async def test_the_prefixes_of_a_tracker_can_be_said(tmp_path: Path) -> None:
+    """Of a connector that is built in, by the one word."""
+    own = {"pull_request": {"sources": {"github": {"fields": {"tickets": {"keys": ["utf"]}}}}}}
+    file = tmp_path / "tools.yaml"
+    head = {"linkspan": 1, "name": "own", "instructions": "List pull requests."}
+    words = {"connectors": {"github": {"use": "github", "entities": ["pull_request"]}}, "entities": own}
+    file.write_text(yaml.safe_dump({**head, **words}))
+    tool = spec.load([file], {}).tool_for("pull_request.get")
+    assert tool is not None
+    shape = tool.operations["github"].shape
+    assert shape is not None
+    assert shape({"title": "UTF-8 for ENG-12", "head": {"ref": "main"}})["tickets"] == [
+        {"id": "UTF-8", "key": "UTF-8"}
+    ]
+
+
 async def test_the_site_of_jira_is_found(tmp_path: Path) -> None:
     """Of who signed in: nobody types its id, and where a token is good for several a person says which."""
     catalog = catalog_of(tmp_path, "jira", client=CLIENT)

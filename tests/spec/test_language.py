@@ -10,7 +10,9 @@ from typing import Any
 import jsonschema_rs
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from linkspan.cli.main import cli
 from linkspan.spec.fields import read_model
 from linkspan.spec.language import json_schema, model_names
 from linkspan.spec.yaml import read
@@ -40,6 +42,8 @@ def test_the_published_schema_is_current() -> None:
     """`linkspan schema` and the file in the package are the same; else run `linkspan schema` into it."""
     published = (ROOT / "src" / "linkspan" / "spec" / "tools.schema.json").read_text(encoding="utf-8")
     assert published == json.dumps(json_schema(), indent=2) + "\n"
+    printed = CliRunner().invoke(cli, ["schema"], catch_exceptions=False)
+    assert printed.stdout == published
 
 
 def test_the_schema_is_a_schema() -> None:

@@ -15,6 +15,7 @@ instructions: Read designs with get_design and changes with get_change.
 connectors:
   studio:
     base_url: https://studio.example
+    settings: {site: {title: Site}}
     auth: [{type: bearer}]
 entities:
   design:
@@ -76,8 +77,8 @@ entities:
 """
 
 
-def shape(load: Any, tool: str) -> Any:
-    return load(FILE).tool(tool).operations["studio"].shape
+def shape(load: Any, tool: str, more: str = "") -> Any:
+    return load(FILE + more).tool(tool).operations["studio"].shape
 
 
 def test_a_list_is_mapped_thing_by_thing(load: Any) -> None:
@@ -174,6 +175,68 @@ def test_links_are_found_in_texts(load: Any) -> None:
     assert (made["keys"], made["ticket"]) == (["ENG-12", "OPS-7"], "ENG-12")
     nothing = shape(load, "get_change")({"id": 1, "title": None, "branch": 5})
     assert (nothing["tickets"], nothing["keys"], nothing["ticket"]) == ([], [], None)
+
+
+KEYS = """
+  merge:
+    plural: merges
+    fields:
+      id: string
+      first: string
+      tickets: {type: array, items: {type: object}}
+      theirs: {type: array, items: {type: string}}
+      address: string
+    sources:
+      studio:
+        fields:
+          id: id
+          first: {from: branch, keys: any}
+          tickets: {from: "[title, branch]", keys: any}
+          theirs: {from: "[title, branch]", keys: [eng, Ops]}
+          address: {settings: [site], from: "join('', ['https://', settings.site, '/merges/', id])"}
+        operations: {get: {request: "GET /merges/{id}"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("title", "branch", "found"),
+    [
+        ("ENG-12: mend OPS-7, again ENG-12", "eng-12-mend", ["ENG-12", "OPS-7"]),
+        ("Mend it", "ada/eng-12-mend", ["ENG-12"]),
+        ("Mend it", "feature/ENG-12_mend", ["ENG-12"]),
+        ("[SHOP2-3] Mend it", "codex/run", ["SHOP2-3"]),
+        ("Read UTF-8, SHA-256, SHA3-512, ISO-8601, RFC-9110 and CVE-2026-1234", "utf-8-names", []),
+        ("AES-256 over TLS-1, at UTC-5, in Q3-2026 and NOV-2026", "renovate/node-22-x", []),
+        ("the top-10 of eng-12 things, in 2-3 steps", "release/eng-x-12", []),
+        ("Step-2 of ENG-0 and xENG-12, ENG-12b", "fix-3-tests", []),
+    ],
+)
+def test_keys_of_tickets_are_told_from_standards(
+    load: Any, title: str, branch: str, found: list[str]
+) -> None:
+    """In capitals anywhere, else where a part of a branch's name begins; each once."""
+    made = shape(load, "get_merge", KEYS)({"id": "5", "title": title, "branch": branch})
+    assert made["tickets"] == [{"id": key, "key": key} for key in found]
+    assert made["first"] in (*found, None)
+
+
+def test_keys_of_named_projects_are_found_however_they_are_written(load: Any) -> None:
+    """And no others, whatever they look like."""
+    get = shape(load, "get_merge", KEYS)
+    made = get({"id": "5", "title": "mend eng-12 and UTF-8, SHOP-3, Ops-4", "branch": "ENG-12"})
+    assert made["theirs"] == ["ENG-12", "OPS-4"]
+    assert get({"id": "5", "title": None, "branch": {"x": "ENG-1"}})["theirs"] == []
+
+
+def test_a_field_is_made_of_a_setting_and_the_item(load: Any) -> None:
+    """What the account has, beside what came; without it the expression does as without any member."""
+    get = shape(load, "get_merge", KEYS)
+    given = {"address": {"site": "acme.example"}}
+    assert get({"id": "5", "settings": {"site": "evil.example"}}, given)["address"] == (
+        "https://acme.example/merges/5"
+    )
+    assert get({"id": "5"})["address"] is None
+    assert get(None, given)["address"] is None
 
 
 def test_findings_are_bounded(load: Any) -> None:

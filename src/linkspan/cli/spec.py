@@ -138,9 +138,12 @@ def schema(reference: bool) -> None:
 
         click.echo(page(), nl=False)
         return
+    import json
+
     from linkspan.spec.language import json_schema
 
-    print_json(json_schema())
+    # As it is published, wherever it goes: it is printed to be kept in a file, and read there.
+    click.echo(json.dumps(json_schema(), indent=2))
 
 
 @click.command()

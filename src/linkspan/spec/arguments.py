@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -243,6 +243,14 @@ class Arguments:
         if self.raw is not None and name in self.raw.get("properties", {}):
             return references.argument(name, ABSENT)
         return None
+
+    def settings(self, names: Iterable[str], path: Path) -> dict[str, Lookup]:
+        """Look up the settings that a field's expression names; `path` is where they are listed."""
+        found = {
+            name: self.account.argument(f"settings.{name}", (*path, index), offset=0, in_path=False)
+            for index, name in enumerate(names)
+        }
+        return {name: look_up for name, look_up in found.items() if look_up is not None}
 
     def mention(self, name: str) -> None:
         """Remember an argument that stands in a text rather than in the request."""

@@ -21,6 +21,7 @@ from linkspan.spec.mapped import (
     shape_of_id,
 )
 from linkspan.spec.shapes import UNKNOWN
+from linkspan.spec.ticket_keys import PREFIX
 from linkspan.spec.yaml import Path
 
 _CONVERTERS: Final[dict[str, converters.Converter]] = {
@@ -129,22 +130,37 @@ def _mapped(
     pattern = mapping.check_match(spec.match, leaves, (*here, "match")) if spec.match is not None else None
     if pattern is not None and declared is not None:
         _check_groups(name, declared, pattern, leaves, here)
+    if spec.keys is not None and declared is not None and declared.type not in {"array", "string"}:
+        message = f"{name} is of type {declared.type}; keys makes an array or a string"
+        leaves.problems.add((*here, "keys"), "conflict", message)
+    if spec.settings and declared is None:
+        message = "what is in a map comes of its thing, not of the account"
+        leaves.problems.add((*here, "settings"), "bad_reference", message, key=True)
+        return None
     if getter is None:
         return None
-    source = source_of(expression) if spec.each is None and pattern is None else None
+    is_plain = spec.each is None and pattern is None and spec.keys is None and not spec.settings
+    source = source_of(expression) if is_plain else None
     if pattern is not None:
         single = declared is not None and declared.type != "array"
         change = converters.READING[spec.as_ or "string"]
         getter = mapping.matches(getter, pattern, change, single=single)
+    elif spec.keys is not None:
+        single = declared is not None and declared.type != "array"
+        named = declared is None or _holds_objects(declared)
+        getter = mapping.ticket_keys(getter, spec.keys, named=named, single=single)
     shown = declared if declared is not None else _UNTYPED
     if spec.map == "self":
         return Mapped(name, shown, words, getter, None, convert, expression, again=spec.depth or 0)
     if spec.map is not None:
         inner = _inner(spec.map, leaves, (*here, "map"))
         getter = mapping.each(getter, shape_of(inner, None) if inner else None)
-    return Mapped(name, shown, words, getter, source, convert, expression)
+    settings = tuple(spec.settings)
+    path = (*here, "settings")
+    return Mapped(name, shown, words, getter, source, convert, expression, settings=settings, path=path)
 
 
+_SETTING: Final = re.compile(r"(?<![\w.])settings\.([a-z][a-z0-9_]*)")
 _GIVEN: Final = re.compile(r"\$((?:settings\.)?[a-z][a-z0-9_]*)\Z")
 
 
@@ -162,7 +178,7 @@ def _given(
         message = "what is in a map comes of its thing, not of the call"
         leaves.problems.add(at, "bad_reference", message)
         return None
-    for key in ("values", "write", "match"):
+    for key in ("values", "write", "match", "keys", "settings"):
         if getattr(spec, key):
             message = f"what comes of the call is in our words already: {key} cannot stand here"
             leaves.problems.add((*here, key), "conflict", message, key=True)
@@ -200,6 +216,37 @@ def _check_words(spec: SourceField, leaves: Leaves, path: Path) -> None:
     if spec.map == {}:
         add((*path, "map"), "bad_value", "must not be empty")
     _check_conversions(spec, leaves, path)
+    _check_keys(spec, leaves, path)
+    _check_settings(spec, leaves, path)
+
+
+def _check_settings(spec: SourceField, leaves: Leaves, path: Path) -> None:
+    """Tell settings that the expression does not name, and those that it names and has not."""
+    named = set(_SETTING.findall(spec.from_ or "")) if spec.settings else set()
+    for index, name in enumerate(spec.settings):
+        if spec.from_ is not None and name not in named:
+            message = f"from does not name settings.{name}"
+            leaves.problems.add((*path, "settings", index), "conflict", message)
+    for name in sorted(named - set(spec.settings)):
+        message = f"from names settings.{name}, which is not among the settings of the field"
+        leaves.problems.add((*path, "from"), "conflict", message, words=spec.settings, word=name)
+
+
+def _check_keys(spec: SourceField, leaves: Leaves, path: Path) -> None:
+    """Tell what does not go with finding keys of tickets."""
+    add = leaves.problems.add
+    if spec.keys is None:
+        return
+    for key, word in (("match", "match"), ("as_", "as"), ("format", "format"), ("date", "date")):
+        if getattr(spec, key) is not None:
+            message = f"keys finds keys of tickets, in capitals; {word} belongs to another field"
+            add((*path, word), "conflict", message, key=True)
+    if spec.keys == []:
+        add((*path, "keys"), "bad_value", "must not be empty: name prefixes such as ENG, or any")
+    for index, prefix in enumerate(spec.keys if isinstance(spec.keys, list) else ()):
+        if not PREFIX.fullmatch(prefix):
+            message = f"{prefix!r} is no prefix of keys: write ENG for ENG-12"
+            add((*path, "keys", index), "bad_value", message)
 
 
 def _check_conversions(spec: SourceField, leaves: Leaves, path: Path) -> None:
@@ -211,8 +258,9 @@ def _check_conversions(spec: SourceField, leaves: Leaves, path: Path) -> None:
                 message = f"values has the product's words as it writes them, so {word} would change nothing"
                 add((*path, word), "conflict", message, key=True)
     if spec.each is not None:
-        for key, word in (("as_", "as"), ("format", "format"), ("date", "date"), ("match", "match")):
-            if getattr(spec, key) is not None:
+        of_one = ("format", "date", "match", "keys", "settings")
+        for key, word in (("as_", "as"), *((word, word) for word in of_one)):
+            if getattr(spec, key):
                 message = f"each makes a list of mappings; {word} belongs to a field in map"
                 add((*path, word), "conflict", message, key=True)
 
@@ -262,13 +310,17 @@ def _check_groups(
         message = f"{name} is of type {declared.type}; match makes an array or a string"
         leaves.problems.add((*path, "match"), "conflict", message)
         return
-    holds_objects = declared.type == "array" and (declared.items or {}).get("type") == "object"
+    holds_objects = _holds_objects(declared)
     if holds_objects and not pattern.groupindex:
         message = f"{name} holds objects: name what is found, such as (?P<key>[A-Z]+-[0-9]+)"
         leaves.problems.add((*path, "match"), "bad_pattern", message)
     elif not holds_objects and pattern.groupindex:
         message = f"{name} holds texts: a named group makes objects; write (?:…)"
         leaves.problems.add((*path, "match"), "bad_pattern", message)
+
+
+def _holds_objects(declared: ModelField) -> bool:
+    return declared.type == "array" and (declared.items or {}).get("type") == "object"
 
 
 def _is_spelled_out(leaves: Leaves, path: Path) -> bool:

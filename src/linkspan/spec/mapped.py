@@ -48,6 +48,14 @@ class Mapped:
     """The argument or setting that it is, where it comes of the call rather than of the item."""
     path: Path = ()
     """Where that is written."""
+    settings: tuple[str, ...] = ()
+    """Settings of the account that the expression names beside the item."""
+
+    def found(self, item: Any, given: Mapping[str, Any]) -> Any:
+        """Answer its value before it is converted."""
+        if self.given is not None:
+            return given.get(self.name)
+        return self.getter(mapping.beside(item, given.get(self.name)) if self.settings else item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +156,7 @@ def shape_of(mapped: Mapping[str, Mapped], identity: Identity | None, level: int
                 one.convert,
                 one.words.reading if one.words else None,
                 is_given=one.given is not None,
+                needs_settings=bool(one.settings),
                 is_date=one.spec.type in DATES and one.words is None,
             )
         )
@@ -158,11 +167,10 @@ def shape_of(mapped: Mapping[str, Mapped], identity: Identity | None, level: int
 
 def shape_of_id(mapped: Mapping[str, Mapped], identity: Identity) -> Shape:
     """Answer the shape of an answer that holds nothing but the identity."""
-    steps = [(mapped[name].name, mapped[name].getter, mapped[name].given) for name in identity.parts]
+    fields = [mapped[name] for name in identity.parts]
     make = identity.make
 
     def shape(item: Any, given: Mapping[str, Any] = _NOTHING, /) -> Json:
-        parts = {name: get(item) if told is None else given.get(name) for name, get, told in steps}
-        return {"id": make(parts)}
+        return {"id": make({one.name: one.found(item, given) for one in fields})}
 
     return shape

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from linkspan.spec import converters
+from linkspan.spec import ticket_keys as keys_in_texts
 from linkspan.spec.catalog import Getter, Json
 from linkspan.spec.yaml import Path
 from linkspan.text import formats
@@ -42,12 +43,17 @@ def each(things: Getter, shape: Callable[[Any], Json] | None) -> Getter:
 
 
 def matches(
-    getter: Getter, pattern: re.Pattern[str], change: converters.Converter, *, single: bool
+    getter: Getter,
+    pattern: re.Pattern[str],
+    change: converters.Converter,
+    *,
+    single: bool,
+    is_one: Callable[[str], bool] = bool,
 ) -> Getter:
     """Answer a getter of what a pattern finds in a text or in a list of texts, each once, in their order.
 
     `change` makes one of texts that count as the same. With named groups each is a mapping of those that took
-    part. `single` answers the first one alone.
+    part. `is_one` tells what is none after all. `single` answers the first one alone.
     """
     has_names = bool(pattern.groupindex)
 
@@ -56,7 +62,7 @@ def matches(
         for text in _texts(getter(item)):
             for match in pattern.finditer(text[:_LONGEST_TEXT]):
                 word = change(match[0])
-                if word and word not in made:
+                if word and word not in made and is_one(word):
                     parts = match.groupdict().items()
                     named = {name: change(part) for name, part in parts if part is not None}
                     made[word] = named if has_names else word
@@ -66,6 +72,22 @@ def matches(
         return (values[0] if values else None) if single else values
 
     return found
+
+
+def ticket_keys(getter: Getter, prefixes: keys_in_texts.Prefixes, *, named: bool, single: bool) -> Getter:
+    """Answer a getter of the keys of tickets in texts, in capitals; `named` makes mappings of them."""
+    return matches(
+        getter,
+        keys_in_texts.pattern_of(prefixes, named=named),
+        converters.READING["upper"],
+        single=single,
+        is_one=lambda word: keys_in_texts.is_key(prefixes, word),
+    )
+
+
+def beside(item: Any, told: Any) -> Json:
+    """Answer an item with the settings of the account beside its members, as `settings`."""
+    return {**(item if item.__class__ is dict else {}), "settings": told}
 
 
 def _texts(value: Any) -> Iterator[str]:

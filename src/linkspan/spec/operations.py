@@ -145,6 +145,8 @@ def _given(
     """Answer the fields that come of the call. An identity that needs one cannot do without it."""
     made = []
     for one in source.mapped.values():
+        if one.settings:
+            made.append((one.name, references.together(arguments.settings(one.settings, one.path))))
         if one.given is None:
             continue
         if (look_up := arguments.given(one.given, one.path)) is not None:

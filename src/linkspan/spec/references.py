@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -180,6 +180,13 @@ def mapping(members: Sequence[tuple[str, Value]], *, top: bool) -> Value:
         return made if made or top else ABSENT
 
     return build
+
+
+def together(members: Mapping[str, Lookup]) -> Lookup:
+    """Answer several by their names; what is absent is left out."""
+    return lambda scope: {
+        name: found for name, value in members.items() if (found := value(scope)) is not ABSENT
+    }
 
 
 def sequence(members: Sequence[Value]) -> Value:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from linkspan.spec import converters
+from linkspan.spec import converters, mapping
 from linkspan.spec.catalog import Getter, Json, Shape
 from linkspan.spec.written import NAMES
 
@@ -30,6 +30,8 @@ class Step:
     words: Mapping[str, str] | None = None
     is_given: bool = False
     """It comes of the call, not of the item."""
+    needs_settings: bool = False
+    """What finds it is given the account's settings beside the item."""
     is_date: bool = False
     """What is no date becomes null, and what it was is told beside it."""
 
@@ -45,6 +47,7 @@ def compile_shape(
     known: dict[str, Any] = {
         **NAMES, "str": str, "nothing": {},
         "string": converters.string, "as_unknown": _as_unknown, "as_no_date": _as_no_date, "make_id": make_id,
+        "beside": mapping.beside,
     }  # fmt: skip
     lines = ["def shape(item, given=nothing):", " look = item.get if item.__class__ is dict else nothing.get"]
     values: dict[str, str] = {"id": "None"} if make_id is not None else {}
@@ -86,7 +89,8 @@ def _look_up(step: Step, number: int, known: dict[str, Any]) -> str:
     if step.source is not None:
         return f" value{number} = {step.source}"
     known[f"get{number}"] = step.getter
-    return f" value{number} = get{number}(item)"
+    item = f"beside(item, given.get({step.name!r}))" if step.needs_settings else "item"
+    return f" value{number} = get{number}({item})"
 
 
 def _converted(step: Step, value: str, number: int, known: dict[str, Any]) -> list[str]:

@@ -32,6 +32,10 @@ def _kind_of_map(value: Any) -> str:
     return "self" if isinstance(value, str) else "fields"
 
 
+def _kind_of_keys(value: Any) -> str:
+    return "prefixes" if isinstance(value, list) else "any"
+
+
 class SourceField(Words):
     """Where a field comes from in an item of the product's answer."""
 
@@ -54,6 +58,19 @@ class SourceField(Words):
     match: str | None = Field(
         None,
         description="A regular expression: what it finds in the texts, each once. Named groups: members.",
+    )
+    keys: (
+        Annotated[
+            Annotated[Literal["any"], Tag("any")] | Annotated[list[str], Tag("prefixes")],
+            Discriminator(_kind_of_keys),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="Keys of tickets that it finds in the texts, of `any` project or of these: [ENG, OPS].",
+    )
+    settings: list[str] = Field(
+        [], description="Settings of the account that `from` names beside the item, as `settings.NAME`."
     )
     values: dict[str, str] = Field({}, description="The product's word to the model's, many to one.")
     write: dict[str, Scalar] = Field({}, description="The model's word to the one that is sent for it.")
