@@ -193,6 +193,7 @@ def test_what_is_told_of_a_delivery(name: str, tmp_path: Path) -> None:
                 said: dict[str, Any] = {"event": event.name, "id": id_}
                 said |= {"by": event.by(thing)} if event.by is not None else {}
                 said |= {"text": event.text(thing)} if event.text is not None else {}
+                said |= {"comment": event.comment(thing)} if event.comment is not None else {}
                 told.append(said)
         wanted = [
             {key: value for key, value in each.items() if value is not None} for each in delivery["tells"]

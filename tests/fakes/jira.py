@@ -71,6 +71,25 @@ class Jira:
             ]
         )
 
+    def said(self, key: str, number: str, by: str, *words: str) -> Json:
+        """Let somebody comment, and answer that as it is delivered; a word with @ calls the bot."""
+        nodes = [
+            {"type": "mention", "attrs": {"id": "5f-bot", "text": word}}
+            if word.startswith("@")
+            else {"type": "text", "text": word}
+            for word in words
+        ]
+        body = {"type": "doc", "version": 1, "content": [{"type": "paragraph", "content": nodes}]}
+        author = {"accountId": by.lower(), "displayName": by}
+        made = {"id": number, "author": author, "body": body}
+        self.comments[key].append(made)
+        return {
+            "webhookEvent": "comment_created",
+            "timestamp": 3,
+            "issue": {"id": "10001", "key": key},
+            "comment": {"id": number, "author": author, "body": "[~accountid:5f-bot] …"},
+        }
+
     async def _me(self, _request: Request) -> Response:
         return JSONResponse(ME)
 

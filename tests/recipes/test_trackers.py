@@ -173,6 +173,15 @@ async def test_a_ticket_of_linear_goes_its_whole_way(tmp_path: Path) -> None:
             settings = {"working": "In Progress", "reviewing": "In Review", "done": "Done"}
             chosen = {name: of_team[state] for name, state in settings.items()}
             await made.app.recipes.enable(BO, "fix_linear", {"repository": "acme/shop", **chosen})
+            note = (await asked("ticket.comment", id=ticket["id"], body="@codex: it must be 2"))["id"]
+            told = {"type": "Comment", "action": "create", "actor": {"id": "ada"}}
+            told |= {
+                "webhookTimestamp": int(time.time() * 1000),
+                "data": {"id": note, "issueId": ticket["id"]},
+            }
+            await made.told("linear", told, {"Linear-Delivery": "zero"}, "Linear-Signature: ")
+            (called,) = await made.app.arrivals.list(ACME)
+            assert called.outcome == "fix_linear: we wrote that comment ourselves."
             event = {
                 "type": "Issue",
                 "action": "update",
@@ -184,6 +193,7 @@ async def test_a_ticket_of_linear_goes_its_whole_way(tmp_path: Path) -> None:
                 await made.told("linear", event, {"Linear-Delivery": delivery}, "Linear-Signature: ")
             await made.published(1)
             assert "Twice." in made.engine.tasks[0].materials[0].text
+            assert "it must be 2" in made.engine.tasks[0].materials[1].text
             (pull,) = made.forge.repositories["acme/shop"].pulls
             assert pull["title"] == f"{ticket['key']}: Wrong total"
             assert (await asked("ticket.get", id=ticket["id"]))["status"] == "in_progress"
@@ -192,7 +202,8 @@ async def test_a_ticket_of_linear_goes_its_whole_way(tmp_path: Path) -> None:
             said = [
                 re.split("[:.]", each["body"])[0] for each in await asked("ticket.comments", id=ticket["id"])
             ]
-            assert said == [*SAID, "A reviewer asks for changes, and Codex goes on", *SAID[1:], "Merged"]
+            assert said[0] == "@codex"
+            assert said[1:] == [*SAID, "A reviewer asks for changes, and Codex goes on", *SAID[1:], "Merged"]
 
 
 async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
@@ -208,7 +219,8 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
             }
         }
         async with office(tmp_path, {"jira": {"base_url": tracker}}, links) as made:
-            await made.app.recipes.enable(BO, "fix_jira", {"repository": "acme/shop"})
+            await made.app.recipes.enable(BO, "fix_jira", {"repository": "acme/shop", "askers": "Ada"})
+            jira.said("SHOP-1", "90", "Ada", "It must be 2.")
             event = {"webhookEvent": "jira:issue_updated", "timestamp": 1, "issue": issue}
             headers = {"X-Atlassian-Webhook-Identifier": "one"}
             ours = {**event, "user": {"accountId": ME["accountId"]}}
@@ -218,8 +230,20 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
             await made.told("jira", theirs, headers, "X-Hub-Signature: sha256=")
             await made.published(1)
             assert "Twice." in made.engine.tasks[0].materials[0].text
+            assert "It must be 2." in made.engine.tasks[0].materials[1].text
             assert jira.moves == ["In Progress", "In Review"]
             await made.reviewed_and_merged()
             assert jira.moves == ["In Progress", "In Review", "In Progress", "In Review", "Done"]
-            said = [re.split("[:.]", words_of(each["body"]))[0] for each in jira.comments["SHOP-1"]]
+            said = [re.split("[:.]", words_of(each["body"]))[0] for each in jira.comments["SHOP-1"][1:]]
             assert said == [*SAID, "A reviewer asks for changes, and Codex goes on", *SAID[1:], "Merged"]
+
+            # Called in comments of a ticket without a label: by somebody, and by whom the tenant named.
+            jira.issue("SHOP-2", "No receipt", "None is printed.", [])
+            for number, who in (("91", "Eve"), ("92", "Ada")):
+                told = jira.said("SHOP-2", number, who, "@Codex", f" please: {who}'s printer.")
+                await made.told("jira", told, headers, "X-Hub-Signature: sha256=")
+            last = await made.published(3)
+            assert last.entity_id == "SHOP-2"
+            assert "@Codex please: Ada's printer." in made.engine.tasks[-1].materials[-1].text
+            outcomes = [each.outcome for each in await made.app.arrivals.list(ACME, state="ignored")]
+            assert "fix_jira: Eve called, whose word does not count (`by`)." in outcomes

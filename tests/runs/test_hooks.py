@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,17 @@ class Door:
     account: Account
     secret: str
 
-    async def post(self, body: Any, *, secret: str | None = None, account: str | None = None) -> Any:
+    async def post(
+        self,
+        body: Any,
+        *,
+        secret: str | None = None,
+        account: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         """Deliver as the desk does; the answer's status and body."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"X-Desk-Signature": signature(secret or self.secret, raw)}
+        headers = {"X-Desk-Signature": signature(secret or self.secret, raw), **(headers or {})}
         path = f"/hooks/account/{account or self.account.id}"
         answer = await self.client.post(path, content=raw, headers=headers)
         return answer.status_code, answer.json()

@@ -110,7 +110,11 @@ connectors:
       account: {header: X-A}
       id: {header: X-I}
       handshake: {reply: body.challenge}
-      events: {ticket.made: {id: body.id}, ticket.gone: {id: body.id}, pull_request.closed: {id: body.id}}
+      events:
+        ticket.made: {id: body.id}
+        ticket.said: {id: body.id, comment: body.comment}
+        ticket.gone: {id: body.id}
+        pull_request.closed: {id: body.id}
 entities:
   ticket:
     sources: {three: {fields: {id: id}, operations: {get: {request: "GET /tickets/{id}"}}}}
@@ -151,6 +155,7 @@ recipes:
     prompt: Fix it.
     context: [{entity: comment}]
     limit: {runs: 3}
+    mention: {"on": three.ticket.said, name: "@fixer", by: author}
     stop: {"on": three.ticket.gone}
     publish: {as: pull_request}
     follow: {"on": three.pull_request.closed, prompt: Go on.}

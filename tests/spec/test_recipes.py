@@ -190,3 +190,67 @@ def test_nothing_else_may_stand_there(text: str) -> None:
     """No way to code, loops or growth."""
     with pytest.raises(BadTemplateError):
         check(text, {"settings": {"x": None}})
+
+
+MENTION = "\nrecipes: {r: {title: R, entity: ticket, prompt: Do., settings: {bot: text}%s, mention: {%s}}}"
+TOLD = """    webhooks:
+      verify: {bearer: true}
+      events: {ticket.said: {id: body.id, comment: body.comment.id}, ticket.moved: {id: body.id}}
+    rate_limit: {"""
+COMMENTS = """          comments:
+            tool: list_comments_of_ticket
+            description: List the comments of a ticket.
+            request: GET /tickets/{id}/comments
+            items: "@"
+          search: {"""
+CALLED = 'on: desk.ticket.said, name: "@{{ settings.bot }}", by: "author.name == \'ada\'"'
+
+
+def with_comments(good: str) -> str:
+    """Answer the file with tickets that have comments, of which the product tells."""
+    return good.replace("    rate_limit: {", TOLD).replace("          search: {", COMMENTS)
+
+
+def test_a_comment_that_calls(good: str, load: Any) -> None:
+    """Its events, its name with settings, and whose word counts; nothing else has to start the recipe."""
+    found = only(load, with_comments(good) + MENTION % ("", CALLED) + "\n")
+    assert found.mention is not None
+    assert [str(each) for each in found.mention.triggers] == ["desk.ticket.said"]
+    assert (found.mention.name, found.mention.by) == ("@{{ settings.bot }}", "author.name == 'ada'")
+    assert found.triggers == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            CALLED.replace(".said", ".moved"),
+            "desk.ticket.moved names no comment: its event has no word 'comment'",
+        ),
+        (CALLED.replace(".said", ".sad"), "desk tells no event ticket.sad (did you mean 'ticket.said'?)"),
+        (CALLED.replace(".bot", ".bod"), "did you mean 'bot'?"),
+        (CALLED.replace("settings.bot", "run.id"), "run"),
+        (CALLED.replace("author.name ==", "author.name ="), "mention.by"),
+        (CALLED.partition(", by")[0], "the word 'by' is missing"),
+        ('on: desk.ticket.said, by: "@"', "the word 'name' is missing"),
+    ],
+)
+def test_what_cannot_call(good: str, said: str, told: str, load: Any) -> None:
+    """Each mistake is told in words that say what to do."""
+    with pytest.raises(SpecError, match=re.escape(told)):
+        load(with_comments(good) + MENTION % ("", said))
+
+
+def test_comments_have_to_be_readable(good: str, load: Any) -> None:
+    """A delivery is only a hint: without a list of comments nobody is heard."""
+    told = "a comment is read anew: ticket needs the operation comments, or comment a list"
+    with pytest.raises(SpecError, match=re.escape(told)):
+        load(good.replace("    rate_limit: {", TOLD) + MENTION % ("", CALLED))
+
+
+def test_quiet_and_when_belong_to_events(good: str, load: Any) -> None:
+    """What only a mention starts may wait for another run, and not for quiet."""
+    ways = ", concurrency: queue, limit: 3, stop: desk.ticket.moved"
+    assert only(load, with_comments(good) + MENTION % (ways, CALLED)).stops
+    with pytest.raises(SpecError, match="debounce belongs to `on`, which is not there"):
+        load(with_comments(good) + MENTION % (", debounce: 10s", CALLED))

@@ -27,6 +27,7 @@ from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.results import Item
 from linkspan.runs.ids import run_id
 from linkspan.runs.looking import keep_looking
+from linkspan.runs.mentions import find_comment, why_not
 from linkspan.runs.runs import Runs
 from linkspan.runs.starting import QueueFull
 from linkspan.spec.expressions import compile_predicate
@@ -118,9 +119,13 @@ class Arrivals:
         event = events.events.get(str(told["event"])) if events is not None else None
         arrival = Arrival(
             tenant, "test", connector, account, str(told["event"]), event.entity if event else entity,
-            str(told["id"]), now, "pending", 0, now,
+            str(told["id"]), now, "pending", 0, now, does=told["does"], comment=told.get("comment"),
         )  # fmt: skip
-        condition = recipe.stop_when if told["does"] == "stop" else recipe.when
+        if str(told["does"]).startswith("follow"):
+            return f"{recipe.name} follows it, where a run of its own opened it"
+        if told["does"] in ("start", "mention") and (why := await self._why_not(arrival, recipe)) is not None:
+            return f"{recipe.name}: {why}"
+        condition = recipe.stop_when if told["does"] == "stop" else None
         if condition is not None and not compile_predicate(condition)(await self._read(arrival)):
             return f"{recipe.name}: `when` is not so"
         active = await self._active(arrival, recipe)
@@ -128,7 +133,8 @@ class Arrivals:
             return f"would end {active.id}" if active else "would end nothing: no run goes on for it"
         if active is not None and recipe.concurrency == "skip":
             return f"ignored: {active.id} works on it already"
-        waits = f" after {recipe.debounce:g} s of quiet" if recipe.debounce else ""
+        is_quiet = recipe.debounce is not None and told["does"] == "start"
+        waits = f" after {recipe.debounce:g} s of quiet" if is_quiet else ""
         return f"would start {recipe.name} on it{waits}"
 
     async def replay(self, tenant: Tenant, identified: str) -> Arrival:
@@ -186,14 +192,14 @@ class Arrivals:
             return _Outcome("ignored", f"tools.yaml has no recipe {arrival.recipe} any more.")
         if not (await self._runs.recipe(tenant, recipe.name)).enabled:
             return _Outcome("ignored", f"The recipe {recipe.name} is off.")
-        if arrival.does != "start":
+        if arrival.does not in ("start", "mention"):
             return await (self._stop if arrival.does == "stop" else self._follow)(arrival, recipe)
-        if waits_for_quiet(recipe) and await rows.is_overtaken(self._db, arrival):
+        if await self._is_overtaken(arrival, recipe):
             return _Outcome("ignored", rows.OVERTAKEN)
         if await starts.waiting(self._db, tenant) >= self._gateway.catalog.runs.waiting:
             return self._wait_for_room(recipe)
-        if recipe.when is not None and not compile_predicate(recipe.when)(await self._read(arrival)):
-            return _Outcome("ignored", f"{recipe.name}: `when` is not so.")
+        if (why := await self._why_not(arrival, recipe)) is not None:
+            return _Outcome("ignored", f"{recipe.name}: {why}.")
         if (wait := await self._wait_for_another(arrival, recipe)) is not None:
             return wait
         if (told := await self._too_often(arrival, recipe)) is not None:
@@ -205,6 +211,10 @@ class Arrivals:
         except Conflict as error:
             return _Outcome("ignored", f"{recipe.name}: {error.message}.")
         return _Outcome("done", f"{recipe.name}: {run.id}.")
+
+    async def _is_overtaken(self, arrival: Arrival, recipe: Recipe) -> bool:
+        is_quiet = arrival.does == "start" and waits_for_quiet(recipe)
+        return is_quiet and await rows.is_overtaken(self._db, arrival)
 
     def _wait_for_room(self, recipe: Recipe) -> _Outcome:
         """Keep the event until others have begun, however long: it is no failure."""
@@ -289,19 +299,44 @@ class Arrivals:
             entity_id=arrival.entity_id,
             account=arrival.account,
             key=arrival.id,
+            comment=arrival.comment,
         )
+
+    async def _why_not(self, arrival: Arrival, recipe: Recipe) -> str | None:
+        """Answer why an event starts nothing, by what is read anew of it. None when it does."""
+        if arrival.does != "mention":
+            is_so = recipe.when is None or compile_predicate(recipe.when)(await self._read(arrival))
+            return None if is_so else "`when` is not so"
+        if recipe.mention is None or arrival.comment is None:
+            return "it tells of no comment"
+        found = await find_comment(
+            self._gateway.catalog,
+            lambda key, arguments: self._call(arrival, key, arguments),
+            arrival.entity,
+            arrival.entity_id,
+            arrival.comment,
+        )
+        tenant = Tenant(arrival.tenant)
+        account = await account_rows.find(self._db, tenant, arrival.account)
+        values = {
+            "settings": (await self._runs.recipe(tenant, recipe.name)).settings,
+            "tenant": {"name": tenant},
+        }
+        own = account.identity_id if account is not None else None
+        return why_not(found, recipe.mention, values, own=own)
 
     async def _read(self, arrival: Arrival) -> object:
         """Read the thing with the tenant's own credential: what was delivered about it is not believed."""
         key = f"{arrival.entity}.get"
+        found = await self._call(arrival, key, {"id": arrival.entity_id})
+        return found.result if isinstance(found, Item) else None
+
+    async def _call(self, arrival: Arrival, key: str, arguments: dict[str, Any]) -> object:
         tool = self._gateway.catalog.tool_for(key)
         if tool is None:
             raise NotFound(f"tools.yaml has no operation {key}, by which {arrival.event} is looked at")
         info = CallInfo(self._random(16).hex(), via="run")
-        found = await self._gateway.call(
-            self._principal(arrival, key), tool, {"id": arrival.entity_id}, info=info
-        )
-        return found.result if isinstance(found, Item) else None
+        return await self._gateway.call(self._principal(arrival, key), tool, arguments, info=info)
 
     def _principal(self, arrival: Arrival, scope: str) -> Principal:
         """Answer who asks: the product, with the one account that it told us of, and no more than this."""

@@ -29,6 +29,7 @@ from linkspan.gateway.call import Gateway
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.results import Blocks, DryRun, Item, Page
 from linkspan.runs.about import person_of
+from linkspan.spec.catalog import Catalog
 from linkspan.spec.recipe import Gathered, Recipe
 from linkspan.store.runs import Run
 from linkspan.text.markdown import render
@@ -212,6 +213,11 @@ class Reader:
     def principal(self, run: Run, *scopes: str) -> Principal:
         """Answer whom the products see: the run, for the person who asked."""
         return Principal(Tenant(run.tenant), "run", run.id, scopes, person=person_of(run))
+
+    @property
+    def catalog(self) -> Catalog:
+        """What tools.yaml says now."""
+        return self._gateway.catalog
 
     def has(self, key: str) -> bool:
         """Tell whether tools.yaml has `ENTITY.OPERATION`."""

@@ -12,6 +12,7 @@ from linkspan.gateway.results import Item
 from linkspan.runs.context import Context, Json, Reader
 from linkspan.runs.difference import difference_of
 from linkspan.runs.kept import Kept
+from linkspan.runs.mentions import find_comment
 from linkspan.runs.recipes import chosen_repository
 from linkspan.runs.subject import ENTITY, OVER, Subjects
 from linkspan.spec.recipe import Recipe
@@ -36,6 +37,9 @@ class Gathering:
         `Conflict` when the pull request that it is about is merged or closed.
         """
         context = await self._reader.gather(run, recipe)
+        if (comment := run.plan.get("comment")) is not None and not run.goes_on:
+            said = await self._asked(replace(run, account=context.account), str(comment))
+            context = replace(context, materials=(*context.materials, *said))
         columns: dict[str, Any] = {}
         if recipe.reviews_entity:
             there = replace(run, account=context.account)
@@ -54,6 +58,21 @@ class Gathering:
             context = replace(context, difference=told)
         named = {"entity_title": context.title, "entity_url": context.url, "account": context.account}
         return context, {**columns, **named, "repository": repository}
+
+    async def _asked(self, run: Run, comment: str) -> list[Material]:
+        """Answer the comment that asks for the run, as far as it is there still."""
+        entity, thing = str(run.entity), str(run.entity_id)
+
+        async def call(key: str, arguments: Json) -> object:
+            return await self._reader.call(run, key, arguments)
+
+        found = await find_comment(self._reader.catalog, call, entity, thing, comment)
+        if found is None:
+            return []
+        author = (found.get("author") or {}).get("name") or "somebody"
+        source = f"linkspan://{entity}/{quote(thing, safe='')}"
+        text = f"{author}:\n{found.get('body') or ''}"
+        return [Material(f"comment that asks for this, at {entity} {thing}", source, text[:_MOST_SAID])]
 
     async def _reviewed(self, run: Run) -> tuple[str, list[Material]]:
         """Answer the commit that the pull request is at, and what was said in its reviews."""

@@ -184,6 +184,8 @@ def waiting_for(catalog: Catalog, connector: str) -> dict[str, list[tuple[str, D
     found: dict[str, list[tuple[str, Does]]] = {}
     for recipe in catalog.recipes.values():
         waits: list[tuple[tuple[Trigger, ...], Does]] = [(recipe.triggers, "start"), (recipe.stops, "stop")]
+        if recipe.mention is not None:
+            waits.append((recipe.mention.triggers, "mention"))
         if recipe.follow is not None:
             waits.append((recipe.follow.triggers, "follow"))
         for triggers, does in waits:
@@ -254,13 +256,19 @@ def arrival_of(
         does=does,
         finished=now if own else None,
         outcome=own,
+        comment=_comment(event, thing) if does == "mention" else None,
     )
 
 
 def _foretold(arrival: Arrival) -> dict[str, str | None]:
     """Answer what would be noted of a delivery; nothing of the account or its tenant."""
     told = {"event": arrival.event, "id": arrival.entity_id, "recipe": arrival.recipe}
-    return {**told, "does": arrival.does, "ignored": arrival.outcome}
+    return {**told, "does": arrival.does, "ignored": arrival.outcome, "comment": arrival.comment}
+
+
+def _comment(event: Event, thing: Any) -> str | None:
+    found = event.comment(thing) if event.comment is not None else None
+    return str(found)[:_LONGEST_ID] if isinstance(found, str | int) and not isinstance(found, bool) else None
 
 
 def _own(account: Account, event: Event, thing: Any) -> str | None:

@@ -219,7 +219,7 @@ def _names(setting: RecipeSetting, value: Any) -> list[str]:
 
 
 def _typed(setting: RecipeSetting, value: Any) -> Any:
-    if setting.type in ("people", "repositories"):
+    if setting.type in ("names", "people", "repositories"):
         return _names(setting, value)
     if setting.type == "number":
         try:

@@ -80,11 +80,13 @@ class Runs:
         account: str | None = None,
         key: str | None = None,
         person: str | None = None,
+        comment: str | None = None,
     ) -> Run:
         """Ask for a run of a recipe, and answer it; asked again with the same `key`, the same one.
 
         `source` is the door that the caller came through (api, mcp, cli, button, `webhook:NAME`): keys of
-        different doors, and of different callers, are different. `person` is for whom a service asks.
+        different doors, and of different callers, are different. `person` is for whom a service asks;
+        `comment` the id of the one that asks for it, which Codex is given.
 
         Raises `NotFound`, `Forbidden` (it is off, or the token may not), `InvalidArgument`, `QuotaExceeded`
         (the tenant's budget), `QueueFull`, and `Conflict` when the recipe is worked for that thing already,
@@ -94,6 +96,8 @@ class Runs:
         found = await self.check(principal, recipe, entity_id=entity_id)
         run = self.starting.new(principal, found, source, key, who)
         run = replace(run, entity=found.recipe.entity, entity_id=entity_id, account=account)
+        if comment is not None:
+            run = replace(run, plan={**run.plan, "comment": comment})
         return await self.starting.add(principal, run)
 
     async def recipe(self, tenant: Tenant, name: str) -> TenantRecipe:

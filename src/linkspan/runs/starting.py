@@ -114,8 +114,10 @@ class Starting:
     ) -> Run:
         """Answer a run that goes on from one that has ended."""
         run = self.new(principal, found, f"{how}:{before.id}", key, who)
+        asked = {name: before.plan[name] for name in ("comment",) if how == "retry" and name in before.plan}
         run = replace(
             run,
+            plan={**run.plan, **asked},
             entity=before.entity,
             entity_id=before.entity_id,
             parent=before.id,

@@ -89,7 +89,7 @@ class _Compiler:
             compile_prompt(name, prompt, leaves, ("prompts", name)) for name, prompt in form.prompts.items()
         )
         events = {
-            name: self.connectors[name].events if name in self.connectors else ()
+            name: self.connectors[name].events if name in self.connectors else {}
             for name in self.connector_names
         }
         compiler = RecipeCompiler(entities, tools, events, leaves)

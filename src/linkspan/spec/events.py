@@ -85,6 +85,8 @@ class Event:
     """Who did it, as the identity of accounts is written: what our own account did starts nothing."""
     text: Getter | None = None
     """What was written: a text that names the run which wrote it starts nothing."""
+    comment: Getter | None = None
+    """The id of the comment that it tells of, among those of the thing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,7 @@ def _events(
             item=leaves.getter((*here, "item"), event.item, inner),
             by=leaves.getter((*here, "by"), event.by, inner),
             text=leaves.getter((*here, "text"), event.text, inner),
+            comment=leaves.getter((*here, "comment"), event.comment, inner),
         )
     return made
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _DATE: Final = re.compile(r"-\d{4}-\d{2}-\d{2}\Z", re.ASCII)
 SettingType = Literal[
-    "text", "number", "choice", "repository", "repositories", "branch", "file", "people", "author"
+    "text", "names", "number", "choice", "repository", "repositories", "branch", "file", "people", "author"
 ]
 Concurrency = Literal["skip", "queue", "supersede"]
 Moment = Literal["started", "waiting", "finished", "failed", "declined", "cancelled", "superseded"]
@@ -84,6 +84,17 @@ class Trigger:
 
     def __str__(self) -> str:
         return f"{self.connector}.{self.entity}.{self.event}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A comment that starts a recipe on what it stands at."""
+
+    triggers: tuple[Trigger, ...]
+    name: str
+    """A template over settings: what the comment has to say."""
+    by: str
+    """JMESPath rooted at the comment, beside `settings`: whose word counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +165,7 @@ class Recipe:
     triggers: tuple[Trigger, ...]
     when: str | None
     """JMESPath rooted at the entity: whether an event starts it."""
+    mention: Mention | None
     debounce: float | None
     """Seconds that it is to be quiet before events start it."""
     concurrency: Concurrency
@@ -316,6 +328,7 @@ def settle(name: str, form: language.Recipe) -> Recipe:
         entity=form.entity,
         triggers=triggers(form.on),
         when=form.when,
+        mention=_mention(form.mention),
         debounce=None if form.debounce is None else seconds(form.debounce),
         concurrency=form.concurrency,
         most_runs=limit.runs,
@@ -360,6 +373,10 @@ def settle(name: str, form: language.Recipe) -> Recipe:
         follow=_follow(form.follow),
         plain=form.model_dump(mode="json", by_alias=True, exclude_unset=True),
     )
+
+
+def _mention(form: language.Mention | None) -> Mention | None:
+    return Mention(triggers(form.on), form.name, form.by) if form is not None else None
 
 
 def _follow(form: language.Follow | None) -> Follow | None:

@@ -10,17 +10,17 @@ import jsonschema_rs
 
 from linkspan.spec import language
 from linkspan.spec.catalog import Entity, Tool
-from linkspan.spec.expressions import BadExpression, compile_predicate
+from linkspan.spec.events import Event
 from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.recipe import AFTERMATHS, Recipe, RunsPolicy, backs, settle
 from linkspan.spec.schedules import BadScheduleError, check_schedule, check_zone
+from linkspan.spec.triggers import TriggerChecks, comments_of
 from linkspan.spec.yaml import Path
 
 _SCOPE: Final = re.compile(r"[a-z][a-z0-9_]*\.(?:\*|[a-z][a-z0-9_]*)")
 _HOST: Final = re.compile(
     r"(?:\*\.)?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*(?::[0-9]{1,5})?"
 )
-_TRIGGER: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\.[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _SINGLE: Final = ("repository", "repositories", "branch", "people", "author")
 """Settings that mean something to us, so that there is one of each at most."""
 _TAKEN: Final = ("settings", "tenant", "run", "pull_request")
@@ -33,13 +33,13 @@ class RecipeCompiler:
         self,
         entities: Mapping[str, Entity],
         tools: Sequence[Tool],
-        connectors: Mapping[str, Sequence[str]],
+        connectors: Mapping[str, Mapping[str, Event]],
         leaves: Leaves,
     ) -> None:
         """`connectors` holds the events of each, by name."""
         self._entities = entities
         self._tools = {tool.key: tool for tool in tools}
-        self._connectors = connectors
+        self._triggers = TriggerChecks(connectors, leaves)
         self._leaves = leaves
         self._problems = leaves.problems
 
@@ -56,7 +56,8 @@ class RecipeCompiler:
             }
         )
         self._check_entity(form, path)
-        self._check_triggers(form, path)
+        self._triggers.check(form, path)
+        self._check_mention(form, path)
         self._check_schedule(form, path)
         self._check_settings(form, path)
         self._check_reach(form, path)
@@ -149,65 +150,17 @@ class RecipeCompiler:
             message = f"{tool.name} takes no argument {on!r}, so it cannot list what belongs to one"
             self._problems.add(here, "bad_value", message)
 
-    def _check_triggers(self, form: language.Recipe, path: Path) -> None:
-        if form.on is not None:
-            self._check_events(form, form.on, (*path, "on"))
-        for word in ("when", "debounce", "concurrency", "limit", "stop"):
-            if form.on is None and not self._is_there((*path, "on")) and word in form.model_fields_set:
-                message = f"{word} belongs to `on`, which is not there"
-                self._problems.add((*path, word), "missing_key", message, key=True)
-        self._check_condition(form.when, (*path, "when"))
-        if form.stop is not None:
-            here = (*path, "stop")
-            self._check_events(form, form.stop.on, (*here, "on") if self._is_there((*here, "on")) else here)
-            self._check_condition(form.stop.when, (*here, "when"))
-            if form.stop.once and form.stop.when is not None:
-                message = "what is over is told by the events alone: once and when exclude each other"
-                self._problems.add((*here, "once"), "conflict", message, key=True)
-
-    def _check_events(
-        self, form: language.Recipe, said: str | list[str], path: Path, of: str | None = None
-    ) -> None:
-        """Check events of the recipe's entity, or of another one."""
-        on = of or form.entity
-        if isinstance(said, str):
-            self._check_event(on, said, path)
+    def _check_mention(self, form: language.Recipe, path: Path) -> None:
+        """Check what a comment has to say: comments can be read, and somebody is meant."""
+        mention, here = form.mention, (*path, "mention")
+        if mention is None:
             return
-        if not said:
-            self._problems.add(path, "bad_value", "names no event")
-        for index, name in enumerate(said):
-            if name in said[:index]:
-                self._problems.add((*path, index), "conflict", f"{name} stands here twice")
-            self._check_event(on, name, (*path, index))
-
-    def _check_event(self, on: str | None, said: str, path: Path) -> None:
-        if not _TRIGGER.fullmatch(said):
-            message = "must be CONNECTOR.ENTITY.EVENT, such as desk.ticket.assigned"
-            self._problems.add(path, "bad_value", message)
-            return
-        connector, entity, event = said.split(".")
-        if connector not in self._connectors:
-            message = f"there is no connector {connector!r}"
-            self._problems.add(path, "unknown_connector", message, words=self._connectors, word=connector)
-        elif on is None:
-            message = f"an event of {entity} starts a recipe on it: the word 'entity' is missing"
-            self._problems.add(path, "missing_key", message)
-        elif entity != on:
-            message = f"an event of {entity} does not start a recipe on {on}"
-            self._problems.add(path, "conflict", message)
-        elif (known := self._connectors[connector]) and f"{entity}.{event}" not in known:
-            message = f"{connector} tells no event {entity}.{event}"
-            offset = len(connector) + 1
-            self._problems.add(
-                path, "unknown_event", message, words=known, word=f"{entity}.{event}", offset=offset
-            )
-
-    def _check_condition(self, text: str | None, path: Path) -> None:
-        if text is not None:
-            try:
-                compile_predicate(text)
-            except BadExpression as error:
-                self._problems.add(path, "bad_expression", error.message, offset=error.offset)
+        settings = dict.fromkeys(form.settings)
+        self._template((*here, "name"), mention.name, {"settings": settings, "tenant": {"name": None}})
+        known = form.entity if form.entity in self._entities else None
+        if known is not None and comments_of(self._tools.get, known) is None:
+            message = f"a comment is read anew: {form.entity} needs the operation comments, or comment a list"
+            self._problems.add(here, "unknown_operation", message, key=True)
 
     def _check_schedule(self, form: language.Recipe, path: Path) -> None:
         if form.every is None:
@@ -349,7 +302,7 @@ class RecipeCompiler:
         if form.publish is None or form.publish.as_ != "pull_request":
             message = "follow is for recipes that publish a pull_request"
             self._problems.add(here, "conflict", message, key=True)
-        self._check_events(form, follow.on, (*here, "on"), "pull_request")
+        self._triggers.events("pull_request", follow.on, (*here, "on"))
         self._operation("pull_request.get", here, "follow")
         names, people = self._names(form)
         for moment in AFTERMATHS:
@@ -364,7 +317,7 @@ class RecipeCompiler:
                 if word in follow.model_fields_set:
                     message = f"{word} is about Codex going on, and the word 'prompt' is missing"
                     self._problems.add((*here, word), "missing_key", message, key=True)
-        self._check_condition(follow.when, (*here, "when"))
+        self._triggers.condition(follow.when, (*here, "when"))
 
     def _check_given(
         self, key: str, what: str, given: Mapping[str, Any], path: Path, names: Mapping[str, Any]
@@ -415,7 +368,7 @@ class RecipeCompiler:
                 self._problems.add(here, "missing_key", message, key=True)
             return
         here = (*path, "repository")
-        self._check_condition(form.repository, here)
+        self._triggers.condition(form.repository, here)
         if form.entity is None:
             message = "repository looks at an entity, and the recipe has none"
             self._problems.add(here, "missing_key", message, key=True)

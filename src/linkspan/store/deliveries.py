@@ -17,8 +17,9 @@ from linkspan.store import tenants
 from linkspan.store.database import Database, Row, Transaction
 
 ArrivalState = Literal["pending", "done", "ignored", "failed"]
-Does = Literal["start", "stop", "follow", "follow_end"]
-"""`follow_end` is a `follow` that was our own doing: only whether the pull request is over counts then."""
+Does = Literal["start", "mention", "stop", "follow", "follow_end"]
+"""`follow_end` is a `follow` that was our own doing: only whether the pull request is over counts then.
+A `mention` starts what a comment asks for: it waits for no quiet, and no later event stands for it."""
 OVERTAKEN: Final = "A later event stands for it."
 PATIENCE: Final = 10.0
 """Times the quiet that an event waits for, after which it waits no longer."""
@@ -61,6 +62,8 @@ class Arrival:
     finished: float | None = None
     outcome: str | None = None
     """What came of it, for people."""
+    comment: str | None = None
+    """The id of the comment that it tells of."""
 
 
 _COLUMNS: Final = tuple(each.name for each in fields(Arrival))
@@ -177,7 +180,7 @@ async def drop_waiting(db: Database, arrival: Arrival, outcome: str, *, now: flo
     """
     which = (
         " WHERE tenant = :tenant AND recipe = :recipe AND entity_id = :entity_id AND account = :account"
-        " AND state = 'pending' AND does = 'start' AND received <= :received"
+        " AND state = 'pending' AND does IN ('start', 'mention') AND received <= :received"
     )
     values = {**_thing(arrival), "received": arrival.received, "outcome": outcome, "now": now}
 

@@ -632,6 +632,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
     ("ALTER TABLE runs ADD COLUMN entity_url {text}",),
+    ("ALTER TABLE arrivals ADD COLUMN comment {text}",),
 )
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from linkspan.spec.catalog.requests import NO_PAGES, Arrays, Paging, RequestPlan
 from linkspan.spec.catalog.values import Getter, Predicate, Template, Value
-from linkspan.spec.events import Stream, Watch, Webhooks
+from linkspan.spec.events import Event, Stream, Watch, Webhooks
 from linkspan.spec.grants import Connected, OAuth, Service
 
 
@@ -168,12 +168,12 @@ class Connector:
     """By type of `auth`: the connector as accounts that are linked that way see it, where that differs."""
 
     @property
-    def events(self) -> tuple[str, ...]:
-        """The names of all events that it tells: by webhook, by stream, or when it is looked at."""
+    def events(self) -> dict[str, Event]:
+        """All events that it tells, by name: by webhook, by stream, or when it is looked at."""
         told = [self.webhooks.events] if self.webhooks is not None else []
         told += [each.events for each in self.streams]
         told += [each.events for each in self.watches]
-        return tuple(dict.fromkeys(name for events in told for name in events))
+        return {name: event for events in reversed(told) for name, event in events.items()}
 
     def through(self, type_: str) -> Connector:
         """Answer the connector as accounts linked that way see it: its base URL, what it asks and finds."""

@@ -14,10 +14,20 @@ class RecipeSetting(Words):
 
     shorthand = "type"
     type: Literal[
-        "text", "number", "choice", "repository", "repositories", "branch", "file", "people", "author"
+        "text",
+        "names",
+        "number",
+        "choice",
+        "repository",
+        "repositories",
+        "branch",
+        "file",
+        "people",
+        "author",
     ] = Field(
         "text",
-        description="`repository` is where the work is done, an id of a linked forge account;"
+        description="`names` are several, such as people of a tracker;"
+        " `repository` is where the work is done, an id of a linked forge account;"
         " `repositories` are those among which the thing says where; `branch` is what it begins from;"
         " `file` is one of the repository at that branch, which Codex is given; `people` are those who may"
         " approve; `author` is whose name commits bear.",
@@ -109,6 +119,21 @@ class Stop(Words):
     )
 
 
+class Mention(Words):
+    """A comment that calls Codex, and starts a run on what it stands at."""
+
+    on: str | list[str] = Field(
+        description="Events of comments: CONNECTOR.ENTITY.EVENT, such as github.ticket.commented, or several."
+    )
+    name: str = Field(
+        min_length=2, description="What the comment has to say, such as @codex. May hold {{ settings.x }}."
+    )
+    by: Expression = Field(
+        description="Rooted at the comment, which is read anew, beside `settings`: whose word counts, such as"
+        " author.name == 'ada'."
+    )
+
+
 class Follow(Words):
     """What becomes of the pull request afterwards."""
 
@@ -165,6 +190,7 @@ class Recipe(Words):
         " several.",
     )
     when: Expression | None = Field(None, description="Rooted at the entity: whether that event starts it.")
+    mention: Mention | None = Field(None, description="A comment that starts it, whatever `when` says.")
     debounce: Duration | None = Field(
         None,
         description="How long it is to be quiet before events start it: what comes meanwhile counts once."

@@ -82,6 +82,9 @@ class Event(Words):
     text: Expression | None = Field(
         None, description="What was written, such as a comment; what a run wrote starts nothing."
     )
+    comment: Expression | None = Field(
+        None, description="The id of the comment that it tells of: `mention` of a recipe reads it anew."
+    )
 
 
 _EVENT_NAMES: dict[str, Any] = {"propertyNames": {"pattern": r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$"}}
