@@ -91,9 +91,9 @@ async def test_the_ticket_follows_its_pull_request(tmp_path: Path) -> None:
         stranger = {**asked, "id": 7, "author_association": "NONE", "user": {"id": 9, "login": "eve"}}
         repository.comments += [stranger, {**asked, "author_association": "MEMBER"}]
         place.model.prepare([[shell("", "echo 'total = 2' > cart.py")], [message("It is counted once.")]])
-        for told in repository.comments[:2]:
-            sender = told["user"]
-            await place.from_github("issue_comment", "created", issue, comment=told, sender=sender)
+        for comment in repository.comments[:2]:
+            sender = comment["user"]
+            await place.from_github("issue_comment", "created", issue, comment=comment, sender=sender)
         (first,) = await place.runs(1)
         assert (await place.approve(first.id)).state == "succeeded"
         assert "@codex-bot please: cents." in place.model.turns[0].text

@@ -174,7 +174,7 @@ async def test_a_ticket_of_linear_goes_its_whole_way(tmp_path: Path) -> None:
             chosen = {name: of_team[state] for name, state in settings.items()}
             await made.app.recipes.enable(BO, "fix_linear", {"repository": "acme/shop", **chosen})
             note = (await asked("ticket.comment", id=ticket["id"], body="@codex: it must be 2"))["id"]
-            told = {"type": "Comment", "action": "create", "actor": {"id": "ada"}}
+            told: dict[str, Any] = {"type": "Comment", "action": "create", "actor": {"id": "ada"}}
             told |= {
                 "webhookTimestamp": int(time.time() * 1000),
                 "data": {"id": note, "issueId": ticket["id"]},
