@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -31,6 +33,27 @@ async def test_a_token_makes_its_principal(tokens: Tokens) -> None:
     bo = Principal(ACME, "person", "bo", ("ticket.list", "read"), new.token.id)
     assert await tokens.authenticate(new.text.reveal(), ACME) == bo
     assert await tokens.authenticate(new.text.reveal(), "acme") == bo
+
+
+async def test_whose_a_token_is_is_looked_up_once(db: Database, clock: Clock) -> None:
+    """Where no tenant is named, too: who asks the store waits behind everybody who has it write."""
+    asked: list[str] = []
+
+    class Counted:
+        def __getattr__(self, name: str) -> Any:
+            asked.append(name)
+            return getattr(db, name)
+
+    new = await Tokens(db, clock=clock, random=os.urandom).create(ACME, subject="ci")
+    tokens = Tokens(cast("Database", Counted()), clock=clock, random=os.urandom)
+    first = await tokens.authenticate_anywhere(new.text.reveal())
+    asked.clear()
+    assert await tokens.authenticate_anywhere(new.text.reveal()) == first
+    looks = [name for name in asked if name != "change_mark"]
+    assert looks == ([] if db.change_mark() is not None else ["query"])
+    await tokens.revoke(ACME, new.token.id)
+    with pytest.raises(Unauthenticated):
+        await tokens.authenticate_anywhere(new.text.reveal())
 
 
 async def test_the_form_of_a_token(tokens: Tokens) -> None:

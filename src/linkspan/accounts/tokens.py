@@ -56,6 +56,7 @@ class Tokens:
         self._clock = clock
         self._random = random
         self._cache: dict[tuple[str, str], tuple[int, Token, Principal]] = {}
+        self._tenants: dict[str, str] = {}
         self._touched: dict[str, float] = {}
 
     async def create(
@@ -133,14 +134,28 @@ class Tokens:
         sign-in) or, unless `of_account`, for one account.
         """
         shown = read(text, "tenant")
-        tenant = await rows.tenant_of(self._db, shown.id) if shown.id else None
-        principal = await self.authenticate(text, tenant or "")
+        principal = await self.authenticate(text, await self._tenant_of(shown.id) if shown.id else "")
         if principal.audience is not None or (principal.account is not None and not of_account):
             raise Unauthenticated(
                 "The bearer token is missing or not valid here",
                 hint="A token of a sign-in, or of one account, is for the MCP endpoint.",
             )
         return principal
+
+    async def _tenant_of(self, token_id: str) -> str:
+        """Answer whose token it is, empty for nobody's; whether it is still good is asked elsewhere.
+
+        A token never changes hands, so it is looked up once: the store has one thread, and whoever asks it
+        waits behind what all others have it do.
+        """
+        tenant = self._tenants.get(token_id)
+        if tenant is None:
+            tenant = await rows.tenant_of(self._db, token_id)
+            if tenant is not None:
+                if len(self._tenants) >= _MOST_CACHED:
+                    self._tenants.clear()
+                self._tenants[token_id] = tenant
+        return tenant or ""
 
     async def _find(self, tenant: str, token_id: str) -> tuple[Token, Principal] | None:
         mark = self._db.change_mark()

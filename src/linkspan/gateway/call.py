@@ -156,7 +156,7 @@ class Gateway:
                 hint="Ask for a token with it: linkspan token create"
                 f" --tenant {principal.tenant} --scope {tool.key}",
             )
-        self._governor.take(principal, tool.name)
+        await self._governor.take(principal, tool.name)
         given = self._intake.check(tool, arguments, is_partial=info.remote.replaces_body)
         _refuse_others(principal, tool, given)
         if not tool.operations:

@@ -11,6 +11,7 @@ from typing import Final
 
 from linkspan.accounts.principal import Principal
 from linkspan.errors import RateLimited
+from linkspan.gateway.admission import Admission
 from linkspan.gateway.throttle import Throttle
 from linkspan.settings import CallLimits
 from linkspan.telemetry import SILENT, Meters
@@ -36,11 +37,12 @@ def caller_of(principal: Principal) -> Hashable:
 
 
 class Governor:
-    """Counts calls in this process. Without limits it counts nothing."""
+    """Counts calls in this process, and lets them in by turns. Without limits it counts nothing."""
 
     def __init__(
         self, limits: CallLimits, *, clock: Callable[[], float], meters: Meters = SILENT.meters
     ) -> None:
+        self._admission = Admission()
         self._meters = meters
         self._counted: list[tuple[Throttle, Who, str, str]] = []
         for name, what, who in _WHO:
@@ -49,8 +51,8 @@ class Governor:
                 throttle = Throttle(rate=most / _MINUTE, burst=most, clock=clock)
                 self._counted.append((throttle, who, f"{most} {what} a minute", name))
 
-    def take(self, principal: Principal, name: str) -> None:
-        """Count a call of a tool, or of the proxy of a connector.
+    async def take(self, principal: Principal, name: str) -> None:
+        """Count a call of a tool, or of the proxy of a connector, and wait for its turn among all tenants'.
 
         Raises `RateLimited` with the seconds until it may be made.
         """
@@ -59,3 +61,4 @@ class Governor:
             if wait:
                 self._meters.limited(limit)
                 raise RateLimited(f"too many calls: there may be {most}", retry_after=wait)
+        await self._admission.enter(principal.tenant)

@@ -58,3 +58,34 @@ async def test_a_long_wait_is_told_and_not_waited_for(desk: Desk) -> None:
     assert (desk.limited.total, desk.limited.refused) == (2, 0)
     assert [row.outcome for row in await desk.rows()] == ["rate_limited", "rate_limited", "ok", "ok"]
     assert (await desk("GET", UNIFIED, key="globex")).status_code == 200
+
+
+async def test_a_tenants_storm_is_not_worked_before_somebody_elses_one_call(desk: Desk) -> None:
+    """A hundred calls of one tenant are there when another tenant's first one comes: it is done long before.
+
+    The product limits nobody here. Both kinds of door and the MCP endpoint have one queue.
+    """
+    desk.limited.limit = 10_000
+    for key in ("acme", "globex"):
+        await desk("GET", UNIFIED, key=key)
+    done: list[str] = []
+
+    async def ask(who: str, path: str) -> None:
+        answer = await desk("GET", path, key=who)
+        assert answer.status_code == 200, answer.text
+        done.append(who)
+
+    async def call(who: str) -> None:
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+        body |= {"params": {"name": "get_ticket", "arguments": {"id": "1"}}}
+        headers = {"Accept": "application/json, text/event-stream"}
+        answer = await desk("POST", f"/t/{who}/mcp", key=who, json=body, headers=headers)
+        assert not answer.json()["result"].get("isError"), answer.text
+        done.append(who)
+
+    storm = [ask("acme", UNIFIED if number % 2 else PROXY) for number in range(80)]
+    storm += [call("acme") for _each in range(20)]
+    await asyncio.gather(*storm, ask("globex", UNIFIED), ask("globex", PROXY), call("globex"))
+    last = len(done) - done[::-1].index("globex")
+    assert (len(done), done.count("globex")) == (103, 3)
+    assert last < 50, last

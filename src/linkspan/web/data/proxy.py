@@ -82,7 +82,7 @@ class Passage:
         connector = await self._chosen(principal)
         kind: Kind = "read" if asked.method in _SAFE else "write"
         self._allow(principal, connector, kind)
-        parts.governor.take(principal, f"proxy.{connector.name}")
+        await parts.governor.take(principal, f"proxy.{connector.name}")
         passing, listing, position = self._passing(principal, connector)
         passing = await _with_body(passing, asked, content)
         call = self._call(principal, connector, passing)
