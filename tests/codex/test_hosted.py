@@ -321,7 +321,7 @@ async def test_the_official_package_reads_the_scripted_upstream(bench: Bench) ->
         session = await client.beta.agents.sessions.retrieve(other)
         assert session.status == "idle"
         items = [item async for item in client.beta.agents.sessions.items.list(other, order="asc")]
-        assert [item.type for item in items] == ["mcp_call", "message"]
+        assert [item.type for item in items] == ["message", "mcp_call", "message"]
 
 
 def _is_at_work(reached: Event, host: Watcher) -> bool:

@@ -2,7 +2,8 @@
 
 What it is asked must be what the official package `openai` may send, and what it answers must be what that
 package reads; both are held against the package's own types. What the model does is scripted: it calls tools
-of the MCP server that it was given, with the authorization that it was given, and says something.
+of the MCP server that it was given, with the authorization that it was given, runs commands in its sandbox,
+and says something.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -18,18 +20,36 @@ from openai.types.beta.agent_session_item import AgentSessionItem
 from openai.types.beta.agents.session_create_params import SessionCreateParamsNonStreaming
 from openai.types.beta.agents.sessions.event_create_params import EventCreateParams
 from openai.types.beta.agents.sessions.turn import Turn
-from openai.types.responses import Response, ResponseStreamEvent
+from openai.types.file_create_params import FileCreateParams
+from openai.types.file_object import FileObject
+from openai.types.responses import Response as OpenAIResponse
+from openai.types.responses import ResponseStreamEvent
 from openai.types.responses.response_create_params import ResponseCreateParamsStreaming
 from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import JSONResponse, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tests.fakes.openai_sandbox import PLACE, Sandbox
+
 Json = dict[str, Any]
-Call = Callable[[str, Json], Awaitable[str]]
+
+
+@dataclass
+class Call:
+    """What the model may do: call a tool, and run a command in its sandbox."""
+
+    tool: Callable[[str, Json], Awaitable[str]]
+    shell: Callable[[str], Awaitable[str]]
+
+    async def __call__(self, tool: str, arguments: Json) -> str:
+        return await self.tool(tool, arguments)
+
+
 Script = Callable[[Call], Awaitable[str]]
-"""What the model does: it may call tools, and answers its last words."""
+"""What the model does: it may call, and answers its last words."""
 _USAGE = {
     "input_tokens": 70,
     "input_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 0},
@@ -52,6 +72,7 @@ class Work:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     denied: list[str] = field(default_factory=list)
+    sandbox: Sandbox | None = None
 
 
 @dataclass
@@ -72,6 +93,11 @@ class HostedOpenAI:
     """Answered first come first served to whatever makes something."""
     asked: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    disk: Path | None = None
+    """Where sandboxes are."""
+    uploads: dict[str, bytes] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    """Sessions that were removed, with their sandboxes."""
     asks_for: str | None = None
     """The next turn of a session waits until this request of its own is answered."""
 
@@ -83,8 +109,14 @@ class HostedOpenAI:
                 Route("/v1/responses", self._respond, methods=["POST"]),
                 Route("/v1/responses/{id}", self._response),
                 Route("/v1/responses/{id}/cancel", self._cancel, methods=["POST"]),
+                Route("/v1/files", self._upload, methods=["POST"]),
                 Route("/v1/agents/sessions", self._open, methods=["POST"]),
-                Route(session, self._session),
+                Route("/v1/agents/sessions", self._sessions, methods=["GET"]),
+                Route("/v1/agents/environments/{id}", self._environment),
+                Route(session, self._session, methods=["GET"]),
+                Route(session, self._remove, methods=["DELETE"]),
+                Route(f"{session}/artifacts", self._artifacts),
+                Route(f"{session}/artifacts/{{artifact}}/content", self._content),
                 Route(f"{session}/items", self._items),
                 Route(f"{session}/turns", self._turns),
                 Route(f"{session}/events", self._event, methods=["POST"]),
@@ -102,6 +134,8 @@ class HostedOpenAI:
             return {}
         if self.refusals and not path.endswith("/cancel"):
             return self.refusals.pop(0)
+        if path == "/files":
+            return {}
         body: Json = json.loads(await request.body() or b"{}")
         if shape is not None:
             try:
@@ -131,7 +165,7 @@ class HostedOpenAI:
     async def _think(self, work: Work) -> None:
         script = self.scripts.pop(0)
 
-        async def call(tool: str, arguments: Json) -> str:
+        async def tool(tool: str, arguments: Json) -> str:
             (server,) = work.body["tools"]
             output = await self._call(server["server_url"], server["authorization"], tool, arguments)
             item = {
@@ -147,7 +181,7 @@ class HostedOpenAI:
             return output
 
         try:
-            words = await script(call)
+            words = await script(Call(tool, _no_shell))
         except asyncio.CancelledError:
             work.status = "cancelled"
             self._happen(work, "response.cancelled", response=None)
@@ -198,7 +232,7 @@ class HostedOpenAI:
             "top_p": 1.0,
             "usage": _USAGE if work.status == "completed" else None,
         }
-        Response.model_validate(told)
+        OpenAIResponse.model_validate(told)
         return told
 
     async def _response(self, request: Request) -> Any:
@@ -253,12 +287,95 @@ class HostedOpenAI:
         key = request.headers.get("idempotency-key", "")
         work = self.works.get(self.keys.get(key, ""))
         if work is None:
-            work = Work(f"asess_{len(self.works) + 1}", body)
-            self.works[work.id], self.keys[key] = work, work.id
-            self._begin(work)
+            number = len(self.works) + len(self.removed) + 1
+            work = Work(f"asess_{number}", body)
+            if body["environment"]["type"] == "openai_hosted":
+                assert self.disk is not None
+                folder = self.disk / work.id
+                folder.mkdir()
+                work.sandbox = Sandbox(f"env_{number}", folder, body["environment"].get("network") or {})
+            self.works[work.id] = work
+            if key:
+                self.keys[key] = work.id
+            self._begin(work, body["input"])
         return JSONResponse(self._as_session(work))
 
-    def _begin(self, work: Work) -> None:
+    async def _upload(self, request: Request) -> Any:
+        entered = await self._enter(request)
+        if isinstance(entered, JSONResponse):
+            return entered
+        async with request.form() as form:
+            file = form["file"]
+            assert isinstance(file, UploadFile)
+            seconds = int(str(form["expires_after[seconds]"]))
+            expires = {"anchor": form["expires_after[anchor]"], "seconds": seconds}
+            said = {"purpose": form["purpose"], "expires_after": expires, "file": b""}
+            TypeAdapter(FileCreateParams).validate_python(said, extra="forbid")
+            assert 3600 <= seconds <= 2_592_000
+            data = await file.read()
+        name = f"file_{len(self.uploads) + 1}"
+        self.uploads[name] = data
+        told = {"id": name, "bytes": len(data), "created_at": 1_800_000_000, "filename": file.filename}
+        told |= {"object": "file", "purpose": said["purpose"], "status": "processed"}
+        FileObject.model_validate(told)
+        return JSONResponse(told)
+
+    async def _sessions(self, request: Request) -> Any:
+        entered = await self._enter(request, beta=True)
+        if isinstance(entered, JSONResponse):
+            return entered
+        run = request.query_params.get("metadata[linkspan_run]")
+        found = [
+            self._as_session(work)
+            for work in self.works.values()
+            if work.turns and (work.body.get("metadata") or {}).get("linkspan_run") == run
+        ]
+        return JSONResponse({"object": "list", "data": found[:1], "has_more": False})
+
+    async def _environment(self, request: Request) -> Any:
+        entered = await self._enter(request, beta=True)
+        if isinstance(entered, JSONResponse):
+            return entered
+        there = (work.sandbox for work in self.works.values() if work.sandbox is not None)
+        for sandbox in there:
+            if sandbox.id == request.path_params["id"]:
+                return JSONResponse(sandbox.as_info())
+        return _refused(404, "Environment not found", "not_found")
+
+    async def _remove(self, request: Request) -> Any:
+        entered = await self._enter(request, beta=True)
+        if isinstance(entered, JSONResponse):
+            return entered
+        work = self.works.get(request.path_params["id"])
+        if work is None:
+            return _refused(404, "Session not found", "not_found")
+        if work.status == "in_progress":
+            return _refused(409, "The session is in progress", "conflict")
+        del self.works[work.id]
+        self.removed.append(work.id)
+        return JSONResponse({"id": work.id, "deleted": True, "object": "agent.session.deleted"})
+
+    async def _artifacts(self, request: Request) -> Any:
+        entered = await self._enter(request, beta=True)
+        if isinstance(entered, JSONResponse):
+            return entered
+        sandbox = self.works[request.path_params["id"]].sandbox
+        listed = [] if sandbox is None else list(reversed(sandbox.artifacts))
+        after = request.query_params.get("after")
+        ids = [each["id"] for each in listed]
+        left = listed[ids.index(after) + 1 :] if after else listed
+        return JSONResponse({"object": "list", "data": left[:1], "has_more": len(left) > 1})
+
+    async def _content(self, request: Request) -> Any:
+        entered = await self._enter(request, beta=True)
+        if isinstance(entered, JSONResponse):
+            return entered
+        sandbox = self.works[request.path_params["id"]].sandbox
+        assert sandbox is not None
+        data = sandbox.contents[request.path_params["artifact"]]
+        return Response(data, media_type="application/octet-stream")
+
+    def _begin(self, work: Work, said: list[Json]) -> None:
         turn = {
             "id": f"turn_{len(work.turns) + 1}",
             "agent_id": "agent_1",
@@ -269,12 +386,28 @@ class HostedOpenAI:
         }
         work.turns.append(turn)
         work.status = "in_progress"
-        work.task = asyncio.create_task(self._take(work, turn))
+        work.task = asyncio.create_task(self._take(work, turn, said))
 
-    async def _take(self, work: Work, turn: Json) -> None:
+    async def _take(self, work: Work, turn: Json, said: list[Json]) -> None:
+        if work.sandbox is not None and work.sandbox.status == "pending":
+            work.turns.remove(turn)  # none begins before the sandbox is there
+            await work.sandbox.prepare(work.body["environment"], self.uploads)
+            if work.sandbox.status == "failed":
+                work.status = "idle"
+                return
+            work.turns.append(turn)
+        for each in said:
+            self._say(work, turn, each)
         script = self.scripts.pop(0)
 
-        async def call(tool: str, arguments: Json) -> str:
+        async def shell(command: str) -> str:
+            assert work.sandbox is not None
+            code, output = await work.sandbox.run(command)
+            item = {"type": "command_execution", "command": command, "cwd": PLACE}
+            self._say(work, turn, {**item, "exit_code": code, "output": output})
+            return output
+
+        async def tool(tool: str, arguments: Json) -> str:
             (server,) = work.body["agent"]["tools"]
             way = server["transport"]
             output = await self._call(way["server_url"], way["authorization"], tool, arguments)
@@ -287,7 +420,7 @@ class HostedOpenAI:
                 work.status = "requires_action"
                 await work.news.wait()
                 work.status = "in_progress"
-            words = await script(call)
+            words = await script(Call(tool, shell))
         except asyncio.CancelledError:
             turn["status"], work.status = "cancelled", "idle"
             return
@@ -298,6 +431,8 @@ class HostedOpenAI:
             return
         part = {"type": "output_text", "text": words, "annotations": []}
         self._say(work, turn, {"type": "message", "role": "assistant", "content": [part]})
+        if work.sandbox is not None:
+            work.sandbox.publish(work.id, turn["id"])
         turn |= {"status": "completed", "usage": _USAGE}
         work.status = "idle"
 
@@ -330,7 +465,7 @@ class HostedOpenAI:
             "vault_ids": [],
             "error": None,
             "usage": None,
-            "environment": {"type": "none"},
+            "environment": work.sandbox.as_resource() if work.sandbox is not None else {"type": "none"},
             "agent": {
                 "id": "agent_1",
                 "model": agent["model"],
@@ -388,7 +523,7 @@ class HostedOpenAI:
                 work.body.setdefault("steered", []).append(event["input"])
             else:
                 work.body.setdefault("said", []).append(event["input"])
-                self._begin(work)
+                self._begin(work, event["input"])
         return JSONResponse({"object": "list", "data": []})
 
     # What both share -------------------------------------------------------------------------------------
@@ -411,6 +546,10 @@ class HostedOpenAI:
         if answer.status_code != 200:
             return f"HTTP {answer.status_code}"
         return json.dumps(answer.json()["result"]["structuredContent"])
+
+
+async def _no_shell(_command: str) -> str:
+    raise AssertionError("a response has no sandbox")
 
 
 def _refused(status: int, message: str, code: str) -> JSONResponse:

@@ -86,6 +86,10 @@ class Task:
     """The run's own MCP endpoint."""
     workspace: Path | None = None
     """The checkout; None for work that needs none."""
+    base_commit: str | None = None
+    """What the checkout is of."""
+    hands_in: bool = True
+    """Whether what is changed in the checkout counts: not so for who only looks at it."""
     house_rules: str | None = field(default=None, repr=False)
     """AGENTS.md of the base commit, capped; an untrusted checkout's own file is not read by Codex."""
     materials: tuple[Material, ...] = ()

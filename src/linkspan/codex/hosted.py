@@ -1,7 +1,6 @@
 """OpenAI's API as engines that work there use it: asked as the tenant, and counted for the run.
 
-What works at OpenAI reaches our tools over the public address, with the run's own token. It reaches no
-checkout: such a run ends with a structured answer.
+What works at OpenAI reaches our tools over the public address, with the run's own token.
 """
 
 from __future__ import annotations
@@ -26,10 +25,12 @@ from linkspan.errors import (
     NotFound,
     QuotaExceeded,
     RateLimited,
+    TooLarge,
     UpstreamError,
 )
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.relay import Relay, failure_in
+from linkspan.net.egress_proxy import megabytes
 from linkspan.net.limits import retry_after
 from linkspan.net.messages import Streamed
 from linkspan.wire import Passing
@@ -70,6 +71,42 @@ class Hosted:
         except ValueError as error:
             raise UpstreamError("OpenAI answered with something that is no JSON") from error
         return told if isinstance(told, dict) else {}
+
+    async def read(self, task: Task, path: str, at_most: int, **words: str) -> bytes:
+        """Answer bytes that OpenAI keeps. Raises `TooLarge` for more than `at_most` of them."""
+        async with self._open(task, "GET", path, None, words) as answer:
+            whole = await answer.read(at_most + 1)
+        if len(whole.body) > at_most:
+            raise TooLarge(f"OpenAI has more than {megabytes(at_most)} for the run")
+        return whole.body
+
+    async def upload(self, task: Task, name: str, data: bytes, *, seconds: int) -> str:
+        """Give the tenant's own OpenAI account a file that it forgets by itself, and answer its id.
+
+        See platform.openai.com/docs/api-reference/files/create.
+        """
+        mark = self._random(16).hex()
+        fields = {
+            "purpose": "user_data",
+            "expires_after[anchor]": "created_at",
+            "expires_after[seconds]": str(seconds),
+        }
+        said = "".join(
+            f'--{mark}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{text}\r\n'
+            for field, text in fields.items()
+        )
+        head = (
+            f'{said}--{mark}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        )
+        raw = b"".join((head.encode(), data, f"\r\n--{mark}--\r\n".encode()))
+        kind = f"multipart/form-data; boundary={mark}"
+        async with self._open(task, "POST", "/files", raw, {"content_type": kind}) as answer:
+            whole = await answer.read(_MOST_BYTES)
+        try:
+            return str(json.loads(whole.body)["id"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UpstreamError("OpenAI did not say which file it took") from error
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -114,14 +151,14 @@ class Hosted:
 
     @contextlib.asynccontextmanager
     async def _open(
-        self, task: Task, method: str, path: str, body: Json | None, words: Mapping[str, str]
+        self, task: Task, method: str, path: str, body: Json | bytes | None, words: Mapping[str, str]
     ) -> AsyncIterator[Streamed]:
         headers = {"accept": "*/*", "accept-encoding": "identity"}
         query = words.get("query", "")
         if body is not None:
             headers["content-type"] = "application/json"
         headers |= {name.replace("_", "-"): text for name, text in words.items() if name != "query"}
-        raw = None if body is None else json.dumps(body).encode()
+        raw = json.dumps(body).encode() if isinstance(body, dict) else body
         principal = Principal(task.tenant, "run", task.run, scopes=())
         info = CallInfo(self._random(16).hex(), via="run")
         ask = Passing(method, path, query, headers, body=raw)

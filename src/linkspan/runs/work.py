@@ -340,6 +340,8 @@ class Work:
             limits=Limits(seconds, await self._p.tokens.left(run)),
             tools=tools,
             workspace=checkout.path if checkout else None,
+            base_commit=checkout.base_commit if checkout else None,
+            hands_in=recipe.publish.how in ("pull_request", "patch") or thread_of(run) is not None,
             house_rules=checkout.house_rules if checkout else None,
             materials=(*context.told, *texts_of(recipe, run.plan["settings"], checkout)),
             model_name=recipe.model,

@@ -221,23 +221,31 @@ class RecipeCompiler:
                 self._problems.add((*path, "network", index), "bad_value", message)
 
     def _check_engine(self, form: language.Recipe, path: Path) -> None:
-        """What works at OpenAI reaches no checkout, and nobody here is asked while it does."""
+        """What works at OpenAI asks nobody here while it does, and not all of it has a checkout."""
         if form.engine == "app_server":
             return
         if form.model is None:
             message = f"the engine {form.engine} needs a model"
             self._problems.add((*path, "engine"), "missing_key", message)
+        has_checkout = form.engine == "agents_api"
+        without = "works at OpenAI" if has_checkout else "works at OpenAI, without a checkout"
         publishes = form.publish.as_ if form.publish else "nothing"
         refused = {
-            "publish": publishes in ("pull_request", "patch") and f"publish a {publishes}",
+            "publish": not has_checkout
+            and publishes in ("pull_request", "patch")
+            and f"publish a {publishes}",
             "approve": form.approve == "each_command" and "ask for commands",
             "fetch": bool(form.fetch) and "fetch anything beside it",
-            "network": bool(form.network) and "be bound to hosts",
+            "network": bool(form.network) and not has_checkout and "be bound to hosts",
         }
         for key, what in refused.items():
             if what:
-                message = f"the engine {form.engine} works at OpenAI, without a checkout: it cannot {what}"
+                message = f"the engine {form.engine} {without}: it cannot {what}"
                 self._problems.add((*path, key), "conflict", message, key=True)
+        for index, host in enumerate(form.network if has_checkout else ()):
+            if "*" in host or ":" in host:
+                message = f"OpenAI bounds its sandbox to whole names of hosts, without a port: not {host!r}"
+                self._problems.add((*path, "network", index), "conflict", message)
 
     def _check_output(self, form: language.Recipe, path: Path) -> None:
         if form.output is None:
