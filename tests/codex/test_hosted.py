@@ -169,11 +169,7 @@ async def test_another_worker_goes_on(bench: Bench, name: str) -> None:
     engine = bench.engine(name)
     first = asyncio.create_task(engine.work(bench.task(), dead))
     await until(lambda: reached.is_set() and dead.threads)
-    # A killed process cancels nothing there, so what it would still say is not heard.
-    kept, bench.app.relay._transport = bench.app.relay._transport, cast("Any", _Deaf())
-    first.cancel()
-    await asyncio.gather(first, return_exceptions=True)
-    bench.app.relay._transport = kept
+    await killed(bench, first)
     gate.set()
     host = Watcher()
     (work,) = bench.upstream.works.values()
@@ -326,6 +322,14 @@ async def test_the_official_package_reads_the_scripted_upstream(bench: Bench) ->
 
 def _is_at_work(reached: Event, host: Watcher) -> bool:
     return reached.is_set() and bool(host.threads)
+
+
+async def killed(bench: Bench, working: asyncio.Task[Any]) -> None:
+    """End work as with its process: it cancels nothing there, so what it would still say is not heard."""
+    kept, bench.app.relay._transport = bench.app.relay._transport, cast("Any", _Deaf())
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    bench.app.relay._transport = kept
 
 
 class _Deaf:

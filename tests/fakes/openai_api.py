@@ -20,7 +20,7 @@ from openai.types.beta.agent_session_item import AgentSessionItem
 from openai.types.beta.agents.session_create_params import SessionCreateParamsNonStreaming
 from openai.types.beta.agents.sessions.event_create_params import EventCreateParams
 from openai.types.beta.agents.sessions.turn import Turn
-from openai.types.file_create_params import FileCreateParams
+from openai.types.file_create_params import ExpiresAfter
 from openai.types.file_object import FileObject
 from openai.types.responses import Response as OpenAIResponse
 from openai.types.responses import ResponseStreamEvent
@@ -309,14 +309,13 @@ class HostedOpenAI:
             assert isinstance(file, UploadFile)
             seconds = int(str(form["expires_after[seconds]"]))
             expires = {"anchor": form["expires_after[anchor]"], "seconds": seconds}
-            said = {"purpose": form["purpose"], "expires_after": expires, "file": b""}
-            TypeAdapter(FileCreateParams).validate_python(said, extra="forbid")
+            TypeAdapter(ExpiresAfter).validate_python(expires, extra="forbid")
             assert 3600 <= seconds <= 2_592_000
             data = await file.read()
         name = f"file_{len(self.uploads) + 1}"
         self.uploads[name] = data
         told = {"id": name, "bytes": len(data), "created_at": 1_800_000_000, "filename": file.filename}
-        told |= {"object": "file", "purpose": said["purpose"], "status": "processed"}
+        told |= {"object": "file", "purpose": form["purpose"], "status": "processed"}
         FileObject.model_validate(told)
         return JSONResponse(told)
 
@@ -328,7 +327,7 @@ class HostedOpenAI:
         found = [
             self._as_session(work)
             for work in self.works.values()
-            if work.turns and (work.body.get("metadata") or {}).get("linkspan_run") == run
+            if (work.body.get("metadata") or {}).get("linkspan_run") == run
         ]
         return JSONResponse({"object": "list", "data": found[:1], "has_more": False})
 
@@ -425,8 +424,8 @@ class HostedOpenAI:
             turn["status"], work.status = "cancelled", "idle"
             return
         if words.startswith("fail:"):
-            code, _, said = words.removeprefix("fail:").partition(":")
-            turn |= {"status": "failed", "error": {"code": code, "message": said}}
+            code, _, why = words.removeprefix("fail:").partition(":")
+            turn |= {"status": "failed", "error": {"code": code, "message": why}}
             work.status = "idle"
             return
         part = {"type": "output_text", "text": words, "annotations": []}
@@ -446,7 +445,7 @@ class HostedOpenAI:
         waits = {
             "type": "mcp_approval_request",
             "request_id": self.asks_for,
-            "turn_id": work.turns[-1]["id"],
+            "turn_id": f"turn_{len(work.turns)}",
             "request": {
                 "type": "mcp_tool_call",
                 "server_label": "linkspan",

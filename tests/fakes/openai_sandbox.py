@@ -69,8 +69,9 @@ class Sandbox:
         for path in sorted((self.folder / "outputs").rglob("*")):
             if path.is_file():
                 data = path.read_bytes()
+                name = f"artifact_{len(self.artifacts) + 1}"
                 artifact = {
-                    "id": f"artifact_{len(self.artifacts) + 1}",
+                    "id": name,
                     "created_at": 1_800_000_000,
                     "environment_id": self.id,
                     "object": "agent.session.artifact",
@@ -81,7 +82,7 @@ class Sandbox:
                 }
                 SessionArtifact.model_validate(artifact)
                 self.artifacts.append(artifact)
-                self.contents[artifact["id"]] = data
+                self.contents[name] = data
 
     def as_resource(self) -> Json:
         """Answer what a session says of it."""
