@@ -224,8 +224,8 @@ class Recipe(Words):
     )
     engine: Literal["app_server", "agents_api", "responses"] = Field(
         "app_server",
-        description="Codex on this machine; or, for a structured answer, the Codex that OpenAI hosts, or a"
-        " model of OpenAI in the background.",
+        description="Codex on this machine; the Codex that OpenAI hosts; or, for a structured answer, a model"
+        " of OpenAI in the background.",
     )
     model: str | None = Field(None, description="The engine's default if not said.")
     effort: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
