@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from weakref import WeakValueDictionary
+
+from linkspan.store.run_events import RunEvent
+
+Ear = Callable[[Sequence[RunEvent]], bool]
+"""Takes events that were just stored; False: it does not know what came before them."""
 
 
 class Bell:
@@ -13,6 +19,7 @@ class Bell:
         self.rung = 0
         """How often it rang."""
         self._waiting: set[asyncio.Future[None]] = set()
+        self._ears: set[Ear] = set()
         self._of: WeakValueDictionary[str, Bell] = WeakValueDictionary()
 
     def of(self, name: str) -> Bell:
@@ -28,6 +35,25 @@ class Bell:
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens to what is told."""
+        return bool(self._ears)
+
+    def listen(self, ear: Ear) -> None:
+        """Hear what is told from now on."""
+        self._ears.add(ear)
+
+    def leave(self, ear: Ear) -> None:
+        """Listen no longer."""
+        self._ears.discard(ear)
+
+    def tell(self, events: Sequence[RunEvent]) -> None:
+        """Tell events that were just stored; it rings if anybody could not take them, and has to look."""
+        taken = [ear(events) for ear in self._ears]
+        if not all(taken):
+            self.ring()
 
     async def wait(self, seconds: float, *, since: int | None = None) -> None:
         """Wait until it rings, at most so long; not at all if it rang after `since` times."""

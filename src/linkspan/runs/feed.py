@@ -2,25 +2,28 @@
 
 Runs may be worked by another process, so the store is what is watched: each run that somebody watches is
 looked at by one task, whoever else watches it, and its newest events are kept for all of them. Of a run that
-is worked in this process its bell tells when to look.
+is worked in this process its bell tells them as soon as they are stored, and nobody looks meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from linkspan.accounts.principal import Tenant
 from linkspan.runs.bell import Bell
 from linkspan.store import run_events as rows
-from linkspan.store import runs as run_rows
 from linkspan.store.database import Database
 from linkspan.store.run_events import RunEvent
 
 LOOK_EVERY: Final = 0.05
 """Seconds between two looks at a run that somebody watches: one row, by its key."""
+_LOOK_BESIDE: Final = 0.25
+"""The same while this process works it, and tells of it: then only others' words are looked for."""
+_TELLS_FOR: Final = 10.0
+"""Seconds for which who has told something of a run is thought to tell what is next."""
 _PAGE: Final = 500
 _RECENT: Final = 1_000
 
@@ -97,38 +100,75 @@ class _Watch:
         self.recent: deque[RunEvent] = deque(maxlen=_RECENT)
         self.last = 0
         self.is_over = False
+        self._has_looked = False
+        self._told = float("-inf")
+        """When it was told something last, and did not have to look."""
         self.news = asyncio.Event()
         """Set, and replaced by another one, when something has happened."""
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to look and to listen."""
         if self._task is None:
+            self._bell.listen(self._hear)
             self._task = asyncio.create_task(self._look())
 
     def stop(self) -> None:
         """Look no longer."""
+        self._bell.leave(self._hear)
         if self._task is not None:
             self._task.cancel()
 
     async def _look(self) -> None:
-        first = True
         while True:
             rung = self._bell.rung
-            found = await run_rows.find(self._db, self.tenant, self.run)
-            last = found.events if found else 0
-            if not first and last > self.last:
-                since = self.recent[-1].seq if self.recent else self.last
-                self.recent.extend(await rows.after(self._db, self.tenant, self.run, since, limit=_PAGE))
-                last = self.recent[-1].seq if self.recent else last
-            over = found is None or (found.is_finished and last >= found.events)
-            if first or last > self.last or over != self.is_over:
-                self.last, self.is_over = last, over
-                news, self.news = self.news, asyncio.Event()
-                news.set()
-            if over:
+            await self._read()
+            if self.is_over:
                 return
-            first = False
-            await self._bell.wait(LOOK_EVERY, since=rung)
+            while rung == self._bell.rung:
+                told = self._told
+                await self._bell.wait(_LOOK_BESIDE if self._is_told else LOOK_EVERY, since=rung)
+                if told == self._told:
+                    break  # nobody looks for what is being told
+
+    @property
+    def _is_told(self) -> bool:
+        return asyncio.get_running_loop().time() - self._told < _TELLS_FOR
+
+    async def _read(self) -> None:
+        """Look at the run; of its events those that have not been told meanwhile."""
+        since = self.last if self._has_looked else None
+        found = await rows.news(self._db, self.tenant, self.run, since, limit=_PAGE)
+        if found is None:
+            self.is_over = True
+            self._wake()
+            return
+        last, is_finished, events = found
+        if not self._has_looked:
+            self._has_looked, self.last = True, last
+            self._wake()
+        self._keep(events)
+        if is_finished and self.last >= last:
+            self.is_over = True
+            self._wake()
+
+    def _hear(self, events: Sequence[RunEvent]) -> bool:
+        """Take events from who has stored them; those that came before them are to be looked for."""
+        if not self._has_looked or events[0].seq > self.last + 1:
+            return False
+        self._told = asyncio.get_running_loop().time()
+        self._keep(events)
+        return True
+
+    def _keep(self, events: Sequence[RunEvent]) -> None:
+        news = [event for event in events if event.seq > self.last]
+        if news:
+            self.recent.extend(news)
+            self.last = news[-1].seq
+            self._wake()
+
+    def _wake(self) -> None:
+        news, self.news = self.news, asyncio.Event()
+        news.set()
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:

@@ -56,6 +56,7 @@ class _Afterwards:
         await run_events.append(
             self.parts.db, run.tenant, run.id, [(now, kind, data)], epoch=None, durable=True
         )
+        self.parts.bell.of(run.id).ring()
 
 
 class Following:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from linkspan.runs.about import recipe_of
 from linkspan.runs.bell import Bell
+from linkspan.runs.writing import EventWriter
 from linkspan.spec.recipe import Recipe
 from linkspan.store import approvals as approval_rows
 from linkspan.store import run_events as event_rows
@@ -17,9 +18,6 @@ from linkspan.store.approvals import Approval
 from linkspan.store.database import Database, Transaction
 from linkspan.store.runs import FINISHED, Run, State
 
-FLUSH: Final = 0.02
-"""Seconds between two times that events are stored: the first one waits for nothing, others come together."""
-BATCH: Final = 100
 _MOST_WAITING: Final = 1_000
 """Events beyond which whoever tells more waits until they are stored."""
 Mask = Callable[[str], str]
@@ -32,18 +30,22 @@ class LostError(asyncio.CancelledError):
 class Lease:
     """A run that this worker has taken."""
 
-    def __init__(self, db: Database, run: Run, *, clock: Callable[[], float], mask: Mask, bell: Bell) -> None:
-        """`bell` is rung when there is news of the run."""
+    def __init__(
+        self,
+        db: Database,
+        run: Run,
+        *,
+        clock: Callable[[], float],
+        mask: Mask,
+        bell: Bell,
+        writer: EventWriter | None = None,
+    ) -> None:
+        """`bell` is rung when there is news of the run; `writer` is that of all runs of the process."""
         self._db = db
         self._bell = bell
-        self._flushed = 0.0
         self._clock = clock
         self._mask = mask
-        self._waiting: list[tuple[float, str, Mapping[str, Any]]] = []
-        self._turns = self._items = 0
-        self._flushing: asyncio.Task[None] | None = None
-        self._turn = asyncio.Lock()
-        self._fault: BaseException | None = None
+        self._line = (writer or EventWriter(db)).line(run, bell)
         self.run = run
         self.recipe: Recipe = recipe_of(run)
 
@@ -114,51 +116,23 @@ class Lease:
 
     async def note(self, kind: str, **data: Any) -> None:
         """Store one event of ours at once, after those that wait."""
-        self._waiting.append((self._clock(), kind, self._masked(data)))
-        await self.flush(durable=True)
+        if not await self._line.note((self._clock(), kind, self._masked(data))):
+            raise LostError
 
     async def tell(self, kind: str, data: Mapping[str, Any]) -> None:
         """Take an event of the engine's; it is stored soon, together with others."""
-        if self._fault is not None:
-            raise self._fault
-        self._waiting.append((self._clock(), kind, self._masked(data)))
-        self._turns += kind == "turn_started"
-        self._items += kind == "item_completed"
-        if len(self._waiting) >= _MOST_WAITING:
+        if self._line.is_lost:
+            raise LostError
+        if self._line.fault is not None:
+            raise self._line.fault
+        self._line.tell((self._clock(), kind, self._masked(data)))
+        if self._line.waiting >= _MOST_WAITING:
             await self.flush()
-        elif self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush_soon())
 
-    async def flush(self, *, durable: bool = False) -> None:
-        """Store what waits. Raises `LostError`."""
-        async with self._turn:
-            while self._waiting:
-                batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-                turns, items, self._turns, self._items = self._turns, self._items, 0, 0
-                last = await event_rows.append(
-                    self._db,
-                    self.run.tenant,
-                    self.run.id,
-                    batch,
-                    epoch=self.epoch,
-                    turns=turns,
-                    items=items,
-                    durable=durable,
-                )
-                if last is None:
-                    raise LostError
-                self._bell.ring()
-
-    async def _flush_soon(self) -> None:
-        try:
-            now = asyncio.get_running_loop().time
-            await asyncio.sleep(max(0.0, self._flushed + FLUSH - now()))
-            await self.flush()
-            self._flushed = now()
-        except (asyncio.CancelledError, Exception) as error:  # told to whoever tells next
-            self._fault = error
-        finally:
-            self._flushing = None
+    async def flush(self) -> None:
+        """Wait until what was told is stored. Raises `LostError`."""
+        if not await self._line.flush():
+            raise LostError
 
     def _masked(self, value: Any) -> Any:
         """Answer what is told without secrets, however deep they stand."""

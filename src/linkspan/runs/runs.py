@@ -382,6 +382,7 @@ class Runs:
         await event_rows.append(
             self._db, run.tenant, run.id, [(self._clock(), kind, data)], epoch=None, durable=True
         )
+        self.bell.of(run.id).ring()
 
 
 def _no_run(run: str) -> NotFound:

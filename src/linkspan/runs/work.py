@@ -26,6 +26,7 @@ from linkspan.runs.observed import tell_ended
 from linkspan.runs.outlet import Outlet, Parts
 from linkspan.runs.remembering import remember
 from linkspan.runs.verdicts import GO_ON, End, cancelled, failed
+from linkspan.runs.writing import EventWriter
 from linkspan.spec.recipe import Moment, Recipe
 from linkspan.spec.templates import render
 from linkspan.store import approvals as approval_rows
@@ -52,6 +53,7 @@ class Work:
         self._out = Outlet(parts)
         self._asking = Asking(parts)
         self._gathering = Gathering(parts.reader, parts.db, parts.kept)
+        self._writer = EventWriter(parts.db)
         self.worker, self.tracer = worker, parts.telemetry.tracer
 
     async def take(self, tenant: str, run: str) -> Lease | None:
@@ -60,7 +62,8 @@ class Work:
         if taken is None:
             return None
         bell = self._p.bell.of(taken.id)
-        return Lease(self._p.db, taken, clock=self._p.clock, mask=self._p.mask, bell=bell)
+        p = self._p
+        return Lease(p.db, taken, clock=p.clock, mask=p.mask, bell=bell, writer=self._writer)
 
     async def has_asked(self, tenant: str, run: str) -> bool:
         """Tell whether a run waits for its decision, or has it: then the first part of its work is over."""

@@ -91,12 +91,41 @@ def add(
                 "seq": last - len(events) + number,
                 "time": time,
                 "kind": kind,
-                "data": json.dumps(dict(data), separators=(",", ":"), default=str),
+                "data": _written(data),
             }
             for number, (time, kind, data) in enumerate(events, start=1)
         ],
     )
     return last
+
+
+def as_read(events: Sequence[tuple[float, str, Mapping[str, Any]]], last: int) -> list[RunEvent]:
+    """Answer events that were just stored as `after` would; `last` is the number of the last one."""
+    first = last - len(events) + 1
+    return [
+        RunEvent(seq, time, kind, json.loads(_written(data)))
+        for seq, (time, kind, data) in enumerate(events, start=first)
+    ]
+
+
+async def news(
+    db: Database, tenant: str, run: str, seq: int | None, *, limit: int = 500
+) -> tuple[int, bool, list[RunEvent]] | None:
+    """Answer how many events a run has, whether it has ended, and its events after a number (None: none).
+
+    One look for all of it, since whoever watches looks often. None: there is no such run.
+    """
+    rows = await db.query(
+        "SELECT r.events, CASE WHEN r.finished IS NULL THEN 0 ELSE 1 END AS is_over,"
+        " e.seq, e.time, e.kind, e.data FROM runs r LEFT JOIN run_events e"
+        " ON e.tenant = r.tenant AND e.run = r.id AND e.seq > :seq AND e.seq <= r.events"
+        " WHERE r.tenant = :tenant AND r.id = :run ORDER BY e.seq LIMIT :limit",
+        {"tenant": tenant, "run": run, "seq": 2**31 - 1 if seq is None else seq, "limit": limit},
+    )
+    if not rows:
+        return None
+    told = [_event(row) for row in rows if row["seq"] is not None]
+    return rows[0]["events"], bool(rows[0]["is_over"]), told
 
 
 async def after(db: Database, tenant: str, run: str, seq: int, *, limit: int = 500) -> list[RunEvent]:
@@ -156,6 +185,10 @@ async def hear(db: Database, tenant: str, run: str, *, epoch: int, now: float) -
         quiet=True,
     )
     return sorted((Word(**row) for row in taken), key=lambda word: word.id)
+
+
+def _written(data: Mapping[str, Any]) -> str:
+    return json.dumps(dict(data), separators=(",", ":"), default=str)
 
 
 def _event(row: Row) -> RunEvent:
