@@ -241,6 +241,7 @@ class Serving:
             outbox=app.outbox,
             arrivals=app.arrivals,
             audit=app.audit,
+            log_bodies=app.log_bodies,
             database=app.database,
             master_keys=app.master_keys,
             readiness=self.readiness,

@@ -275,3 +275,39 @@ def test_a_list_of_people_that_cannot_be_read(text: str) -> None:
     """It says what it takes."""
     with pytest.raises(ConfigurationError, match="LINKSPAN_CONSOLE_PEOPLE"):
         read_settings({"LINKSPAN_CONSOLE_PEOPLE": text})
+
+
+async def test_bodies_of_one_account_are_kept_and_read_here(house: House) -> None:
+    """An admin turns them on and off; an operator reads them, a viewer sees that they are there."""
+    (account,) = await house.app.accounts.list(ACME, "desk")
+    page = f"/console/tenants/acme/accounts/{account.id}"
+    async with signed_in(house) as http:
+        shown = (await http.get(page)).text
+        assert "Bodies beside the log" in shown
+        seal = seal_of(shown)
+        refused = await http.post(f"{page}/log-bodies", data={"seal": seal, "minutes": "600"})
+        assert refused.status_code == 400
+        done = await http.post(f"{page}/log-bodies", data={"seal": seal, "minutes": "30"})
+        assert (done.status_code, done.headers["location"]) == (303, page)
+        assert "olga wanted it" in (await http.get(page)).text
+        form = {"seal": seal, "arguments": '{"title": "Beans, with a <b>token</b>: sk-hush"}', "send": "yes"}
+        assert "Beans" in (await http.post("/console/tenants/acme/tools/create_ticket", data=form)).text
+        listed = (await http.get(f"/console/log?tenant=acme&tool=create_ticket&account={account.id}")).text
+        assert "with bodies" in listed
+        found = re.search(r"/console/tenants/acme/log/\d+", listed)
+        assert found is not None
+        row = found[0]
+        bodies = (await http.get(row)).text
+        assert "Beans, with a &lt;b&gt;" in bodies.replace("&#34;", '"')
+        assert ("Sent: POST" in bodies, "Answered: 201" in bodies) == (True, True)
+        assert (await http.get(row.replace("acme", "globex"))).status_code == 404
+        done = await http.post(f"{page}/no-log-bodies", data={"seal": seal})
+        assert "Bodies beside the log" in (await http.get(done.headers["location"])).text
+        rows = await audit.find(house.app.database, ACME)
+        assert [each.row.tool for each in rows][:2] == ["keep_no_log_bodies", "create_ticket"]
+    async with signed_in(house, "operator") as http:
+        assert "Bodies beside the log" not in (await http.get(page)).text
+        assert "Beans, with a" in (await http.get(row)).text
+    async with signed_in(house, "viewer") as http:
+        text = (await http.get(row)).text
+        assert ("operators see them" in text, "Beans" in text) == (True, False)

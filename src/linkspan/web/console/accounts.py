@@ -17,6 +17,7 @@ from linkspan.web.console.shape import Cell, Facts, Field, Form, Table, Text, To
 from linkspan.web.oauth.login import see_other
 
 _LISTED = 100
+_MINUTES = ("10", "30", "60")
 _TONES: dict[str, Tone] = {"active": "good", "connecting": "works"}
 
 
@@ -96,6 +97,8 @@ async def show(visit: Visit) -> Response:
             Form("Link it again", f"{here}/reconnect", [], "Make a link",
                  "Whoever opens the link links this account anew; it is good once, for 15 minutes."),
         ]  # fmt: skip
+    if visit.admin.may("admin"):
+        blocks.append(await _bodies(visit, account))
     return visit.show(account.identity_label or account.id, blocks, up=_up(account.tenant))
 
 
@@ -126,6 +129,43 @@ async def reconnect(visit: Visit) -> Response:
     return visit.show(
         "A link", [Text("To link it again", link, note)], up=[*_up(account.tenant), (account.id, back)]
     )
+
+
+async def _bodies(visit: Visit, account: Account) -> Form:
+    """Answer what turns bodies beside the log on or off."""
+    here = visit.request.url.path
+    known = onward(f"{PATH}/log", {"tenant": account.tenant, "account": account.id})
+    keeping = await visit.parts.log_bodies.state(account.tenant, account.id)
+    if keeping is not None:
+        until = moment(keeping.until)
+        note = f"Until {until.text if until else ''} UTC, since {keeping.wanted_by} wanted it. See {known}"
+        return Form("Bodies are kept beside the log", f"{here}/no-log-bodies", [], "Keep no more", note)
+    options = [(minutes, f"{minutes} minutes") for minutes in _MINUTES]
+    return Form(
+        "Bodies beside the log", f"{here}/log-bodies", [Field("minutes", "For", "10", "select", options)],
+        "Keep bodies",
+        "What is sent to the product and answered is kept with each call's row in the log, without secrets,"
+        " but with what is personal in it; operators see it there for seven days.",
+    )  # fmt: skip
+
+
+async def keep_bodies(visit: Visit) -> Response:
+    """Keep an account's bodies beside the log for some minutes."""
+    account = await _found(visit)
+    minutes = visit.asked("minutes")
+    if minutes not in _MINUTES:
+        raise InvalidArgument(f"Bodies are kept for {', '.join(_MINUTES)} minutes")
+    await visit.parts.log_bodies.turn_on(account.tenant, account.id, int(minutes) * 60.0, visit.admin.subject)
+    await visit.note(account.tenant, "keep_log_bodies", "integrated_account", account.id)
+    return see_other(visit.request.url.path.removesuffix("/log-bodies"))
+
+
+async def keep_no_bodies(visit: Visit) -> Response:
+    """Keep no more of them."""
+    account = await _found(visit)
+    await visit.parts.log_bodies.turn_off(account.tenant, account.id)
+    await visit.note(account.tenant, "keep_no_log_bodies", "integrated_account", account.id)
+    return see_other(visit.request.url.path.removesuffix("/no-log-bodies"))
 
 
 def _up(tenant: str) -> list[tuple[str, str]]:

@@ -26,6 +26,7 @@ from linkspan.accounts.tenants import Tenants
 from linkspan.accounts.tokens import Tokens
 from linkspan.errors import Forbidden, Internal, LinkspanError, NotFound
 from linkspan.gateway.call import Gateway
+from linkspan.gateway.log_bodies import LogBodies
 from linkspan.runs.arrivals import Arrivals
 from linkspan.runs.recipes import Recipes
 from linkspan.runs.runs import Runs
@@ -77,6 +78,7 @@ class Parts:
     outbox: Outbox
     arrivals: Arrivals
     audit: AuditWriter
+    log_bodies: LogBodies
     database: Database
     master_keys: Callable[[], Awaitable[list[MasterKey]]]
     readiness: Callable[[], Awaitable[Mapping[str, object]]]
