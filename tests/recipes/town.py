@@ -12,9 +12,10 @@ import hmac
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ import yaml
 from linkspan import spec
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.app import App, build
+from linkspan.codex.agents_api import AgentsApi
+from linkspan.codex.hosted import Hosted
 from linkspan.net.egress import EgressGuard
 from linkspan.net.egress_proxy import EgressProxy
 from linkspan.settings import Settings, parse_egress
@@ -32,6 +35,7 @@ from linkspan.working import work_with
 from tests.codex.conftest import served
 from tests.fakes.forge import Forge
 from tests.fakes.forge_reviews import Reviews
+from tests.fakes.openai_api import HostedOpenAI
 from tests.recipes.pages import tools_of
 from tests.runs.shop import parts_at
 from tests.servers.authority import Authority
@@ -118,12 +122,14 @@ async def town(
     *,
     connectors: Mapping[str, Any] | None = None,
     links: Sequence[tuple[str, Mapping[str, str], Mapping[str, str]]] = (),
-    clock: Any = None,
+    recipes: Mapping[str, Any] | None = None,
+    hosted: HostedOpenAI | None = None,
 ) -> AsyncIterator[Town]:
     """Start it with the tools.yaml of a page and a repository acme/shop.
 
-    `connectors` says where the products of the page are in this test; `links` are further accounts, as
-    connector, settings and secrets.
+    `connectors` says where the products of the page are in this test, and `recipes` what is otherwise in its
+    recipes; `links` are further accounts, as connector, settings and secrets. `hosted` is OpenAI in the
+    scripted model's place, for runs that are worked there.
     """
     for name in ("tls", "repositories"):
         (tmp_path / name).mkdir()
@@ -133,7 +139,7 @@ async def town(
     with (
         git_server(tmp_path / "repositories", authority) as server,
         serving(forge.app()) as forge_url,
-        serving(model) as model_url,
+        serving(model if hosted is None else hosted.app()) as model_url,
     ):
         server.people = {"x-access-token": TOKEN}
         server.repository("acme/shop", files)
@@ -146,7 +152,7 @@ async def town(
             "openai": {"base_url": f"{model_url}/v1"},
             **(connectors or {}),
         }
-        places.write_text(yaml.safe_dump({"connectors": where}))
+        places.write_text(yaml.safe_dump({"connectors": where, "recipes": dict(recipes or {})}))
         settings = Settings(home=home, egress=parse_egress("127.0.0.0/8"))
         app = await build(settings, catalog=spec.load([tools_of(page, tmp_path), places], {}))
         await app.tenants.add("acme")
@@ -162,6 +168,13 @@ async def town(
         async with served(app) as url:
             proxy = EgressProxy(EgressGuard(settings.egress), random=os.urandom)
             parts = parts_at(app, url, authority, proxy)
+            if hosted is not None:
+                hosted.key, hosted.behind = KEY, url
+                asks = Hosted(
+                    app.relay, app.run_tokens, public_url=hosted.public, clock=time.time, random=os.urandom
+                )
+                engine = AgentsApi(asks, sleep=lambda _seconds: asyncio.sleep(0.05))
+                parts = replace(parts, engines={**parts.engines, engine.name: engine})
             working = asyncio.create_task(work_with(app, parts, worker="wrk_town"))
             try:
                 yield Town(app, forge, server, model, url, made)
