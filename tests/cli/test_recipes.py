@@ -55,7 +55,7 @@ def test_what_does_not_fit_is_told(acme: Shell) -> None:
     assert missing.exit_code == 2
     assert "repository: is required: Repository" in missing.stderr
     url = acme.run("recipe", "enable", "mend", "--setting", "repository=https://evil.example/x.git")
-    assert "write OWNER/NAME, as the forge calls it" in url.stderr
+    assert "write OWNER/NAME, or the number of a project of GitLab" in url.stderr
     none = acme.run("recipe", "enable", "mand", "--setting", "repository=acme/cafe")
     assert none.exit_code == 1
     assert "tools.yaml has no recipe 'mand'. There is mend." in none.stderr

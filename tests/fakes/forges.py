@@ -29,6 +29,8 @@ class GitLab:
     token: str = "canary-forge-token"
     name: str = "acme/shop"
     merge_requests: list[Json] = field(default_factory=list)
+    notes: list[Json] = field(default_factory=list)
+    """Of its merge requests, those of people and GitLab's own (`system`)."""
     lose_next: bool = False
     """Make the next merge request, and answer 502."""
 
@@ -40,6 +42,8 @@ class GitLab:
                 Route("/api/v4/projects/42", self._project),
                 Route("/api/v4/projects/42/merge_requests", self._list),
                 Route("/api/v4/projects/42/merge_requests", self._create, methods=["POST"]),
+                Route("/api/v4/projects/42/merge_requests/{iid:int}", self._get),
+                Route("/api/v4/projects/42/merge_requests/{iid:int}/notes", self._list_notes),
             ]
         )
 
@@ -57,6 +61,19 @@ class GitLab:
             "http_url_to_repo": f"{self.git_url}/{self.name}.git", "web_url": f"{self.git_url}/{self.name}",
         }  # fmt: skip
         return self._refused(request) or JSONResponse(project)
+
+    async def _get(self, request: Request) -> Response:
+        number = request.path_params["iid"]
+        found = next((one for one in self.merge_requests if one["iid"] == number), None)
+        told = JSONResponse(found) if found else JSONResponse({"message": "404 Not found"}, 404)
+        return self._refused(request) or told
+
+    async def _list_notes(self, request: Request) -> Response:
+        kinds = {"only_comments": (False,), "only_activity": (True,)}
+        which = kinds.get(request.query_params.get("activity_filter", ""), (False, True))
+        return self._refused(request) or JSONResponse(
+            [each for each in self.notes if each["system"] in which]
+        )
 
     async def _list(self, request: Request) -> Response:
         if (refused := self._refused(request)) is not None:
@@ -104,6 +121,7 @@ class Bitbucket:
     token: str = "canary-forge-token"
     name: str = "acme/shop"
     pull_requests: list[Json] = field(default_factory=list)
+    comments: list[Json] = field(default_factory=list)
     lose_next: bool = False
 
     def app(self) -> Starlette:
@@ -116,6 +134,8 @@ class Bitbucket:
                 Route(where, self._repository),
                 Route(f"{where}/pullrequests", self._list),
                 Route(f"{where}/pullrequests", self._create, methods=["POST"]),
+                Route(f"{where}/pullrequests/{{number:int}}", self._get),
+                Route(f"{where}/pullrequests/{{number:int}}/comments", self._list_comments),
             ]
         )
 
@@ -140,6 +160,15 @@ class Bitbucket:
 
     async def _repository(self, request: Request) -> Response:
         return self._refused(request) or JSONResponse(self._shown())
+
+    async def _get(self, request: Request) -> Response:
+        number = request.path_params["number"]
+        found = next((one for one in self.pull_requests if one["id"] == number), None)
+        gone = {"type": "error", "error": {"message": "Not found"}}
+        return self._refused(request) or (JSONResponse(found) if found else JSONResponse(gone, 404))
+
+    async def _list_comments(self, request: Request) -> Response:
+        return self._refused(request) or JSONResponse({"pagelen": 25, "values": self.comments})
 
     async def _list(self, request: Request) -> Response:
         if (refused := self._refused(request)) is not None:

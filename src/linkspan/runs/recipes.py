@@ -21,8 +21,9 @@ from linkspan.store.recipes import RecipeSettings
 from linkspan.store.runs import Run
 
 _REPOSITORY: Final = re.compile(
-    r"(?!.*(?:^|/)\.{1,2}(?:/|$))[A-Za-z0-9_.-]{1,100}(?:/[A-Za-z0-9_.-]{1,100}){1,4}"
+    r"[0-9]{1,20}|(?!.*(?:^|/)\.{1,2}(?:/|$))[A-Za-z0-9_.-]{1,100}(?:/[A-Za-z0-9_.-]{1,100}){1,4}"
 )
+"""As forges call it: OWNER/NAME; GitLab by a number."""
 _OWNER: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}/\*")
 _BRANCH: Final = re.compile(r"(?!-|/|.*(?:\.\.|//|@\{|/$|\.lock$|\.$))[A-Za-z0-9._/+@-]{1,200}")
 _FILE: Final = re.compile(r"(?!/|.*(?:^|/)\.{1,2}(?:/|$)|.*//)[^\0\r\n\\]{1,400}(?<!/)")
@@ -214,7 +215,8 @@ def _names(setting: RecipeSetting, value: Any) -> list[str]:
     names = [name.strip() for name in names if name.strip()]
     for name in names if setting.type == "repositories" else ():
         if not _REPOSITORY.fullmatch(name) and not _OWNER.fullmatch(name):
-            raise ValueError(f"{name!r} is no repository: write OWNER/NAME, or OWNER/* for all of an owner")
+            told = f"{name!r} is no repository: write OWNER/NAME, or OWNER/* for all of an owner"
+            raise ValueError(f"{told}; of GitLab a project's number")
     return names
 
 
@@ -232,7 +234,9 @@ def _typed(setting: RecipeSetting, value: Any) -> Any:
     if setting.type == "choice" and value not in setting.choices:
         raise ValueError(f"cannot be {value!r}; it is one of {', '.join(setting.choices)}")
     if setting.type == "repository" and not _REPOSITORY.fullmatch(value):
-        raise ValueError(f"{value!r} is no repository: write OWNER/NAME, as the forge calls it")
+        raise ValueError(
+            f"{value!r} is no repository: write OWNER/NAME, or the number of a project of GitLab"
+        )
     if setting.type == "branch" and not _BRANCH.fullmatch(value):
         raise ValueError(f"{value!r} is no branch's name")
     if setting.type == "file" and not _FILE.fullmatch(value):
