@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,25 @@ def test_wrong_arguments(call: Call, proxy: FaultyProxy) -> None:
     error = told(call("update_ticket", {"status": "on fire", "colour": "red"}), "invalid_argument")
     assert {"id", "status", "colour"} <= set(re.findall(r"\w+", error["message"]))
     assert proxy.received == ()
+
+
+def test_somebody_else_changed_it_meanwhile(
+    proxy: FaultyProxy, frail_office: FrailOffice, initech: Person
+) -> None:
+    """Between our reading and our writing: the tracker's 412 is a conflict, and theirs is what stays."""
+    tracker, endpoint = frail_office.tracker, frail_office.endpoint(initech)
+    number = tracker.create_bug("Before")
+    for tool, more in (("update_ticket", {"title": "Ours"}), ("comment_on_ticket", {"body": "Ours."})):
+        proxy.meanwhile("PATCH", partial(tracker.rename_bug, number, f"Theirs before {tool}"))
+        error = endpoint.call(tool, id=number, **more)["error"]
+        assert (error["code"], error["status"]) == ("conflict", 412)
+        assert "changed meanwhile" in error["message"]
+        assert "Look at it with get_ticket" in error["message"]
+        assert ".;" not in error["message"]
+        assert tracker.bug(number)["title"] == f"Theirs before {tool}"
+    assert tracker.messages(number) == [("admin", "It broke.")]
+    assert endpoint.call("update_ticket", id=number, title="Ours")["result"]["id"] == number
+    assert tracker.bug(number)["title"] == "Ours"
 
 
 def test_a_slow_product(call: Call, proxy: FaultyProxy) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import httpx2
@@ -43,6 +44,7 @@ class FaultyProxy:
         self._target = target.rstrip("/")
         self._faults: list[Fault] = []
         self._received: list[Received] = []
+        self._meanwhile: tuple[str, Callable[[], object]] | None = None
         self._lock = threading.Lock()
         self.aborted = threading.Event()
         """The client of a held request went away."""
@@ -54,9 +56,15 @@ class FaultyProxy:
         with self._lock:
             self._faults.extend([fault] * times)
 
+    def meanwhile(self, method: str, act: Callable[[], object]) -> None:
+        """Do something at the server right before the next request with this method gets there."""
+        with self._lock:
+            self._meanwhile = (method, act)
+
     def mend(self) -> None:
         """Forget the faults that are left, and what was recorded."""
         with self._lock:
+            self._meanwhile = None
             self._faults.clear()
             self._received.clear()
         self.aborted.clear()
@@ -76,6 +84,11 @@ class FaultyProxy:
                 Received(request.method, _path(request), dict(request.headers), request.url.query)
             )
             fault = self._faults.pop(0) if self._faults else None
+            act = None
+            if self._meanwhile is not None and self._meanwhile[0] == request.method:
+                (_, act), self._meanwhile = self._meanwhile, None
+        if act is not None:
+            await asyncio.to_thread(act)
         if fault is None:
             response = await self._forward(request)
         elif fault.hold:

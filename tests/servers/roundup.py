@@ -40,16 +40,16 @@ class Tracker:
 
     def change_password(self, number: str, password: str) -> None:
         """Give a person another password."""
-        self._change_user(number, {"password": password})
+        self._change("user", number, {"password": password})
 
     def change_roles(self, number: str, roles: str) -> None:
         """Give a person other roles."""
-        self._change_user(number, {"roles": roles})
+        self._change("user", number, {"roles": roles})
 
-    def _change_user(self, number: str, change: Mapping[str, str]) -> None:
-        etag = self._admin.get(f"rest/data/user/{number}").headers["etag"]
-        answer = self._admin.patch(f"rest/data/user/{number}", json=dict(change), headers={"If-Match": etag})
-        answer.raise_for_status()
+    def _change(self, kind: str, number: str, change: Mapping[str, str]) -> None:
+        path = f"rest/data/{kind}/{number}"
+        etag = self._admin.get(path).headers["etag"]
+        self._admin.patch(path, json=dict(change), headers={"If-Match": etag}).raise_for_status()
 
     def create_bug(self, title: str, *texts: str, **properties: Any) -> str:
         """Report a bug with its messages, at least one of which this template requires. Answers the id."""
@@ -57,6 +57,10 @@ class Tracker:
             self._create("msg", {"content": text, "author": "admin"}) for text in texts or ("It broke.",)
         ]
         return self._create("bug", {"title": title, "messages": messages, **properties})
+
+    def rename_bug(self, number: str, title: str) -> None:
+        """Change a bug as somebody else does."""
+        self._change("bug", number, {"title": title})
 
     def bug(self, number: str) -> Mapping[str, Any]:
         """Answer a bug's properties, `creator` and `actor` (who changed it last) too; links as names."""

@@ -121,7 +121,7 @@ class Gateway:
             trail.failed(error)
             error.request_id = info.request_id
             if trail.has_written:
-                error.message = f"{error.message}; the first part of {tool.name} was done"
+                error.message = f"{error.message.rstrip('. ')}; the first part of {tool.name} was done"
             advise(error, tool, catalog, principal.tenant, trail.connector, for_run=info.via == "run")
             raise
         except asyncio.CancelledError:
