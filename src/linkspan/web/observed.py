@@ -50,23 +50,33 @@ class Observed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
-        if scope["type"] == "websocket":
-            await self._app(scope, receive, self._shaking(scope, send))
-            return
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        face, method, began = face_of(scope["path"]), scope["method"], self._timer()
-        if not self._telemetry.tracer.is_on:
-            count = self._telemetry.meters.request
+        face, meters = face_of(scope["path"]), self._telemetry.meters
+        meters.answering(face, 1)
+        try:
+            if scope["type"] == "websocket":
+                await self._app(scope, receive, self._shaking(face, send))
+            elif self._telemetry.tracer.is_on:
+                await self._traced(face, scope, receive, send)
+            else:
+                await self._counted(face, scope, receive, send)
+        finally:
+            meters.answering(face, -1)
 
-            async def counting(message: MutableMapping[str, Any]) -> None:
-                if message["type"] == "http.response.start":
-                    count(face, method, message["status"], self._timer() - began)
-                await send(message)
+    async def _counted(self, face: str, scope: Scope, receive: Receive, send: Send) -> None:
+        method, began, count = scope["method"], self._timer(), self._telemetry.meters.request
 
-            await self._app(scope, receive, counting)
-            return
+        async def counting(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                count(face, method, message["status"], self._timer() - began)
+            await send(message)
+
+        await self._app(scope, receive, counting)
+
+    async def _traced(self, face: str, scope: Scope, receive: Receive, send: Send) -> None:
+        method, began = scope["method"], self._timer()
         status, headers = 0, headers_of(scope)
         about = {"http.request.method": method, "linkspan.face": face}
         with self._telemetry.tracer.span(f"{method} {face}", about, kind="server", headers=headers) as span:
@@ -83,9 +93,12 @@ class Observed:
 
             await self._app(scope, receive, sending)
 
-    def _shaking(self, scope: Scope, send: Send) -> Send:
-        """Answer a `send` that counts how the handshake of a WebSocket ends: 101 where it is accepted."""
-        face, began, count = face_of(scope["path"]), self._timer(), self._telemetry.meters.request
+    def _shaking(self, face: str, send: Send) -> Send:
+        """Answer a `send` that counts how the handshake of a WebSocket ends: 101 where it is accepted.
+
+        What is said then has no span: each turn is a run, with one of its own.
+        """
+        began, count = self._timer(), self._telemetry.meters.request
         is_over = False
 
         async def shaking(message: MutableMapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from starlette.responses import JSONResponse
@@ -163,7 +164,10 @@ async def test_a_fault_of_ours(place: Place, caplog: pytest.LogCaptureFixture) -
     place.outside.then = wrong
     page = await browser.back(place.authority.consent(url))
     assert (page.status_code, page.headers["content-type"]) == (500, "text/html; charset=utf-8")
-    assert message(page.text) == "Something went wrong here. Ask whoever sent you here."
+    said = r"Something went wrong here \(request ([0-9a-f]{32})\)\. Ask whoever sent you here\."
+    number = re.fullmatch(said, message(page.text))
+    assert number is not None
+    assert f"request {number[1]}: the link page failed at" in caplog.text
     assert "a secret of ours" not in page.text
     assert "a secret of ours" in caplog.text
     failure = (await browser.show())["failure"]

@@ -24,7 +24,7 @@ from linkspan.accounts.proving import Verifier
 from linkspan.accounts.rotation import MasterKey
 from linkspan.accounts.tenants import Tenants
 from linkspan.accounts.tokens import Tokens
-from linkspan.errors import Forbidden, Internal, LinkspanError, NotFound
+from linkspan.errors import Forbidden, LinkspanError, NotFound
 from linkspan.gateway.call import Gateway
 from linkspan.gateway.log_bodies import LogBodies
 from linkspan.runs.arrivals import Arrivals
@@ -35,6 +35,7 @@ from linkspan.store.admins import Role
 from linkspan.store.audit import AuditRow, AuditWriter
 from linkspan.store.database import Database
 from linkspan.web.console.shape import Block
+from linkspan.web.faults import fault
 from linkspan.web.oauth.browser import Browser, Random, cookie_name
 from linkspan.web.oauth.forms import Form, read_form
 from linkspan.web.oauth.login import see_other
@@ -225,8 +226,7 @@ def door(parts: Parts, answer: Answer, *, role: Role = "viewer") -> Callable[[Re
         except LinkspanError as error:
             told = error
         except Exception:
-            log.exception("the console failed at %s", request.url.path)
-            told = Internal("Something went wrong inside Linkspan")
+            told = fault(log, request, "the console")
         return failed(told, visit)
 
     return endpoint

@@ -14,11 +14,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from linkspan.accounts.openid import Attempt, OpenIdProvider
-from linkspan.errors import Forbidden, Internal, LinkspanError, NotFound, RateLimited, Unauthenticated
+from linkspan.errors import Forbidden, LinkspanError, NotFound, RateLimited, Unauthenticated
 from linkspan.gateway.throttle import Throttle
 from linkspan.vault.secret import Secret
 from linkspan.web.console.door import COOKIE, PATH, Parts, door, failed, log, place_of, visit_of
 from linkspan.web.console.door import Visit as ConsoleVisit
+from linkspan.web.faults import fault
 from linkspan.web.oauth.browser import Browser, cookie_name, set_cookie
 from linkspan.web.oauth.forms import read_form, read_query
 from linkspan.web.oauth.login import see_other
@@ -140,8 +141,7 @@ class SignIn:
             except LinkspanError as error:
                 return failed(error)
             except Exception:
-                log.exception("signing in to the console failed")
-                return failed(Internal("Something went wrong inside Linkspan"))
+                return failed(fault(log, request, "signing in to the console"))
 
         return endpoint
 

@@ -18,9 +18,10 @@ from starlette.responses import Response
 from linkspan.accounts.link_attempts import LinkAttempts, Outcome
 from linkspan.accounts.link_failures import failure_of
 from linkspan.accounts.link_sessions import LinkSessions
-from linkspan.errors import Internal, InvalidArgument, LinkspanError
+from linkspan.errors import InvalidArgument, LinkspanError
 from linkspan.spec.catalog import Catalog
 from linkspan.store.link_sessions import LinkSession
+from linkspan.web.faults import fault
 from linkspan.web.link.browser import framed_by, traveller
 from linkspan.web.link.sessions import Answer, Doors, Opening, place_of
 from linkspan.web.oauth.login import see_other
@@ -142,8 +143,7 @@ def page_door(see: See, answer: Answer) -> Callable[[Request], Awaitable[Respons
         except LinkspanError as error:
             told = error
         except Exception:
-            log.exception("the link page failed at %s", request.url.path)
-            told = Internal("Something went wrong here")
+            told = fault(log, request, "the link page", "Something went wrong here")
         values = {"failure": failure_of(told)}
         return page("link/failed.html", values, status=told.status, headers=_headers("'none'"))
 

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from linkspan.accounts.link_attempts import Asked, LinkAttempts, Outcome
 from linkspan.accounts.link_failures import failure_of
 from linkspan.accounts.link_sessions import Entered, LinkSessions
-from linkspan.errors import Internal, LinkspanError, NotFound
+from linkspan.errors import LinkspanError, NotFound
 from linkspan.gateway.throttle import Throttle
 from linkspan.spec.catalog import Catalog
 from linkspan.store.audit import AuditRow, AuditWriter
@@ -27,6 +27,7 @@ from linkspan.store.link_sessions import LinkSession
 from linkspan.vault.secret import Secret
 from linkspan.web.api.models import SETTING
 from linkspan.web.api.reading import Model, read_body
+from linkspan.web.faults import fault
 from linkspan.web.link.browser import Random, check_page, handle_of, session_cookie, traveller_cookie
 from linkspan.web.link.shown import session_shown
 from linkspan.web.oauth.place import See, Visit, may_sign_in
@@ -234,8 +235,7 @@ def door(see: See, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
             told = failure_of(error, error_type=wrong)
             response = JSONResponse({"failure": told}, error.status, headers=headers)
         except Exception:
-            log.exception("the link page failed at %s", request.url.path)
-            told = failure_of(Internal("Something went wrong here"))
+            told = failure_of(fault(log, request, "the link page", "Something went wrong here"))
             response = JSONResponse({"failure": told}, 500)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"

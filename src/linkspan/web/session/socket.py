@@ -28,6 +28,7 @@ from linkspan.runs.threads import Threads, owner_of
 from linkspan.runs.views import View, Views
 from linkspan.telemetry.meters import Meters
 from linkspan.web.oauth.place import Place, See, is_tenant, may_sign_in
+from linkspan.web.passing import request_id_of
 from linkspan.web.session.following import News, Record
 from linkspan.web.session.requests import Parts, Requests
 from linkspan.web.session.shapes import Json
@@ -117,7 +118,8 @@ class Sockets:
         except (Unauthenticated, Forbidden):
             await _close(socket, _OVER, "the token is over")
         except Exception:
-            log.exception("a session of tenant %s was ended by a fault", place.tenant)
+            number = request_id_of(dict(socket.headers))
+            log.exception("request %s: a session of tenant %s was ended", number, place.tenant)
             await _close(socket, _FAULT, "come back")
         finally:
             for task in tasks:

@@ -12,12 +12,13 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import BaseRoute, Route
 
 from linkspan.accounts.principal import Tenant
-from linkspan.errors import Internal, LinkspanError, NotFound, Unauthenticated
+from linkspan.errors import LinkspanError, NotFound, Unauthenticated
 from linkspan.gateway.throttle import Throttle
 from linkspan.runs.checks import Checks
 from linkspan.runs.feed import Feed
 from linkspan.runs.runs import Runs
 from linkspan.store.database import Database
+from linkspan.web.faults import fault
 from linkspan.web.oauth.forms import read_form
 from linkspan.web.oauth.login import see_other
 from linkspan.web.oauth.place import Place, See, is_tenant, may_sign_in
@@ -168,8 +169,7 @@ def door(see: See, answer: Answer, *, always_json: bool = False) -> Callable[[Re
         except LinkspanError as error:
             told = error
         except Exception:
-            log.exception("the page of a run failed at %s", request.url.path)
-            told = Internal("Something went wrong inside Linkspan")
+            told = fault(log, request, "the page of a run")
         if always_json or _SCRIPT in request.headers:
             return JSONResponse(told.to_dict(), told.status, headers={"Cache-Control": "no-store"})
         return _page(told, request)
