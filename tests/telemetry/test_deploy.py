@@ -34,6 +34,7 @@ def exposed() -> dict[str, set[str]]:
     meters.exchange(Use("api", "c"), "GET", None, "upstream_error", 0.1)
     meters.waited("c", "budget", 1.0)
     meters.request("mcp", "POST", 200, 0.1)
+    meters.answering("mcp", 1)
     meters.run_ended(recipe="r", engine="app_server", state="failed", seconds=1.0, queued=1.0)
     meters.tokens("acme", "m", {"input_tokens": 1})
     meters.session(1)

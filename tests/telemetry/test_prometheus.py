@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.responses import JSONResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from linkspan.errors import LinkspanError
 from linkspan.measuring import reader
@@ -20,6 +21,7 @@ from linkspan.telemetry import CallEnded, Telemetry
 from linkspan.telemetry.meters import Standing, Use
 from linkspan.telemetry.prometheus import OTHER, PrometheusMeters
 from linkspan.telemetry.scraping import metrics_app
+from linkspan.web.observed import Observed
 from tests.telemetry.conftest import House, Open
 
 pytestmark = pytest.mark.anyio
@@ -82,10 +84,49 @@ async def test_calls_errors_waits_and_requests_are_counted(opening: Open) -> Non
     assert of(figures, "linkspan_upstream_waits_total", connector="tracker", reason="rate_limit") == 1
     assert of(figures, "linkspan_http_requests_total", face="mcp", method="POST", code="200") == 5
     assert of(figures, "linkspan_http_requests_total", face="api", code="404") == 1
+    assert of(figures, "linkspan_http_requests_open", face="mcp") == 0
     assert of(figures, "linkspan_accounts", connector="tracker", state="active") == 2
     assert of(figures, "linkspan_store_up") == 1
     assert of(figures, "process_resident_memory_bytes") > 0
     assert "private" not in text
+
+
+async def test_a_socket_is_counted_by_how_it_was_answered_and_while_it_is_open() -> None:
+    """So are streams, which like it stay open for hours: they are what fills a process."""
+    meters = PrometheusMeters()
+    seen: list[float] = []
+
+    def is_open() -> float:
+        return of(read(meters.exposition(None).decode()), "linkspan_http_requests_open", face="sessions")
+
+    async def talk(_scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(is_open())
+        await send({"type": "websocket.accept"})
+        await receive()
+        await send({"type": "websocket.close", "code": 1000})
+
+    async def refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b"{}"})
+
+    async def hang_up(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.close"})
+
+    async def receive() -> Message:
+        return {"type": "websocket.disconnect", "code": 1001}
+
+    async def send(_message: Message) -> None:
+        pass
+
+    for app in (talk, refuse, hang_up):
+        scope = {"type": "websocket", "path": "/t/acme/codex"}
+        await Observed(app, Telemetry(meters))(scope, receive, send)
+    figures = read(meters.exposition(None).decode())
+    counted = [
+        of(figures, "linkspan_http_requests_total", face="sessions", code=each)
+        for each in ("101", "401", "403")
+    ]
+    assert (seen, counted, is_open()) == ([1], [1, 1, 1], 0)
 
 
 async def test_what_we_refuse_is_counted_by_its_limit(opening: Open) -> None:

@@ -74,6 +74,9 @@ class Meters:
     def session_request(self, method: str, outcome: str) -> None:
         """Hear of a request within one: a method that is open, and `ok` or a code of the tree."""
 
+    def answering(self, face: str, change: Literal[1, -1]) -> None:
+        """Hear that a request or socket has begun to be answered, or is over."""
+
     def run_ended(self, *, recipe: str, engine: str, state: str, seconds: float, queued: float) -> None:
         """Hear of a run that has ended, after so many seconds of which it waited some for its turn."""
 

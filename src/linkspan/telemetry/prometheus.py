@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -138,6 +138,9 @@ class PrometheusMeters(Meters):
             "Requests within embedded sessions, by how they ended: ok, or an error code.",
             *("method", "outcome"),
         )
+        self._open = gauge(
+            "http_requests_open", "Requests and sockets that are being answered now, streams too.", "face"
+        )
         self._runs_ended = counter(
             "runs_ended_total", "Runs that ended, by how.", "recipe", "engine", "state"
         )
@@ -214,6 +217,10 @@ class PrometheusMeters(Meters):
     def session_request(self, method: str, outcome: str) -> None:
         """Count a request within a session."""
         self._session_requests.labels(method, outcome).inc()
+
+    def answering(self, face: str, change: Literal[1, -1]) -> None:
+        """Count one more that is open, or one less."""
+        self._open.labels(face).inc(change)
 
     def run_ended(self, *, recipe: str, engine: str, state: str, seconds: float, queued: float) -> None:
         """Count a run."""
