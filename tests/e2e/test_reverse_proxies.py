@@ -121,7 +121,9 @@ def caddy(text: str, port: int, to: int, files: tuple[Path, Path], folder: Path)
     said = own + text.replace(f"{NAME} {{", ours).replace(":8640", f":{to}")
     (folder / "Caddyfile").write_text(said)
     words = [program("caddy"), "run", "--adapter", "caddyfile", "--config", folder / "Caddyfile"]
-    with running(words, log=folder / "log", ready=lambda: accepts(port), env={"HOME": str(folder)}):
+    with running(
+        words, log=folder / "log", ready=lambda: accepts(port), env={"HOME": str(folder)}, seconds=60
+    ):
         yield
 
 
@@ -138,7 +140,7 @@ def nginx(text: str, port: int, to: int, files: tuple[Path, Path], folder: Path)
     own = f"daemon off;\npid {folder}/pid;\nerror_log stderr;\nevents {{}}\n"
     (folder / "nginx.conf").write_text(f"{own}http {{\naccess_log off;\n{kept}{said}}}\n")
     words = [program("nginx"), "-p", folder, "-e", "stderr", "-c", folder / "nginx.conf"]
-    with running(words, log=folder / "log", ready=lambda: accepts(port)):
+    with running(words, log=folder / "log", ready=lambda: accepts(port), seconds=60):
         yield
 
 
