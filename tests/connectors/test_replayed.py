@@ -22,6 +22,7 @@ from tests.connectors.checked import EVIDENCE, NOTE, note_of
 from tests.connectors.replayed import (
     CLIENT,
     CONNECTORS,
+    WITHOUT_ENTITIES,
     Bench,
     Replayer,
     bench,
@@ -63,21 +64,39 @@ async def test_a_kept_exchange(name: str, case: Mapping[str, Any], tmp_path: Pat
         assert "canary" not in str(case.get("result"))
 
 
+REFUSES_OTHERWISE = {
+    "linear": {"rate_limited": 400},  # with RATELIMITED in its body, as its page on rate limiting says
+    "slack": {"needs_reauth": 200},  # as everything that it refuses but for too many calls
+}
+"""The statuses of products whose documentation has other ones than 401 and 429."""
+
+
 @pytest.mark.parametrize("name", CONNECTORS)
 def test_there_is_an_exchange_of_every_kind(name: str, tmp_path: Path) -> None:
-    """A list, one thing, a write, a credential that is refused, and too many calls."""
+    """A list, one thing, a write, a 401 and a 429; and every operation where no real server is asked."""
     catalog = catalog_of(tmp_path, name)
-    kinds, refusals = set(), set()
+    kinds, refusals, called = set(), dict[str, int](), set()
     for case in kept(name)["cases"].values():
         tool = catalog.tool_for(case["call"])
         assert tool is not None, case["call"]
         (operation,) = tool.operations.values()
         if "error" in case:
-            refusals.add(case["error"]["code"])
+            for last in case["exchanges"][-1:]:
+                refusals[case["error"]["code"]] = last.get("status", 200)
         else:
             kinds.add("list" if operation.items else "get" if operation.kind == "read" else "write")
+            called.add(tool.key)
     assert kinds == {"list", "get", "write"}
-    assert refusals >= {"needs_reauth", "rate_limited"}
+    wanted = {"needs_reauth": 401, "rate_limited": 429, **REFUSES_OTHERWISE.get(name, {})}
+    assert {code: refusals.get(code) for code in wanted} == wanted
+    if name not in EVIDENCE or EVIDENCE[name].kind != "a real server":
+        assert {tool.key for tool in catalog.tools if tool.operations} - called == set()
+
+
+def test_every_connector_is_among_them_or_has_its_reason() -> None:
+    """One that only holds a credential has nothing to list; its refusals are below."""
+    assert set(connector_names()) == {*CONNECTORS, *WITHOUT_ENTITIES}
+    assert set(REFUSES_OTHERWISE) <= set(CONNECTORS)
 
 
 @pytest.mark.parametrize("name", connector_names())
