@@ -38,10 +38,10 @@ class Emulate:
 
     url: str
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask it as its user, beside of what is tested."""
+    def ask(self, method: str, path: str, body: Any = None, *, token: str = TOKEN) -> Any:
+        """Ask it as its user, or as another one, beside of what is tested."""
         answer = httpx2.request(
-            method, f"{self.url}{path}", json=body, headers={"Authorization": f"Bearer {TOKEN}"}
+            method, f"{self.url}{path}", json=body, headers={"Authorization": f"Bearer {token}"}
         )
         if answer.status_code >= 300:
             raise RuntimeError(f"emulate: {method} {path}: {answer.status_code}: {answer.text[:300]}")
@@ -74,15 +74,23 @@ class Emulate:
 
 @contextlib.contextmanager
 def github(home: Path, *, git_url: str | None = None) -> Iterator[Emulate]:
-    """Run it until the block ends; it says that repositories are at `git_url`, which has git."""
+    """Run it until the block ends; it says that repositories are at `git_url`, which has git.
+
+    Besides its user there are ada, with a token (`ANOTHER`), and codex-bot.
+    """
     home.mkdir(parents=True, exist_ok=True)
     seed = home / "seed.yaml"
     seed.write_text(
         json.dumps(
             {
-                "tokens": {TOKEN: {"login": "acme", "scopes": ["repo"]}},
+                "tokens": {
+                    TOKEN: {"login": "acme", "scopes": ["repo"]},
+                    ANOTHER: {"login": "ada", "scopes": ["repo"]},
+                },
                 "github": {
-                    "users": [{"login": "acme", "name": "Acme"}],
+                    "users": [
+                        {"login": login, "name": login.title()} for login in ("acme", "ada", "codex-bot")
+                    ],
                     "repos": [{"owner": "acme", "name": "shop", "auto_init": True}],
                 },
             }
