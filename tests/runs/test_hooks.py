@@ -22,6 +22,7 @@ from linkspan.errors import InvalidArgument, NotFound, UpstreamTimeout
 from linkspan.runs.hooks import OWN
 from linkspan.serving import Serving
 from linkspan.spec.events import Handshake
+from linkspan.store import accounts as account_rows
 from linkspan.store import deliveries as rows
 from linkspan.store.accounts import Account
 from linkspan.vault.secret import Secret
@@ -254,6 +255,34 @@ async def test_what_we_did_ourselves_starts_nothing(door: Door) -> None:
     assert door.account.identity_id == "acme/codex"
     await door.post(event(by="codex"))
     assert await door.work() == [("ignored", OWN)]
+
+
+async def test_what_another_account_of_ours_did_starts_nothing_and_what_a_person_did_does(
+    door: Door, seeded: tuple[Path, dict[str, Any]]
+) -> None:
+    """Whichever account is told; a person who linked an account of their own still writes by hand."""
+    app, tokens = door.house.app, seeded[1]["tokens"]["acme"]
+    desk = app.catalog.connectors["desk"]
+    for name, subject in (("mara", None), ("priya", "priya")):
+        await app.accounts.link(
+            ACME,
+            desk,
+            settings=dict(door.account.settings),
+            secrets={"token": tokens[name]},
+            subject=subject,
+            verify=app.verifier,
+        )
+    elsewhere = replace(
+        door.account, id="acc_elsewhere", origins=("https://other.example",), identity_id="acme/lena"
+    )
+    assert await account_rows.insert(app.database, elsewhere)
+    assign(door.house)
+    for number, name in enumerate(("codex", "mara", "priya", "lena")):
+        door.house.now[0] += 1
+        await door.post(event(f"dlv_{number}", by=name))
+    lenas, priyas, maras, codexs = await app.arrivals.list(ACME)
+    assert [each.outcome for each in (codexs, maras)] == [OWN, OWN]
+    assert [each.state for each in (priyas, lenas)] == ["pending", "pending"]
 
 
 async def test_a_worker_that_dies_loses_and_doubles_nothing(door: Door) -> None:

@@ -155,8 +155,9 @@ class Hooks:
             accounts = await self._meant(connector, hooks, root)
         named = hooks.id(root) if hooks.id is not None else None
         key = named if isinstance(named, str) and named else hashlib.sha256(delivery.raw).hexdigest()
+        own = {account.id: await account_rows.own_identities(self._db, account) for account in accounts}
         arrivals = [
-            arrival_of(account, event, thing, entity_id, key, recipe, does, now=self._clock())
+            arrival_of(account, own[account.id], event, thing, entity_id, key, recipe, does, self._clock())
             for account in accounts
             for event, thing, entity_id in told
             for recipe, does in waiting[event.name]
@@ -225,19 +226,22 @@ def things_of(event: Event, root: Any) -> Iterator[tuple[Any, str]]:
 
 def arrival_of(
     account: Account,
+    identities: frozenset[str],
     event: Event,
     thing: Any,
     entity_id: str,
     key: str,
     recipe: str,
     does: Does,
-    *,
     now: float,
 ) -> Arrival:
-    """Answer an event as it is noted for a recipe; `key` names the delivery, where the event says no more."""
+    """Answer an event as it is noted for a recipe; `key` names the delivery, where the event says no more.
+
+    `identities` are those of all accounts that are ours there: one may have written what another is told.
+    """
     same = event.same(thing) if event.same is not None else None
     what = ["delivery", key] if same is None else ["same", json.dumps(same, sort_keys=True)]
-    own = _own(account, event, thing)
+    own = _own(identities, event, thing)
     if own and does == "follow":  # what we merge ourselves is merged all the same
         does, own = "follow_end", None
     return Arrival(
@@ -271,10 +275,10 @@ def _comment(event: Event, thing: Any) -> str | None:
     return str(found)[:_LONGEST_ID] if isinstance(found, str | int) and not isinstance(found, bool) else None
 
 
-def _own(account: Account, event: Event, thing: Any) -> str | None:
+def _own(identities: frozenset[str], event: Event, thing: Any) -> str | None:
     """Answer why an event is our own doing; None when it is somebody else's."""
     by = event.by(thing) if event.by is not None else None
-    if by is not None and account.identity_id is not None and str(by) == account.identity_id:
+    if by is not None and str(by) in identities:
         return OWN
     return OWN_WORDS if event.text is not None and is_ours(event.text(thing)) else None
 

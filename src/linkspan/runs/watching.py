@@ -181,7 +181,7 @@ class Watches:
         arrivals = [
             arrival
             for version, item in found.new.items()
-            for arrival in self._arrivals(account, watch.events, item, f"{watch.name}:{version}")
+            for arrival in await self._arrivals(account, watch.events, item, f"{watch.name}:{version}")
         ]
         due = self._clock() + watch.every
         await self._note(watched, found.place.plain(), arrivals, lease=None, due=due)
@@ -206,7 +206,7 @@ class Watches:
             async for told in events_of(answer.chunks, stream.format):
                 last = _called(stream, told)
                 position = {"last": last} if last is not None else position
-                arrivals = self._arrivals(account, stream.events, told.data, _key(last, told))
+                arrivals = await self._arrivals(account, stream.events, told.data, _key(last, told))
                 now = self._clock()
                 if arrivals or now - noted >= _NOTE:
                     noted = now
@@ -229,15 +229,20 @@ class Watches:
             self._bell.ring()
         return new is not None
 
-    def _arrivals(
+    async def _arrivals(
         self, account: Account, events: Mapping[str, Event], item: Any, key: str
     ) -> Sequence[Arrival]:
         waiting = waiting_for(self._catalog(), account.connector)
-        return [
-            arrival_of(account, event, thing, entity_id, key, recipe, does, now=self._clock())
+        told = [
+            (event, thing, entity_id)
             for event in events.values()
             if event.name in waiting
             for thing, entity_id in things_of(event, item)
+        ]
+        own = await account_rows.own_identities(self._db, account) if told else frozenset()
+        return [
+            arrival_of(account, own, event, thing, entity_id, key, recipe, does, self._clock())
+            for event, thing, entity_id in told
             for recipe, does in waiting[event.name]
         ]
 

@@ -146,6 +146,17 @@ async def of_connector(db: Database, tenant: str, connector: str) -> list[Accoun
     return [account_of(row) for row in rows]
 
 
+async def own_identities(db: Database, account: Account) -> frozenset[str]:
+    """Answer who the tenant's shared accounts are at the product where this account is, itself among them.
+
+    Two sites of a connector number their people each for itself, so accounts at other origins say nothing;
+    a person's own account says who the person is, who also writes by hand.
+    """
+    there = await of_connector(db, account.tenant, account.connector)
+    shared = [each for each in there if each.subject is None and set(each.origins) & set(account.origins)]
+    return frozenset(each.identity_id for each in (account, *shared) if each.identity_id is not None)
+
+
 async def of_tenant(db: Database, tenant: str) -> list[Account]:
     """Answer all accounts of the tenant, by connector, oldest first."""
     rows = await db.query(
