@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
+from linkspan.accounts.principal import Tenant
 from linkspan.app import App, build
 from linkspan.runs.ids import approval_id
 from linkspan.settings import read_settings
@@ -173,3 +174,29 @@ def test_what_does_not_fit_is_told(acme: Shell) -> None:
     assert "no states of a run: bust" in state.stderr
     acme.run("recipe", "disable", "mend")
     assert acme.run("run", "start", "mend", "8").exit_code == 1
+
+
+def test_usage_says_minutes_and_what_is_left(acme: Shell) -> None:
+    """Tokens and minutes by recipe and model, then what is used and left of the budget."""
+    assert acme.run("run", "usage").output.startswith("No run has used anything yet.\n")
+    tools = acme.home / "tools.yaml"
+    tools.write_text(f"{tools.read_text()}runs: {{budget: {{minutes: 2, tokens: 5000}}}}\n")
+    run = acme.run("run", "start", "mend", "7").output.split()[0]
+    taken(acme, run, [("state", {"state": "running"})], spent_seconds=90.0)
+
+    async def spend(app: App) -> None:
+        tokens = {"input_tokens": 1000, "output_tokens": 234, "total_tokens": 1234}
+        await app.run_tokens.spent(Tenant("acme"), run, "gpt-test", tokens)
+
+    work_on(acme, spend)
+    lines = acme.run("run", "usage").output.splitlines()
+    assert lines[0].split() == ["RECIPE", "MODEL", "RUNS", "TOKENS", "MINUTES", "MONEY"]
+    assert lines[1].split() == ["mend", "gpt-test", "1", "1,234", "1.5", "-"]
+    assert [line.strip() for line in lines[-3:]] == [
+        "tokens   1,234 of 5,000, 3,766 left",
+        "money    0, no limit",
+        "minutes  1.5 of 2, 0.5 left",
+    ]
+    told = acme.data("run", "usage", "--json")
+    assert told["budget"]["minutes"] == {"used": 1.5, "limit": 2.0, "left": 0.5}
+    assert told["result"][0]["minutes"] == 1.5

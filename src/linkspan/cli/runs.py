@@ -174,3 +174,39 @@ def get(context: click.Context, id_: str, name: str, tenant: str | None) -> None
         return 0
 
     act(context, tenant, False, work)
+
+
+@run.command()
+@TENANT_OPTION
+@JSON_OPTION
+@click.pass_context
+def usage(context: click.Context, tenant: str | None, as_json: bool) -> None:
+    """Show what runs used, by recipe and model, and what is left of the tenant's budget."""
+
+    async def work(app: App, who: Principal) -> int:
+        from linkspan.runs.shown import shown_budget, shown_usage
+
+        rows = [shown_usage(each) for each in await app.runs.usage(who, 0.0)]
+        budget = shown_budget(await app.runs.budget(who))
+        if as_json:
+            print_json({"result": rows, "budget": budget})
+            return 0
+        columns = {"recipe": "recipe", "model": "model", "runs": "runs", "total_tokens": "tokens"}
+        columns |= {"minutes": "minutes", "cost": "money"}
+        told = [{title: _figure(row[name]) for name, title in columns.items()} for row in rows]
+        print_table(told, list(columns.values()), "No run has used anything yet.")
+        click.echo(f"\nThe budget, used since {budget.pop('since')}:")
+        for name, share in budget.items():
+            left = "no limit" if share["limit"] is None else f"{_figure(share['left'])} left"
+            of = "" if share["limit"] is None else f" of {_figure(share['limit'])}"
+            click.echo(f"  {name:8} {_figure(share['used'])}{of}, {left}")
+        return 0
+
+    act(context, tenant, as_json, work)
+
+
+def _figure(value: object) -> str:
+    """Write a sum as people read it; what nobody knows is a dash."""
+    if isinstance(value, float):
+        return f"{value:,.4f}".rstrip("0").removesuffix(".")
+    return f"{value:,}" if isinstance(value, int) else str(value or "-")

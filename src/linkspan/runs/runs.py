@@ -16,6 +16,7 @@ from linkspan.errors import Conflict, InvalidArgument, LinkspanError, NotFound
 from linkspan.runs.about import approvers_of, still, waits_to_publish
 from linkspan.runs.asked import already_decided, check_input, check_words
 from linkspan.runs.bell import Bell
+from linkspan.runs.budgets import Budget
 from linkspan.runs.kept import Kept, no_artifact
 from linkspan.runs.observed import tell_ended
 from linkspan.runs.recipes import Recipes, TenantRecipe
@@ -369,6 +370,11 @@ class Runs:
         """Answer what the tenant's runs used that began in a time, by recipe and model."""
         may(principal, "usage.get", "read")
         return await usage_rows.by_recipe_and_model(self._db, principal.tenant, start, end)
+
+    async def budget(self, principal: Principal) -> Budget:
+        """Answer what the tenant's runs used of its budget, and what is left."""
+        may(principal, "usage.get", "read")
+        return await self.starting.budget(principal.tenant)
 
     async def budget_left(self, tenant: Tenant) -> tuple[int | None, float | None]:
         """Answer the tokens and the money that the tenant's runs may still use; None: without bounds."""

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from linkspan.runs.budgets import Budget, Share
 from linkspan.store.artifacts import Artifact
 from linkspan.store.outbox import iso
 from linkspan.store.run_events import RunEvent
 from linkspan.store.run_news import shown_approval, shown_run
 from linkspan.store.usage import Usage
 
-__all__ = ["run_url", "shown_approval", "shown_artifact", "shown_event", "shown_run", "shown_usage"]
+__all__ = [
+    "run_url",
+    "shown_approval",
+    "shown_artifact",
+    "shown_budget",
+    "shown_event",
+    "shown_run",
+    "shown_usage",
+]
 Json = dict[str, Any]
 
 
@@ -41,7 +51,27 @@ def shown_usage(usage: Usage) -> Json:
         "output_tokens": usage.output_tokens,
         "total_tokens": usage.total_tokens,
         "cost": usage.cost,
+        "minutes": _minutes(usage.seconds),
     }
+
+
+def shown_budget(budget: Budget) -> Json:
+    """Answer what was used of a tenant's budget; without bounds where a `limit` is null."""
+    return {
+        "since": iso(budget.since),
+        "tokens": _shown_share(budget.tokens, int),
+        "money": _shown_share(budget.money, float),
+        "minutes": _shown_share(budget.seconds, _minutes),
+    }
+
+
+def _shown_share(share: Share, unit: Callable[[float], float]) -> Json:
+    said = {"used": share.used, "limit": share.limit, "left": share.left}
+    return {name: None if value is None else unit(value) for name, value in said.items()}
+
+
+def _minutes(seconds: float) -> float:
+    return round(seconds / 60, 3)
 
 
 def run_url(base: str, tenant: str, run: str) -> str:

@@ -13,6 +13,7 @@ from linkspan.errors import Conflict, InvalidArgument, QuotaExceeded, RateLimite
 from linkspan.runs.about import readers_of, still
 from linkspan.runs.asked import same_run
 from linkspan.runs.bell import Bell
+from linkspan.runs.budgets import Budget, budget_of
 from linkspan.runs.ids import run_id
 from linkspan.runs.recipes import TenantRecipe
 from linkspan.runs.rights import may_look
@@ -52,6 +53,10 @@ class Starting:
         self._clock = clock
         self._random = random
         self._bell = bell
+
+    async def budget(self, tenant: Tenant) -> Budget:
+        """Answer what the tenant's runs used of what they may, and what is left."""
+        return await budget_of(self._db, self._policy(), tenant, now=self._clock())
 
     async def budget_left(self, tenant: Tenant) -> tuple[int | None, float | None]:
         """Answer the tokens and the money that the tenant's runs may still use; None: without bounds."""

@@ -24,6 +24,8 @@ class Usage:
     total_tokens: int
     cost: float | None
     """In the operator's currency; None where no price is known."""
+    seconds: float = 0.0
+    """That engines worked for those of the runs that are kept."""
     recipe: str | None = None
     model: str | None = None
 
@@ -87,7 +89,9 @@ _SUMS = (
     " coalesce(sum(input_tokens), 0) AS input_tokens,"
     " coalesce(sum(cached_input_tokens), 0) AS cached_input_tokens,"
     " coalesce(sum(output_tokens), 0) AS output_tokens, coalesce(sum(total_tokens), 0) AS total_tokens,"
-    " sum(cost) AS cost FROM usage WHERE tenant = :tenant AND created >= :start"
+    " sum(cost) AS cost, coalesce(sum((SELECT r.spent_seconds FROM runs r"
+    " WHERE r.tenant = usage.tenant AND r.id = usage.run)), 0) AS seconds"
+    " FROM usage WHERE tenant = :tenant AND created >= :start"
 )
 
 

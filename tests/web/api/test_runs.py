@@ -252,6 +252,16 @@ async def test_usage_is_summed_up(backend: Backend) -> None:
     (used,) = (await backend.data("GET", "/usage"))["result"]
     assert (used["recipe"], used["model"], used["total_tokens"]) == ("mend", "gpt-test", 15)
     assert used["cost"] == pytest.approx(0.0006)
+    now = backend.house.now[0]
+    epoch = (await take(app, run, now)).epoch
+    assert await rows.change(app.database, "acme", run, epoch, now, spent_seconds=90.0)
+    policy = replace(app.catalog.runs, tenant_seconds=120.0, tenant_tokens=10)
+    app.runs.starting._policy = lambda: policy
+    told = await backend.data("GET", "/usage")
+    assert [each["minutes"] for each in told["result"]] == [1.5]
+    assert told["budget"]["minutes"] == {"used": 1.5, "limit": 2.0, "left": 0.5}
+    assert told["budget"]["tokens"] == {"used": 15, "limit": 10, "left": 0}
+    assert told["budget"]["money"] == {"used": pytest.approx(0.0006), "limit": None, "left": None}
     later = await backend.data("GET", "/usage", params={"created_at[gt]": "2100-01-01T00:00:00Z"})
     assert later["result"] == []
 

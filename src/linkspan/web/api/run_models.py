@@ -239,12 +239,41 @@ class Usage(Model):
     output_tokens: int
     total_tokens: int
     cost: float | None
+    minutes: Annotated[
+        float, Field(description="That Codex worked for these runs, as far as they are still kept.")
+    ]
+
+
+class TokensOfBudget(Model):
+    """Tokens that a budget bounds."""
+
+    used: int
+    limit: int | None
+    left: int | None
+
+
+class ShareOfBudget(Model):
+    """Something that a budget bounds; a null `limit` is none."""
+
+    used: float
+    limit: float | None
+    left: float | None
+
+
+class Budget(Model):
+    """What the tenant's runs used of `runs.budget`, in the time that it looks back."""
+
+    since: str
+    tokens: TokensOfBudget
+    money: ShareOfBudget
+    minutes: ShareOfBudget
 
 
 class Usages(Model):
     """What the tenant's runs used."""
 
     result: list[Usage]
+    budget: Budget
 
 
 class RecipeSetting(Model):

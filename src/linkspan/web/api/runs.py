@@ -7,7 +7,14 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from linkspan.errors import InvalidArgument, Unauthenticated
-from linkspan.runs.shown import shown_approval, shown_artifact, shown_event, shown_run, shown_usage
+from linkspan.runs.shown import (
+    shown_approval,
+    shown_artifact,
+    shown_budget,
+    shown_event,
+    shown_run,
+    shown_usage,
+)
 from linkspan.store import runs as rows
 from linkspan.store.approvals import Decision
 from linkspan.web.api import cursors
@@ -20,6 +27,7 @@ from linkspan.web.api.run_models import (
     Approvals,
     Artifact,
     Artifacts,
+    Budget,
     Decided,
     EventListing,
     Events,
@@ -211,11 +219,15 @@ async def artifact(call: Call) -> Raw:
 
 
 async def usage(call: Call) -> Usages:
-    """Answer what the tenant's runs used, by recipe and model."""
+    """Answer what the tenant's runs used, by recipe and model, and what is left of its budget."""
     asked: UsageOf = call.query
+    principal = await call.principal()
     start_, end = seconds(asked.created_after), seconds(asked.created_before)
-    found = await call.parts.runs.usage(await call.principal(), start_ or _BEGINNING, end)
-    return Usages(result=[Usage(**shown_usage(each)) for each in found])
+    found = await call.parts.runs.usage(principal, start_ or _BEGINNING, end)
+    budget = await call.parts.runs.budget(principal)
+    return Usages(
+        result=[Usage(**shown_usage(each)) for each in found], budget=Budget(**shown_budget(budget))
+    )
 
 
 def _key(call: Call) -> str | None:
@@ -282,7 +294,7 @@ ENDPOINTS = (
     _read("/runs/{id}/artifacts", "list_artifacts", "List what a run made", artifacts, Artifacts),
     _read("/runs/{id}/artifacts/{name}", "read_artifact", "Read something that a run made", artifact, None),
     Endpoint(
-        "GET", "/usage", "list_usage", "Sum up what runs used, by recipe and model", usage, Usages,
+        "GET", "/usage", "list_usage", "Sum up what runs used, and what is left of the budget", usage, Usages,
         query=UsageOf, tenants=True, fails=(403, 404),
     ),
 )  # fmt: skip
