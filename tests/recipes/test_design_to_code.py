@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import base64
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from linkspan import spec
 from tests.fakes.canvas import Canvas, png
-from tests.recipes.pages import tools_of
 from tests.recipes.town import ACME, BO, Town, town
 from tests.servers.scripted_model import function_call, message, shell
 from tests.servers.serving import serving
@@ -43,11 +42,8 @@ def drawn() -> list[dict[str, Any]]:
 
 async def marked(place: Town, canvas: Canvas, time: str, *, passcode: str | None = None) -> int:
     """Let Figma tell that the frame is ready, as its description has it; answers the status."""
-    account = place.accounts["figma"]
-    secret = await place.app.hook_secrets.of_account(ACME, account)
-    told = {
+    event = {
         "event_type": "DEV_MODE_STATUS_UPDATE",
-        "passcode": passcode or secret.reveal(),
         "timestamp": time,
         "webhook_id": "22",
         "file_key": canvas.key,
@@ -57,8 +53,16 @@ async def marked(place: Town, canvas: Canvas, time: str, *, passcode: str | None
         "status": "READY_FOR_DEV",
         "triggered_by": {"id": "811", "handle": "ada"},
     }
+    return await told(place, event, passcode=passcode)
+
+
+async def told(place: Town, event: dict[str, Any], *, passcode: str | None = None) -> int:
+    """Deliver what Figma tells, with the passcode in it; answers the status."""
+    account = place.accounts["figma"]
+    secret = await place.app.hook_secrets.of_account(ACME, account)
+    body = {**event, "passcode": passcode or secret.reveal()}
     async with httpx2.AsyncClient() as client:
-        answer = await client.post(f"{place.url}/hooks/account/{account}", json=told)
+        answer = await client.post(f"{place.url}/hooks/account/{account}", json=body)
     return answer.status_code
 
 
@@ -98,11 +102,11 @@ async def test_a_frame_that_is_ready_becomes_a_pull_request_with_a_note_at_it(tm
             (run,) = await place.runs(1)
             done = await place.approve(run.id)
             assert (done.state, done.error_message) == ("succeeded", None)
-            told = place.model.turns[0].text
+            read = place.model.turns[0].text
             for words in ("Pay now", "Round the corners.", "HORIZONTAL", "Only the button.", "var(--brand)"):
-                assert words in told
-            assert base64.b64encode(BLUE).decode() in told
-            assert "what is different from" not in told
+                assert words in read
+            assert base64.b64encode(BLUE).decode() in read
+            assert "what is different from" not in read
             assert base64.b64encode(GREEN).decode() in place.model.turns[1].text
             warned = [e.data for e in await place.app.runs.events(BO, run.id) if e.kind == "warning"]
             assert ["Limited by Figma plan" in each["message"] for each in warned] == [True]
@@ -126,7 +130,70 @@ async def test_a_frame_that_is_ready_becomes_a_pull_request_with_a_note_at_it(tm
             assert "Pay now" in different and "looks different" in different
 
 
-def test_the_page_says_all_that_is_needed(tmp_path: Path) -> None:
-    """Both recipes of the page are read as they stand, the one for whole designs too."""
-    recipes = spec.load([tools_of("design_to_code", tmp_path)], {}).recipes
-    assert [recipe.entity for recipe in recipes.values()] == ["frame", "design"]
+def a_variable(value: float) -> dict[str, Any]:
+    """Answer the variables of a file, one, as Figma's description has them."""
+    told = {
+        "id": "VariableID:1",
+        "name": "space/inner",
+        "resolvedType": "FLOAT",
+        "valuesByMode": {"1": value},
+    }
+    modes = [{"modeId": "1", "name": "Light"}]
+    return {
+        "variables": {"VariableID:1": {**told, "variableCollectionId": "VC:1"}},
+        "variableCollections": {"VC:1": {"id": "VC:1", "name": "Sizes", "modes": modes}},
+    }
+
+
+async def test_a_design_that_was_changed_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Five quiet minutes after a change: its frames, pictures and variables, and what is different from last."""
+    ahead = [0.0]
+    canvas = Canvas(TOKEN, pages=drawn(), pictures={"1:2": BLUE}, variables=a_variable(12))
+    with serving(canvas.app()) as canvas.url:
+        async with town(
+            tmp_path,
+            "design_to_code",
+            FILES,
+            connectors={"figma": {"base_url": canvas.url}},
+            links=[("figma", {}, {"key": TOKEN})],
+            clock=lambda: time.time() + ahead[0],
+        ) as place:
+            await place.app.recipes.enable(BO, "build_design", {"repository": "acme/shop"})
+            updated = {
+                "event_type": "FILE_UPDATE",
+                "webhook_id": "23",
+                "file_key": canvas.key,
+                "file_name": canvas.name,
+                "triggered_by": {"id": "811", "handle": "ada"},
+            }
+
+            async def built(number: int, time: str, step: str) -> str:
+                place.model.prepare([[shell("", step)], [message("As it is drawn.")]])
+                assert await told(place, {**updated, "timestamp": time}) == 200
+                for _ in range(2):
+                    assert await told(place, {**updated, "timestamp": f"{time}again"}) == 200
+                while len(await place.app.arrivals.list(ACME)) < 2 * number:
+                    await place.app.runs.bell.wait(0.2)
+                assert len(await place.app.runs.list(BO)) == number - 1
+                ahead[0] += 301
+                run, *_ = await place.runs(number)
+                done = await place.approve(run.id)
+                assert (done.state, done.error_message) == ("succeeded", None)
+                return place.model.turns[-2].text
+
+            first = await built(1, "2026-11-20T10:00:00Z", "echo '.pay { gap: 12px }' > pay.css")
+            for words in ("Pay now", "HORIZONTAL", "space/inner"):
+                assert words in first
+            assert base64.b64encode(BLUE).decode() in first
+            (pull,) = place.forge.repositories["acme/shop"].pulls
+            assert (pull["title"], pull["draft"]) == ("Shop as it is drawn now", True)
+            (note,) = canvas.comments
+            assert note["message"].startswith(f"{pull['html_url']}\n\nAs it is drawn.")
+
+            found = canvas.node("1:3")
+            assert found is not None
+            found["characters"], canvas.variables = "Pay", a_variable(16)
+            second = await built(2, "2026-11-21T10:00:00Z", "echo '.pay { gap: 16px }' > pay.css")
+            different = second.partition("what is different from")[2]
+            for words in ("-", "Pay now", "12", "16"):
+                assert words in different

@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -124,6 +124,7 @@ async def town(
     links: Sequence[tuple[str, Mapping[str, str], Mapping[str, str]]] = (),
     recipes: Mapping[str, Any] | None = None,
     hosted: HostedOpenAI | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Town]:
     """Start it with the tools.yaml of a page and a repository acme/shop.
 
@@ -154,7 +155,7 @@ async def town(
         }
         places.write_text(yaml.safe_dump({"connectors": where, "recipes": dict(recipes or {})}))
         settings = Settings(home=home, egress=parse_egress("127.0.0.0/8"))
-        app = await build(settings, catalog=spec.load([tools_of(page, tmp_path), places], {}))
+        app = await build(settings, catalog=spec.load([tools_of(page, tmp_path), places], {}), clock=clock)
         await app.tenants.add("acme")
         made = {}
         for connector, given, secrets in (
@@ -167,7 +168,7 @@ async def town(
             made[connector] = account.id
         async with served(app) as url:
             proxy = EgressProxy(EgressGuard(settings.egress), random=os.urandom)
-            parts = parts_at(app, url, authority, proxy)
+            parts = parts_at(app, url, authority, proxy, clock=clock)
             if hosted is not None:
                 hosted.key, hosted.behind = KEY, url
                 asks = Hosted(
