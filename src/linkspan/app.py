@@ -39,6 +39,7 @@ from linkspan.gateway.govern import Governor
 from linkspan.gateway.log_bodies import LogBodies
 from linkspan.gateway.once import Once
 from linkspan.gateway.relay import Relay
+from linkspan.gateway.replicas import Replicas
 from linkspan.gateway.trail import TrailKeeper, Trails
 from linkspan.gateway.verify import Verifier
 from linkspan.net.client import Client
@@ -105,6 +106,7 @@ class App:
     log_bodies: LogBodies
     """Keeps bodies beside the audit log, where an operator wants it."""
     trail_keeper: TrailKeeper
+    replicas: Replicas
     """Deletes old rows of the audit log, where it is run."""
     offboarding: Offboarding
     link_sessions: LinkSessions
@@ -340,6 +342,7 @@ async def build(
         outbox=Outbox(database, webhooks, client, clock=clock, random=random, meters=meters),
         keeper=Keeper(database, accounts, verifier, lambda: gateway.catalog, clock=clock, random=random),
         log_bodies=bodies,
+        replicas=Replicas(database, paces, clock=clock, random=random),
         trail_keeper=TrailKeeper(database, keep=settings.log_keep, clock=clock, bodies=bodies),
         offboarding=Offboarding(database, tenants, accounts, clock=clock, work=settings.home / "work"),
         link_sessions=link_sessions,

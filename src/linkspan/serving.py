@@ -326,9 +326,8 @@ async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -
     )
     server = make_server(serving, settings)
     watching = asyncio.create_task(serving.reloader.run())
-    delivering = asyncio.create_task(app.outbox.run())
-    keeping = asyncio.create_task(app.keeper.run())
-    forgetting = asyncio.create_task(app.trail_keeper.run())
+    chores = (app.outbox.run(), app.keeper.run(), app.trail_keeper.run(), app.replicas.run())
+    beside = [asyncio.create_task(chore) for chore in chores]
     working = asyncio.create_task(_work(app, redactor)) if settings.works else None
     try:
         async with measured(telemetry, settings, reader(app, lambda: serving.reloader, time.time)):
@@ -338,13 +337,12 @@ async def run_server(settings: Settings, catalog: Catalog, redactor: Redactor) -
             await server.serve([listener])
     finally:
         watching.cancel()
-        delivering.cancel()
-        keeping.cancel()
-        forgetting.cancel()
+        for each in beside:
+            each.cancel()
         if working is not None:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
-        await asyncio.gather(delivering, keeping, forgetting, return_exceptions=True)
+        await asyncio.gather(*beside, return_exceptions=True)
         await app.aclose()
         listener.close()
 

@@ -6,17 +6,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
+import psycopg
 import pytest
 
 from tests.fakes.tracker import Tracker
 from tests.servers.linkspan import Linkspan
 from tests.servers.node import ROOT
 from tests.servers.postgres import Cluster
-from tests.servers.serving import serving
+from tests.servers.serving import serving, wait_until
 
 pytestmark = pytest.mark.e2e
 MANY = 50
 WAIT = 60.0
+
+
+def serving_now(database: str) -> int:
+    """How many processes each of them knows of: who shares what products allow."""
+    with psycopg.connect(database) as connection:
+        (row,) = connection.execute("SELECT count(*) FROM replicas")
+        return int(row[0])
 
 
 @pytest.mark.parametrize(
@@ -48,6 +56,8 @@ def test_fifty_at_once_write_once(tmp_path: Path, postgres: Cluster, path: str, 
 
             with ThreadPoolExecutor(MANY) as threads:
                 answers = list(threads.map(send, range(MANY)))
+            wait_until(lambda: serving_now(database) == 2, what="the two of them", seconds=WAIT)
+        assert serving_now(database) == 0
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1
     assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1

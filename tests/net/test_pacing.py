@@ -315,3 +315,38 @@ async def test_points_of_queries_are_heeded() -> None:
     with pytest.raises(RateLimited) as told:
         await pace.enter(1.0)
     assert told.value.retry_after == pytest.approx(20, abs=0.1)
+
+
+@pytest.mark.parametrize(("replicas", "limit", "most"), [(2, 10, 14), (2, 100, 130), (3, 15, 21)])
+async def test_processes_that_share_an_account_do_not_each_spend_all_of_it(
+    replicas: int, limit: int, most: int
+) -> None:
+    """Each has a share of what is left on its way; what is too many by then is refused, waited for and done.
+
+    The same storm of processes that know nothing of each other spends nearly double.
+    """
+
+    async def asked(among: int) -> tuple[int, int]:
+        time = Time()
+        product = Product(time, limit=limit)
+        each = [Callers(time, product) for _ in range(replicas)]
+        for one in each:
+            one.paces.among = among
+        await time.run(asyncio.gather(*(one.ask("a") for one in each for _ in range(2 * limit))))
+        assert product.by["a"] == replicas * 2 * limit
+        windows = Counter(int(at / product.period) for at in product.asked)
+        return max(windows.values()), product.refused
+
+    together, refused = await asked(replicas)
+    apart, refused_apart = await asked(1)
+    assert together <= most < apart
+    assert refused < refused_apart / 2
+
+
+async def test_one_of_several_processes_may_use_all_of_an_account() -> None:
+    """Where the others ask nothing it is one after the other, and nothing is left over."""
+    them = callers(limit=20)
+    them.paces.among = 4
+    await them.storm(backend=40)
+    assert them.product.refused == 0
+    assert max(them.done["backend"]) < 20

@@ -3,12 +3,15 @@
 Every limit that answers tell of is a window: so many requests are left until it begins anew. Between two
 answers we count ourselves, always on the safe side: requests on their way are taken to be uncounted. Some
 windows are for a part of the product, and what a request costs is seen from what is left after it.
+
+Where several processes ask as one account, each has its share of what was left at its last answer on its way
+at once: the next answers tell what the others used.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -89,8 +92,11 @@ class Window:
             return False
         return remaining < self.left and resets_at > self.first_reset + _ROUNDING
 
-    def wait(self, busy: int, who: Hashable, now: float) -> float:
-        """Answer the seconds until a request may be sent; `busy` are on their way."""
+    def wait(self, busy: int, who: Hashable, now: float, among: int) -> float:
+        """Answer the seconds until a request may be sent.
+
+        `busy` are on their way of this process, which is one of so many `among` which it is shared.
+        """
         if self.left is not None and self.resets_at is not None and now >= self.resets_at:
             self._begin_anew(busy, now)
         if self.left is None:
@@ -101,12 +107,20 @@ class Window:
             return 0.0 if busy < (self.limit or _FIRST) else NOBODY_KNOWS
         left = self.left - busy * self.cost
         if left > (self.cost / 2 if busy else 0):
+            if busy and busy * self.cost >= self._share(among, now):
+                return NOBODY_KNOWS
             return self._for_others(left, who, now)
         if self.refill is not None or self.resets_at is None:
             if busy:
                 return NOBODY_KNOWS
             return max(0.0, self.told_at + (self.refill or PROBING) - now)
         return self.resets_at - now
+
+    def _share(self, among: int, now: float) -> float:
+        """Answer how much of what is left one process may have on its way; where that is old, one request."""
+        if among == 1:
+            return math.inf
+        return (self.left or 0) / among if now - self.told_at < PROBING else self.cost
 
     def _begin_anew(self, busy: int, now: float) -> None:
         self.is_tight = (self.left or 0) - busy * self.cost <= 0
@@ -143,7 +157,9 @@ class Lane:
 class Allowance:
     """What a product allows one account. Knows no queue and waits for nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, among: Callable[[], int] = lambda: 1) -> None:
+        """`among` answers how many processes ask as this account."""
+        self._among = among
         self.windows: dict[str, Window] = {}
         self.lanes: dict[str, Lane] = {}
 
@@ -161,7 +177,7 @@ class Allowance:
             names = [name for name in self.windows if name.startswith("|")]
         longest = 0.0
         for name in names:
-            longest = max(longest, self.windows[name].wait(self._busy(name), who, now))
+            longest = max(longest, self.windows[name].wait(self._busy(name), who, now, self._among()))
         return longest
 
     def begin(self, lane: Lane, who: Hashable, now: float) -> None:

@@ -1,8 +1,8 @@
 """Whose turn it is to ask a product: no more than it allows, a little waiting, and nobody is passed over.
 
-One budget for each account, in this process. Who has to wait does so in a queue of its own, and the queues
-take turns: a caller that wants a hundred things at once waits behind itself. Who would wait for longer than
-it has patience is told at once for how long.
+One budget for each account in this process, which knows how many share it. Who has to wait does so in a
+queue of its own, and the queues take turns: a caller that wants a hundred things at once waits behind itself.
+Who would wait for longer than it has patience is told at once for how long, or when that turns out.
 """
 
 from __future__ import annotations
@@ -66,10 +66,15 @@ class _Waiting:
 class Budget:
     """Of one account: what it is allowed, and who waits."""
 
-    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[object]],
+        among: Callable[[], int] = lambda: 1,
+    ) -> None:
         self._clock = clock
         self._sleep = sleep
-        self._allowance = Allowance()
+        self._allowance = Allowance(among)
         self._queues: OrderedDict[str, OrderedDict[Hashable, deque[_Waiting]]] = OrderedDict()
         self._count = 0
         self._timer: asyncio.Task[None] | None = None
@@ -173,11 +178,16 @@ class Budget:
         return False
 
     def _drop_late(self) -> None:
-        """Take out who waits no more, and tell those whose patience is over: the first ones of each queue."""
+        """Take out who waits no more, and tell those whose patience is over, or will be before their turn.
+
+        So of the first ones of each queue.
+        """
         now = self._clock()
         for where, queues in list(self._queues.items()):
             for who, queue in list(queues.items()):
-                while queue and (queue[0].turn.done() or queue[0].deadline <= now):
+                wait = self._allowance.wait(self._allowance.lanes[where], who, now)
+                soonest = now + (wait if wait < math.inf else 0.0)
+                while queue and (queue[0].turn.done() or queue[0].deadline <= soonest):
                     waiting = queue.popleft()
                     self._count -= 1
                     if not waiting.turn.done():
@@ -246,13 +256,15 @@ class Paces:
         """`clock` only goes on; what is told as a time is turned into a wait first."""
         self._clock = clock
         self._sleep = sleep
+        self.among = 1
+        """How many processes ask as the same accounts."""
         self._budgets: OrderedDict[Hashable, Budget] = OrderedDict()
 
     def of(self, account: Hashable, path: str, who: Hashable, name: str) -> Pace:
         """Answer the pace for a caller's requests below a path, as an account."""
         budget = self._budgets.get(account)
         if budget is None:
-            budget = self._budgets[account] = Budget(self._clock, self._sleep)
+            budget = self._budgets[account] = Budget(self._clock, self._sleep, lambda: self.among)
             if len(self._budgets) > _MOST_KEPT:
                 self._forget()
         return Pace(budget, path.partition("?")[0].strip("/").partition("/")[0], who, name)

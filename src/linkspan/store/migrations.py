@@ -633,6 +633,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     ("ALTER TABLE runs ADD COLUMN entity_url {text}",),
     ("ALTER TABLE arrivals ADD COLUMN comment {text}",),
+    ("CREATE TABLE replicas (id {text} PRIMARY KEY, seen double precision NOT NULL)",),
 )
 
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
+from collections import Counter
+from pathlib import Path
 
 import httpx2
 
-from tests.web.data.conftest import Desk
+from linkspan.app import build
+from linkspan.net.pacing import Paces
+from linkspan.serving import Serving
+from linkspan.settings import Settings
+from tests.web.data.conftest import BASE, Desk
 
 UNIFIED = "/unified/ticketing/tickets/1"
 PROXY = "/proxy/tracker/tickets/1"
@@ -89,3 +97,33 @@ async def test_a_tenants_storm_is_not_worked_before_somebody_elses_one_call(desk
     last = len(done) - done[::-1].index("globex")
     assert (len(done), done.count("globex")) == (103, 3)
     assert last < 50, last
+
+
+async def test_two_processes_do_not_each_spend_what_a_product_allows(desk: Desk, tmp_path: Path) -> None:
+    """Once each knows of the other: all of it is used, and hardly a request is too many.
+
+    Nobody waits for the next hour: who is not served is told how long it takes.
+    """
+    desk.limited.limit, desk.limited.period = 30, 3_600_000.0
+    other = await build(
+        Settings(home=tmp_path / "home"),
+        catalog=desk.app.catalog,
+        transport=desk.transport,
+        paces=Paces(clock=lambda: time.monotonic() + desk.now[0]),
+        random=os.urandom,
+        clock=lambda: desk.now[0],
+    )
+    serving = Serving(other, clock=lambda: desk.now[0])
+    for app in (desk.app, other, desk.app):
+        await app.replicas.look()
+    headers = {"Authorization": f"Bearer {desk.tokens['acme']}"}
+    transport = httpx2.ASGITransport(app=serving.asgi)
+    async with httpx2.AsyncClient(transport=transport, base_url=BASE, headers=headers) as there:
+        answers = [await desk("GET", PROXY), await there.get(PROXY)]
+        desk.limited.rounds = 100
+        asks = [each for _ in range(30) for each in (desk("GET", PROXY), there.get(UNIFIED))]
+        answers += await asyncio.gather(*asks)
+    await other.aclose()
+    codes = Counter(answer.status_code for answer in answers)
+    assert codes == {200: 30, 429: 32}
+    assert desk.limited.refused <= 8, desk.limited.refused
