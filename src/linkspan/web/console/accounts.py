@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Mapping
+from typing import Final, get_args
 
 from starlette.responses import Response
 
@@ -18,7 +19,14 @@ from linkspan.web.oauth.login import see_other
 
 _LISTED = 100
 _MINUTES = ("10", "30", "60")
-_TONES: dict[str, Tone] = {"active": "good", "connecting": "works"}
+STATES: Final[Mapping[str, tuple[str, Tone]]] = {
+    "active": ("active", "good"),
+    "connecting": ("being linked", "works"),
+    "needs_reauth": ("must be linked again", "bad"),
+    "validation_error": ("what was given is refused", "bad"),
+    "post_install_error": ("setting it up failed", "bad"),
+}
+"""What a state is called, and how it is marked."""
 
 
 def account_row(account: Account) -> list[Value]:
@@ -44,7 +52,15 @@ async def listed(visit: Visit) -> Response:
         AccountFilter(tenant=tenant, state=next((each for each in known if each == state), None)),
         limit=_LISTED + 1,
     )
-    fields = [Field("state", "State", state, "select", [("", "any"), *((each, each) for each in known)])]
+    fields = [
+        Field(
+            "state",
+            "State",
+            state,
+            "select",
+            [("", "any"), *((name, word) for name, (word, _tone) in STATES.items())],
+        )
+    ]
     if visit.admin.only is None:
         fields.append(Field("tenant", "Tenant", wanted))
     note = f"The first {_LISTED}; choose a tenant to see fewer." if len(found) > _LISTED else ""
@@ -188,4 +204,5 @@ def _connector(visit: Visit, account: Account) -> Connector:
 
 
 def _state(account: Account) -> Cell:
-    return Cell(account.state, tone=_TONES.get(account.state, "bad"))
+    word, tone = STATES[account.state]
+    return Cell(word, tone=tone)

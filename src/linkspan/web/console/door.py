@@ -168,7 +168,7 @@ def shown(
     visit: Visit, title: str, blocks: Sequence[Block], *, up: Sequence[tuple[str, str]] = ()
 ) -> Response:
     """Answer a page of the console."""
-    here = visit.request.url.path.removeprefix(PATH)
+    here = visit.request.url.path
     only = visit.admin.only
     values: dict[str, Any] = {
         "title": title,
@@ -178,12 +178,16 @@ def shown(
         "role": visit.admin.role + (f" of {only}" if only else ""),
         "seal": visit.seal,
         "navigation": [
-            (f"{PATH}{path}", name, here == path or (bool(path) and here.startswith(f"{path}/")))
-            for path, name in _NAVIGATION
-            if only is None or name != "Settings"
+            (path, name, here == path or (path != PATH and here.startswith(f"{path}/")))
+            for path, name in places_of(visit.admin)
         ],
     }
     return visit.browser.keep(page("console/page.html", values, headers=_POLICY))
+
+
+def places_of(admin: Admin) -> list[tuple[str, str]]:
+    """Answer the console's pages for somebody, each with its address."""
+    return [(f"{PATH}{path}", name) for path, name in _NAVIGATION if admin.only is None or name != "Settings"]
 
 
 def place_of(see: See, request: Request) -> Place:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 from starlette.responses import Response
 
@@ -15,7 +16,19 @@ from linkspan.gateway.log_bodies import Body, KeptExchange
 from linkspan.store import audit
 from linkspan.store.audit import AuditEntry, AuditFilter
 from linkspan.web.console.door import PATH, Visit
-from linkspan.web.console.shape import Block, Cell, Facts, Field, Form, Table, Text, Value, moment, onward
+from linkspan.web.console.shape import (
+    Block,
+    Cell,
+    Facts,
+    Field,
+    Form,
+    Table,
+    Text,
+    Value,
+    moment,
+    onward,
+    seconds_of,
+)
 
 _LISTED = 100
 _FILTERS = (
@@ -24,20 +37,24 @@ _FILTERS = (
     ("entity_id", "Id of the thing"),
     ("principal_subject", "Who"),
     ("outcome", "Ended with"),
-    ("request_id", "Request"),
+    ("connector", "Connector"),
     ("account", "Account"),
+    ("via", "Through"),
+    ("request_id", "Request"),
 )
+_BOUNDS = (("since", "From, in UTC"), ("until", "Before, in UTC"))
 
 
 async def show(visit: Visit) -> Response:
     """Answer rows of the log, newest first."""
     wanted = visit.admin.only or visit.asked("tenant")
     names = [each.name for each in await visit.parts.tenants.list() if visit.admin.sees(each.name)]
-    asked = {name: visit.asked(name) for name, _label in _FILTERS}
+    asked = {name: visit.asked(name) for name, _label in (*_FILTERS, *_BOUNDS)}
     options = [("", "choose one"), *((name, name) for name in names)]
     fields = [
         Field("tenant", "Tenant", wanted, "select", options),
         *(Field(name, label, asked[name]) for name, label in _FILTERS),
+        *(Field(name, label, asked[name], "time") for name, label in _BOUNDS),
     ]
     blocks: list[Block] = [Form("Which", f"{PATH}/log", fields, "Show", method="get")]
     if not wanted:
@@ -45,19 +62,13 @@ async def show(visit: Visit) -> Response:
         return visit.show("Log", blocks)
     tenant = await visit.tenant(wanted)
     await visit.parts.audit.flush()
+    given: dict[str, Any] = {name: asked[name] or None for name, _label in _FILTERS}
+    given |= {name: seconds_of(asked[name]) for name, _label in _BOUNDS}
     before = visit.asked("before")
     found = await audit.find(
         visit.parts.database,
         tenant,
-        AuditFilter(
-            tool=asked["tool"] or None,
-            entity=asked["entity"] or None,
-            entity_id=asked["entity_id"] or None,
-            principal_subject=asked["principal_subject"] or None,
-            outcome=asked["outcome"] or None,
-            request_id=asked["request_id"] or None,
-            account=asked["account"] or None,
-        ),
+        AuditFilter(**given),
         limit=_LISTED + 1,
         before=int(before) if before.isdecimal() and len(before) < 18 else None,
     )
@@ -66,7 +77,7 @@ async def show(visit: Visit) -> Response:
     if len(found) > len(shown):
         more = onward(f"{PATH}/log", {"tenant": tenant, **asked, "before": str(shown[-1].id)})
     blocks.append(
-        Table("Found", ("When", "Who", "Did", "To what", "Ended", "Took", "Through"),
+        Table("Found", ("When", "Who", "Did", "To what", "Connector", "Ended", "Took", "Through"),
               [_row(each) for each in shown], "There is nothing like that.", more=more)
     )  # fmt: skip
     return visit.show("Log", blocks)
@@ -88,7 +99,7 @@ async def entry(visit: Visit) -> Response:
         Facts(
             "What was done",
             [
-                ("When", moment(row.time)),
+                ("When", moment(row.time, form="%Y-%m-%d %H:%M:%S")),
                 ("Who", f"{row.principal_kind} {row.principal_subject}"),
                 ("Through", row.via),
                 ("To what", f"{row.entity} {row.entity_id or ''}".strip()),
@@ -136,12 +147,13 @@ def _ended(entry: AuditEntry) -> Cell:
 
 def _row(entry: AuditEntry) -> list[Value]:
     row = entry.row
-    when = moment(row.time)
+    when = moment(row.time, form="%Y-%m-%d %H:%M:%S")
     return [
         when and replace(when, href=f"{PATH}/tenants/{row.tenant}/log/{entry.id}"),
         f"{row.principal_kind} {row.principal_subject}",
         row.tool,
         f"{row.entity} {row.entity_id or ''}".strip(),
+        row.connector,
         _ended(entry),
         f"{row.duration_ms:.0f} ms",
         f"{row.via}, with bodies" if row.bodies else row.via,

@@ -10,7 +10,7 @@ from linkspan.errors import Forbidden
 from linkspan.store import overview as rows
 from linkspan.store.runs import STATES as ALL_STATES
 from linkspan.store.runs import Run
-from linkspan.web.console.door import PATH, Parts, Visit, visit_of
+from linkspan.web.console.door import PATH, Parts, Visit, places_of, visit_of
 from linkspan.web.console.shape import Cell, Field, Form, Table, Tone, Value, moment, onward
 from linkspan.web.oauth.login import see_other
 from linkspan.web.oauth.place import Place
@@ -85,7 +85,8 @@ class ConsoleGate:
         if visit is None or not visit.admin.sees(place.tenant):
             return None
         principal = visit.principal(await visit.tenant(place.tenant))
-        return Viewer(principal, visit.admin.subject, session=visit.session, seal=visit.seal)
+        places = tuple(places_of(visit.admin))
+        return Viewer(principal, visit.admin.subject, session=visit.session, seal=visit.seal, places=places)
 
     def check(self, request: Request, place: Place, viewer: Viewer, seal: str | None) -> None:  # noqa: ARG002
         """Let only forms through that this browser was given."""

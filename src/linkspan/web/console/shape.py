@@ -72,7 +72,7 @@ class Field:
     name: str
     label: str
     value: str = ""
-    form: Literal["text", "select", "area", "check", "hidden", "password"] = "text"
+    form: Literal["text", "select", "area", "check", "time"] = "text"
     options: Sequence[tuple[str, str]] = ()
     hint: str = ""
     required: bool = False
@@ -106,12 +106,20 @@ class Text:
 Block = Facts | Table | Form | Text
 
 
-def moment(seconds: float | None) -> Cell | None:
+def moment(seconds: float | None, *, form: str = "%Y-%m-%d %H:%M") -> Cell | None:
     """Answer a time as people read it."""
     if seconds is None:
         return None
-    shown = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
-    return Cell(shown, time=iso(seconds))
+    return Cell(datetime.fromtimestamp(seconds, UTC).strftime(form), time=iso(seconds))
+
+
+def seconds_of(text: str) -> float | None:
+    """Answer the time that somebody gave, in UTC where they named no zone; None for none and for no time."""
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (given if given.tzinfo is not None else given.replace(tzinfo=UTC)).timestamp()
 
 
 def age(seconds: float | None, now: float) -> str:

@@ -35,8 +35,10 @@ async def listed(visit: Visit) -> Response:
         size = _size(tool)
         whole += size
         here = f"{PATH}/tenants/{tenant}/tools/{tool.name}"
-        rows.append([Cell(tool.name, here), tool.kind, _first(tool.description), f"about {-(-size // 4)}"])
-    note = f"All at once would cost Codex about {whole // 4} tokens; it searches them by words and loads few."
+        rows.append([Cell(tool.name, here), tool.kind, _first(tool.description), f"about {-(-size // 4):,}"])
+    note = (
+        f"All at once would cost Codex about {whole // 4:,} tokens; it searches them by words and loads few."
+    )
     table = Table("Tools", ("Tool", "Kind", "Says", "Tokens"), rows, "tools.yaml declares none.", note)
     return visit.show("What Codex sees", [table], up=_up(tenant))
 
@@ -161,7 +163,7 @@ def _page(visit: Visit, tenant: Tenant, tool: Tool, given: str, came: Text | Non
         Text(
             "What Codex is told",
             tool.description,
-            f"About {-(-size // 4)} tokens with its schema.",
+            f"About {-(-size // 4):,} tokens with its schema.",
             code=False,
         ),
         Text("Its arguments", _json(tool.input_schema)),

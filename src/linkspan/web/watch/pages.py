@@ -244,6 +244,7 @@ def _frame(ground: Ground, viewer: Viewer | None, title: str) -> dict[str, Any]:
         "tenant": ground.tenant,
         "runs_path": ground.runs,
         "home": ground.home,
+        "places": viewer.places if viewer is not None else (),
         "viewer": viewer.name if viewer is not None else None,
         "title": title,
         "framed": ground.is_framed,

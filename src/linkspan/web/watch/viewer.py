@@ -24,6 +24,8 @@ class Viewer:
     """Of their browser; empty where a token is shown instead, which no foreign form can be made to."""
     seal: str = ""
     """What ties a form to this browser."""
+    places: tuple[tuple[str, str], ...] = ()
+    """Addresses and names of the pages around those of runs, where there are some."""
 
     def may(self, right: str) -> bool:
         """Tell whether they may do this at all."""
