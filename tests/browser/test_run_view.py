@@ -71,9 +71,14 @@ def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
 
 def test_a_run_is_read_steered_and_approved(anna: Person, theatre: Theatre) -> None:
     """By the keyboard; what an agent or a product wrote is text, and nothing else."""
-    run = theatre.stage.begin("HC-103", "Ordering after 22:40 <img src=x>")
     page = theatre.enter(anna)
+    page.goto(theatre.runs)
+    expect(page.get_by_text("There are none.")).to_be_visible()
+    look(page, "runs-empty")
+    run = theatre.stage.begin("HC-103", "Ordering after 22:40 <img src=x>")
     page.goto(f"{theatre.runs}/{run.id}")
+    expect(page.get_by_text("Nothing is changed.")).to_be_visible()
+    look(page, "run-queued")
     whole(run)
     expect(page.get_by_role("button", name="Approve")).to_be_visible()
     expect(page.get_by_text("I found it: <b>the till</b> adds no hour.")).to_be_visible()

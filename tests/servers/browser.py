@@ -12,7 +12,7 @@ import faulthandler
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -49,7 +49,11 @@ _ARGUMENTS: Final = (
     "--no-first-run",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
-_RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_RULES: Final[Mapping[str, Any]] = {
+    "type": "tag",
+    "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+}
+_COLOURS: Final[Mapping[str, Any]] = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
 _AXE: Final = """async (rules) => {
   const found = await axe.run(document, {
     runOnly: rules, iframes: false, preload: false, resultTypes: ["violations"],
@@ -176,8 +180,10 @@ def look(page: Page, name: str) -> None:
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
             page.screenshot(path=SCREENS / f"{name}-{scheme}-{width}.png", full_page=True)
+            # Colours are all that a scheme changes.
+            rules = _RULES if scheme == SCHEMES[0] else _COLOURS
             for frame in page.frames:
-                wrong = [*violations(frame), *frame.evaluate(_WIDER)]
+                wrong = [*violations(frame, rules), *frame.evaluate(_WIDER)]
                 found += [f"{name}, {scheme}, {width} px: {text}" for text in wrong]
     page.emulate_media(color_scheme="light")
     if size is not None:
@@ -190,12 +196,12 @@ _SETTLED: Final = """() => document.getAnimations()
 """Colours on their way from one scheme to the other are nobody's to read."""
 
 
-def violations(frame: Frame) -> list[str]:
+def violations(frame: Frame, rules: Mapping[str, Any] = _RULES) -> list[str]:
     """Answer what axe-core finds in a document."""
     frame.evaluate(_SETTLED)
     if not frame.evaluate("'axe' in window"):
         frame.evaluate(installed("axe-core/axe.min.js").read_text())
-    found: list[str] = frame.evaluate(_AXE, _RULES)
+    found: list[str] = frame.evaluate(_AXE, rules)
     return found
 
 

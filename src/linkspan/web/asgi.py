@@ -36,7 +36,7 @@ class Front:
         """`refusal` judges Host and Origin of what goes to `rest`; the other two do so themselves."""
         self._mcp = mcp
         self._metadata = metadata
-        self._rest = rest
+        self.rest = rest
         self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,4 +62,4 @@ class Front:
         ):
             await send({"type": "websocket.close"})  # before it was accepted: 403
             return
-        await self._rest(scope, receive, send)
+        await self.rest(scope, receive, send)

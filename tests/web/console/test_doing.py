@@ -39,6 +39,10 @@ async def test_every_page_may_do_little(house: House) -> None:
     account = (await house.app.accounts.list(ACME))[0].id
     names = {"tenant": "acme", "account": account, "entity": "ticket", "item": "HC-103", "tool": "get_ticket"}
     async with signed_in(house) as http:
+        await http.get("/console/tenants/acme/entities/ticket/HC-103")
+        await house.app.audit.flush()
+        (done,) = await audit.find(house.app.database, ACME, AuditFilter(via="console"))
+        names["row"] = str(done.id)
         for path in ("/sign-in", "/nowhere", *(path for path, _answer in SEEN)):
             answer = await http.get(f"/console{path}".replace(":path", "").format(**names))
             assert answer.status_code == (
