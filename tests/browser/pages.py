@@ -24,7 +24,7 @@ FULL: Final = {
     "/tenants/acme": "console-tenant",
     "/tenants/acme/entities": "console-entities",
     "/tenants/acme/entities/ticket": "console-things",
-    "/tenants/acme/entities/ticket/T-1": "console-thing",
+    "/tenants/acme/entities/ticket/1": "console-thing",
     "/tenants/acme/tools": "console-tools",
     "/tenants/acme/tools/create_ticket": "console-tool",
     "/tenants/acme/runs": "console-tenant-runs",

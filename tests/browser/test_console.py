@@ -148,7 +148,7 @@ def test_what_is_not_there(bridge: Bridge, anna: Person) -> None:
     bridge.fill()
     page = bridge.enter(anna)
     anna.watch.expect("status of 404")
-    page.goto(f"{bridge.url}/console/tenants/acme/entities/ticket/T-999")
+    page.goto(f"{bridge.url}/console/tenants/acme/entities/ticket/T-1")
     expect(page.get_by_role("heading", name="Runs about it")).to_be_visible()
     look(page, "console-nothing")
     page.goto(f"{bridge.url}/console/tenants/acme/tools/nothing")

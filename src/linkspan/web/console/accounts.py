@@ -199,7 +199,7 @@ async def _found(visit: Visit) -> Account:
 def _connector(visit: Visit, account: Account) -> Connector:
     found = visit.parts.gateway.catalog.connectors.get(account.connector)
     if found is None:
-        raise NotFound(f"tools.yaml has no connector {account.connector!r} any more")
+        raise NotFound(f"There is no connector {account.connector!r} in tools.yaml any more")
     return found
 
 

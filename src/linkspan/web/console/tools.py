@@ -86,7 +86,7 @@ async def items(visit: Visit) -> Response:
     tenant, name = await visit.tenant(), str(visit.request.path_params["entity"])
     tool = visit.parts.gateway.catalog.tool_for(f"{name}.list")
     if tool is None:
-        raise NotFound(f"tools.yaml lists no {name!r}")
+        raise NotFound(f"Nothing in tools.yaml lists {name!r}")
     cursor = visit.asked("cursor")
     up = [*_up(tenant), ("Its data", f"{PATH}/tenants/{tenant}/entities")]
     try:
@@ -100,7 +100,7 @@ async def items(visit: Visit) -> Response:
     rows = [[_thing(each, column, here) for column in columns] for each in things]
     more = found.next_cursor if isinstance(found, Page) else None
     table = Table(
-        name, columns, rows, "There are none.", more=onward(here, {"cursor": more}) if more else None
+        "Found", columns, rows, "There are none.", more=onward(here, {"cursor": more}) if more else None
     )
     return visit.show(name, [table], up=up)
 
@@ -110,7 +110,7 @@ async def item(visit: Visit) -> Response:
     tenant, name = await visit.tenant(), str(visit.request.path_params["entity"])
     tool = visit.parts.gateway.catalog.tool_for(f"{name}.get")
     if tool is None:
-        raise NotFound(f"tools.yaml gets no single {name!r}")
+        raise NotFound(f"Nothing in tools.yaml gets a single {name!r}")
     identified = str(visit.request.path_params["item"])
     here = f"{PATH}/tenants/{tenant}/entities"
     up = [*_up(tenant), ("Its data", here), (name, f"{here}/{name}")]
@@ -174,7 +174,7 @@ def _page(visit: Visit, tenant: Tenant, tool: Tool, given: str, came: Text | Non
 def _tool(visit: Visit) -> Tool:
     found = visit.parts.gateway.catalog.tool(str(visit.request.path_params["tool"]))
     if found is None:
-        raise NotFound("tools.yaml has no such tool")
+        raise NotFound("There is no such tool in tools.yaml")
     return found
 
 
