@@ -43,6 +43,14 @@ def desk(folder: Path) -> Linkspan:
 def said_by(command: Sequence[str], linkspan: Linkspan, **environment: str) -> str:
     """Run examples as one program, and answer what it printed; that it fails is an `AssertionError`."""
     own: Mapping[str, str] = {**linkspan.environment, **environment, "no_proxy": LOOPBACK}
-    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command,
+        cwd=linkspan.home.parent,
+        env=own,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

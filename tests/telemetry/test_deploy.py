@@ -175,4 +175,4 @@ def test_the_image_gets_what_it_copies_and_nothing_secret() -> None:
     assert copied == let_in
     assert all((ROOT / name).exists() for name in copied)
     assert (ROOT / ".dockerignore").read_text().startswith("*\n")
-    assert re.search(r"(?m)^USER linkspan$", dockerfile)
+    assert re.search(r"useradd --uid (\d+) .* linkspan \\\n(?s:.+)\nUSER \1\n", dockerfile)
