@@ -82,3 +82,17 @@ def test_explain_tells_what_was_answered_when_it_fails(linked: Shell) -> None:
 def test_explain_and_dry_run_exclude_each_other(linked: Shell) -> None:
     """One sends, the other does not."""
     assert linked.run("call", "ticket.list", "--explain", "--dry-run").exit_code == 2
+
+
+def test_explain_shows_what_comes_of_the_account(linked: Shell) -> None:
+    """A field that is made of a setting and of the item, and one that is the setting."""
+    path = linked.home / "tools.yaml"
+    address = """url: {settings: [site], from: "join('/tickets/', [settings.site, to_string(id)])"}"""
+    more = f"title: subject\n          {address}\n          team: $settings.site"
+    path.write_text(path.read_text().replace("title: subject", more, 1))
+    told = linked.data("call", "ticket.list", "--explain", "--json")
+    first = {one["field"]: one for one in told["items"][0]}
+    assert first["team"]["raw"] == first["team"]["value"] == linked.url
+    assert first["url"]["raw"] == first["url"]["value"]
+    assert str(first["url"]["value"]).startswith(linked.url[:20])
+    assert (first["url"]["note"], first["url"]["expression"][:4]) == ("", "join")

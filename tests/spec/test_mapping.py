@@ -205,6 +205,7 @@ KEYS = """
         ("Mend it", "ada/eng-12-mend", ["ENG-12"]),
         ("Mend it", "feature/ENG-12_mend", ["ENG-12"]),
         ("[SHOP2-3] Mend it", "codex/run", ["SHOP2-3"]),
+        ("NET-5: mend FIX-3", "net-5-mend", ["NET-5", "FIX-3"]),
         ("Read UTF-8, SHA-256, SHA3-512, ISO-8601, RFC-9110 and CVE-2026-1234", "utf-8-names", []),
         ("AES-256 over TLS-1, at UTC-5, in Q3-2026 and NOV-2026", "renovate/node-22-x", []),
         ("the top-10 of eng-12 things, in 2-3 steps", "release/eng-x-12", []),

@@ -57,11 +57,12 @@ class Watch:
     """The fields that come of the call rather than of an item."""
 
     def as_called(self, operation: Operation) -> Operation:
-        """Answer the operation with a shape that needs nothing but the item."""
+        """Answer the operation with a shape and with fields that need nothing but the item."""
         shape, given = operation.shape, self.given
         if shape is None or not given:
             return operation
-        return replace(operation, shape=lambda item, _given=None, /: shape(item, given))
+        fields = tuple(one.as_called(given) for one in operation.fields)
+        return replace(operation, shape=lambda item, _given=None, /: shape(item, given), fields=fields)
 
     def exchanged(self, connector: str, line: str, request: Mapping[str, Any], response: Response) -> None:
         """Keep one exchange."""

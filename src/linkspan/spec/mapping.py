@@ -43,17 +43,12 @@ def each(things: Getter, shape: Callable[[Any], Json] | None) -> Getter:
 
 
 def matches(
-    getter: Getter,
-    pattern: re.Pattern[str],
-    change: converters.Converter,
-    *,
-    single: bool,
-    is_one: Callable[[str], bool] = bool,
+    getter: Getter, pattern: re.Pattern[str], change: converters.Converter, *, single: bool
 ) -> Getter:
     """Answer a getter of what a pattern finds in a text or in a list of texts, each once, in their order.
 
     `change` makes one of texts that count as the same. With named groups each is a mapping of those that took
-    part. `is_one` tells what is none after all. `single` answers the first one alone.
+    part. `single` answers the first one alone.
     """
     has_names = bool(pattern.groupindex)
 
@@ -62,7 +57,7 @@ def matches(
         for text in _texts(getter(item)):
             for match in pattern.finditer(text[:_LONGEST_TEXT]):
                 word = change(match[0])
-                if word and word not in made and is_one(word):
+                if word and word not in made:
                     parts = match.groupdict().items()
                     named = {name: change(part) for name, part in parts if part is not None}
                     made[word] = named if has_names else word
@@ -76,13 +71,8 @@ def matches(
 
 def ticket_keys(getter: Getter, prefixes: keys_in_texts.Prefixes, *, named: bool, single: bool) -> Getter:
     """Answer a getter of the keys of tickets in texts, in capitals; `named` makes mappings of them."""
-    return matches(
-        getter,
-        keys_in_texts.pattern_of(prefixes, named=named),
-        converters.READING["upper"],
-        single=single,
-        is_one=lambda word: keys_in_texts.is_key(prefixes, word),
-    )
+    pattern = keys_in_texts.pattern_of(prefixes, named=named)
+    return matches(getter, pattern, converters.READING["upper"], single=single)
 
 
 def beside(item: Any, told: Any) -> Json:

@@ -169,7 +169,13 @@ def _given(
 def _field_sources(source: SourceFields, *, only_id: bool) -> tuple[FieldSource, ...]:
     shown = source.identity.parts if only_id and source.identity is not None else tuple(source.mapped)
     return tuple(
-        FieldSource(one.name, one.expression, one.getter, one.words.reading if one.words else None)
+        FieldSource(
+            one.name,
+            one.expression,
+            one.getter,
+            one.words.reading if one.words else None,
+            one.found if one.given is not None or one.settings else None,
+        )
         for one in (source.mapped[name] for name in shown)
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from linkspan.spec.catalog.requests import NO_PAGES, Include, Paging, RequestPlan, Step
@@ -57,6 +57,13 @@ class FieldSource:
     getter: Getter
     words: Mapping[str, str] | None = None
     """The product's words to ours, where the field has fixed ones."""
+    of_call: Callable[[Any, Mapping[str, Any]], Any] | None = None
+    """Finds the value in an item and what comes of the call, where the item alone does not have it."""
+
+    def as_called(self, given: Mapping[str, Any]) -> FieldSource:
+        """Answer the same with a getter that needs nothing but the item."""
+        find = self.of_call
+        return self if find is None else replace(self, getter=lambda item: find(item, given), of_call=None)
 
 
 @dataclass(frozen=True, slots=True)
