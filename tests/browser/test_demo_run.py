@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.overheard import Overheard
 from tests.servers.browser import Person, look
+from tests.servers.codex import npm_command
 from tests.servers.linkspan import PROGRAM
 from tests.servers.node import ROOT
+from tests.servers.protocol import described
 from tests.servers.serving import alone, running
 
 pytestmark = pytest.mark.e2e
@@ -72,6 +75,7 @@ def test_from_the_button_to_the_pull_request(printed: str, anna: Person) -> None
     # The same run, in the page of a product that has our elements.
     found = re.search(r"in another product's page: (\S+)", printed)
     assert found, printed
+    overheard = Overheard.of(page)
     page.goto(found[1])
     expect(page.get_by_role("link", name="Pull request")).to_be_visible()
     page.get_by_role("button", name="What it did").click()
@@ -84,7 +88,6 @@ def test_from_the_button_to_the_pull_request(printed: str, anna: Person) -> None
     session.get_by_role("button", name="Send").click()
     question = session.get_by_role("group", name="Codex asks")
     expect(question.get_by_text("python3 -B -m unittest")).to_be_visible(timeout=SECONDS)
-    look(page, "demo-talk")
     question.get_by_role("button", name="Allow").click()
     expect(session.get_by_text("and understands nothing that you say")).to_be_visible(timeout=SECONDS)
     expect(session.get_by_role("button", name="Stop")).to_be_hidden(timeout=SECONDS)
@@ -92,3 +95,6 @@ def test_from_the_button_to_the_pull_request(printed: str, anna: Person) -> None
     expect(session.get_by_text("def pickup_time(now: datetime)")).to_be_visible()
     expect(session.get_by_role("status")).to_have_text("")
     look(page, "demo-talked")
+    with described(npm_command()) as protocol:
+        overheard.check(protocol)
+    assert "turn/start" in overheard.methods()

@@ -13,16 +13,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from linkspan.store import recipes as recipe_rows
 from linkspan.store.recipes import RecipeSettings
+from tests.browser.overheard import Overheard
 from tests.servers.browser import Person, look
+from tests.servers.codex import npm_command
 from tests.servers.linkspan import Linkspan
 from tests.servers.node import ROOT
 from tests.servers.played import Played, Stage, stage
+from tests.servers.protocol import Protocol, described
 from tests.servers.serving import free_port, running, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -57,6 +61,16 @@ class Quay:
 
         wait_until(is_there, what=f"a turn that says {words}", seconds=30)
         return self.stage.take(found[0])
+
+    def wait_for_interrupt(self, run: Played) -> None:
+        """Wait until somebody has asked that a turn ends."""
+        query = "SELECT 1 FROM run_words WHERE run = :run AND kind = 'interrupt'"
+        database, asked = self.stage.app.database, {"run": run.id}
+        wait_until(
+            lambda: bool(self.stage.portal.call(database.query, query, asked)),
+            what="an interrupt",
+            seconds=30,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +108,21 @@ def log_of(page: Page) -> list[str]:
     return page.locator("linkspan-session .log > div").all_inner_texts()
 
 
-def test_a_conversation(anna: Person, quay: Quay) -> None:
-    """By the keyboard: said, asked, allowed, steered, and read again after the page was loaded anew."""
-    page = anna.open(f"{quay.url}/tickets/HC-103")
+@pytest.fixture(scope="module")
+def protocol() -> Iterator[Protocol]:
+    """What Codex says of its own protocol."""
+    with described(npm_command()) as found:
+        yield found
+
+
+def test_a_conversation(anna: Person, quay: Quay, protocol: Protocol) -> None:
+    """By the keyboard: said, asked, allowed, steered, and read again after the page was loaded anew.
+
+    All of it is Codex's own protocol, on both sides.
+    """
+    page = anna.open("about:blank")
+    overheard = Overheard.of(page)
+    page.goto(f"{quay.url}/tickets/HC-103")
     session = page.locator("linkspan-session")
     words = session.get_by_role("textbox", name="Say something to Codex")
     expect(session.get_by_role("button", name="Send")).to_have_attribute("aria-disabled", "false")
@@ -116,8 +142,10 @@ def test_a_conversation(anna: Person, quay: Quay) -> None:
     run.tell("message_delta", item_id="m1", text="It adds ")
     run.tell("message_delta", item_id="m1", text="no hour.")
     expect(session.get_by_text("It adds no hour.")).to_be_visible()
-    run.item("c1", "commandExecution", command="pytest -q", exitCode=1, aggregatedOutput="1 failed\n")
-    run.item("f1", "fileChange", status="completed", changes=[{"path": "cafe/orders.py"}])
+    command: dict[str, Any] = {"command": "pytest -q", "commandActions": [], "cwd": "/", "status": "failed"}
+    run.item("c1", "commandExecution", **command, exitCode=1, aggregatedOutput="1 failed\n")
+    change = {"path": "/workspace/cafe/orders.py", "kind": {"type": "update"}, "diff": "+ an hour"}
+    run.item("f1", "fileChange", status="completed", changes=[change])
     run.ask("command", "May I reach the network?", command="pip download <script>", item_id="c2")
     question = session.get_by_role("group", name="Codex asks")
     expect(question.get_by_text("pip download <script>")).to_be_visible()
@@ -139,6 +167,10 @@ def test_a_conversation(anna: Person, quay: Quay) -> None:
     page.reload()
     expect(session.get_by_text("The menu stays.")).to_be_visible()
     assert log_of(page) == before
+    overheard.check(protocol)
+    assert overheard.methods() == {
+        *("initialize", "thread/list", "thread/start", "thread/resume", "turn/start", "turn/steer")
+    }  # fmt: skip
     for kept in page.evaluate("[location.href, document.cookie, ...Object.values(localStorage)]"):
         assert "lsk_" not in str(kept)
 
@@ -168,6 +200,8 @@ def test_the_server_is_another_one_in_the_middle_of_a_turn(anna: Person, quay: Q
     run.item("m2", "agentMessage", text="Two, nearly. Three.")
     expect(session.get_by_text("Two, nearly. Three.")).to_be_visible()
     assert log_of(page) == ["One.", "Two, nearly. Three."]
+    session.get_by_role("button", name="Stop").click()
+    quay.wait_for_interrupt(run)
     run.enter("failed", error_code="upstream_error", error_message="OpenAI did not answer.")
     expect(session.get_by_role("status")).to_have_text("OpenAI did not answer.")
     look(page, "session-failed")

@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 PAGE = "https://shop.example"
-PATIENCE = 30.0
+PATIENCE = 60.0
 Json = dict[str, Any]
 
 
@@ -28,8 +28,9 @@ class Client:
     heard: list[Json] = field(default_factory=list)
     """All that ever came."""
     numbers: itertools.count[int] = field(default_factory=itertools.count)
-    check: Callable[[str, Json], None] = lambda _method, _message: None
-    """Is given every message that comes, with the method that it answers, or its own."""
+    sent: Callable[[Json], None] = lambda _message: None
+    came: Callable[[Json], None] = lambda _message: None
+    """They are given every message that is sent, and every one that comes."""
 
     async def call(self, method: str, **params: Any) -> Json:
         """Ask, and answer what came back, an error included."""
@@ -38,7 +39,6 @@ class Client:
         while True:
             message = await self.next()
             if message.get("id") == number and "method" not in message:
-                self.check(method, message)
                 return message
             self.told.append(message)
 
@@ -67,12 +67,12 @@ class Client:
         async with asyncio.timeout(PATIENCE):
             message: Json = json.loads(await self.socket.recv())
             self.heard.append(message)
-            if "method" in message:
-                self.check(message["method"], message)
+            self.came(message)
             return message
 
     async def send(self, message: Json) -> None:
         """Send a message."""
+        self.sent(message)
         await self.socket.send(json.dumps(message))
 
     async def say(self, thread: str, text: str) -> Json:

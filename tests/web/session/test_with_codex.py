@@ -6,10 +6,10 @@ in the middle of it, over the same store, as after a restart.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
-import subprocess
-import uuid
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,31 +18,20 @@ import jsonschema_rs
 import pytest
 
 from linkspan.accounts.principal import Principal
+from linkspan.codex.app_server.process import at_work_in
 from tests.codex.conftest import served
 from tests.runs.conftest import ACME, BO, seeded
-from tests.runs.shop import REPOSITORY, shop_at, working_at
+from tests.runs.shop import REPOSITORY, a_worker, shop_at, working_at
 from tests.servers import codex as codex_cli
-from tests.servers.node import ROOT
-from tests.servers.scripted_model import Answer, function_call, message, shell
+from tests.servers.protocol import Conversation, Protocol, described
+from tests.servers.scripted_model import Answer, function_call, message, patch, shell
 from tests.web.session.talking import PAGE, Client, Json, session
 
 __all__ = ["seeded"]
 pytestmark = pytest.mark.e2e
 ALL = ("run.start", "run.steer", "run.cancel", "run.approve")
 BACKEND = Principal(ACME, "service", "shop", scopes=("read", *ALL))
-ANSWERS = {
-    "initialize": "v1/InitializeResponse",
-    "thread/start": "v2/ThreadStartResponse",
-    "thread/resume": "v2/ThreadResumeResponse",
-    "thread/read": "v2/ThreadReadResponse",
-    "thread/list": "v2/ThreadListResponse",
-    "thread/turns/list": "v2/ThreadTurnsListResponse",
-    "thread/unsubscribe": "v2/ThreadUnsubscribeResponse",
-    "turn/start": "v2/TurnStartResponse",
-    "turn/steer": "v2/TurnSteerResponse",
-    "turn/interrupt": "v2/TurnInterruptResponse",
-    "model/list": "v2/ModelListResponse",
-}
+ADD = "*** Begin Patch\n*** Add File: {}\n+beside\n*** End Patch"
 OUTSIDE = {
     "cmd": "echo '# by hand' >> cafe/orders.py",
     "sandbox_permissions": "require_escalated",
@@ -51,35 +40,17 @@ OUTSIDE = {
 
 
 @pytest.fixture(scope="module", params=["npm", "python"])
-def check(request: pytest.FixtureRequest) -> Iterator[Callable[[str, Json], None]]:
-    """Holds a message against the schema that a binary writes of its protocol."""
+def protocol(request: pytest.FixtureRequest) -> Iterator[Protocol]:
+    """What a binary says of its own protocol."""
     command = codex_cli.npm_command() if request.param == "npm" else codex_cli.python_command()
-    place = ROOT / ".work" / f"schema-{uuid.uuid4().hex[:12]}"
-    (place / "home" / "tmp").mkdir(parents=True)
-    words = ("app-server", "generate-json-schema", "--experimental", "--out", str(place / "schema"))
-    environment = codex_cli.clean_environment(place / "home")
-    subprocess.run([*command, *words], env=environment, check=True, capture_output=True, timeout=60)
-
-    def validator(name: str) -> Any:
-        return jsonschema_rs.validator_for(json.loads((place / "schema" / f"{name}.json").read_text()))
-
-    answers = {method: validator(name) for method, name in ANSWERS.items()}
-    told, asked = validator("ServerNotification"), validator("ServerRequest")
-    shutil.rmtree(place)
-
-    with pytest.raises(jsonschema_rs.ValidationError):
-        answers["thread/start"].validate({"thread": {}})
-    with pytest.raises(jsonschema_rs.ValidationError):
-        told.validate({"method": "turn/started", "params": {}})
-
-    def held(method: str, message: Json) -> None:
-        if "result" in message:
-            answers[method].validate(message["result"])
-        elif "method" in message:
-            plain = {name: value for name, value in message.items() if name != "jsonrpc"}
-            (asked if "id" in message else told).validate(plain)
-
-    yield held
+    with described(command) as found:
+        for name, wrong in (
+            ("v2/ThreadStartResponse", {}),
+            ("ServerNotification", {"method": "turn/started"}),
+        ):
+            with pytest.raises(jsonschema_rs.ValidationError):
+                found.check(name, wrong)
+        yield found
 
 
 def places_in(message: Any, place: Path) -> bool:
@@ -87,9 +58,7 @@ def places_in(message: Any, place: Path) -> bool:
     return str(place) in json.dumps(message)
 
 
-async def test_a_session(
-    seeded: tuple[Path, dict[str, Any]], tmp_path: Path, check: Callable[[str, Json], None]
-) -> None:
+async def test_a_session(seeded: tuple[Path, dict[str, Any]], tmp_path: Path, protocol: Protocol) -> None:
     """Thread, turn, approval, a lost connection, another server, interrupt, and all that was changed."""
     async with shop_at(seeded, tmp_path) as shop:
         app, home = shop.app, shop.app.settings.home
@@ -99,26 +68,33 @@ async def test_a_session(
         )
         token = made.text.reveal()
         thinks: list[bool] = []
+        beside = tmp_path / "beside.txt"
 
-        def held(method: str, message: Json) -> None:
-            assert not places_in(message, home), message
-            check(method, message)
+        def held() -> dict[str, Callable[[Json], None]]:
+            conversation = Conversation(protocol)
+
+            def came(message: Json) -> None:
+                assert not places_in(message, home), message
+                conversation.came(message)
+
+            return {"sent": conversation.sent, "came": came}
 
         async with working_at(app, shop.url, shop.authority):
             shop.model.prepare(
                 [
                     [shell("", "echo three > made.txt && cat made.txt")],
                     [function_call("exec_command", OUTSIDE)],
+                    lambda seen: [patch(str(seen.body["model"]), ADD.format(beside))],
                     [message("There is a file now.")],
                 ]
             )
-            async with session(shop.url, token, check=held) as client:
+            async with session(shop.url, token, **held()) as client:
                 thread = (await client.ask("thread/start"))["thread"]["id"]
                 await client.ask("model/list")
                 turn = await client.say(thread, "Make a file.")
                 asked = await client.message("item/commandExecution/requestApproval")
             assert "by hand" in asked["params"]["command"]
-            async with session(shop.url, token, check=held) as client:
+            async with session(shop.url, token, **held()) as client:
                 resumed = await client.ask("thread/resume", threadId=thread)
                 (again,) = resumed["thread"]["turns"]
                 kinds = [item["type"] for item in again["items"]]
@@ -127,13 +103,22 @@ async def test_a_session(
                 assert "commandExecution" in kinds
                 assert (await client.message("item/commandExecution/requestApproval"))["id"] == asked["id"]
                 await client.send({"id": asked["id"], "result": {"decision": "accept"}})
+                # A file beside the checkout: what it is stands in the item that the question names.
+                item = (await client.until("item/started"))["item"]
+                while item["type"] != "fileChange":
+                    item = (await client.until("item/started"))["item"]
+                assert [each["path"] for each in item["changes"]] == [str(beside)]
+                asked = await client.message("item/fileChange/requestApproval")
+                assert asked["params"]["itemId"] == item["id"]
+                assert not beside.exists()
+                await client.send({"id": asked["id"], "result": {"decision": "accept"}})
                 assert (await client.until("item/completed"))["turnId"] == turn["id"]
                 ended = (await client.until("turn/completed"))["turn"]
                 assert (ended["id"], ended["status"]) == (turn["id"], "completed"), ended
         async with (
             served(app) as url,
             working_at(app, url, shop.authority),
-            session(url, token, check=held) as client,
+            session(url, token, **held()) as client,
         ):
             resumed = await client.ask("thread/resume", threadId=thread)
             assert resumed["thread"]["status"] == {"type": "idle"}
@@ -145,6 +130,7 @@ async def test_a_session(
             await client.ask("thread/turns/list", threadId=thread, limit=1)
             assert (await client.ask("thread/unsubscribe", threadId=thread))["status"] == "unsubscribed"
             last = read["thread"]["turns"][-1]["id"]
+        assert beside.read_text() == "beside\n"
         diff = (await app.kept.take("acme", last, "diff"))[1].decode()
         for word in ("+three", "+# by hand", "+four"):
             assert word in diff
@@ -176,3 +162,66 @@ async def second_turn(client: Client, thread: str, shop: Any, thinks: list[bool]
     assert await client.ask("turn/interrupt", threadId=thread, turnId=turn["id"]) == {}
     ended = (await client.until("turn/completed"))["turn"]
     assert (ended["id"], ended["status"]) == (turn["id"], "interrupted")
+
+
+async def test_a_turn_outlives_its_worker_and_a_thread_its_codex(
+    seeded: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Killed in the middle of a turn: another worker goes on with it; without its Codex it ends."""
+    log = tmp_path / "workers.log"
+    async with shop_at(seeded, tmp_path) as shop:
+        app = shop.app
+        await app.recipes.enable(BO, "talk", {"repository": REPOSITORY})
+        made = await app.views.create(
+            BACKEND, origins=[PAGE], recipe="talk", entity_id="HC-103", person="anna", verbs=ALL
+        )
+        token = made.text.reveal()
+        shop.model.prepare(
+            [
+                [shell("", "echo three >> made.txt")],
+                Answer([message("I think.")], until=lambda: False),
+                [shell("", "cat made.txt")],
+                [message("There is a file now.")],
+            ]
+        )
+        async with session(shop.url, token) as client:
+            thread = (await client.ask("thread/start"))["thread"]["id"]
+            with a_worker(shop, log):
+                turn = await client.say(thread, "Make a file.")
+                await client.until("item/agentMessage/delta")
+        async with served(app) as url, session(url, token) as client:
+            resumed = (await client.ask("thread/resume", threadId=thread))["thread"]
+            assert [each["id"] for each in resumed["turns"]] == [turn["id"]]
+            assert resumed["status"]["type"] == "active"
+            with a_worker(shop, log):
+                ended = (await client.until("turn/completed"))["turn"]
+                assert (ended["id"], ended["status"]) == (turn["id"], "completed"), ended
+                (whole,) = (await client.ask("thread/read", threadId=thread, includeTurns=True))["thread"][
+                    "turns"
+                ]
+                said = [
+                    each["content"][0]["text"] for each in whole["items"] if each["type"] == "userMessage"
+                ]
+                outputs = [
+                    each["aggregatedOutput"] for each in whole["items"] if each["type"] == "commandExecution"
+                ]
+                assert (said, outputs[-1]) == (["Make a file."], "three\n")
+                # Nothing waits between two turns. Now Codex dies alone.
+                work = app.settings.home / "work/acme/runs"
+                assert list(at_work_in(work)) == []
+                shop.model.prepare([Answer([message("I think.")], until=lambda: False)])
+                turn = await client.say(thread, "And another.")
+                await client.until("item/agentMessage/delta")
+                for process in at_work_in(work / turn["id"]):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+                ended = (await client.until("turn/completed"))["turn"]
+                assert (ended["status"], ended["error"]["message"]) == (
+                    "failed", "Codex ended in the middle of its work."
+                )  # fmt: skip
+                shop.model.prepare([[shell("", "cat made.txt")], [message("Still here.")]])
+                await client.say(thread, "What is in it?")
+                while (item := (await client.until("item/completed"))["item"])["type"] != "commandExecution":
+                    pass
+                assert item["aggregatedOutput"] == "three\n"
+                assert (await client.until("turn/completed"))["turn"]["status"] == "completed"
