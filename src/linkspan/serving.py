@@ -56,7 +56,7 @@ from linkspan.web.oauth.routes import Parts, login_of, oauth_routes
 from linkspan.web.observed import Observed
 from linkspan.web.pages import static_files
 from linkspan.web.passing import request_id_of
-from linkspan.web.protocol import HttpProtocol
+from linkspan.web.protocol import HttpProtocol, SocketProtocol
 from linkspan.web.session.socket import LARGEST_MESSAGE, session_routes
 from linkspan.web.watch.gate import TenantGate
 from linkspan.web.watch.routes import Parts as WatchParts
@@ -420,7 +420,7 @@ def make_server(serving: Serving, settings: Settings) -> Server:
         host=settings.host,
         port=settings.port,
         http=HttpProtocol,
-        ws="websockets-sansio",
+        ws=SocketProtocol,
         ws_max_size=LARGEST_MESSAGE,
         ws_per_message_deflate=False,
         lifespan="off",

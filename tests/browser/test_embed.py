@@ -157,6 +157,7 @@ def test_an_account_is_linked_by_an_element(anna: Person, quay: Quay) -> None:
     )
     page = anna.open(f"{quay.url}/tickets/HC-103")
     page.evaluate(CONNECT, made["link_token"])
+    look(page, "embed-connect")
     page.get_by_role("button", name="Connect the desk").click()
     frame = page.frame_locator("iframe[title^=Connect]")
     expect(frame.get_by_role("heading", level=1)).to_be_visible()

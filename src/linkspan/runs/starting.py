@@ -16,7 +16,7 @@ from linkspan.runs.bell import Bell
 from linkspan.runs.budgets import Budget, budget_of
 from linkspan.runs.ids import run_id
 from linkspan.runs.recipes import TenantRecipe
-from linkspan.runs.rights import may_look
+from linkspan.runs.rights import asked_by, may_look
 from linkspan.spec.recipe import RunsPolicy
 from linkspan.store import runs as rows
 from linkspan.store import starts
@@ -168,7 +168,10 @@ class Starting:
         if run.private_to is None and run.asker_kind == "person" and await self._has_own(tenant, run.asker):
             run = replace(run, private_to=run.asker)
         most, told = self._policy().waiting, {"state": "queued"}
-        added = await starts.add(self._db, run, told=told, readers=readers_of(run), most_waiting=most)
+        words = run.plan.get("words")
+        said = {"by": asked_by(principal, run.person), "text": words} if words else None
+        readers = readers_of(run)
+        added = await starts.add(self._db, run, told=told, said=said, readers=readers, most_waiting=most)
         if added is None:
             raise no_tenant(run.tenant)
         if added == "full":

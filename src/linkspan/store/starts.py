@@ -26,11 +26,13 @@ async def add(
     run: Run,
     *,
     told: Mapping[str, Any] | None = None,
+    said: Mapping[str, Any] | None = None,
     readers: Sequence[str] = (),
     most_waiting: int | None = None,
 ) -> tuple[Run, bool] | Literal["full"] | None:
-    """Store a new run (and its first event), and answer it and True; or who stands in its way, and False.
+    """Store a new run, and answer it and True; or who stands in its way, and False.
 
+    `told` is its first event, `said` what somebody said to Codex with it.
     That is the one with its id, or another one of its recipe that goes on for its thing. None when there is
     no such tenant. `readers` are the people who may look at one that is private. "full" when the tenant has
     `most_waiting` already that wait for their turn.
@@ -53,8 +55,9 @@ async def add(
         )
         kept = run_of(row)
         if told is not None:
-            run_events.add(tx, run.tenant, run.id, [(run.created, "state", told)], epoch=None)
-            kept = replace(kept, events=1)
+            first = [(run.created, "state", told), *([(run.created, "steered", said)] if said else ())]
+            run_events.add(tx, run.tenant, run.id, first, epoch=None)
+            kept = replace(kept, events=len(first))
         tx.execute_many(
             "INSERT INTO run_readers (tenant, run, person) VALUES (:tenant, :run, :person)",
             [{"tenant": run.tenant, "run": run.id, "person": person} for person in dict.fromkeys(readers)],

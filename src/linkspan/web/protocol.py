@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -19,6 +20,19 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection."""
         super().connection_made(JoiningTransport(transport, self.loop.call_soon))
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSockets, where a handshake that was refused with an answer is no error.
+
+    uvicorn takes such a one for never answered, and would log an error that anybody can cause.
+    """
+
+    async def send(self, message: Any) -> None:
+        """Send a message."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
 
 
 class JoiningTransport(asyncio.Transport):

@@ -6,6 +6,7 @@ A scripted engine works here; test_with_codex.py has the real Codex and a server
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from linkspan.web.session import socket as session_socket
 from tests.codex.conftest import served
 from tests.fakes.engine import ScriptedEngine, ask, edit, listen
 from tests.fakes.places import FakeForge, FakePlaces
-from tests.runs.conftest import ACME, House, house, seeded
+from tests.runs.conftest import ACME, OPERATOR, House, house, seeded
 from tests.runs.working import Works, parts_of, working
 from tests.web.session.talking import PAGE, Client, Json, page, session
 
@@ -107,6 +108,12 @@ async def test_a_whole_session(door: Door) -> None:
         assert read["thread"]["preview"] == "Make it three."
         listed = await client.ask("thread/list")
         assert [each["id"] for each in listed["data"]] == [thread]
+    # What was said is in the history as well.
+    history = door.works.house.app.history
+    assert [each.run.id for each in await history.search(OPERATOR, "make three")] == [turn["id"]]
+    record = await history.record(OPERATOR, second["id"])
+    said = [each.data for each in record.events if each.kind == "steered"]
+    assert said == [{"by": "service:shop for anna", "text": "Say so."}]
 
 
 async def test_who_comes_back_in_the_middle_of_a_turn_misses_nothing(door: Door) -> None:
@@ -148,8 +155,8 @@ async def test_a_turn_is_steered_and_interrupted(door: Door) -> None:
         assert (await client.until("turn/completed"))["turn"]["id"] == turn["id"]
 
 
-async def test_who_gets_nothing(door: Door) -> None:
-    """Another tenant, origin or token, none at all, and addresses that are no session's."""
+async def test_who_gets_nothing(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    """Another tenant, origin or token, none at all, and addresses that are no session's; we log no error."""
     token = await door.token()
     words = [Subprotocol("linkspan.codex"), Subprotocol(token)]
     assert await door.refusal() == 401
@@ -162,6 +169,11 @@ async def test_who_gets_nothing(door: Door) -> None:
     assert await door.refusal(subprotocols=words, additional_headers={"Host": "evil.example"}) == 403
     for_nobody = await door.token(person=None, verbs=("run.start",))
     assert await door.refusal(subprotocols=[Subprotocol(for_nobody)]) == 403
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    # A program has no origin, and shows the token as a bearer.
+    bearer = {"Authorization": f"Bearer {token}"}
+    async with connect(f"ws{door.url[4:]}/t/acme/codex", additional_headers=bearer) as socket:
+        assert socket.subprotocol is None
 
 
 async def test_another_ones_thread_is_not_there(door: Door) -> None:

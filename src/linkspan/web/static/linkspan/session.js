@@ -8,6 +8,7 @@ const OVER = 4401; // the token's minutes are over
 const STYLE = `
 :host { display: flex; flex-direction: column; gap: .5rem; height: 32rem }
 .log { flex: 1; display: block; min-height: 0; overflow: auto; padding: .5rem; border: 1px solid color-mix(in srgb, currentColor 25%, transparent); border-radius: var(--linkspan-radius, .5rem) }
+.log:empty::before { content: attr(data-empty); opacity: .75 }
 .log > div { display: block; margin: 0 0 .6rem; white-space: pre-wrap; overflow-wrap: anywhere }
 .log > .said { width: fit-content; max-width: 85%; margin-left: auto; box-sizing: border-box; padding: .4rem .7rem; border-radius: var(--linkspan-radius, .5rem);
   background: color-mix(in srgb, currentColor 10%, transparent) }
@@ -41,6 +42,7 @@ export class LinkspanSession extends LinkspanElement {
     if (!sheet) (sheet = new CSSStyleSheet()).replaceSync(STYLE);
     this.shadowRoot.adoptedStyleSheets = [...this.shadowRoot.adoptedStyleSheets, sheet];
     this.log = make("div", { part: "log", className: "log", role: "log", tabIndex: 0, ariaLabel: "What was said and done" });
+    this.log.dataset.empty = this.word("empty", "Nothing was said yet.");
     const label = this.word("label", "Say something to Codex");
     this.words = make("textarea", { part: "words", rows: 2, maxLength: 20_000, ariaLabel: label, placeholder: label });
     this.words.onkeydown = (event) => {
