@@ -32,10 +32,10 @@ async def add(
 ) -> tuple[Run, bool] | Literal["full"] | None:
     """Store a new run, and answer it and True; or who stands in its way, and False.
 
-    `told` is its first event, `said` what somebody said to Codex with it.
     That is the one with its id, or another one of its recipe that goes on for its thing. None when there is
     no such tenant. `readers` are the people who may look at one that is private. "full" when the tenant has
-    `most_waiting` already that wait for their turn.
+    `most_waiting` already that wait for their turn. `told` is its first event, `said` what somebody said to
+    Codex with it.
     """
 
     def work(tx: Transaction) -> tuple[Run, bool] | Literal["full"] | None:
