@@ -102,12 +102,12 @@ def test_the_button_is_pressed_and_the_result_is_seen(anna: Person, quay: Quay) 
     expect(frame.get_by_text("approved by priya, “It is small”")).to_be_visible()
     run.enter("succeeded", summary="The till adds an hour now.",
               pull_request={"url": "https://forge.example/acme/harbour/pull/7", "number": 7})  # fmt: skip
-    expect(page.get_by_role("link", name="Pull request 7", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="Pull request acme/harbour#7", exact=True)).to_be_visible()
     expect(frame.get_by_text("The till adds an hour now.")).to_be_visible()
     expect(page.get_by_role("button", name="Fix with Codex")).to_have_count(0)
     look(page, "embed-done")
     page.reload()
-    expect(page.get_by_role("link", name="Pull request 7", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="Pull request acme/harbour#7", exact=True)).to_be_visible()
     for kept in page.evaluate("[location.href, document.cookie, ...Object.values(localStorage)]"):
         assert "lsk_" not in str(kept)
 

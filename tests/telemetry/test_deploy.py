@@ -37,7 +37,6 @@ def exposed() -> dict[str, set[str]]:
     meters.answering("mcp", 1)
     meters.run_ended(recipe="r", engine="app_server", state="failed", seconds=1.0, queued=1.0)
     meters.tokens("acme", "m", {"input_tokens": 1})
-    meters.session(1)
     meters.session_request("thread/list", "ok")
     meters.delivery("dead")
     meters.arrival("c", "accepted")

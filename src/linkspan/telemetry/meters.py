@@ -68,11 +68,8 @@ class Meters:
     def request(self, face: str, method: str, status: int, seconds: float) -> None:
         """Hear of a request to us whose answer has begun."""
 
-    def session(self, change: int) -> None:
-        """Hear that the socket of an embedded session was opened (1) or closed (-1)."""
-
     def session_request(self, method: str, outcome: str) -> None:
-        """Hear of a request within one: a method that is open, and `ok` or a code of the tree."""
+        """Hear of a request within an embedded session: a method that is open, and `ok` or a code."""
 
     def answering(self, face: str, change: Literal[1, -1]) -> None:
         """Hear that a request or socket has begun to be answered, or is over."""

@@ -132,7 +132,6 @@ class PrometheusMeters(Meters):
         self._request_seconds = histogram(
             "http_request_duration_seconds", "Until the answer began.", ("face",), _QUICK
         )
-        self._sessions = gauge("sessions", "Sockets of embedded sessions that are open at this process.")
         self._session_requests = counter(
             "session_requests_total",
             "Requests within embedded sessions, by how they ended: ok, or an error code.",
@@ -209,10 +208,6 @@ class PrometheusMeters(Meters):
         """Count a request to us."""
         self._requests.labels(face, _method(method), str(status)).inc()
         self._request_seconds.labels(face).observe(seconds)
-
-    def session(self, change: int) -> None:
-        """Count a socket that was opened or closed."""
-        self._sessions.inc(change)
 
     def session_request(self, method: str, outcome: str) -> None:
         """Count a request within a session."""

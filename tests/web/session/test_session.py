@@ -388,9 +388,9 @@ async def test_sessions_are_counted(house: House) -> None:
             await client.ask("thread/list")
             await client.call("thread/read", threadId="none")
             await client.call("fs/readFile", path="/etc/passwd")
-            assert "linkspan_sessions 1.0" in figures()
+            assert 'linkspan_http_requests_open{face="sessions"} 1.0' in figures()
         async with asyncio.timeout(30):
-            while "linkspan_sessions 0.0" not in figures():  # noqa: ASYNC110 - it hears of it by itself
+            while 'linkspan_http_requests_open{face="sessions"} 0.0' not in figures():  # noqa: ASYNC110 - it hears of it by itself
                 await asyncio.sleep(0.05)
     for line in (
         'linkspan_session_requests_total{method="thread/list",outcome="ok"} 1.0',

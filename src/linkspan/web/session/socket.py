@@ -82,12 +82,10 @@ class Sockets:
             await socket.send_denial_response(answer)
             return
         self._open.update(names)
-        self._parts.meters.session(1)
         try:
             await socket.accept(subprotocol)
             await self._talk(socket, place, shown, view)
         finally:
-            self._parts.meters.session(-1)
             self._open.subtract(names)
             self._open += Counter()  # what is 0 is forgotten
 
