@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,16 +17,23 @@ from linkspan.cli.common import (
     settings_of,
     time_text,
 )
-from linkspan.cli.loopback import PORT, listening, redirect_uri
-from linkspan.errors import ConfigurationError, InvalidArgument, NeedsReauth, NotFound
-from linkspan.vault.secret import Secret
+from linkspan.cli.linking import (
+    account_of,
+    asked_scopes,
+    link_in_browser,
+    method_of,
+    missing_settings,
+    pair,
+    secrets_of,
+    way_in_browser,
+)
+from linkspan.cli.loopback import PORT
+from linkspan.errors import ConfigurationError, InvalidArgument, NeedsReauth
 
 if TYPE_CHECKING:
-    from linkspan.accounts.accounts import Accounts, Verifier
-    from linkspan.accounts.principal import Tenant
     from linkspan.app import App
     from linkspan.settings import Settings
-    from linkspan.spec.catalog import AuthMethod, Connector
+    from linkspan.spec.catalog import Connector
     from linkspan.store.accounts import Account
 
 
@@ -88,7 +93,7 @@ def link(
 
     The secret is never taken from the command line, where other users of the machine could read it.
     """
-    given = dict(_pair(word) for word in settings)
+    given = dict(pair(word) for word in settings)
 
     async def work() -> None:
         async with opened(
@@ -96,13 +101,13 @@ def link(
         ) as app:
             name = await app.tenants.only(app.settings.tenant)
             chosen = connector_of(app, connector)
-            way = _method(chosen, auth if auth or not browser else _in_browser(chosen))
+            way = method_of(chosen, auth if auth or not browser else way_in_browser(chosen))
             view = chosen.through(way.type)
             verifier = None if no_verify or not (chosen.verify or way.verify) else app.verifier
-            wanted = {**_missing_settings(view, given, account_id), **given}
+            wanted = {**missing_settings(view, given, account_id), **given}
             try:
                 if browser:
-                    linked = await _link_in_browser(
+                    linked = await link_in_browser(
                         app, name, chosen, auth, wanted, subject, account_id, sandbox, verifier, callback_port
                     )
                 else:
@@ -111,7 +116,7 @@ def link(
                         chosen,
                         method=way.type,
                         settings=wanted,
-                        secrets=_secrets(way, username, secret_env),
+                        secrets=secrets_of(way, username, secret_env),
                         subject=subject,
                         account=account_id,
                         verify=verifier,
@@ -130,7 +135,7 @@ def link(
             whose = f", connected as {linked.identity_label}" if linked.identity_label else ""
             checked = "" if linked.verified else " (not verified)"
             click.echo(f"Linked {linked.id} at {chosen.title} for tenant {name}{whose}{checked}.")
-            if missing := set(_asked_scopes(chosen, linked)) - set(linked.scopes or ()):
+            if missing := set(asked_scopes(chosen, linked)) - set(linked.scopes or ()):
                 click.echo(f"Not granted: {', '.join(sorted(missing))}", err=True)
         if linked.state != "active":
             again = f"linkspan account verify {linked.id} --tenant {name}"
@@ -167,66 +172,6 @@ def list_(context: click.Context, tenant: str | None, as_json: bool) -> None:
     run(work, as_json=as_json)
 
 
-async def _link_in_browser(
-    app: App,
-    tenant: Tenant,
-    connector: Connector,
-    auth: str | None,
-    settings: dict[str, str],
-    subject: str | None,
-    account_id: str | None,
-    sandbox: bool | None,
-    verifier: Verifier | None,
-    port: int,
-) -> Account:
-    """Open a consent, wait for the browser on a port of this machine, and link what it brings back."""
-    from linkspan.accounts.consent import LIFETIME, Consents
-
-    consents = Consents(app.accounts, clock=time.time, random=os.urandom)
-    if account_id is not None:
-        earlier = await _account(app.accounts, tenant, account_id)
-        kept = {name: value for name, value in earlier.settings.items() if name in connector.settings}
-        settings = {**kept, **settings}
-    consent = consents.begin(
-        tenant,
-        connector,
-        method=auth,
-        redirect_uri=redirect_uri(port),
-        settings=settings,
-        subject=subject,
-        account=account_id,
-        sandbox=sandbox,
-    )
-    done: list[Account] = []
-
-    async def take(answer: dict[str, str]) -> str | None:
-        if not consents.is_answer(consent, answer):
-            return None
-        linked = await consents.finish(consent, connector, answer, verifier)
-        done.append(linked)
-        whose = f" as {linked.identity_label}" if linked.identity_label else ""
-        if linked.state != "active":
-            return f"Linked{whose}, but it is not usable yet: {linked.last_error}."
-        return f"Connected{whose} at {connector.title}."
-
-    async with listening(port, take) as listener:
-        click.echo(f"Open this in a browser on this machine:\n{consent.url}", err=True)
-        if sys.stderr.isatty() and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            import webbrowser
-
-            webbrowser.open(consent.url)
-        try:
-            await listener.wait(LIFETIME)
-        except TimeoutError as error:
-            raise InvalidArgument("Nobody consented within ten minutes", hint="Begin again.") from error
-    return done[0]
-
-
-def _asked_scopes(connector: Connector, linked: Account) -> tuple[str, ...]:
-    way = connector.auth_method(linked.method)
-    return way.oauth.scopes if way is not None and way.oauth is not None else ()
-
-
 @account.command()
 @click.argument("account_id")
 @TENANT_OPTION
@@ -243,7 +188,7 @@ def refresh(
             settings_of(context, tenant=tenant, allow_egress=allow_egress), with_catalog=True
         ) as app:
             name = await app.tenants.only(app.settings.tenant)
-            found = await _account(app.accounts, name, account_id)
+            found = await account_of(app.accounts, name, account_id)
             renewed = await app.accounts.refresh(name, account_id, connector_of(app, found.connector))
         if as_json:
             print_json(shown(renewed))
@@ -278,14 +223,14 @@ def verify(
             settings_of(context, tenant=tenant, allow_egress=allow_egress), with_catalog=True
         ) as app:
             name = await app.tenants.only(app.settings.tenant)
-            found = await _account(app.accounts, name, account_id)
+            found = await account_of(app.accounts, name, account_id)
             chosen = connector_of(app, found.connector)
             way, view = chosen.auth_method(found.method), chosen.through(found.method)
             if not (chosen.verify or view.connected or (way is not None and way.verify)):
                 raise InvalidArgument(f"connector {chosen.name} declares no `verify` request in tools.yaml")
             try:
                 checked = await app.accounts.verify(
-                    name, account_id, chosen, app.verifier, settings=dict(_pair(word) for word in settings)
+                    name, account_id, chosen, app.verifier, settings=dict(pair(word) for word in settings)
                 )
             except NeedsReauth as error:
                 again = f"linkspan account link {chosen.name} --tenant {name} --account {account_id}"
@@ -311,7 +256,7 @@ def unlink(context: click.Context, account_id: str, tenant: str | None, allow_eg
     async def work() -> None:
         async with opened(settings, with_catalog=_is_readable(settings)) as app:
             name = await app.tenants.only(app.settings.tenant)
-            found = await _account(app.accounts, name, account_id)
+            found = await account_of(app.accounts, name, account_id)
             connector = app.catalog.connectors.get(found.connector)
             revoked = await app.accounts.unlink(name, account_id, connector)
         given = "; its grant was given back" if revoked else ""
@@ -361,77 +306,3 @@ def shown(row: Account) -> dict[str, Any]:
         "expires": row.expires,
         "sandbox": row.sandbox,
     }
-
-
-async def _account(accounts: Accounts, tenant: Tenant, account_id: str) -> Account:
-    for row in await accounts.list(tenant):
-        if row.id == account_id:
-            return row
-    raise NotFound(
-        f"Tenant {tenant} has no account {account_id!r}", hint=f"See: linkspan account list --tenant {tenant}"
-    )
-
-
-def _method(connector: Connector, type_: str | None) -> AuthMethod:
-    from linkspan.accounts.linking import choose_method
-
-    return choose_method(connector, type_)
-
-
-def _in_browser(connector: Connector) -> str | None:
-    """Answer the best way that is linked in a browser."""
-    return next((way.type for way in connector.auth if way.type in {"oauth2", "github_app"}), None)
-
-
-def _pair(word: str) -> tuple[str, str]:
-    name, equals, value = word.partition("=")
-    if not equals or not name:
-        raise click.BadParameter(f"{word!r} is not NAME=VALUE", param_hint="--setting")
-    return name, value
-
-
-def _missing_settings(connector: Connector, given: dict[str, str], again: str | None) -> dict[str, str]:
-    """Ask for settings that were not given, on a terminal; a default is taken as it is."""
-    if again is not None or not sys.stdin.isatty():
-        return {}
-    return {
-        name: click.prompt(setting.title or name, err=True)
-        for name, setting in connector.settings.items()
-        if name not in given and setting.required and setting.default is None and not setting.is_found
-    }
-
-
-def _secrets(method: AuthMethod, username: str | None, secret_env: str | None) -> dict[str, Secret]:
-    secrets: dict[str, Secret] = {}
-    variables = (secret_env or "").split(",")
-    if secret_env is not None and len(variables) > 1 and len(variables) != len(_kept(method)):
-        raise click.UsageError(f"this way takes {len(_kept(method))} secrets: {', '.join(_kept(method))}")
-    for field in method.fields:
-        if field == "username":
-            if username is None and sys.stdin.isatty():
-                username = click.prompt("User name", err=True)
-            if username is None:
-                raise click.UsageError("this connector asks for a user name: add --username NAME")
-            secrets[field] = Secret(username)
-        else:
-            which = _kept(method).index(field) if len(variables) > 1 else 0
-            secrets[field] = _secret(field, method, variables[which] if secret_env is not None else None)
-    return secrets
-
-
-def _kept(method: AuthMethod) -> list[str]:
-    return [field for field in method.fields if field != "username"]
-
-
-def _secret(field: str, method: AuthMethod, secret_env: str | None) -> Secret:
-    if secret_env is not None:
-        value = os.environ.get(secret_env)
-        if not value:
-            raise click.UsageError(f"the variable {secret_env} is not set or empty")
-        return Secret(value)
-    if sys.stdin.isatty():
-        asked = method.title or field.capitalize()
-        if method.second is not None:
-            asked = (method.second if field == "second_key" else method.name) or asked
-        return Secret(click.prompt(asked, hide_input=True, err=True))
-    return Secret(sys.stdin.readline().rstrip("\r\n"))
