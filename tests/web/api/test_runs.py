@@ -255,7 +255,7 @@ async def test_usage_is_summed_up(backend: Backend) -> None:
     now = backend.house.now[0]
     epoch = (await take(app, run, now)).epoch
     assert await rows.change(app.database, "acme", run, epoch, now, spent_seconds=90.0)
-    policy = replace(app.catalog.runs, tenant_seconds=120.0, tenant_tokens=10)
+    policy = replace(app.catalog.runs, tenant_seconds=120.0, tenant_tokens=10, tenant_money=None)
     app.runs.starting._policy = lambda: policy
     told = await backend.data("GET", "/usage")
     assert [each["minutes"] for each in told["result"]] == [1.5]
