@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
 
-from linkspan.codex.app_server.process import STAY, Process, at_work_in
+from linkspan.codex.app_server.process import STAY, Process, at_work_in, descendants, end_all
 from tests.servers.serving import wait_until
 
 LASTING = "setsid sleep 300 & setsid sleep 300 & exec cat"
@@ -56,3 +57,34 @@ async def test_who_has_a_run_ends_whatever_works_in_its_folder(tmp_path: Path) -
     mine = await start(tmp_path, "1.1", holds=True)
     await mine.stop()
     assert await asyncio.wait_for(stray.wait(), 30) != 0
+
+
+def _name(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text()
+    return ""
+
+
+async def test_who_took_the_pipes_along_is_not_waited_for(tmp_path: Path) -> None:
+    """A program that has to be killed is gone, and its pipes are closed, while another's child holds them."""
+
+    async def lost() -> bool:
+        return False
+
+    env = {"PATH": os.environ["PATH"], STAY: "1.1"}
+    script = f"(env -u {STAY} setsid sleep 300 &); exec sleep 300"
+    process = await Process.start(["sh", "-c", script], env=env, cwd=tmp_path, folder=tmp_path, holds=lost)
+
+    def both_sleep() -> bool:
+        at_work = [_name(pid) for pid in at_work_in(tmp_path)]
+        return at_work == ["sleep\n"] * 2 and not list(descendants(process.pid))
+
+    await asyncio.to_thread(wait_until, both_sleep, what="both sleeps", seconds=30)
+    parted = set(at_work_in(tmp_path)) - {process.pid}
+    try:
+        async with asyncio.timeout(60):
+            await process.stop()
+        assert await process.read_line() == b""
+        assert set(at_work_in(tmp_path)) == parted
+    finally:
+        end_all(parted)

@@ -28,9 +28,15 @@ class Process:
     """A child process in a session of its own. Use `start`, and always `stop` it."""
 
     def __init__(
-        self, child: asyncio.subprocess.Process, folder: Path, stay: str | None, holds: Holds
+        self,
+        child: asyncio.subprocess.Process,
+        pipes: asyncio.SubprocessTransport,
+        folder: Path,
+        stay: str | None,
+        holds: Holds,
     ) -> None:
         self._child = child
+        self._pipes = pipes
         self._folder = folder
         self._stay = stay
         self._holds = holds
@@ -48,7 +54,10 @@ class Process:
 
         Raises `OSError` when it cannot be executed.
         """
-        child = await asyncio.create_subprocess_exec(
+        # As `asyncio.create_subprocess_exec` does it, which does not hand out what closes the pipes.
+        loop = asyncio.get_running_loop()
+        pipes, protocol = await loop.subprocess_exec(
+            lambda: asyncio.subprocess.SubprocessStreamProtocol(limit=LONGEST_LINE, loop=loop),
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -56,9 +65,8 @@ class Process:
             env=dict(env),
             cwd=cwd,
             start_new_session=True,
-            limit=LONGEST_LINE,
         )
-        return cls(child, folder, env.get(STAY), holds)
+        return cls(asyncio.subprocess.Process(pipes, protocol, loop), pipes, folder, env.get(STAY), holds)
 
     @property
     def pid(self) -> int:
@@ -118,6 +126,8 @@ class Process:
                     end_all(left)
 
     async def _settle(self) -> None:
+        # Whoever took the pipes along, and is gone a moment later or not ours to end, is not waited for.
+        self._pipes.close()
         await self._child.wait()
         self._listening.cancel()
         with contextlib.suppress(asyncio.CancelledError):
