@@ -6,8 +6,20 @@ from collections.abc import Mapping
 from typing import Final
 
 from linkspan.spec.recipe import Recipe, read
-from linkspan.store.runs import Run
+from linkspan.store.runs import Run, State
 
+TITLES: Final[Mapping[State, str]] = {
+    "queued": "Queued",
+    "preparing": "Preparing",
+    "running": "Codex is at work",
+    "waiting_approval": "Waits for a person",
+    "publishing": "Publishing",
+    "succeeded": "Succeeded",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
+    "timed_out": "Ran out of time",
+}
+"""What a state is called where it stands by itself."""
 STILL: Final[Mapping[str, str]] = {
     "queued": "waits for its turn",
     "preparing": "is being prepared",
@@ -19,7 +31,7 @@ STILL: Final[Mapping[str, str]] = {
     "cancelled": "was cancelled",
     "timed_out": "ran out of time",
 }
-"""What is said of a run in a state."""
+"""What is said of a run in a state, in a sentence."""
 
 
 def recipe_of(run: Run) -> Recipe:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from html import escape
 from typing import Any, Final
 
+from linkspan.runs.about import TITLES
 from linkspan.runs.history import Record
 from linkspan.runs.shown import shown_approval, shown_event, shown_run
 from linkspan.runs.telling import lines_of
@@ -46,7 +47,7 @@ def html_of(record: Record) -> str:
     called = {call.call_id: call for call in record.calls if call.call_id}
     parts = [
         _HEAD.replace("TITLE", escape(f"{title} · {run.id}")).replace("STYLE", _STYLE),
-        f'<header><p class="state {escape(run.state)}">{escape(run.state.replace("_", " "))}</p>',
+        f'<header><p class="state {escape(run.state)}">{escape(TITLES[run.state])}</p>',
         f"<h1>{escape(title)}</h1></header>",
         f"<ul class=facts>{''.join(f'<li>{_linked(line)}</li>' for line in facts_of(run))}</ul>",
     ]

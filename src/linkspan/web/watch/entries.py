@@ -1,4 +1,4 @@
-"""An event of a run as an entry of its page, and the words for what state it is in.
+"""An event of a run as an entry of its page, and the colours of what state it is in.
 
 An entry has a key: the item's that it tells of, or its event's number. What is told of a key later stands in
 the place of what was told before, so that a stream may say anything twice.
@@ -10,9 +10,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from linkspan.runs.about import TITLES
 from linkspan.runs.telling import lines_of
 from linkspan.store.outbox import iso
 from linkspan.store.run_events import RunEvent
+from linkspan.store.runs import STATES as ALL_STATES
+from linkspan.store.runs import State
 
 Entry = dict[str, Any]
 TOLD: Final = (
@@ -30,16 +33,19 @@ TOLD: Final = (
     "error",
 )
 """Kinds of which an entry is left when all is over."""
+_TONE_OF: Final[Mapping[State, str]] = {
+    "queued": "waits",
+    "preparing": "works",
+    "running": "works",
+    "waiting_approval": "asks",
+    "publishing": "works",
+    "succeeded": "good",
+    "failed": "bad",
+    "cancelled": "waits",
+    "timed_out": "bad",
+}
 STATES: Final[Mapping[str, tuple[str, str]]] = {
-    "queued": ("Queued", "waits"),
-    "preparing": ("Preparing", "works"),
-    "running": ("Codex is at work", "works"),
-    "waiting_approval": ("Waits for a person", "asks"),
-    "publishing": ("Publishing", "works"),
-    "succeeded": ("Succeeded", "good"),
-    "failed": ("Failed", "bad"),
-    "cancelled": ("Cancelled", "waits"),
-    "timed_out": ("Ran out of time", "bad"),
+    state: (TITLES[state], _TONE_OF[state]) for state in ALL_STATES
 }
 """What a state is called, and which colour it has."""
 _LONGEST: Final = 20_000
