@@ -253,6 +253,8 @@ REVEAL_A_SECRET: Final = {
     "linkspan.codex.agents_api": "The same, for a session.",
     "linkspan.codex.app_server.home": "The run's tokens are handed to its own Codex, with the thread.",
     "linkspan.accounts.oauth": "Codes and refresh tokens are sent to the token endpoint.",
+    "linkspan.accounts.providers": "The client's id may be a customer's own, and goes into what is sent.",
+    "linkspan.accounts.token_answers": "What was sent is looked for in what comes back, to tell none of it.",
 }
 """Which modules, and packages with all in them, may take the value out of a Secret, and why."""
 

@@ -18,7 +18,7 @@ from typing import Final
 import pytest
 
 import linkspan
-from linkspan.accounts import client_documents, oauth, people, redirects
+from linkspan.accounts import client_documents, people, redirects, token_answers
 from linkspan.errors import LinkspanError
 from linkspan.mcp_server import headers as mcp_headers
 from linkspan.net import bodies, limits, urls
@@ -121,7 +121,7 @@ HEADER_READERS: Final[dict[str, Callable[[str], object]]] = {
     "wait": lambda text: limits.retry_after({"retry-after": text, "date": text}, 1e9),
     "charset": lambda text: bodies.text_of(b"\xff", "text/plain; " + text),
     "encoded name": lambda text: mcp_headers.decoded("=?base64?" + text),
-    "scopes": oauth.read_scopes,
+    "scopes": token_answers.read_scopes,
     "link": lambda text: urls.resolve("https://desk.example/a", text),
 }
 REQUEST_READERS: Final[dict[str, Callable[[str], object]]] = {

@@ -18,7 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkspan import spec
-from linkspan.accounts.oauth import GrantGone, OAuthClient, Provider, Tokens, provider_of, read_scopes
+from linkspan.accounts.oauth import OAuthClient
+from linkspan.accounts.providers import Provider, provider_of
+from linkspan.accounts.token_answers import GrantGone, Tokens, read_scopes
 from linkspan.errors import LinkspanError, UpstreamError
 from linkspan.net.client import Client
 from linkspan.net.messages import Request, Response

@@ -15,10 +15,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from linkspan.accounts.accounts import Accounts
-from linkspan.accounts.oauth import Tokens as Granted
 from linkspan.accounts.offboarding import Offboarding, Parting
 from linkspan.accounts.principal import Tenant
 from linkspan.accounts.tenants import Tenants
+from linkspan.accounts.token_answers import Tokens as Granted
 from linkspan.accounts.tokens import Tokens
 from linkspan.errors import NotFound, Unauthenticated
 from linkspan.net.client import Client

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from linkspan import spec
-from linkspan.accounts.oauth import Tokens
+from linkspan.accounts.token_answers import Tokens
 from linkspan.app import build
 from linkspan.errors import Forbidden, InvalidArgument, LinkspanError, NeedsReauth, RateLimited
 from linkspan.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 
 from linkspan import spec
 from linkspan.accounts.linking import normal_certificates
-from linkspan.accounts.oauth import Provider
+from linkspan.accounts.providers import Provider
 from linkspan.errors import InvalidArgument
 from linkspan.net.client import Client
 from linkspan.net.messages import ConnectionFailed, Request

@@ -10,13 +10,15 @@ from linkspan.accounts import linking
 from linkspan.accounts.admission import UNFINISHED, Admission
 from linkspan.accounts.choice import choose, owner_of
 from linkspan.accounts.identifiers import identifier
-from linkspan.accounts.oauth import OAuthClient, Tokens, provider_of
+from linkspan.accounts.oauth import OAuthClient
 from linkspan.accounts.opening import Opened, Opener
 from linkspan.accounts.principal import Principal, Tenant
+from linkspan.accounts.providers import provider_of
 from linkspan.accounts.proving import Identity, Verifier, same_identity, short
 from linkspan.accounts.refresh import Refresher, obtain, renewed_row
 from linkspan.accounts.safe import Kept, Safe
 from linkspan.accounts.tenants import no_tenant
+from linkspan.accounts.token_answers import Tokens
 from linkspan.errors import (
     Forbidden,
     InvalidArgument,

@@ -14,9 +14,11 @@ from typing import Final
 
 from linkspan.accounts import linking
 from linkspan.accounts.accounts import Accounts
-from linkspan.accounts.oauth import Provider, Tokens, authorize_url, is_state, new_verifier, provider_of
+from linkspan.accounts.oauth import authorize_url, is_state, new_verifier
 from linkspan.accounts.principal import Tenant
+from linkspan.accounts.providers import Provider, provider_of
 from linkspan.accounts.proving import Verifier, short
+from linkspan.accounts.token_answers import Tokens
 from linkspan.errors import ConfigurationError, Forbidden, InvalidArgument, LinkspanError, UpstreamError
 from linkspan.spec.catalog import AuthMethod, Connector
 from linkspan.store.accounts import Account

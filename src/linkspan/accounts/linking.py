@@ -7,7 +7,7 @@ import ssl
 import textwrap
 from collections.abc import Mapping
 
-from linkspan.accounts.oauth import provider_of
+from linkspan.accounts.providers import provider_of
 from linkspan.errors import InvalidArgument, LinkspanError
 from linkspan.net.urls import origin_of
 from linkspan.spec.catalog import AuthMethod, Connector, Scope, Setting

@@ -25,9 +25,11 @@ from dataclasses import replace
 from typing import Final
 
 from linkspan.accounts.linking import token_origins
-from linkspan.accounts.oauth import BUDGET, TIMEOUT, GrantGone, OAuthClient, Tokens, provider_of
+from linkspan.accounts.oauth import BUDGET, TIMEOUT, OAuthClient
+from linkspan.accounts.providers import provider_of
 from linkspan.accounts.proving import short
 from linkspan.accounts.safe import Kept, Safe
+from linkspan.accounts.token_answers import GrantGone, Tokens
 from linkspan.errors import LinkspanError, NeedsReauth, NotLinked, UpstreamError, UpstreamTimeout
 from linkspan.spec.catalog import AuthMethod, Connector
 from linkspan.store import accounts as rows
