@@ -9,13 +9,17 @@ and says something.
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx2
+from openai import OpenAI
 from openai.types.beta.agent_session_item import AgentSessionItem
 from openai.types.beta.agents.session_create_params import SessionCreateParamsNonStreaming
 from openai.types.beta.agents.sessions.event_create_params import EventCreateParams
@@ -96,8 +100,14 @@ class HostedOpenAI:
     disk: Path | None = None
     """Where sandboxes are."""
     uploads: dict[str, bytes] = field(default_factory=dict)
+    told: list[Json] = field(default_factory=list)
+    """What webhooks were answered."""
     removed: list[str] = field(default_factory=list)
     """Sessions that were removed, with their sandboxes."""
+    webhook: tuple[str, str] | None = None
+    """The address and the secret (`whsec_…`) of what is told when a session has become idle."""
+    pace: Callable[[float], Awaitable[object]] = lambda _seconds: asyncio.sleep(0.05)
+    """What who asks sleeps with between two looks."""
     asks_for: str | None = None
     """The next turn of a session waits until this request of its own is answered."""
 
@@ -434,6 +444,25 @@ class HostedOpenAI:
             work.sandbox.publish(work.id, turn["id"])
         turn |= {"status": "completed", "usage": _USAGE}
         work.status = "idle"
+        await self._tell(work)
+
+    async def _tell(self, work: Work) -> None:
+        """Tell that a session is idle, so that the official package takes it for OpenAI's word."""
+        if self.webhook is None or work.sandbox is None:
+            return
+        (url, secret), now = self.webhook, int(time.time())
+        data = {"id": work.id, "environment_id": work.sandbox.id, "environment_type": "openai_hosted"}
+        event = {"id": "evt_1", "object": "event", "created_at": now, "type": "agent.session.idle"}
+        raw = json.dumps({**event, "data": data}).encode()
+        key = base64.b64decode(secret.removeprefix("whsec_"))
+        signed = base64.b64encode(hmac.digest(key, f"wh_1.{now}.".encode() + raw, "sha256")).decode()
+        headers = {"webhook-id": "wh_1", "webhook-timestamp": str(now), "webhook-signature": f"v1,{signed}"}
+        with OpenAI(api_key="unused", webhook_secret=secret) as client:
+            told = client.webhooks.unwrap(raw, headers)
+        assert told.type == "agent.session.idle" and told.data.id == work.id
+        async with httpx2.AsyncClient() as http:
+            answer = await http.post(url, content=raw, headers=headers)
+        self.told.append(answer.json())
 
     def _say(self, work: Work, turn: Json, item: Json) -> None:
         whole = {"id": f"item_{len(work.items) + 1}", "turn_id": turn["id"], "status": "completed", **item}

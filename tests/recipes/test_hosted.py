@@ -7,7 +7,9 @@ our MCP endpoint are those of every job.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import httpx2
 import pytest
 
 from linkspan.codex.hosted_checkout import HAND_IN
+from linkspan.vault.secret import Secret
 from tests.fakes.canvas import Canvas, png
 from tests.fakes.openai_api import Call, HostedOpenAI
 from tests.recipes.test_design_to_code import TOKEN as FIGMA
@@ -22,7 +25,7 @@ from tests.recipes.test_design_to_code import drawn, marked
 from tests.recipes.test_incident_response import FILES as SERVICE
 from tests.recipes.test_incident_response import FIXED, MEND
 from tests.recipes.test_ticket_to_pr import FILES, told_of_review
-from tests.recipes.town import ACME, BO, KEY, TOKEN, Town, town
+from tests.recipes.town import ACME, BO, KEY, PATIENCE, TOKEN, Town, town
 from tests.servers.alertmanager import PASSWORD, USER, alertmanager, tell
 from tests.servers.serving import serving
 
@@ -41,11 +44,20 @@ def on_agents_api(*recipes: str) -> dict[str, Any]:
     return {recipe: {"engine": "agents_api", "model": "gpt-test"} for recipe in recipes}
 
 
-def does(hosted: HostedOpenAI, command: str, words: str, *, tool: tuple[str, Any] | None = None) -> list[str]:
+def does(
+    hosted: HostedOpenAI,
+    command: str,
+    words: str,
+    *,
+    tool: tuple[str, Any] | None = None,
+    after: threading.Event | None = None,
+) -> list[str]:
     """Script a turn: a tool, a command in the checkout, the change handed in; answers what each said."""
     heard: list[str] = []
 
     async def script(call: Call) -> str:
+        if after is not None:
+            await asyncio.to_thread(after.wait, PATIENCE)
         if tool is not None:
             heard.append(await call(*tool))
         heard.append(await call.shell(f"cd /workspace/checkout && {command}"))
@@ -112,8 +124,9 @@ async def test_a_ticket_and_then_its_review(tmp_path: Path) -> None:
 
 
 async def test_a_group_of_alerts(tmp_path: Path) -> None:
-    """Fired by a real Alertmanager, mended there, approved by who is on call."""
+    """Fired by a real Alertmanager, mended there, approved by who is on call; its end told by a webhook."""
     hosted, home = openai_at(tmp_path), tmp_path / "alertmanager"
+    hosted.pace = lambda _seconds: asyncio.Event().wait()  # without a webhook it would never look again
     with alertmanager(home) as origin:
         async with town(
             tmp_path,
@@ -128,14 +141,23 @@ async def test_a_group_of_alerts(tmp_path: Path) -> None:
             secret = await place.app.hook_secrets.of_account(ACME, account)
             address = f"{place.url}/hooks/account/{account}"
             await asyncio.to_thread(tell, home, origin, address, secret.reveal())
-            heard = does(hosted, MEND, "Hour 24 is no hour.")
+            began = threading.Event()
+            heard = does(hosted, MEND, "Hour 24 is no hour.", after=began)
+            made = f"whsec_{base64.b64encode(b'canary-of-a-webhook-at-openai').decode()}"
+            await place.app.hook_secrets.of_account(ACME, place.accounts["openai"], Secret(made))
+            hosted.webhook = (f"{place.url}/hooks/account/{place.accounts['openai']}", made)
             labels = {"alertname": "LateOrders", "severity": "critical"}
             async with httpx2.AsyncClient(auth=(USER, PASSWORD)) as http:
                 alert = {"labels": labels, "annotations": {"summary": "Late orders fail"}}
                 (await http.post(f"{origin}/api/v2/alerts", json=[alert])).raise_for_status()
             (run,) = await place.runs(1)
+            async with asyncio.timeout(PATIENCE):
+                while (await place.app.runs.find(ACME, run.id)).thread_id is None:
+                    await place.app.runs.bell.wait(0.2)
+            began.set()
             done = await place.approve(run.id)
             assert (done.state, done.error_message) == ("succeeded", None)
+            assert hosted.told == [{"accepted": 1}]
             assert "Late orders fail" in heard[2]
             assert FIXED in place.git.show("acme/shop", f"codex/{run.id}:orders.py")
             all_is_well(place, hosted)

@@ -174,7 +174,7 @@ async def town(
                 asks = Hosted(
                     app.relay, app.run_tokens, public_url=hosted.public, clock=time.time, random=os.urandom
                 )
-                engine = AgentsApi(asks, sleep=lambda _seconds: asyncio.sleep(0.05))
+                engine = AgentsApi(asks, sleep=hosted.pace)
                 parts = replace(parts, engines={**parts.engines, engine.name: engine})
             working = asyncio.create_task(work_with(app, parts, worker="wrk_town"))
             try:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import quote
 
-from linkspan.codex.engine import Event, Failure, Host, Interrupt, Outcome, Steer, Task, Thread
-from linkspan.codex.hosted import SERVER, Hosted, Json, failure_of, first_input, output_of
+from linkspan.codex.engine import Event, Failure, Host, Interrupt, Look, Outcome, Steer, Task, Thread
+from linkspan.codex.hosted import SERVER, Hosted, Json, Rest, failure_of, first_input, output_of
 from linkspan.codex.hosted_checkout import BETA, HAND_IN, HostedCheckout
 from linkspan.errors import LinkspanError, NotFound, UpstreamError, UpstreamTimeout
 
@@ -46,6 +46,7 @@ class _Session:
     """What is known of a session so far."""
 
     id: str
+    rest: Rest
     turns_before: int = 0
     """Turns that it had when this run came to it."""
     turns_to_come: int = 1
@@ -111,9 +112,10 @@ class AgentsApi:
         there = await self._there(task)
         if task.thread is not None and there is not None:
             if (there.get("metadata") or {}).get("linkspan_run") == task.run:
-                return _Session(task.thread.id)
+                return _Session(task.thread.id, Rest(self._sleep))
             if task.workspace is None:
-                session = _Session(task.thread.id, len(await self._turns(task, task.thread.id)))
+                known = len(await self._turns(task, task.thread.id))
+                session = _Session(task.thread.id, Rest(self._sleep), known)
                 await self._say(task, session, first_input(task), key=f"{task.run}:first")
                 return session
         found = await self._begun(task)
@@ -127,7 +129,7 @@ class AgentsApi:
             # Asked again for a repository, the file that it names is another one.
             words = {"idempotency_key": task.run} if task.workspace is None else {}
             found = str((await self._ask(task, "POST", "/agents/sessions", body, **words))["id"])
-        session = _Session(found)
+        session = _Session(found, Rest(self._sleep))
         await host.began(Thread(session.id))
         await host.tell(Event("thread_started", {"id": session.id}))
         return session
@@ -211,7 +213,9 @@ class AgentsApi:
 
     async def _listen(self, task: Task, host: Host, session: _Session) -> None:
         async for word in host.words():
-            if isinstance(word, Interrupt):
+            if isinstance(word, Look):
+                session.rest.end()
+            elif isinstance(word, Interrupt):
                 session.interrupted = True
                 await self._cancel(task, session)
             elif isinstance(word, Steer):
@@ -250,7 +254,7 @@ class AgentsApi:
                 await self._checkout.look(task, there)
             for action in there.get("required_actions") or ():
                 await self._decline(task, host, session, action)
-            await self._sleep(_WAITS[min(number, len(_WAITS) - 1)])
+            await session.rest.last(_WAITS[min(number, len(_WAITS) - 1)])
             number += 1
 
     async def _decline(self, task: Task, host: Host, session: _Session, action: Json) -> None:

@@ -161,6 +161,11 @@ class Interrupt:
     who: str
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Somebody who knows tells that something has happened: look now, and not at the next turn."""
+
+
 class Host(Protocol):
     """What an engine works for. Every method may be called at any time while `work` lasts."""
 
@@ -183,8 +188,8 @@ class Host(Protocol):
         """Ask a person; comes back with `decline` when the deadline has passed."""
         ...
 
-    def words(self) -> AsyncIterator[Steer | Interrupt]:
-        """Answer what people say to the run, as they say it."""
+    def words(self) -> AsyncIterator[Steer | Interrupt | Look]:
+        """Answer what is said to the run, as it is said."""
         ...
 
 

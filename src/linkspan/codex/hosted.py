@@ -5,11 +5,12 @@ What works at OpenAI reaches our tools over the public address, with the run's o
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import jsonschema_rs
@@ -228,6 +229,29 @@ def failure_of(error: LinkspanError) -> Failure:
     # A time-out is the run's own and nothing else.
     code = "upstream_error" if error.code == "upstream_timeout" else error.code
     return Failure(code, said, retryable=code in _RETRYABLE, retry_after=error.retry_after)
+
+
+class Rest:
+    """The time between two looks, which a webhook of OpenAI's ends."""
+
+    def __init__(self, sleep: Callable[[float], Awaitable[object]]) -> None:
+        self._sleep = sleep
+        self._told = asyncio.Event()
+
+    def end(self) -> None:
+        """Let the next look be now."""
+        self._told.set()
+
+    async def last(self, seconds: float) -> None:
+        """Wait so long at most."""
+        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._told.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        self._told.clear()
 
 
 async def warn_of_steering(host: Host) -> None:

@@ -14,11 +14,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from linkspan.codex.engine import Event, Failure, Host, Interrupt, Outcome, Task, Thread
+from linkspan.codex.engine import Event, Failure, Host, Interrupt, Look, Outcome, Task, Thread
 from linkspan.codex.hosted import (
     SERVER,
     Hosted,
     Json,
+    Rest,
     failure_of,
     first_input,
     output_of,
@@ -38,6 +39,7 @@ Sleep = Callable[[float], Awaitable[object]]
 class _Answer:
     """What is known of an answer so far."""
 
+    rest: Rest
     id: str = ""
     """Empty until it was asked for."""
     previous: str | None = None
@@ -85,11 +87,11 @@ class Responses:
     async def _there(self, task: Task) -> _Answer:
         """Answer what this run has asked already, or what it is to ask."""
         if task.thread is None:
-            return _Answer()
+            return _Answer(Rest(self._sleep))
         there = await self._hosted.ask(task, "GET", f"/responses/{task.thread.id}")
         if (there.get("metadata") or {}).get("linkspan_run") == task.run:
-            return _Answer(task.thread.id, streams=False)
-        return _Answer(previous=task.thread.id)
+            return _Answer(Rest(self._sleep), task.thread.id, streams=False)
+        return _Answer(Rest(self._sleep), previous=task.thread.id)
 
     def _body(self, task: Task, previous: str | None) -> Json:
         body: Json = {
@@ -138,11 +140,14 @@ class Responses:
 
     async def _listen(self, task: Task, host: Host, answer: _Answer) -> None:
         async for word in host.words():
-            if isinstance(word, Interrupt):
+            if isinstance(word, Look):
+                answer.rest.end()
+            elif isinstance(word, Interrupt):
                 answer.interrupted = True
                 await self._cancel(task, answer)
                 return
-            await warn_of_steering(host)
+            else:
+                await warn_of_steering(host)
 
     async def _watch(self, task: Task, host: Host, answer: _Answer) -> None:
         if not answer.id:
@@ -164,7 +169,7 @@ class Responses:
                 with contextlib.suppress(NotFound, UpstreamError, UpstreamTimeout, InvalidArgument):
                     again = self._hosted.stream(task, "GET", f"/responses/{answer.id}", query=query)
                     await self._read(host, answer, again)
-            await self._sleep(_WAITS[min(number, len(_WAITS) - 1)])
+            await answer.rest.last(_WAITS[min(number, len(_WAITS) - 1)])
 
     async def _read(
         self,

@@ -25,6 +25,8 @@ from linkspan.spec.events import Event, Webhooks
 from linkspan.spec.recipe import Trigger
 from linkspan.store import accounts as account_rows
 from linkspan.store import deliveries as rows
+from linkspan.store import run_events
+from linkspan.store import runs as run_rows
 from linkspan.store.accounts import Account
 from linkspan.store.database import Database
 from linkspan.store.deliveries import Arrival, Does
@@ -37,6 +39,7 @@ _LONGEST_ECHO: Final = 500
 _LONGEST_UNPROVED: Final = 16_384
 _ECHOED: Final = re.compile(r"[A-Za-z0-9_.~+/=:-]{1,500}")
 OWN: Final = "Our own account did it."
+_AT_WORK: Final = ("running", "waiting_approval")
 TEST: Final = "linkspan-test"
 """A header that says: tell what would be noted, and note nothing."""
 OWN_WORDS: Final = "A Codex run wrote it."
@@ -146,6 +149,10 @@ class Hooks:
         root = {"headers": delivery.headers, "query": delivery.query, "body": body}
         if (shaken := _handshake(hooks, root)) is not None:
             return shaken
+        if hooks.wakes is not None and accounts is not None and TEST not in delivery.headers:
+            woken = hooks.wakes(root)
+            if isinstance(woken, str) and woken:
+                return Answer({"accepted": await self._wake(connector, accounts, woken)})
         waiting = waiting_for(self._catalog(), connector)
         told = list(_told(waiting, hooks, root))
         if not told:
@@ -169,6 +176,30 @@ class Hooks:
         if new:
             self._bell.ring()
         return Answer({"accepted": new})
+
+    async def _wake(self, connector: str, accounts: list[Account], thread: str) -> int:
+        """Have the runs look that work in a conversation of these accounts; answers how many they are.
+
+        It tells them nothing that they do not find out by themselves, so it may come twice, or never.
+        """
+        woken = 0
+        for account in accounts:
+            there = await run_rows.listed(self._db, account.tenant, states=_AT_WORK, thread=thread)
+            for run in there:
+                await run_events.say(
+                    self._db,
+                    run.tenant,
+                    run.id,
+                    kind="look",
+                    words="",
+                    who=f"webhook:{connector}",
+                    now=self._clock(),
+                )
+            woken += len(there)
+        self._meters.arrival(connector, "accepted" if woken else "nothing")
+        if woken:
+            self._bell.ring()
+        return woken
 
     async def _meant(self, connector: str, hooks: Webhooks, root: Any) -> list[Account]:
         value = hooks.account(root) if hooks.account is not None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
-from linkspan.codex.engine import Decision, Event, Interrupt, Question, Steer, Thread
+from linkspan.codex.engine import Decision, Event, Interrupt, Look, Question, Steer, Thread
 from linkspan.errors import LinkspanError
 from linkspan.runs.bell import Bell
 from linkspan.runs.ids import approval_id
@@ -14,6 +14,7 @@ from linkspan.store import approvals as approval_rows
 from linkspan.store import run_events as event_rows
 from linkspan.store.approvals import Approval
 from linkspan.store.database import Database
+from linkspan.store.run_events import Word
 
 POLL: Final = 0.5
 """Seconds between two looks at what another process may have written; in this one the bell rings."""
@@ -90,13 +91,13 @@ class RunHost:
             self.ended_by = f"{decided.decided_by_kind}:{decided.person or decided.decided_by}"
         return decision
 
-    async def words(self) -> AsyncIterator[Steer | Interrupt]:
-        """Answer what people say to the run, as they say it."""
+    async def words(self) -> AsyncIterator[Steer | Interrupt | Look]:
+        """Answer what is said to the run, as it is said."""
         run = self._lease.run
         while True:
             now = self._clock()
             for word in await event_rows.hear(self._db, run.tenant, run.id, epoch=run.epoch, now=now):
-                yield Steer(word.words, word.who) if word.kind == "steer" else Interrupt(word.who)
+                yield _heard(word)
             await self._bell.wait(POLL)
 
     async def _decided(self, asked: Approval) -> Approval:
@@ -110,6 +111,12 @@ class RunHost:
                     await self._lease.note("decided", approval=asked.id, decision="decline", by="nobody")
                 continue
             await self._bell.wait(POLL)
+
+
+def _heard(word: Word) -> Steer | Interrupt | Look:
+    if word.kind == "look":
+        return Look()
+    return Steer(word.words, word.who) if word.kind == "steer" else Interrupt(word.who)
 
 
 def _shortened(data: Any) -> Any:

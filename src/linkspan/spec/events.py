@@ -102,6 +102,8 @@ class Webhooks:
     """Which account a delivery is for: the value of `setting`, or of the identity where there is none."""
     setting: str | None = None
     handshake: Handshake | None = None
+    wakes: Getter | None = None
+    """The id of the conversation that a delivery tells of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ def compile_webhooks(
             shaken.unproved,
             shaken.secret,
         )
+    if not form.events and form.wakes is None:
+        leaves.problems.add(path, "missing_key", "it tells nothing: 'events' is missing or empty", key=True)
     return Webhooks(
         signature=_signature(form.verify, leaves, (*path, "verify")),
         events=_events(form.events, DELIVERY, leaves, (*path, "events")),
@@ -67,6 +69,7 @@ def compile_webhooks(
         account=account,
         setting=setting,
         handshake=handshake,
+        wakes=_place(form.wakes, leaves, (*path, "wakes")) if form.wakes is not None else None,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from linkspan.store.database import Database, Row, Transaction
 
-WordKind = Literal["steer", "interrupt"]
+WordKind = Literal["steer", "interrupt", "look"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,7 @@ async def listed(
     entity: str | None = None,
     entity_id: str | None = None,
     branch: str | None = None,
+    thread: str | None = None,
     asker: str | None = None,
     reader: str | None = None,
     updated_after: float | None = None,
@@ -142,6 +143,7 @@ async def listed(
     order of their changes, oldest first, for whoever follows them; with `before`, those changed earlier.
     """
     given = {"recipe": recipe, "entity": entity, "entity_id": entity_id, "branch": branch, "person": asker}
+    given |= {"thread_id": thread}
     asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     clauses = ["tenant = :tenant", *(f"{name} = :{name}" for name in asked), *open_to(reader)]
     if states:

@@ -241,7 +241,7 @@ class Session:
             turn = await asyncio.shield(self._turn)
             if isinstance(word, Interrupt):
                 await self._stop(Stopped("interrupted"))
-            else:
+            elif isinstance(word, Steer):
                 await self._steer(word, turn)
 
     async def _steer(self, word: Steer, turn: str) -> None:

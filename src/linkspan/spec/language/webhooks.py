@@ -100,7 +100,12 @@ class Webhooks(Words):
     verify: Signature
     id: DeliveryPlace | None = Field(None, description="What makes a delivery the same delivery.")
     handshake: Handshake | None = None
-    events: dict[str, Event] = Field(min_length=1, json_schema_extra=_EVENT_NAMES)
+    wakes: DeliveryPlace | None = Field(
+        None,
+        description="The id of a conversation of Codex at this product, where a delivery tells of one: the"
+        " run that works in it looks at it at once.",
+    )
+    events: dict[str, Event] = Field({}, json_schema_extra=_EVENT_NAMES)
 
 
 class Watch(Words):
