@@ -131,7 +131,8 @@ def test_a_command_that_is_told_exists(command: str) -> None:
 
 def test_what_is_started_names_settings_that_are_read() -> None:
     """A misspelt variable would be silence."""
-    read = set(re.findall(r"LINKSPAN_[A-Z_]+", (ROOT / "src/linkspan/settings.py").read_text()))
+    sources = (file.read_text() for file in (ROOT / "src/linkspan/settings").glob("*.py"))
+    read = set(re.findall(r"LINKSPAN_[A-Z_]+", "".join(sources)))
     of_compose = {"LINKSPAN_DB_PASSWORD", "LINKSPAN_ETC"}
     for file in DEPLOY.iterdir():
         named = set(re.findall(r"LINKSPAN_[A-Z_]+", file.read_text()))
