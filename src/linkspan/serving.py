@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -44,7 +45,7 @@ from linkspan.web.console.door import Parts as ConsoleParts
 from linkspan.web.console.routes import console_routes
 from linkspan.web.data.entering import Entrance
 from linkspan.web.data.parts import DataParts
-from linkspan.web.data.routes import data_routes
+from linkspan.web.data.routes import data_doors
 from linkspan.web.failures import told
 from linkspan.web.health import health_routes
 from linkspan.web.hooks import hook_routes
@@ -112,7 +113,6 @@ class Serving:
                 *health_routes(self.readiness),
                 *oauth_routes(sign_in),
                 *api_routes(api),
-                *data_routes(self._data(api)),
                 *model_routes(app.models),
                 *hook_routes(app.hooks),
                 *link_routes(self._linking(sign_in.see)),
@@ -125,10 +125,11 @@ class Serving:
             ],
             exception_handlers={HTTPException: _told, Exception: _fault},
         )
-        access = Access(app.settings)
+        access, doors = Access(app.settings), data_doors(self._data(api))
         self.asgi: ASGIApp = Front(
             self.endpoint,
             self.endpoint.metadata,
+            {word: ServerErrorMiddleware(door, _fault) for word, door in doors.items()},
             rest,
             lambda scope: access.refusal(collect(scope["headers"]), peer(scope)),
         )

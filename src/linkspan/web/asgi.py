@@ -1,9 +1,9 @@
-"""The one ASGI application: MCP goes straight to its endpoint, the rest through Starlette's routing."""
+"""The one ASGI application: calls go straight to their doors, the rest through Starlette's routing."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -30,10 +30,19 @@ _FOREIGN = Forbidden("pages of another origin may not call this server", hint="S
 
 
 class Front:
-    """Sends `/t/{tenant}/mcp` to the MCP endpoint without a router in between, which a hot path would pay."""
+    """Sends `/t/{tenant}/mcp` and the doors to the products where they go, without a router in between.
 
-    def __init__(self, mcp: ASGIApp, metadata: ASGIApp, rest: ASGIApp, refusal: Refusal) -> None:
-        """`refusal` judges Host and Origin of what goes to `rest`; the other two do so themselves."""
+    It would look through a hundred addresses of pages before it came to these.
+    """
+
+    def __init__(
+        self, mcp: ASGIApp, metadata: ASGIApp, doors: Mapping[str, ASGIApp], rest: ASGIApp, refusal: Refusal
+    ) -> None:
+        """`doors` are by the first word of their paths.
+
+        `refusal` judges Host and Origin of what goes to them and to `rest`; the other two do so themselves.
+        """
+        self._doors = doors
         self._mcp = mcp
         self._metadata = metadata
         self.rest = rest
@@ -56,6 +65,10 @@ class Front:
                 shown, body, headers = told(error, request_id, status=status)
                 answer = Response(body, shown, {**headers, "X-Request-Id": request_id})
                 await answer(scope, receive, send)
+                return
+            door = self._doors.get(path[1:].partition("/")[0])
+            if door is not None:
+                await door(scope, receive, send)
                 return
         elif scope["type"] == "websocket" and (
             not _SOCKETS.fullmatch(scope["path"]) or self._refusal(scope) == 421

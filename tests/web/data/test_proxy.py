@@ -247,3 +247,14 @@ async def test_every_product_s_headers_come_out_in_one_shape(desk: Desk) -> None
         refused = await desk.failure(429, "GET", path, key=key)
         assert (refused["code"], refused["retry_after"]) == ("rate_limited", 30), name
         desk.ahead[0] += 90_000
+
+
+async def test_addresses_below_the_doors_that_lead_nowhere(desk: Desk) -> None:
+    """Are told in the one shape, and nothing is sent; so of a door without a word behind it."""
+    for path, status in (
+        *(("/proxy", 404), ("/proxy/", 404), ("/unified", 404), ("/unified/ticketing", 404)),
+        *(("/batch-request/x", 404), ("/proxies/tracker", 404), ("/custom", 400)),
+    ):
+        told = await desk.failure(status, "POST", path, json={})
+        assert "Error" in told["error"]["message"], path
+    assert desk.transport.sent == []

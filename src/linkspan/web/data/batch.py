@@ -15,7 +15,7 @@ from pydantic import Field
 from pydantic_core import from_json, to_json
 
 from linkspan.accounts.principal import Principal
-from linkspan.errors import Conflict, Internal, InvalidArgument, LinkspanError
+from linkspan.errors import Conflict, Internal, InvalidArgument, LinkspanError, NotFound
 from linkspan.gateway.results import Blocks, DryRun, Item, Page
 from linkspan.spec.catalog import Catalog
 from linkspan.web.api.reading import Model, validated
@@ -234,6 +234,8 @@ def with_account(asked: Asked, raw: bytes) -> Asked:
 
 async def batch(parts: DataParts, asked: Asked, principal: Principal, raw: bytes) -> Answered:
     """Answer a batch."""
+    if any(asked.segments):
+        raise NotFound("There is nothing at this address", hint="Batches are sent to /batch-request.")
     if asked.method != "POST":
         raise InvalidArgument(f"This address does not take {asked.method}", hint="Use POST.")
     wanted = read_batch(raw, asked.headers.get("content-type", ""))

@@ -1,12 +1,11 @@
-"""The doors to the products, as routes."""
+"""The doors to the products, by the first word of their paths."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
 
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from linkspan.accounts.principal import Principal
 from linkspan.errors import LinkspanError
@@ -78,11 +77,11 @@ async def _entity(
     return answered(result, watch, wish)
 
 
-def data_routes(parts: DataParts) -> list[Route]:
-    """Answer all routes."""
-    return [
-        Route("/proxy/{rest:path}", ProxyDoor(parts)),
-        Route("/custom/{rest:path}", ProxyDoor(parts, is_custom=True)),
-        Route("/batch-request", WholeDoor(parts, partial(batch, parts), before=with_account)),
-        Route("/unified/{rest:path}", WholeDoor(parts, partial(unified, parts))),
-    ]
+def data_doors(parts: DataParts) -> dict[str, ASGIApp]:
+    """Answer all doors."""
+    return {
+        "proxy": ProxyDoor(parts),
+        "custom": ProxyDoor(parts, is_custom=True),
+        "batch-request": WholeDoor(parts, partial(batch, parts), before=with_account),
+        "unified": WholeDoor(parts, partial(unified, parts)),
+    }
