@@ -47,7 +47,7 @@ class PushingPlaces(FakePlaces):
         is_new = (onto or f"codex/{checkout.run}") not in self.pushed
         branch = await super().push(checkout, access, onto=onto)
         if is_new and self.hub is not None:
-            await asyncio.to_thread(self.hub.branch, branch)
+            await asyncio.to_thread(self.hub.branch, branch, file=f"{checkout.run}.py")
         return branch
 
 
@@ -127,7 +127,7 @@ async def desk(folder: Path) -> AsyncIterator[Desk]:
 
 
 async def test_an_issue_goes_its_whole_way_at_a_foreign_github(tmp_path: Path) -> None:
-    """Assigned, done, sent back, approved and merged there; each told by its own webhook and in the issue."""
+    """Assigned, done, sent back, approved, merged, each told by its own webhook; and another with a label."""
     async with desk(tmp_path) as made:
         issue = await made.ask("POST", "/issues", {"title": "Wrong total", "body": "Counted twice."})
         await made.ask("POST", "/issues/1/comments", {"body": "It must be 2."})
@@ -156,5 +156,9 @@ async def test_an_issue_goes_its_whole_way_at_a_foreign_github(tmp_path: Path) -
         assert said[7:] == ["Approved", "Merged"]
         assert (await made.ask("GET", "/issues/1"))["state"] == "closed"
         assert len(await made.app.runs.list(BO)) == 2
+        await made.ask("POST", "/issues", {"title": "No receipt", "body": "None is printed."})
+        number = (await made.ask("GET", "/issues"))[0]["number"]
+        await made.ask("POST", f"/issues/{number}/labels", {"labels": ["codex"]})
+        assert (await made.newest(3)).entity_id == f"acme/shop#{number}"
         ignored = [each.outcome for each in await made.app.arrivals.list(ACME, state="ignored")]
         assert OWN in ignored

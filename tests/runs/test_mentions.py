@@ -122,6 +122,20 @@ async def test_nobody_else_and_nothing_else_calls_it(door: Door) -> None:
     assert await door.house.app.runs.list(BO) == []
 
 
+async def test_what_was_asked_long_ago_is_not_asked_now(door: Door) -> None:
+    """However late somebody tells of it: a delivery that was recorded, or any change of a thing."""
+    await on(door)
+    bodies = [said(door, "@codex please"), said(door, "@codex now")]
+    created = "update comments set created = ? where id = ?"
+    for body, age in zip(bodies, (86_401, 86_000), strict=True):
+        door.house.desk.store.execute(created, (door.house.now[0] - age, body["comment"]["id"]))
+        door.house.now[0] += 1
+        await door.post(body)
+    first, second = await outcomes(door)
+    assert first == "ignored: look: the comment is older than a day."
+    assert second.startswith("done: look: run_")
+
+
 async def test_a_call_waits_for_no_quiet_and_is_not_overtaken(door: Door) -> None:
     """Another comment says nothing of it; a run that goes on is waited for, and what is over drops it."""
     await on(door, debounce="1m", concurrency="queue")

@@ -152,7 +152,7 @@ async def test_a_bug_becomes_a_pull_request(office: Office) -> None:
 
 
 async def test_a_bug_that_is_given_to_codex_starts_a_run(tmp_path: Path) -> None:
-    """The list is looked at: what was there before starts nothing, nor what is nobody's; told once."""
+    """Or called in its last comment. What was there before starts nothing, nor nobody's; told once."""
     late = [-70.0]
 
     def clock() -> float:
@@ -171,7 +171,7 @@ async def test_a_bug_that_is_given_to_codex_starts_a_run(tmp_path: Path) -> None
         secrets = {"username": "codex", "password": "codex-canary"}
         there = {"origin": made.origin}
         await app.accounts.link(ACME, app.catalog.connectors["roundup"], settings=there, secrets=secrets)
-        await app.recipes.enable(BO, "fix_ticket", {"repository": "acme/shop"})
+        await app.recipes.enable(BO, "fix_ticket", {"repository": "acme/shop", "askers": "admin"})
         poller = Poller(app.gateway, clock=clock, random=os.urandom)
         watches = Watches(
             app.database,
@@ -186,13 +186,24 @@ async def test_a_bug_that_is_given_to_codex_starts_a_run(tmp_path: Path) -> None
         await watches.look_once()
         nobodys = made.create_bug("Nobody's")
         bug = made.create_bug("The till does not add up", "Two soups cost one.", assignee=codex)
+        called = made.create_bug("No receipt", "None is printed.", "@codex, please.")
         for _ in range(2):
             late[0] += 35
             await watches.look_once()
             while await app.arrivals.work_due():
                 pass
-        told = {each.entity_id: str(each.outcome) for each in await app.arrivals.list(ACME)}
-        (run,) = await app.runs.list(BO)
-        assert (run.entity_id, run.source) == (bug, "webhook:roundup")
-        assert told == {nobodys: "fix_ticket: `when` is not so.", bug: f"fix_ticket: {run.id}."}
+        told = {(each.entity_id, each.does): str(each.outcome) for each in await app.arrivals.list(ACME)}
+        runs = {run.entity_id: run for run in await app.runs.list(BO)}
+        assert set(runs) == {bug, called}
+        assert {run.source for run in runs.values()} == {"webhook:roundup"}
+        no_call = "fix_ticket: the comment does not call @codex."
+        assert told == {
+            (nobodys, "start"): "fix_ticket: `when` is not so.",
+            (nobodys, "mention"): no_call,
+            (bug, "start"): f"fix_ticket: {runs[bug].id}.",
+            (bug, "mention"): no_call,
+            (called, "start"): "fix_ticket: `when` is not so.",
+            (called, "mention"): f"fix_ticket: {runs[called].id}.",
+        }
+        assert runs[called].plan["comment"]
         await app.aclose()

@@ -56,13 +56,13 @@ class Emulate:
                     break
         return str(answer.headers["x-ratelimit-remaining"])
 
-    def branch(self, name: str) -> None:
-        """Make a branch with a commit of its own."""
+    def branch(self, name: str, *, file: str = "cart.py") -> None:
+        """Make a branch with a commit of its own, which adds a file."""
         head = self.ask("GET", "/repos/acme/shop/git/ref/heads/main")["object"]["sha"]
         self.ask("POST", "/repos/acme/shop/git/refs", {"ref": f"refs/heads/{name}", "sha": head})
         self.ask(
             "PUT",
-            "/repos/acme/shop/contents/cart.py",
+            f"/repos/acme/shop/contents/{file}",
             {"message": "Fix", "content": "eA==", "branch": name},
         )
 

@@ -98,6 +98,7 @@ def test_roundup_items_become_tickets() -> None:
         "created_at": "2026-11-22T12:42:19Z",
         "updated_at": "2026-11-23T01:02:03Z",
         "comments_count": 2,
+        "last_comment": "4",
         "url": "http://bugs.example/support/bug4",
     }
     assert tickets.paging.total is not None

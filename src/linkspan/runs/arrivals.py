@@ -323,7 +323,7 @@ class Arrivals:
             "tenant": {"name": tenant},
         }
         own = account.identity_id if account is not None else None
-        return why_not(found, recipe.mention, values, own=own)
+        return why_not(found, recipe.mention, values, own=own, told=arrival.received)
 
     async def _read(self, arrival: Arrival) -> object:
         """Read the thing with the tenant's own credential: what was delivered about it is not believed."""

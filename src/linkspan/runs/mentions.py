@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from linkspan.errors import NotFound
@@ -22,6 +23,8 @@ from linkspan.spec.triggers import comments_of
 Json = dict[str, Any]
 _MOST_PAGES: Final = 20
 _MOST: Final = 200_000
+_OLDEST: Final = 86_400.0
+"""Seconds between a comment and the event that tells of it."""
 _FENCED: Final = re.compile(r"^ {0,3}(```|~~~).*?(?:^ {0,3}\1|\Z)", re.MULTILINE | re.DOTALL)
 _CODE: Final = re.compile(r"`[^`\n]{1,2000}`")
 _QUOTED: Final = re.compile(r"^[ \t]{0,3}>.*$", re.MULTILINE)
@@ -60,14 +63,23 @@ async def find_comment(
 
 
 def why_not(
-    comment: Json | None, mention: Mention, values: Mapping[str, Any], *, own: str | None = None
+    comment: Json | None,
+    mention: Mention,
+    values: Mapping[str, Any],
+    *,
+    own: str | None = None,
+    told: float | None = None,
 ) -> str | None:
     """Answer why a comment starts nothing; None when it does.
 
-    `values` has `settings` and `tenant`; `own` is who the account is at the product.
+    `values` has `settings` and `tenant`; `own` is who the account is at the product, `told` when the event
+    came in: what a comment asked for long before is not asked for now.
     """
     if comment is None:
         return "there is no such comment"
+    written = _time(comment.get("created_at"))
+    if told is not None and written is not None and told - written > _OLDEST:
+        return "the comment is older than a day"
     text, author = str(comment.get("body") or ""), comment.get("author") or {}
     if is_ours(text) or (own is not None and str(author.get("id")) == own):
         return "we wrote that comment ourselves"
@@ -77,6 +89,15 @@ def why_not(
     if not compile_predicate(mention.by)({**comment, "settings": values["settings"]}):
         return f"{author.get('name') or 'somebody'} called, whose word does not count (`by`)"
     return None
+
+
+def _time(said: object) -> float | None:
+    """Answer when a comment was written; a product that does not say it is believed."""
+    try:
+        found = datetime.fromisoformat(said) if isinstance(said, str) else None
+    except ValueError:
+        return None
+    return found.timestamp() if found is not None and found.tzinfo is not None else None
 
 
 def calls(text: str, name: str) -> bool:
