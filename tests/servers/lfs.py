@@ -36,6 +36,8 @@ class Lfs:
     """By the id of an object: changes what is told of it."""
     sent: dict[str, Answer] = field(default_factory=dict)
     """By the last part of a path: what is answered there."""
+    busy: dict[str, list[Answer]] = field(default_factory=dict)
+    """By the last part of a path: what is answered there first, each once."""
     batch: Answer | None = None
     """What every question is answered with instead."""
     asked: list[list[str]] = field(default_factory=list)
@@ -53,6 +55,8 @@ class Lfs:
 
     def answer(self, path: str, headers: Mapping[str, str], body: bytes, user: str | None) -> Answer | None:
         """Answer a request; None for what is no business of LFS."""
+        if first := self.busy.get(path.rpartition("/")[2]):
+            return first.pop(0)
         if path.endswith("/info/lfs/objects/batch"):
             if user is None:
                 return 401, {"lfs-authenticate": 'Basic realm="forge"'}, b"{}"

@@ -40,6 +40,8 @@ class Bench:
     authority: Authority
     proxy: EgressProxy
     now: list[float] = field(default_factory=lambda: [1_800_000_000.0])
+    waited: list[float] = field(default_factory=list)
+    """Seconds for which somebody wanted to wait."""
 
     def places(self, **bounds: int) -> GitPlaces:
         return GitPlaces(
@@ -48,7 +50,11 @@ class Bench:
             clock=lambda: self.now[0],
             git=Git(ca_file=self.authority.root),
             bounds=Bounds(**bounds),
+            sleep=self._sleep,
         )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.waited.append(seconds)
 
     def repository(self, name: str = "acme/shop", files: dict[str, File] | None = None) -> Repository:
         """Make a repository at the server and answer it as the forge tells it."""

@@ -248,6 +248,61 @@ async def test_a_question_that_fails_leaves_pointers(
     assert (checkout.path / "a.bin").read_bytes() == pointer(b"one")
 
 
+async def test_who_is_busy_is_asked_again_within_bounds(objects: Objects) -> None:
+    """After as long as Retry-After says; not if that is more than a minute, nor for ever."""
+    forge, bench = objects.lfs, objects.bench
+    content = {name: name.encode() for name in ("soon", "untold", "late", "never")}
+    ids = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+    forge.busy = {
+        "batch": [(429, {"retry-after": "3"}, b""), (503, {}, b"")],
+        ids["soon"]: [(503, {"retry-after": "5"}, b"")],
+        ids["untold"]: [(503, {}, b"")] * 3,
+        ids["late"]: [(429, {"retry-after": "600"}, b"")],
+        ids["never"]: [(503, {"retry-after": "11"}, b"")] * 9,
+    }
+    files: dict[str, File] = {name: forge.add(data) for name, data in content.items()}
+    checkout = await objects.prepare(bench.repository("acme/shop", files), "lfs")
+    for name in ("soon", "untold"):
+        assert (checkout.path / name).read_bytes() == content[name], name
+    host = bench.server.url.removeprefix("https://").partition(":")[0]
+    assert sorted(checkout.left_out) == [
+        f"The LFS file late stays a pointer: {host} answered 429, until 10 minutes from now.",
+        f"The LFS file never stays a pointer: {host} answered 503, 4 times.",
+    ]
+    assert bench.waited[:2] == [3.0, 2.0]
+    assert sorted(bench.waited[2:]) == [1.0, 2.0, 4.0, 5.0, 11.0, 11.0, 11.0]
+    assert len(forge.busy[ids["never"]]) == 5
+
+
+async def test_whether_a_file_is_executable_is_published_without_an_upload(objects: Objects) -> None:
+    """Of a file in its place, and of one that was copied."""
+    files: dict[str, File] = {
+        "plain": objects.lfs.add(b"plain"),
+        "tool": ("100755", objects.lfs.add(b"tool")),
+        "same": ("100755", objects.lfs.add(b"same")),
+    }
+    checkout = await objects.prepare(objects.bench.repository("acme/shop", files), "lfs")
+    path = checkout.path
+    assert [os.access(path / name, os.X_OK) for name in ("plain", "tool", "same")] == [False, True, True]
+    (path / "plain").chmod(0o755)
+    (path / "tool").chmod(0o644)
+    (path / "copy").write_bytes(b"same")
+    (path / "copy").chmod(0o644)
+    change = await objects.bench.places().change(checkout)
+    assert not change.left_out
+    await commit_now(objects.bench.places(), checkout, author=AUTHOR, message="Other modes")
+    await objects.bench.places().push(checkout, objects.bench.access())
+    root = objects.bench.server.root / "acme/shop.git"
+    told = [line.split() for line in git(root, "ls-tree", f"codex/{RUN}").splitlines()]
+    assert {line[3]: line[0] for line in told} == {
+        "plain": "100755",
+        "tool": "100644",
+        "same": "100755",
+        "copy": "100644",
+    }
+    assert git(root, "cat-file", "blob", f"codex/{RUN}:tool") == pointer(b"tool").decode().strip()
+
+
 async def test_everything_together_stays_within_the_bounds_of_a_checkout(objects: Objects) -> None:
     """By what the commit says, before anything is fetched: an absurd size is not even asked for."""
     files: dict[str, File] = {

@@ -13,7 +13,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,7 @@ _POINTER: Final = re.compile(
 )
 _SIZES: Final = range(120, 161)
 """Bytes of a pointer without extensions."""
+_EXECUTABLE: Final = "100755"
 _TOGETHER: Final = 4
 SECONDS: Final = 900.0
 _MOST_SENTENCES: Final = 20
@@ -217,7 +218,7 @@ class Looked:
     gone: Sequence[bytes]
     left_out: Sequence[str]
     copies: Mapping[bytes, Pointer]
-    """New files that are what a pointer names already: published as that pointer."""
+    """Files that are what a pointer names already, new or with another mode: published as that pointer."""
 
 
 def look(checkout: Path, known: Known, new: Sequence[bytes]) -> Looked:
@@ -229,6 +230,8 @@ def look(checkout: Path, known: Known, new: Sequence[bytes]) -> Looked:
             gone.append(pointer.path)
         elif not _is(checkout, pointer, found):
             changed.append(pointer.path)
+        elif (_mode(found) == _EXECUTABLE) != (pointer.mode == _EXECUTABLE):
+            copies[pointer.path] = replace(pointer, mode=_mode(found))
     sizes = {each.names.size for each in known.pointers}
     by_content = {each.names: each for each in known.pointers}
     for path in new if known.pointers else ():
@@ -236,7 +239,7 @@ def look(checkout: Path, known: Known, new: Sequence[bytes]) -> Looked:
         if found is not None and stat.S_ISREG(found.st_mode) and found.st_size in sizes:
             same = by_content.get(LfsObject(_digest(checkout, path), found.st_size))
             if same is not None:
-                copies[path] = same
+                copies[path] = replace(same, mode=_mode(found))
     left_out = []
     if changed:
         named = _named(changed, "was", "were")
@@ -256,6 +259,11 @@ def _regular(checkout: Path, path: bytes) -> os.stat_result | None:
     except OSError:
         return None
     return None if stat.S_ISDIR(found.st_mode) else found
+
+
+def _mode(found: os.stat_result) -> str:
+    """Answer the mode that git knows a file by."""
+    return _EXECUTABLE if found.st_mode & stat.S_IXUSR else "100644"
 
 
 def _is(checkout: Path, pointer: Pointer, found: os.stat_result) -> bool:

@@ -13,7 +13,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from linkspan.codex.places import GitAccess, Repository
 from linkspan.errors import EgressRefused, UpstreamError
+from linkspan.net.limits import in_words, retry_after
 from linkspan.net.messages import Request, Streamed, StreamingTransport, set_header
 from linkspan.net.urls import origin_of, resolve
 
@@ -33,6 +34,13 @@ _IDLE_SECONDS: Final = 60.0
 _BLOCK: Final = 1_000_000
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 3
+_BUSY: Final = frozenset({429, 503})
+"""Answers that say to come back later (RFC 6585 §4, RFC 9110 §15.6.4)."""
+_TRIES: Final = 4
+_FIRST_WAIT: Final = 1.0
+"""Seconds, where a server names none; then twice as long."""
+_LONGEST_WAIT: Final = 60.0
+"""Who wants to be left alone for longer is not asked again: the run goes on without."""
 _MOST_HEADERS: Final = 20
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 _OURS: Final = frozenset(
@@ -61,9 +69,17 @@ class LfsClient:
     """Asks the forge of one repository for objects."""
 
     def __init__(
-        self, transport: StreamingTransport, repository: Repository, access: GitAccess | None
+        self,
+        transport: StreamingTransport,
+        repository: Repository,
+        access: GitAccess | None,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._transport = transport
+        self._clock = clock
+        self._sleep = sleep
         url = repository.clone_url.rstrip("/")
         self._batch = f"{url if url.endswith('.git') else url + '.git'}/info/lfs/objects/batch"
         self._home = origin_of(url)
@@ -82,29 +98,51 @@ class LfsClient:
         }
         headers = {"Accept": _TYPE, "Content-Type": _TYPE, **self._credential()}
         request = Request("POST", self._batch, headers, json.dumps(asked).encode(), ca=self._ca(self._batch))
-        answer = await self._transport.exchange(request, timeout=_ANSWER_SECONDS, max_bytes=_LONGEST_ANSWER)
-        if answer.status != 200:
-            raise UpstreamError(
-                f"the forge answered {answer.status} when it was asked for them",
-                upstream_status=answer.status,
+        tries = 1
+        while True:
+            answer = await self._transport.exchange(
+                request, timeout=_ANSWER_SECONDS, max_bytes=_LONGEST_ANSWER
             )
+            if answer.status == 200:
+                break
+            refused = f"the forge answered {answer.status} when it was asked for them"
+            await self._wait(tries, answer.status, answer.headers, refused)
+            tries += 1
         told = _read(answer.body)
         return {each: self._action(each, told.get(each.oid)) for each in objects}
 
     async def download(self, wanted: LfsObject, action: Action, into: Path) -> None:
         """Write an object into a new file, whole and the one that was asked for, or raise as `find` does."""
         url, headers = action.url, dict(action.headers)
-        for _ in range(_MOST_REDIRECTS + 1):
+        redirects, tries = 0, 1
+        while redirects <= _MOST_REDIRECTS:
             request = Request("GET", url, {**headers, "Accept-Encoding": "identity"}, ca=self._ca(url))
             async with self._transport.stream(request, timeout=_ANSWER_SECONDS, idle=_IDLE_SECONDS) as answer:
                 if answer.status in _REDIRECTS:
                     there = self._place(url, answer.headers.get("location", ""))
                     headers = headers if origin_of(there) == origin_of(url) else {}
                     url = there
+                    redirects += 1
                     continue
-                await _keep(answer, wanted, into)
-                return
+                if answer.status == 200:
+                    await _keep(answer, wanted, into)
+                    return
+                status, told = answer.status, answer.headers
+            await self._wait(tries, status, told, f"{urlsplit(url).hostname} answered {status}")
+            tries += 1
         raise UpstreamError(f"it was sent on more than {_MOST_REDIRECTS} times")
+
+    async def _wait(self, tries: int, status: int, headers: Mapping[str, str], refused: str) -> None:
+        """Wait for as long as a busy server wants it; raises `UpstreamError` for what is not asked again."""
+        if status not in _BUSY:
+            raise UpstreamError(refused, upstream_status=status)
+        named = retry_after(headers, self._clock())
+        wait = _FIRST_WAIT * 2 ** (tries - 1) if named is None else named
+        if wait > _LONGEST_WAIT:
+            raise UpstreamError(f"{refused}, until {in_words(wait)} from now", upstream_status=status)
+        if tries >= _TRIES:
+            raise UpstreamError(f"{refused}, {tries} times", upstream_status=status)
+        await self._sleep(wait)
 
     def _action(self, wanted: LfsObject, told: Mapping[str, Any] | None) -> Action | str:
         if told is None:
@@ -187,8 +225,6 @@ def _read(body: bytes) -> dict[str, Mapping[str, Any]]:
 
 async def _keep(answer: Streamed, wanted: LfsObject, into: Path) -> None:
     host = urlsplit(answer.url).hostname
-    if answer.status != 200:
-        raise UpstreamError(f"{host} answered {answer.status}", upstream_status=answer.status)
     digest, size = hashlib.sha256(), 0
     with into.open("xb") as file:
         async for block in _blocks(answer.chunks):

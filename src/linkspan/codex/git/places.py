@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -54,11 +54,13 @@ class GitPlaces:
         clock: Callable[[], float],
         git: Git | None = None,
         bounds: Bounds | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`work` is `$LINKSPAN_HOME/work`; several processes may share it."""
         self._layout = Layout(work)
         self._proxy = proxy
         self._clock = clock
+        self._sleep = sleep
         self._git = git or Git()
         self._bounds = bounds or Bounds()
 
@@ -225,7 +227,7 @@ class GitPlaces:
         most = max(self._bounds.checkout_bytes - used, 0)
         transport = AiohttpTransport(self._proxy.guard, tls=self._git.tls)
         try:
-            client = LfsClient(transport, repository, access)
+            client = LfsClient(transport, repository, access, clock=self._clock, sleep=self._sleep)
             known, stayed = await put_objects(client, place, pointers, most=most)
         finally:
             await transport.aclose()
