@@ -127,20 +127,15 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "What `serve` and `work` tell the operator's own tools.",
     ),
     "serving": dict.fromkeys(
+        ("app", "mcp_server", "web", "runs", "accounts", "spec", "reload"),
+        "What `linkspan serve` answers: the faces over one application.",
+    ),
+    "process": dict.fromkeys(
         (
-            "app",
-            "measuring",
-            "working",
-            "mcp_server",
-            "web",
-            "runs",
-            "accounts",
-            "spec",
-            "vault",
-            "reload",
-            "settings",
+            *("app", "serving", "measuring", "working", "mcp_server"),
+            *("web", "runs", "spec", "vault", "reload", "settings"),
         ),
-        "`linkspan serve`: the faces over one application, in one process.",
+        "`linkspan serve` as a process: what it opens, in which order, and closes.",
     ),
     "working": dict.fromkeys(
         ("app", "measuring", "accounts", "codex", "runs", "net", "text", "vault", "reload", "settings"),
@@ -161,7 +156,8 @@ EDGES: Final[dict[str, dict[str, str]]] = {
         "codex": "The demo asks whether Codex is installed before it offers its button.",
         "app": "Commands act on a built application.",
         "working": "`work`.",
-        "serving": "`serve`, and the demo's own server.",
+        "process": "`serve`, and the demo's own server.",
+        "serving": "The demo's server answers with its own page beside.",
         "standing": "`stdio`, with options before it.",
         "web": "The demo's page has the look of the others.",
         "reload": "The demo watches its tools.yaml too.",
@@ -177,7 +173,7 @@ EDGES: Final[dict[str, dict[str, str]]] = {
     "server": {
         "mcp_server": "It holds the object that `mcp run` looks for.",
         "standing": "What stdio builds when its first call needs it.",
-        "serving": "`mcp run -t streamable-http` is `linkspan serve`.",
+        "process": "`mcp run -t streamable-http` is `linkspan serve`.",
         "settings": "`mcp run` passes no flags on: everything is in the environment.",
     },
     "__main__": {

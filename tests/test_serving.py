@@ -15,7 +15,8 @@ import pytest
 from linkspan import spec
 from linkspan.accounts.principal import Tenant
 from linkspan.app import build
-from linkspan.serving import ACCEPTED_AT_ONCE, Serving, listen, make_server
+from linkspan.process import ACCEPTED_AT_ONCE, listen, make_server
+from linkspan.serving import Serving
 from linkspan.settings import Settings
 from tests.canary import Watched
 from tests.fakes.asgi import AsgiTransport

@@ -24,14 +24,9 @@ from linkspan.app import App, build
 from linkspan.cli.codex import http_config, stdio_config
 from linkspan.demo_codex import TENANT, furnish, missing, port_of, start_embedded, start_forge, start_sample
 from linkspan.errors import ConfigurationError, Conflict, LinkspanError
+from linkspan.process import listen, make_server, outlive_signals, uvicorn_runner
 from linkspan.reload import Reloader
-from linkspan.serving import (
-    Serving,
-    listen,
-    make_server,
-    outlive_signals,
-    uvicorn_runner,
-)
+from linkspan.serving import Serving
 from linkspan.settings import DEFAULT_PORT, Settings, parse_egress
 from linkspan.vault.logs import configure_logging
 from linkspan.vault.redact import Redactor

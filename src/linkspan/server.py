@@ -31,7 +31,7 @@ def _stdio() -> int:
 
 
 def _serve() -> int:
-    from linkspan.serving import serve
+    from linkspan.process import serve
     from linkspan.settings import read_settings
 
     return serve(read_settings())

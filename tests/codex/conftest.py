@@ -16,8 +16,9 @@ import yaml
 from linkspan import spec
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.app import App, build
+from linkspan.process import listen, make_server
 from linkspan.runs.tokens import Pair
-from linkspan.serving import Serving, listen, make_server
+from linkspan.serving import Serving
 from linkspan.settings import Settings, parse_egress
 from linkspan.store import runs as rows
 from linkspan.store.accounts import Account

@@ -399,7 +399,7 @@ def test_first_answers_import_next_to_nothing() -> None:
 @pytest.mark.slow
 def test_serving_over_http_does_not_import_the_sdk() -> None:
     """It costs a second and 40 MB, and only sessions need it."""
-    loaded = imported_by("linkspan.serving")
+    loaded = imported_by("linkspan.process")
     assert "linkspan.mcp_server.http" in loaded
     assert not {"mcp", "mcp_types"} & loaded
 

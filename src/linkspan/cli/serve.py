@@ -92,7 +92,7 @@ def serve(context: click.Context, /, **flags: object) -> None:
     tools.yaml is watched: a good edit is served within 2 seconds, a bad one is reported and the last good
     one goes on serving. Runs are worked here too, unless --no-work leaves them to linkspan work.
     """
-    from linkspan.serving import serve as run
+    from linkspan.process import serve as run
 
     sys.exit(run(settings_of(context, **flags)))
 
