@@ -149,6 +149,9 @@ def _by_itself(recipe: Recipe, due: Due | None) -> list[str]:
     told = []
     if recipe.triggers:
         told.append(f"by itself on {', '.join(map(str, recipe.triggers))}")
+    if recipe.mention is not None:
+        events = ", ".join(map(str, recipe.mention.triggers))
+        told.append(f"called by {recipe.mention.name} on {events}, where {recipe.mention.by}")
     if recipe.schedule is not None:
         zone = "" if " " not in recipe.schedule.every else f" ({recipe.schedule.zone})"
         when = f"; next {time_text(due.due)}" if due else "; next not known before something works runs"
@@ -166,6 +169,13 @@ def _shown(found: TenantRecipe) -> dict[str, Any]:
         "description": recipe.description,
         "entity": recipe.entity,
         "on": [str(each) for each in recipe.triggers],
+        "mention": None
+        if recipe.mention is None
+        else {
+            "on": [str(each) for each in recipe.mention.triggers],
+            "name": recipe.mention.name,
+            "by": recipe.mention.by,
+        },
         "every": recipe.schedule.every if recipe.schedule else None,
         "enabled": found.enabled,
         "settings": {

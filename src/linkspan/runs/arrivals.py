@@ -322,7 +322,7 @@ class Arrivals:
             "settings": (await self._runs.recipe(tenant, recipe.name)).settings,
             "tenant": {"name": tenant},
         }
-        own = account.identity_id if account is not None else None
+        own = await account_rows.own_identities(self._db, account) if account is not None else ()
         return why_not(found, recipe.mention, values, own=own, told=arrival.received)
 
     async def _read(self, arrival: Arrival) -> object:

@@ -7,7 +7,7 @@ read: not in code, not in what is quoted, and not in what a run wrote itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -67,13 +67,13 @@ def why_not(
     mention: Mention,
     values: Mapping[str, Any],
     *,
-    own: str | None = None,
+    own: Collection[str] = (),
     told: float | None = None,
 ) -> str | None:
     """Answer why a comment starts nothing; None when it does.
 
-    `values` has `settings` and `tenant`; `own` is who the account is at the product, `told` when the event
-    came in: what a comment asked for long before is not asked for now.
+    `values` has `settings` and `tenant`; `own` is who we are at the product, `told` when the event came
+    in: what a comment asked for long before is not asked for now.
     """
     if comment is None:
         return "there is no such comment"
@@ -81,7 +81,7 @@ def why_not(
     if told is not None and written is not None and told - written > _OLDEST:
         return "the comment is older than a day"
     text, author = str(comment.get("body") or ""), comment.get("author") or {}
-    if is_ours(text) or (own is not None and str(author.get("id")) == own):
+    if is_ours(text) or str(author.get("id")) in own:
         return "we wrote that comment ourselves"
     name = render(mention.name, values).strip()
     if not calls(text, name):
