@@ -30,7 +30,7 @@ from tests.runs.working import parts_of, working
 from tests.servers.emulate import ANOTHER, TOKEN, Emulate, github
 
 pytestmark = pytest.mark.e2e
-PATIENCE = 60.0
+PATIENCE = 120.0
 BASE = "https://linkspan.example"
 GIT = "https://git.example"
 EVENTS = ["issues", "issue_comment", "pull_request", "pull_request_review"]
