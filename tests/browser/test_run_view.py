@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.servers.browser import Person, look, tab_to, until
+from tests.servers.browser import Person, look, tab_to
 from tests.servers.linkspan import Linkspan
 from tests.servers.node import ROOT
 from tests.servers.played import Asked, Stage, stage, whole
@@ -117,12 +117,20 @@ def test_a_page_lives_through_a_lost_connection_and_a_restart(anna: Person, thea
     theatre.served.close()
     run.tell("message_delta", item_id="m1", text="two, ")
     expect(page.get_by_text("The connection is lost")).to_be_visible()
+    # For five seconds there is nobody to connect to, while Codex goes on.
+    said: list[str] = []
+    over = time.monotonic() + 5
+    while time.monotonic() < over or len(said) < 20:
+        said.append(f"Word {len(said)}.")
+        run.item(f"w{len(said)}", "agentMessage", text=said[-1])
+        page.evaluate("new Promise((done) => setTimeout(done, 100))")
     theatre.start()
     expect(page.get_by_text("One, two,", exact=True)).to_be_visible()
     run.item("m1", "agentMessage", text="One, two, three.")
     run.item("m2", "agentMessage", text="That is all.")
     expect(page.get_by_text("That is all.", exact=True)).to_be_visible()
-    expect(page.get_by_text("One, two, three.", exact=True)).to_have_count(1)
+    shown = page.locator(".entry.words .prose").all_text_contents()
+    assert shown == ["One, two, three.", *said, "That is all."]
     expect(page.get_by_label("Say something to Codex")).to_have_value("Wait for me")
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_text("anna said: Wait for me")).to_be_visible()
@@ -134,6 +142,42 @@ def test_a_page_lives_through_a_lost_connection_and_a_restart(anna: Person, thea
     page.wait_for_url(lambda url: not url.endswith(run.id))
     page.get_by_role("button", name="Cancel the run").click()
     expect(page.locator("#state")).to_have_text("Cancelled")
+
+
+_SEEN = """() => new MutationObserver((changes) => {
+  for (const {addedNodes} of changes) for (const node of addedNodes) if (node.dataset?.key)
+    node.dataset.seen ??= Date.now();
+}).observe(document.getElementById("entries"), {childList: true})"""
+_SCROLLED = """async () => {
+  const frames = [], height = document.documentElement.scrollHeight;
+  let last = performance.now();
+  for (let at = 0; at < height; at += Math.max(400, height / 120)) {
+    scrollTo(0, at);
+    await new Promise(requestAnimationFrame);
+    frames.push(performance.now() - last);
+    last = performance.now();
+  }
+  return frames.sort((one, other) => one - other);
+}"""
+
+
+def test_what_codex_says_is_on_the_screen_at_once(anna: Person, theatre: Theatre) -> None:
+    """Within 300 ms of its being told, at least where the machine lets it: the quickest of ten counts."""
+    run = theatre.stage.begin("HC-107", "A quick one")
+    run.enter("running")
+    page = theatre.enter(anna)
+    page.goto(f"{theatre.runs}/{run.id}")
+    expect(page.locator("#pulse")).to_have_text("Live")
+    page.evaluate(_SEEN)
+    taken = []
+    for number in range(10):
+        told = time.time()
+        run.item(f"q{number}", "agentMessage", text=f"Word {number}.")
+        expect(page.get_by_text(f"Word {number}.", exact=True)).to_be_visible()
+        seen = page.locator(f'[data-key="q{number}"]').get_attribute("data-seen")
+        taken.append(float(str(seen)) - told * 1000)
+    print("on the screen after", *(f"{each:.0f}" for each in taken), "ms")  # noqa: T201 (for people)
+    assert min(taken) < 300, taken
 
 
 def test_a_long_run_opens_at_its_end(anna: Person, theatre: Theatre) -> None:
@@ -152,15 +196,23 @@ def test_a_long_run_opens_at_its_end(anna: Person, theatre: Theatre) -> None:
     run.keep("diff", "".join(f"diff --git a/{n} b/{n}\n@@ -0,0 +1,100 @@\n{lines}" for n in range(50)))
     run.enter("succeeded")
     page = theatre.enter(anna)
-    began = time.monotonic()
-    page.goto(f"{theatre.runs}/{run.id}")
-    expect(page.locator(".entry").last).to_be_visible()
-    taken = time.monotonic() - began
-    shown = page.evaluate("performance.getEntriesByType('navigation')[0].toJSON()")
-    print(f"opened in {taken:.2f} s: {shown['responseEnd']:.0f} ms to the page, "  # noqa: T201 (for people)
-          f"{shown['domContentLoadedEventEnd']:.0f} ms to its script")  # fmt: skip
+    taken: list[float] = []
+    while len(taken) < 10 and min(taken, default=2.0) >= 1.0:  # others may have the machine at first
+        began = time.monotonic()
+        page.goto(f"{theatre.runs}/{run.id}")
+        expect(page.locator(".entry").last).to_be_visible()
+        taken.append(time.monotonic() - began)
+    frames = page.evaluate(_SCROLLED)
+    print("opened in", *(f"{each:.2f}" for each in taken), "s; frames while it scrolls:",  # noqa: T201
+          f"{frames[len(frames) // 2]:.0f} ms as the median, {frames[-1]:.0f} at most")  # fmt: skip
+    assert min(taken) < 1.0, taken
+    assert frames[len(frames) // 2] < 100, frames
     assert page.locator(".entry").count() == 300
-    assert until(page, "document.querySelectorAll('.l').length") == 5050
+    assert page.locator(".l").count() == 101
+    page.locator("summary").filter(has_text="49").press("Enter")
+    expect(page.locator("#f50 .l")).to_have_count(101)
+    page.locator(".list a").nth(24).click()
+    expect(page.locator("#f25 .l")).to_have_count(101)
     page.get_by_role("button", name="Show what was before").click()
     expect(page.locator(".entry")).to_have_count(600)
     page.get_by_role("button", name="Show what was before").click()

@@ -248,3 +248,17 @@ async def change_run(bo: Viewer, **columns: Any) -> None:
         {"id": bo.run, **columns},
     )
     assert changed == 1
+
+
+async def test_a_large_change_comes_file_by_file(bo: Viewer) -> None:
+    """The first is in the page, each other one when it is asked for, and what is none is said to be none."""
+    lines = "".join(f"+<b>{number}\n" for number in range(300))
+    diff = "".join(f"diff --git a/{n} b/{n}\n@@ -0,0 +1,300 @@\n{lines}" for n in range(3))
+    kept = bo.house.app.kept
+    assert await kept.put(ACME, bo.run, "diff", "text/plain", diff.encode(), epoch=0)
+    page = (await bo.http.get(bo.path)).text
+    assert (page.count('class="l a"'), page.count("data-file=")) == (300, 2)
+    other = await bo.http.get(f"{bo.path}/changes?file=3", headers=SCRIPT)
+    assert (other.text.count('class="l a"'), "&lt;b&gt;<i class=n>299</i>" in other.text) == (300, True)
+    for none in ("0", "4", "x"):
+        assert (await bo.http.get(f"{bo.path}/changes?file={none}", headers=SCRIPT)).status_code == 404

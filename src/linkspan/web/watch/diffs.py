@@ -48,7 +48,13 @@ class FileChange:
     additions: int = 0
     deletions: int = 0
     binary: bool = False
-    lines: list[Markup] = field(default_factory=list, repr=False)
+    raw: list[tuple[str, str, int]] = field(default_factory=list, repr=False)
+    """Its lines as they are: the sign, the whole line, and its number."""
+
+    @property
+    def lines(self) -> list[Markup]:
+        """Its lines as they are shown, which takes a while for thousands of them."""
+        return [_line(*each) for each in self.raw]
 
 
 def files_of(diff: str, *, most: int = MOST_LINES) -> tuple[list[FileChange], int]:
@@ -80,7 +86,7 @@ def files_of(diff: str, *, most: int = MOST_LINES) -> tuple[list[FileChange], in
             left += 1
         else:
             shown += 1
-            file.lines.append(_line(sign, line, new if sign in "+ " else old))
+            file.raw.append((sign, line, new if sign in "+ " else old))
         old += sign in "- "
         new += sign in "+ "
     return found, left

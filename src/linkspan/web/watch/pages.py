@@ -34,6 +34,8 @@ from linkspan.web.watch.viewer import Viewer, hears
 AT_ONCE: Final = 300
 """Entries that a page has at first, and that each look further back adds."""
 _LISTED: Final = 50
+_FEW_LINES: Final = 400
+_MANY_LINES: Final = 1_500
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     " base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
@@ -112,9 +114,14 @@ class Pages:
         found = await self._runs.get(viewer.principal, run)
         return _part(written("run/aside.html", await self._beside(ground, viewer, found)))
 
-    async def changes(self, viewer: Viewer, run: str) -> Response:
-        """Answer the change as it is now."""
+    async def changes(self, viewer: Viewer, run: str, file: int | None = None) -> Response:
+        """Answer the change as it is now; or of one of its files, counted from 1, what it does there."""
         found = await self._runs.get(viewer.principal, run)
+        if file is not None:
+            files, _left = files_of(await self._diff(viewer, found))
+            if not 0 < file <= len(files):
+                raise NotFound("The change has no such file any more")
+            return _part(written("run/file.html", {"file": files[file - 1]}))
         return _part(written("run/changes.html", await self._changes(viewer, found)))
 
     async def checks(self, viewer: Viewer, run: str) -> Response:
@@ -197,7 +204,7 @@ class Pages:
             "left": left,
             "additions": sum(each.additions for each in files),
             "deletions": sum(each.deletions for each in files),
-            "open_all": _are_few(files),
+            "open": _opened(files),
             "id": run.id,
         }
 
@@ -337,8 +344,11 @@ def pull_request_of(run: Run) -> dict[str, str] | None:
     return {"url": url, "title": str(made.get("title") or number or made.get("id") or url)}
 
 
-def _are_few(files: list[FileChange]) -> bool:
-    return sum(len(each.lines) for each in files) <= 400
+def _opened(files: list[FileChange]) -> int:
+    """Answer how many files are shown open: all of a small change, or the first of a large one."""
+    if sum(len(each.raw) for each in files) <= _FEW_LINES:
+        return len(files)
+    return int(bool(files) and len(files[0].raw) <= _MANY_LINES)
 
 
 def _place_of(text: str | None) -> tuple[float, str] | None:

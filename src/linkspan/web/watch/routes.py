@@ -84,7 +84,8 @@ class Doors:
             case "beside":
                 return await self._pages.aside(ground, viewer, run)
             case "changes":
-                return await self._pages.changes(viewer, run)
+                asked = request.query_params.get("file")
+                return await self._pages.changes(viewer, run, _number(asked) if asked else None)
             case "checks":
                 return await self._pages.checks(viewer, run)
             case "earlier":

@@ -166,6 +166,17 @@ addEventListener("click", async ({ target }) => {
   }
 });
 
+// What a large change does to a file is fetched when the file is opened.
+addEventListener("toggle", async ({ target }) => {
+  const { file } = target.dataset;
+  if (!target.open || !file) return;
+  delete target.dataset.file;
+  const answer = await ask(`changes?file=${file}`).catch(() => null);
+  const place = target.querySelector(".note");
+  if (answer?.ok) place.outerHTML = await answer.text();
+  else Object.assign(place, { textContent: "It could not be loaded. Load the page again." });
+}, true);
+
 if (framed) {
   addEventListener("keydown", ({ key }) => key === "Escape" && tell("escape"));
   const answer = token ? await load("body", root) : null;
