@@ -219,7 +219,7 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
             }
         }
         async with office(tmp_path, {"jira": {"base_url": tracker}}, links) as made:
-            await made.app.recipes.enable(BO, "fix_jira", {"repository": "acme/shop", "askers": "Ada"})
+            await made.app.recipes.enable(BO, "fix_jira", {"repository": "acme/shop", "askers": "ada"})
             jira.said("SHOP-1", "90", "Ada", "It must be 2.")
             event = {"webhookEvent": "jira:issue_updated", "timestamp": 1, "issue": issue}
             headers = {"X-Atlassian-Webhook-Identifier": "one"}
