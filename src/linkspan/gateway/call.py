@@ -349,6 +349,7 @@ class Gateway:
             raise
         trail.upstream_status = answer.status
         trail.sent(plan, answer.status)
+        await self._governor.go_on(request.principal)
         return answer
 
     async def _again(

@@ -61,4 +61,8 @@ class Governor:
             if wait:
                 self._meters.limited(limit)
                 raise RateLimited(f"too many calls: there may be {most}", retry_after=wait)
-        await self._admission.enter(principal.tenant)
+        await self._admission.enter(principal.tenant, caller_of(principal))
+
+    async def go_on(self, principal: Principal) -> None:
+        """Wait for the turn of a call that a product has answered."""
+        await self._admission.enter(principal.tenant, caller_of(principal), goes_on=True)

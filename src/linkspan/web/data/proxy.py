@@ -146,6 +146,7 @@ class Passage:
             account=asked.account,
             about=passing.path[:200],
         ) as answer:
+            await parts.governor.go_on(principal)
             now = parts.clock()
             self._limits = limit_headers(read_rate_limit(answer.headers, now), now)
             if answer.status >= 400:
