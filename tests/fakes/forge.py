@@ -41,6 +41,7 @@ class Repository:
     reviews: list[Json] = field(default_factory=list)
     checks: list[Json] = field(default_factory=list)
     statuses: list[Json] = field(default_factory=list)
+    deployments: list[Json] = field(default_factory=list)
 
     @property
     def full_name(self) -> str:
@@ -99,6 +100,8 @@ class Forge:
                 Route(f"{repo}/issues/{{number:int}}", self._update, methods=["PATCH"]),
                 Route(f"{repo}/issues/{{number:int}}/comments", self._list_comments, methods=["GET"]),
                 Route(f"{repo}/issues/{{number:int}}/comments", self._comment, methods=["POST"]),
+                Route(f"{repo}/commits", self._list_commits),
+                Route(f"{repo}/deployments", self._list_deployments),
                 Route(f"{repo}/commits/{{ref:path}}/check-runs", self._list_checks),
                 Route(f"{repo}/commits/{{ref:path}}/status", self._combined),
                 Route(f"{repo}/statuses/{{sha}}", self._report, methods=["POST"]),
@@ -363,6 +366,24 @@ class Forge:
         }
         found.comments.append(comment)
         return self._made(request, "comments", comment)
+
+    # What was changed and put out lately --------------------------------------------------------------------
+
+    async def _list_commits(self, request: Request) -> Response:
+        found = self._enter(request, "commits")
+        if isinstance(found, Response):
+            return found
+        assert self.changes is not None
+        asked = request.query_params
+        ref, path = asked.get("sha", found.default_branch), asked.get("path")
+        return self._page(request, self.changes.commits(found.full_name, ref, path, self.url))
+
+    async def _list_deployments(self, request: Request) -> Response:
+        found = self._enter(request, "deployments")
+        if isinstance(found, Response):
+            return found
+        wanted = request.query_params.get("environment")
+        return self._page(request, [d for d in found.deployments if wanted in (None, d["environment"])])
 
     # Checks ------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,19 @@ class Reviews:
     threads: dict[str, list[Json]] = field(default_factory=dict)
     """By `owner/name#number`."""
 
+    def commits(self, name: str, ref: str, path: str | None, url: str) -> list[dict[str, Any]]:
+        """Answer the commits below one, the newest first; of a path only those that changed it."""
+        below = ("--", path) if path else ()
+        told = self.git(name, "log", "--format=%H%x1f%cI%x1f%an%x1f%B%x1e", ref, *below)
+        found = []
+        for each in told.split("\x1e"):
+            if each.strip():
+                sha, when, who, message = each.strip().split("\x1f")
+                said = {"message": message.strip(), "author": {"name": who}, "committer": {"date": when}}
+                here = f"{url}/repos/{name}/commits/{sha}"
+                found.append({"sha": sha, "url": here, "html_url": here, "commit": said, "author": None})
+        return found
+
     def files(self, name: str, base: str, head: str) -> list[Json]:
         """Answer what GitHub lists of a pull request's files."""
         told = self.git(name, "diff", "--no-color", "-M", f"{base}...{head}")

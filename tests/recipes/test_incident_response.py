@@ -14,7 +14,7 @@ import pytest
 from tests.recipes.town import ACME, BO, Town, town
 from tests.servers.alertmanager import PASSWORD, USER, alertmanager, tell
 from tests.servers.bugsink import bugsink
-from tests.servers.scripted_model import message, shell
+from tests.servers.scripted_model import function_call, message, shell
 
 pytestmark = pytest.mark.e2e
 ORDERS = """\
@@ -78,7 +78,21 @@ async def test_an_exception_becomes_a_pull_request(tmp_path: Path) -> None:
             secret = await place.app.hook_secrets.of_account(ACME, place.accounts["bugsink"])
             address = f"{place.url}/hooks/account/{place.accounts['bugsink']}/{secret.reveal()}"
             await asyncio.to_thread(errors.tell, project, address)
-            place.model.prepare([[shell("", MEND)], [message("Late orders asked for hour 24.")]])
+            put_out = {"id": 1, "sha": place.git.branches("acme/shop")["main"], "ref": "main"}
+            place.forge.repositories["acme/shop"].deployments.append({**put_out, "environment": "production"})
+            here = {"owner": "acme", "repo": "shop"}
+            place.model.prepare(
+                [
+                    [
+                        function_call("list_deployments", here, namespace="mcp__linkspan"),
+                        function_call(
+                            "list_commits", {**here, "path": "orders.py"}, namespace="mcp__linkspan"
+                        ),
+                    ],
+                    [shell("", MEND)],
+                    [message("Late orders asked for hour 24.")],
+                ]
+            )
             for _ in range(3):
                 await asyncio.to_thread(orders_are_placed, tmp_path / "service", dsn)
             (run,) = await place.runs(1)
@@ -88,6 +102,9 @@ async def test_an_exception_becomes_a_pull_request(tmp_path: Path) -> None:
             assert "hour must be in 0..23" in told
             assert "return ready.replace(hour=ready.hour + 1, minute=0)" in told
             assert "shop@7" in told
+            deployments, commits = place.model.turns[1].outputs[-2:]
+            assert "production" in deployments and put_out["sha"] in deployments
+            assert f"acme/shop@{put_out['sha']}" in commits
             assert await approved_over_rest(place, run.id, "somebody") == 403
             assert await approved_over_rest(place, run.id, "ada") == 200
             done = await place.until(run.id)
