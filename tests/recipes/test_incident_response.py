@@ -78,16 +78,15 @@ async def test_an_exception_becomes_a_pull_request(tmp_path: Path) -> None:
             secret = await place.app.hook_secrets.of_account(ACME, place.accounts["bugsink"])
             address = f"{place.url}/hooks/account/{place.accounts['bugsink']}/{secret.reveal()}"
             await asyncio.to_thread(errors.tell, project, address)
-            put_out = {"id": 1, "sha": place.git.branches("acme/shop")["main"], "ref": "main"}
-            place.forge.repositories["acme/shop"].deployments.append({**put_out, "environment": "production"})
-            here = {"owner": "acme", "repo": "shop"}
+            head = place.git.branches("acme/shop")["main"]
+            put_out = {"id": 1, "sha": head, "ref": "main", "environment": "production"}
+            place.forge.repositories["acme/shop"].deployments.append(put_out)
+            here, ours = {"owner": "acme", "repo": "shop"}, "mcp__linkspan"
             place.model.prepare(
                 [
                     [
-                        function_call("list_deployments", here, namespace="mcp__linkspan"),
-                        function_call(
-                            "list_commits", {**here, "path": "orders.py"}, namespace="mcp__linkspan"
-                        ),
+                        function_call("list_deployments", here, namespace=ours),
+                        function_call("list_commits", {**here, "path": "orders.py"}, namespace=ours),
                     ],
                     [shell("", MEND)],
                     [message("Late orders asked for hour 24.")],
@@ -103,8 +102,8 @@ async def test_an_exception_becomes_a_pull_request(tmp_path: Path) -> None:
             assert "return ready.replace(hour=ready.hour + 1, minute=0)" in told
             assert "shop@7" in told
             deployments, commits = place.model.turns[1].outputs[-2:]
-            assert "production" in deployments and put_out["sha"] in deployments
-            assert f"acme/shop@{put_out['sha']}" in commits
+            assert "production" in deployments and head in deployments
+            assert f"acme/shop@{head}" in commits
             assert await approved_over_rest(place, run.id, "somebody") == 403
             assert await approved_over_rest(place, run.id, "ada") == 200
             done = await place.until(run.id)
