@@ -81,6 +81,11 @@ def test_from_the_button_to_the_pull_request(printed: str, anna: Person) -> None
     page.get_by_role("button", name="What it did").click()
     frame = page.frame_locator("linkspan-run iframe")
     expect(frame.locator(".diff").get_by_text("timedelta(hours=1)")).to_be_visible()
+    expect(frame.get_by_text("Checks: 1 passed")).to_be_visible()
+    expect(frame.get_by_role("link", name="its page")).to_have_attribute(
+        "href", re.compile("/tickets/HC-103$")
+    )
+    look(page, "demo-embedded")
     # And a talk with Codex about it, on the same page.
     expect(page.get_by_text("A script stands in for the model")).to_be_visible()
     session = page.locator("linkspan-session")
