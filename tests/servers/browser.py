@@ -179,7 +179,9 @@ def look(page: Page, name: str) -> None:
         page.set_viewport_size({"width": width, "height": 900})
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
-            page.screenshot(path=SCREENS / f"{name}-{scheme}-{width}.png", full_page=True)
+            # Colours on their way from one scheme to the other are seen where they arrive.
+            seen = SCREENS / f"{name}-{scheme}-{width}.png"
+            page.screenshot(path=seen, full_page=True, animations="disabled")
             # Colours are all that a scheme changes.
             rules = _RULES if scheme == SCHEMES[0] else _COLOURS
             for frame in page.frames:
