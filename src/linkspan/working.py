@@ -163,14 +163,15 @@ async def run_worker(settings: Settings, redactor: Redactor) -> None:
     app = await build(settings, catalog=load_catalog(settings), redactor=redactor, telemetry=telemetry)
     reloader = Reloader([config_path(settings)], lambda: load_catalog(settings), app.gateway.replace_catalog)
     watching = asyncio.create_task(reloader.run())
+    counting = asyncio.create_task(app.replicas.run())
     working = asyncio.create_task(work_runs(app, redactor=redactor))
     try:
         async with measured(telemetry, settings, reader(app, lambda: reloader, time.time)):
             await until_told(working)
     finally:
-        watching.cancel()
-        working.cancel()
-        await asyncio.gather(watching, working, return_exceptions=True)
+        for each in (watching, working, counting):
+            each.cancel()
+        await asyncio.gather(watching, working, counting, return_exceptions=True)
         await app.aclose()
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
@@ -103,5 +104,8 @@ def test_a_run_waits_for_a_worker_elsewhere(work: Path) -> None:
             with working(environ, url, worked):
                 wait_until(lambda: MARK in worked.read_text(), what="a worker", seconds=60)
                 wait_until(lambda: told()["state"] == "succeeded", what="the run's end", seconds=60)
+                with contextlib.closing(sqlite3.connect(work / "home" / "linkspan.sqlite")) as db:
+                    known = "SELECT count(*) FROM replicas"
+                    wait_until(lambda: db.execute(known).fetchone() == (2,), what="both", seconds=60)
             assert (told()["summary"], len(model.turns)) == ("It is done.", 1)
             assert MARK not in log.read_text()

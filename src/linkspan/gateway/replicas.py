@@ -1,4 +1,4 @@
-"""How many processes serve from one database, so that each knows its share of what products allow."""
+"""How many processes serve or work from one database, so that each knows its share of what products allow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ALIVE: Final = 20.0
 
 
 class Replicas:
-    """Tells the others that this process serves, and its paces among how many."""
+    """Tells the others that this process is there, and its paces among how many."""
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class Replicas:
                 try:
                     await self.look()
                 except LinkspanError as error:
-                    log.warning("how many processes serve could not be read: %s", error.message)
+                    log.warning("how many processes there are could not be read: %s", error.message)
                 await self._sleep(_EVERY)
         finally:
             await replicas.leave(self._db, self._name)
 
     async def look(self) -> int:
-        """Say so once; answer how many serve."""
+        """Say so once; answer how many there are."""
         self._name = self._name or identifier(self._random)
         self._paces.among = await replicas.beat(self._db, self._name, now=self._clock(), alive=_ALIVE)
         return self._paces.among

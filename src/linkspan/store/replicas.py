@@ -1,4 +1,4 @@
-"""Which processes serve: each says every few seconds that it does. Not any tenant's, like `meta`."""
+"""Which processes serve or work: each says every few seconds that it does. Not any tenant's, like `meta`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from linkspan.store.database import Database, Transaction
 
 
 async def beat(db: Database, replica: str, *, now: float, alive: float) -> int:
-    """Say that a process serves; answer how many do, those that were heard of within `alive` seconds."""
+    """Say that a process is there; answer how many are, those that were heard of within `alive` seconds."""
 
     def work(tx: Transaction) -> int:
         told = {"id": replica, "now": now, "since": now - alive}
