@@ -32,17 +32,17 @@ async def add(
 ) -> tuple[Run, bool] | Literal["full"] | None:
     """Store a new run, and answer it and True; or who stands in its way, and False.
 
-    That is the one with its id, or another one of its recipe that goes on for its thing. None when there is
-    no such tenant. `readers` are the people who may look at one that is private. "full" when the tenant has
-    `most_waiting` already that wait for their turn. `told` is its first event, `said` what somebody said to
-    Codex with it.
+    That is the one with its id, or another one of its recipe that goes on for its thing; not for a turn of a
+    conversation, which several people may have on one thing. None when there is no such tenant. `readers` are
+    the people who may look at one that is private. "full" when the tenant has `most_waiting` already that
+    wait for their turn. `told` is its first event, `said` what somebody said to Codex with it.
     """
 
     def work(tx: Transaction) -> tuple[Run, bool] | Literal["full"] | None:
         if not tenants.known(tx, run.tenant):
             return None
         there = inside(tx, run.tenant, run.id)
-        if there is None and run.entity_id is not None:
+        if there is None and run.entity_id is not None and "thread" not in run.plan:
             there = _active(tx, run.tenant, run.recipe, run.entity_id, run.account)
         if there is not None:
             return there, False

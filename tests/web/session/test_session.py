@@ -169,7 +169,8 @@ async def test_who_gets_nothing(door: Door, caplog: pytest.LogCaptureFixture) ->
     assert await door.refusal(subprotocols=words, additional_headers={"Host": "evil.example"}) == 403
     for_nobody = await door.token(person=None, verbs=("run.start",))
     assert await door.refusal(subprotocols=[Subprotocol(for_nobody)]) == 403
-    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    ours = [record for record in caplog.records if record.name.startswith(("uvicorn", "linkspan"))]
+    assert [record for record in ours if record.levelno >= logging.WARNING] == []
     # A program has no origin, and shows the token as a bearer.
     bearer = {"Authorization": f"Bearer {token}"}
     async with connect(f"ws{door.url[4:]}/t/acme/codex", additional_headers=bearer) as socket:
@@ -251,6 +252,27 @@ async def test_a_token_does_what_it_was_made_for_and_nothing_else(door: Door) ->
                 while "error" not in (answer := await page_.next()):
                     pass
                 assert answer["error"]["code"] == -32600
+
+
+async def test_two_people_talk_about_one_thing(door: Door) -> None:
+    """At the same time, each in a thread of their own; within one, the next turn has to wait."""
+    door.works.engine.acts = [listen()]
+    words = [{"type": "text", "text": "Go on."}]
+    async with (
+        door.session(await door.token()) as anna,
+        door.session(await door.token(person="bo")) as bo,
+    ):
+        turns = []
+        for client in (anna, bo):
+            thread = (await client.ask("thread/start"))["thread"]["id"]
+            turn = await client.say(thread, "Begin.")
+            again = await client.call("turn/start", threadId=thread, input=words)
+            assert again["error"]["data"]["code"] == "conflict"
+            turns.append({"threadId": thread, "expectedTurnId": turn["id"]})
+        for client, turn in zip((anna, bo), turns, strict=True):
+            await client.ask("turn/steer", **turn, input=words)
+            ended = (await client.until("turn/completed"))["turn"]
+            assert (ended["id"], ended["status"]) == (turn["expectedTurnId"], "completed")
 
 
 async def test_a_person_answers_each_kind_of_question(door: Door) -> None:
@@ -380,6 +402,11 @@ async def test_sessions_are_counted(house: House) -> None:
     def figures() -> str:
         return meters.exposition(None).decode()
 
+    async def shows(number: str) -> None:
+        async with asyncio.timeout(30):
+            while f'linkspan_http_requests_open{{face="sessions"}} {number}' not in figures():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
     async with served(app, Serving(app, clock=lambda: house.now[0])) as url:
         with pytest.raises(InvalidStatus):
             async with page(url, token, origin="https://evil.example"):
@@ -388,10 +415,8 @@ async def test_sessions_are_counted(house: House) -> None:
             await client.ask("thread/list")
             await client.call("thread/read", threadId="none")
             await client.call("fs/readFile", path="/etc/passwd")
-            assert 'linkspan_http_requests_open{face="sessions"} 1.0' in figures()
-        async with asyncio.timeout(30):
-            while 'linkspan_http_requests_open{face="sessions"} 0.0' not in figures():  # noqa: ASYNC110 - it hears of it by itself
-                await asyncio.sleep(0.05)
+            await shows("1.0")
+        await shows("0.0")
     for line in (
         'linkspan_session_requests_total{method="thread/list",outcome="ok"} 1.0',
         'linkspan_session_requests_total{method="thread/read",outcome="not_found"} 1.0',
