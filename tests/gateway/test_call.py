@@ -90,7 +90,7 @@ async def test_a_cursor_of_elsewhere_is_refused(bench: Bench, how: str) -> None:
         cursor = "../../etc"
     if how == "other operation":
         with pytest.raises(errors.InvalidArgument):
-            bench.app.gateway._cursors.open("acme", "ticket.search", cursor)
+            bench.app.gateway._means.cursors.open("acme", "ticket.search", cursor)
         return
     with pytest.raises(errors.InvalidArgument, match="cursor") as told:
         await bench.call("list_tickets", tenant=tenant, cursor=cursor)
