@@ -7,7 +7,7 @@ refuses a pull request of a branch that is not there, and answers the open one w
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,40 +19,74 @@ from starlette.routing import Route
 Json = dict[str, Any]
 NOW = "2026-11-02T08:00:00.000Z"
 
+Answer = Callable[[Request], Awaitable[Response]]
+
 
 @dataclass
-class GitLab:
-    """docs.gitlab.com/api: "Projects", "Merge requests". One project, number 42."""
+class _Forge:
+    """What both have: a repository of a git server, who may ask, and an answer that can be lost."""
 
     git_url: str
     branches: Callable[[str], dict[str, str]]
     token: str = "canary-forge-token"
     name: str = "acme/shop"
+    lose_next: bool = False
+    """Make the next request to merge, and answer 502."""
+
+    def knows(self, request: Request) -> bool:
+        """Tell whether somebody may ask."""
+        raise NotImplementedError
+
+    def refusal(self) -> Json:
+        """Answer what who may not is told."""
+        raise NotImplementedError
+
+    def _at(self, path: str, answer: Answer, method: str = "GET") -> Route:
+        """Make a route for those who may ask."""
+
+        async def endpoint(request: Request) -> Response:
+            return await answer(request) if self.knows(request) else JSONResponse(self.refusal(), 401)
+
+        return Route(path, endpoint, methods=[method])
+
+    def _made(self, what: Json) -> Response:
+        if not self.lose_next:
+            return JSONResponse(what, 201)
+        self.lose_next = False
+        return Response(status_code=502)
+
+
+@dataclass
+class GitLab(_Forge):
+    """docs.gitlab.com/api: "Projects", "Merge requests". One project, number 42."""
+
     merge_requests: list[Json] = field(default_factory=list)
     notes: list[Json] = field(default_factory=list)
     """Of its merge requests, those of people and GitLab's own (`system`)."""
-    lose_next: bool = False
-    """Make the next merge request, and answer 502."""
 
     def app(self) -> Starlette:
         """Answer the ASGI application."""
         return Starlette(
             routes=[
-                Route("/api/v4/user", self._user),
-                Route("/api/v4/projects/42", self._project),
-                Route("/api/v4/projects/42/merge_requests", self._list),
-                Route("/api/v4/projects/42/merge_requests", self._create, methods=["POST"]),
-                Route("/api/v4/projects/42/merge_requests/{iid:int}", self._get),
-                Route("/api/v4/projects/42/merge_requests/{iid:int}/notes", self._list_notes),
+                self._at("/api/v4/user", self._user),
+                self._at("/api/v4/projects/42", self._project),
+                self._at("/api/v4/projects/42/merge_requests", self._list),
+                self._at("/api/v4/projects/42/merge_requests", self._create, "POST"),
+                self._at("/api/v4/projects/42/merge_requests/{iid:int}", self._get),
+                self._at("/api/v4/projects/42/merge_requests/{iid:int}/notes", self._list_notes),
             ]
         )
 
-    def _refused(self, request: Request) -> Response | None:
-        known = request.headers.get("private-token") == self.token
-        return None if known else JSONResponse({"message": "401 Unauthorized"}, 401)
+    def knows(self, request: Request) -> bool:
+        """Tell whether a token is shown."""
+        return request.headers.get("private-token") == self.token
+
+    def refusal(self) -> Json:
+        """Answer its words."""
+        return {"message": "401 Unauthorized"}
 
     async def _user(self, request: Request) -> Response:
-        return self._refused(request) or JSONResponse({"id": 7, "username": "codex"})
+        return JSONResponse({"id": 7, "username": "codex"})
 
     async def _project(self, request: Request) -> Response:
         project = {
@@ -60,31 +94,24 @@ class GitLab:
             "default_branch": "main", "visibility": "private", "archived": False,
             "http_url_to_repo": f"{self.git_url}/{self.name}.git", "web_url": f"{self.git_url}/{self.name}",
         }  # fmt: skip
-        return self._refused(request) or JSONResponse(project)
+        return JSONResponse(project)
 
     async def _get(self, request: Request) -> Response:
         number = request.path_params["iid"]
         found = next((one for one in self.merge_requests if one["iid"] == number), None)
-        told = JSONResponse(found) if found else JSONResponse({"message": "404 Not found"}, 404)
-        return self._refused(request) or told
+        return JSONResponse(found) if found else JSONResponse({"message": "404 Not found"}, 404)
 
     async def _list_notes(self, request: Request) -> Response:
         kinds = {"only_comments": (False,), "only_activity": (True,)}
         which = kinds.get(request.query_params.get("activity_filter", ""), (False, True))
-        return self._refused(request) or JSONResponse(
-            [each for each in self.notes if each["system"] in which]
-        )
+        return JSONResponse([each for each in self.notes if each["system"] in which])
 
     async def _list(self, request: Request) -> Response:
-        if (refused := self._refused(request)) is not None:
-            return refused
         state, branch = request.query_params.get("state", "all"), request.query_params.get("source_branch")
         found = [one for one in self.merge_requests if state in {"all", one["state"]}]
         return JSONResponse([one for one in found if branch in {None, one["source_branch"]}])
 
     async def _create(self, request: Request) -> Response:
-        if (refused := self._refused(request)) is not None:
-            return refused
         asked = await request.json()
         heads = self.branches(self.name)
         missing = [name for name in ("source_branch", "target_branch", "title") if not asked.get(name)]
@@ -106,43 +133,39 @@ class GitLab:
             "web_url": f"{self.git_url}/{self.name}/-/merge_requests/{number}",
         }  # fmt: skip
         self.merge_requests.append(made)
-        if self.lose_next:
-            self.lose_next = False
-            return Response(status_code=502)
-        return JSONResponse(made, 201)
+        return self._made(made)
 
 
 @dataclass
-class Bitbucket:
+class Bitbucket(_Forge):
     """developer.atlassian.com/cloud/bitbucket/rest: "Repositories", "Pullrequests". One repository."""
 
-    git_url: str
-    branches: Callable[[str], dict[str, str]]
-    token: str = "canary-forge-token"
-    name: str = "acme/shop"
     pull_requests: list[Json] = field(default_factory=list)
     comments: list[Json] = field(default_factory=list)
-    lose_next: bool = False
 
     def app(self) -> Starlette:
         """Answer the ASGI application."""
         where = f"/2.0/repositories/{self.name}"
         return Starlette(
             routes=[
-                Route("/2.0/user", self._user),
-                Route("/2.0/repositories/acme", self._repositories),
-                Route(where, self._repository),
-                Route(f"{where}/pullrequests", self._list),
-                Route(f"{where}/pullrequests", self._create, methods=["POST"]),
-                Route(f"{where}/pullrequests/{{number:int}}", self._get),
-                Route(f"{where}/pullrequests/{{number:int}}/comments", self._list_comments),
+                self._at("/2.0/user", self._user),
+                self._at("/2.0/repositories/acme", self._repositories),
+                self._at(where, self._repository),
+                self._at(f"{where}/pullrequests", self._list),
+                self._at(f"{where}/pullrequests", self._create, "POST"),
+                self._at(f"{where}/pullrequests/{{number:int}}", self._get),
+                self._at(f"{where}/pullrequests/{{number:int}}/comments", self._list_comments),
             ]
         )
 
-    def _refused(self, request: Request) -> Response | None:
+    def knows(self, request: Request) -> bool:
+        """Tell whether a token is shown, or an address and an API token."""
         pair = base64.b64encode(f"codex@acme.example:{self.token}".encode()).decode()
-        known = request.headers.get("authorization") in {f"Bearer {self.token}", f"Basic {pair}"}
-        return None if known else JSONResponse({"type": "error", "error": {"message": "Bad token"}}, 401)
+        return request.headers.get("authorization") in {f"Bearer {self.token}", f"Basic {pair}"}
+
+    def refusal(self) -> Json:
+        """Answer its words."""
+        return {"type": "error", "error": {"message": "Bad token"}}
 
     def _shown(self) -> Json:
         # With the name of whoever asks before the host, as Bitbucket answers it.
@@ -153,26 +176,24 @@ class Bitbucket:
         }  # fmt: skip
 
     async def _user(self, request: Request) -> Response:
-        return self._refused(request) or JSONResponse({"uuid": "{c-1}", "display_name": "Codex"})
+        return JSONResponse({"uuid": "{c-1}", "display_name": "Codex"})
 
     async def _repositories(self, request: Request) -> Response:
-        return self._refused(request) or JSONResponse({"values": [self._shown()]})
+        return JSONResponse({"values": [self._shown()]})
 
     async def _repository(self, request: Request) -> Response:
-        return self._refused(request) or JSONResponse(self._shown())
+        return JSONResponse(self._shown())
 
     async def _get(self, request: Request) -> Response:
         number = request.path_params["number"]
         found = next((one for one in self.pull_requests if one["id"] == number), None)
         gone = {"type": "error", "error": {"message": "Not found"}}
-        return self._refused(request) or (JSONResponse(found) if found else JSONResponse(gone, 404))
+        return JSONResponse(found) if found else JSONResponse(gone, 404)
 
     async def _list_comments(self, request: Request) -> Response:
-        return self._refused(request) or JSONResponse({"pagelen": 25, "values": self.comments})
+        return JSONResponse({"pagelen": 25, "values": self.comments})
 
     async def _list(self, request: Request) -> Response:
-        if (refused := self._refused(request)) is not None:
-            return refused
         states = request.query_params.getlist("state") or ["OPEN"]
         asked = request.query_params.get("q", "")
         found = [
@@ -182,8 +203,6 @@ class Bitbucket:
         return JSONResponse({"pagelen": 25, "values": found})
 
     async def _create(self, request: Request) -> Response:
-        if (refused := self._refused(request)) is not None:
-            return refused
         asked = await request.json()
         heads = self.branches(self.name)
         source, target = asked["source"]["branch"]["name"], asked["destination"]["branch"]["name"]
@@ -202,7 +221,4 @@ class Bitbucket:
             "links": {"html": {"href": f"{self.git_url}/{self.name}/pull-requests/{number}"}},
         }  # fmt: skip
         self.pull_requests.append(made)
-        if self.lose_next:
-            self.lose_next = False
-            return Response(status_code=502)
-        return JSONResponse(made, 201)
+        return self._made(made)
