@@ -236,6 +236,15 @@ async def test_events_are_numbered_without_gaps(acme: Database, other: Database)
     assert (kept.events, kept.items) == (30, 10)
     assert await run_events.append(acme, "acme", "run_9", [(3.0, "state", {})], epoch=None) is None
     assert await run_events.after(acme, "bolt", "run_1", 0) == []
+    assert await run_events.news(acme, "acme", "run_1", 28) == (30, False, later)
+    assert await run_events.news(acme, "acme", "run_1", 30) == (30, False, [])
+    assert await run_events.news(acme, "acme", "run_1", None) == (30, False, [])
+    assert await run_events.news(acme, "acme", "run_1", 0, limit=2) == (30, False, found[:2])
+    assert await run_events.news(acme, "bolt", "run_1", 0) is None
+    told = [(3.0, "message_delta", {"text": later[0].data["text"]})] * 2
+    assert run_events.as_read(told, 30) == later
+    await runs.change(acme, "acme", "run_1", taken.epoch, 4.0, state="failed", finished=4.0)
+    assert await run_events.news(acme, "acme", "run_1", 30) == (30, True, [])
 
 
 async def test_words_are_heard_once(acme: Database) -> None:
@@ -315,7 +324,10 @@ async def test_usage_is_summed_and_stays(acme: Database) -> None:
         kept = await usage.spend(acme, "acme", "run_1", model=model, tokens=used, cost=cost, now=3.0)
     assert kept is not None
     assert (kept.total_tokens, kept.cached_input_tokens, kept.cost) == (330, 180, 0.5)
-    await runs.change(acme, "acme", "run_1", taken.epoch, 4.0, state="succeeded", finished=4.0)
+    ended: dict[str, Any] = {"state": "succeeded", "finished": 4.0, "spent_seconds": 30.0}
+    await runs.change(acme, "acme", "run_1", taken.epoch, 4.0, **ended)
+    parts = await usage.by_recipe_and_model(acme, "acme", 0.0)
+    assert [(part.model, part.seconds) for part in parts] == [("gpt-5.5", 30.0), ("other", 30.0)]
     await run_events.append(acme, "acme", "run_1", [(4.0, "state", {})], epoch=None)
     assert await runs.sweep(acme, finished_before=4.0) == 0
     assert await runs.sweep(acme, finished_before=5.0) == 1

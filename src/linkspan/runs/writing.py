@@ -180,11 +180,13 @@ def _added(tx: Transaction, taken: Sequence[_Told]) -> dict[Line, int | None]:
 
 
 def _stored(taken: Sequence[_Told], last: Mapping[Line, int | None]) -> None:
-    for line, number in last.items():
-        line.was_stored([t.event for t in taken if t.line is line and t.event is not None], number)
-    for told in taken:
-        if told.awaited is not None and not told.awaited.done():
-            told.awaited.set_result(not told.line.is_lost)
+    try:
+        for line, number in last.items():
+            line.was_stored([t.event for t in taken if t.line is line and t.event is not None], number)
+    finally:
+        for told in taken:
+            if told.awaited is not None and not told.awaited.done():
+                told.awaited.set_result(not told.line.is_lost)
 
 
 def _failed(taken: Sequence[_Told], error: Exception) -> None:

@@ -25,7 +25,7 @@ class Usage:
     cost: float | None
     """In the operator's currency; None where no price is known."""
     seconds: float = 0.0
-    """That engines worked for those of the runs that are kept."""
+    """That engines worked for those of the runs that are kept; where it is of one model."""
     recipe: str | None = None
     model: str | None = None
 
@@ -77,7 +77,7 @@ async def by_recipe_and_model(
 ) -> list[Usage]:
     """Answer the same, by recipe and model."""
     rows = await db.query(
-        f"SELECT recipe, model, {_SUMS.removeprefix('SELECT ')}{_within(end)}"
+        f"SELECT recipe, model, {_SECONDS}, {_SUMS.removeprefix('SELECT ')}{_within(end)}"
         " GROUP BY recipe, model ORDER BY recipe, model",
         _values(tenant, start, end),
     )
@@ -89,9 +89,11 @@ _SUMS = (
     " coalesce(sum(input_tokens), 0) AS input_tokens,"
     " coalesce(sum(cached_input_tokens), 0) AS cached_input_tokens,"
     " coalesce(sum(output_tokens), 0) AS output_tokens, coalesce(sum(total_tokens), 0) AS total_tokens,"
-    " sum(cost) AS cost, coalesce(sum((SELECT r.spent_seconds FROM runs r"
+    " sum(cost) AS cost FROM usage WHERE tenant = :tenant AND created >= :start"
+)
+_SECONDS = (
+    "coalesce(sum((SELECT r.spent_seconds FROM runs r"
     " WHERE r.tenant = usage.tenant AND r.id = usage.run)), 0) AS seconds"
-    " FROM usage WHERE tenant = :tenant AND created >= :start"
 )
 
 
