@@ -49,7 +49,10 @@ _FORMATS: Final = {
     "uri": "https://acme.example/7",
     "uuid": "0199a1f0-0000-7000-8000-000000000007",
 }
-_SHAPES: Final = (ID, "acme/shop#7", "acme/shop", "acme", "C7/1480.03", "7d", "K7#7:7", "7d" * 16, "7d" * 20)
+_SHAPES: Final = (
+    *(ID, "acme/shop#7", "acme/shop", "acme", "C7/1480.03", "7d", "K7#7:7", "7d" * 16, "7d" * 20),
+    "acme/shop@7d7d",
+)
 """What fits many a pattern: ids as products write them, a duration, a commit."""
 _WRITTEN: Final[dict[str, dict[str, tuple[str, Any]]]] = {
     "openai": {
