@@ -216,6 +216,31 @@ def test_a_word_that_is_not_mapped_is_unknown(state: Any, shown: Any, good: str,
     assert shape({"id": 1, "state": state}) == {"id": "1", "title": None, **shown}
 
 
+@pytest.mark.parametrize(
+    ("item", "shown"),
+    [
+        ({"state": "wip", "name": "Reviewing"}, {"status": "in_progress", "status_raw": "Reviewing"}),
+        ({"state": "again", "name": "Reopened"}, {"status": "todo", "status_raw": "Reopened"}),
+        ({"state": "odd", "name": "In Orbit"}, {"status": "unknown", "status_raw": "In Orbit"}),
+        ({"state": "wip", "name": 7}, {"status": "in_progress", "status_raw": "7"}),
+        ({"name": "Reviewing"}, {"status": None, "status_raw": "Reviewing"}),
+        ({"state": "wip"}, {"status": "in_progress"}),
+        ({"state": "again"}, {"status": "todo", "status_raw": "again"}),
+        ({"state": "odd"}, {"status": "unknown", "status_raw": "odd"}),
+    ],
+)
+@pytest.mark.parametrize("raw", ["name", "name || nothing.here", "[name][?@ != `9`] | [0]"])
+def test_a_product_s_own_word_stands_beside_its_category(
+    raw: str, item: Any, shown: Any, good: str, load: Any
+) -> None:
+    """`raw` finds it, however it is written; without it the category is what was said."""
+    text = good.replace("values: {open: todo", f'raw: "{raw}", values: {{open: todo')
+    assert text != good
+    shape = operation(load(text), "get_ticket").shape
+    assert shape is not None
+    assert shape({"id": 1, **item}) == {"id": "1", "title": None, **shown}
+
+
 def test_numbers_booleans_and_null_can_be_words(good: str, load: Any) -> None:
     """Keys of `values` are the product's words as they are written."""
     text = good.replace(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from linkspan.spec import converters, mapping, yaml
-from linkspan.spec.catalog import FieldInfo, Json
+from linkspan.spec.catalog import FieldInfo, Getter, Json
 from linkspan.spec.expressions import source_of
 from linkspan.spec.language import MODELS, Entity, ModelField, ModelFile, Source, SourceField, model_names
 from linkspan.spec.leaves import NAME, Leaves
@@ -178,7 +178,7 @@ def _given(
         message = "what is in a map comes of its thing, not of the call"
         leaves.problems.add(at, "bad_reference", message)
         return None
-    for key in ("values", "write", "match", "keys", "settings"):
+    for key in ("values", "write", "raw", "match", "keys", "settings"):
         if getattr(spec, key):
             message = f"what comes of the call is in our words already: {key} cannot stand here"
             leaves.problems.add((*here, key), "conflict", message, key=True)
@@ -335,9 +335,9 @@ def _words(
         if spec.write:
             message = "what is in a map is read only, so it takes no write"
             leaves.problems.add((*path, "write"), "not_an_enum", message, key=True)
-        return Words(dict(spec.values), {}, {})
+        return Words(dict(spec.values), {}, {}, *_own_word(spec, leaves, path))
     if declared is None or not declared.enum:
-        for key in ("values", "write"):
+        for key in ("values", "write", "raw"):
             if getattr(spec, key):
                 leaves.problems.add(
                     (*path, key), "not_an_enum", f"{name} has no fixed words, so it takes no {key}", key=True
@@ -365,7 +365,14 @@ def _words(
         reading,
         {word: tuple(asking[word]) for word in known if word in asking},
         {word: writing[word] for word in known if word in writing},
+        *_own_word(spec, leaves, path),
     )
+
+
+def _own_word(spec: SourceField, leaves: Leaves, path: Path) -> tuple[Getter | None, str | None]:
+    """Answer what finds the product's own word, and the same as Python, where a field says so."""
+    getter = leaves.getter((*path, "raw"), spec.raw)
+    return getter, source_of(spec.raw) if getter is not None and spec.raw is not None else None
 
 
 # What is seen of a field ----------------------------------------------------------------------------------

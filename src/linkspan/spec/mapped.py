@@ -27,6 +27,9 @@ class Words:
     reading: Mapping[str, str]
     asking: Mapping[str, tuple[Any, ...]]
     writing: Mapping[str, Any]
+    raw: Getter | None = None
+    """What finds the product's own word, where `reading` is by its category."""
+    raw_source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,8 @@ def shape_of(mapped: Mapping[str, Mapped], identity: Identity | None, level: int
                 getter,
                 one.convert,
                 one.words.reading if one.words else None,
+                one.words.raw if one.words else None,
+                one.words.raw_source if one.words else None,
                 is_given=one.given is not None,
                 needs_settings=bool(one.settings),
                 is_date=one.spec.type in DATES and one.words is None,

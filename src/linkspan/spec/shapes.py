@@ -28,6 +28,10 @@ class Step:
     getter: Getter
     convert: converters.Converter | None
     words: Mapping[str, str] | None = None
+    raw: Getter | None = None
+    """What finds the product's own word where that is not what is mapped; told beside the model's."""
+    raw_source: str | None = None
+    """The same as `written` has it."""
     is_given: bool = False
     """It comes of the call, not of the item."""
     needs_settings: bool = False
@@ -64,12 +68,18 @@ def compile_shape(
             continue
         word = values[step.name] = f"word{number}"
         lines += _as_word(step.words, value, word, number, known)
+        told = value
+        if step.raw is not None:
+            told = f"told{number}"
+            lines += _own_word(step, told, number, known)
+            unmapped.append(f" if {told} is not None: made[{step.name + '_raw'!r}] = {told}")
+            unmapped.append(f" else: {told} = {value}")
         unmapped.append(
-            f" if {word} is None and {value} is not None: made = as_unknown(made, {step.name!r}, {value})"
+            f" if {word} is None and {value} is not None: made = as_unknown(made, {step.name!r}, {told})"
         )
         if several := _many_to_one(step.words):
             known[f"several{number}"] = several
-            unmapped.append(f" if {value} in several{number}: made[{step.name + '_raw'!r}] = {value}")
+            unmapped.append(f" if {value} in several{number}: made[{step.name + '_raw'!r}] = {told}")
     if id_is is not None:
         is_text = any(step.name == id_is and step.convert is converters.string for step in steps)
         values["id"] = values[id_is] if is_text else f"string({values[id_is]})"
@@ -111,6 +121,12 @@ def _as_word(
         f" if {value}.__class__ is not str: {value} = {null} if {value} is None else string({value})",
         f" {word} = words{number}.get({value})",
     ]
+
+
+def _own_word(step: Step, told: str, number: int, known: dict[str, Any]) -> list[str]:
+    """Look up what the product itself says, as a text; the category is told where it says nothing."""
+    known[f"own{number}"] = step.raw
+    return [f" {told} = string({step.raw_source or f'own{number}(item)'})"]
 
 
 def _many_to_one(words: Mapping[str, str]) -> frozenset[str]:

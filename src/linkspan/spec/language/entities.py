@@ -73,6 +73,9 @@ class SourceField(Words):
         [], description="Settings of the account that `from` names beside the item, as `settings.NAME`."
     )
     values: dict[str, str] = Field({}, description="The product's word to the model's, many to one.")
+    raw: Expression | None = Field(
+        None, description="Where the product's own word is, if `from` finds only its category; JMESPath."
+    )
     write: dict[str, Scalar] = Field({}, description="The model's word to the one that is sent for it.")
 
 
