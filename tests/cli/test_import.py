@@ -16,10 +16,13 @@ from starlette.routing import Route
 
 from linkspan.cli.main import cli
 from tests.cli.conftest import Shell
+from tests.servers.node import ROOT
 from tests.servers.serving import serving
 
 ISSUE = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Issue"}}}}
 NUMBER = {"name": "issue_id", "in": "path", "required": True, "schema": {"type": "integer"}}
+BERTH = "#/components/schemas/Berth"
+DEEP = {"type": "object", "properties": {"shape": {"type": "object"}}}
 DESCRIPTION: dict[str, Any] = {
     "openapi": "3.0.3",
     "info": {"title": "Harbour API", "version": "1"},
@@ -27,6 +30,14 @@ DESCRIPTION: dict[str, Any] = {
     "components": {
         "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         "schemas": {
+            "Berth": {
+                "required": ["quay"],
+                "properties": {
+                    "id": {"type": "string", "readOnly": True},
+                    "quay": {"type": "string"},
+                    "metres": {"type": "integer"},
+                },
+            },
             "Issue": {
                 "type": "object",
                 "properties": {
@@ -95,6 +106,28 @@ DESCRIPTION: dict[str, Any] = {
                 "responses": {},
             }
         },
+        "/berths": {
+            "post": {
+                "requestBody": {
+                    "content": {
+                        "application/json": {
+                            "schema": {"required": ["data"], "properties": {"data": {"$ref": BERTH}}}
+                        }
+                    }
+                },
+                "responses": {"201": {"content": {"application/json": {"schema": {"$ref": BERTH}}}}},
+            }
+        },
+        "/berths/{id}": {
+            "put": {
+                "requestBody": {
+                    "content": {
+                        "application/json": {"schema": {"properties": {"light": DEEP, "rope": DEEP}}}
+                    }
+                },
+                "responses": {},
+            }
+        },
     },
 }  # fmt: skip
 
@@ -130,6 +163,10 @@ class Harbour:
                 found["state"] = "closed"
             return JSONResponse(found)
 
+        async def berths(request: Request) -> Response:
+            sent = await request.json()
+            return JSONResponse({"id": "7", **sent["data"]}, 201)
+
         async def described(_request: Request) -> Response:
             return JSONResponse({**DESCRIPTION, "servers": []})
 
@@ -138,6 +175,7 @@ class Harbour:
                 Route("/api/v1/issues", listed, methods=["GET", "POST"]),
                 Route("/api/v1/issues/{id}", one),
                 Route("/api/v1/issues/{id}/close", one, methods=["POST"]),
+                Route("/api/v1/berths", berths, methods=["POST"]),
                 Route("/openapi.json", described),
             ]
         )
@@ -202,6 +240,8 @@ def test_what_is_drafted_works_against_the_product(shell: Shell, harbour: str, t
     assert call("issue.create", "--arg", "subject=Ropes")["result"]["title"] == "Ropes"
     assert call("issue.close", "--arg", "id=2")
     assert call("issue.get", "--arg", "id=2")["result"]["status"] == "done"
+    berth = call("berth.create", "--arg", "quay=North", "--arg", "metres=80")["result"]
+    assert (berth["quay"], berth["metres"]) == ("North", 80)
 
 
 def test_the_draft_is_readable_and_marked_where_it_was_guessed(file: Path) -> None:
@@ -213,6 +253,7 @@ def test_the_draft_is_readable_and_marked_where_it_was_guessed(file: Path) -> No
     pages = "{style: page, send: {query: page}, size: {query: per_page, max: 50}, total: total}"
     assert f"pagination: {pages}     # guessed" in text
     assert 'request: "GET /issues/{id}"' in text
+    assert 'body: {data: {quay: "$quay", metres: "$metres"}}     # guessed' in text
     assert "issue_id: " in text.split("create:")[1].split("get:")[0]  # `id` means the thing itself everywhere
 
 
@@ -224,9 +265,16 @@ def test_the_cost_of_each_tool_is_told(file: Path) -> None:
         "create_issue",
         "get_issue",
         "close_issue",
+        "create_berth",
     }
     assert all(row["bytes"] > 100 and row["tokens"] > 25 for row in told["tools"])
-    assert told["left_out"] == [{"request": "DELETE /issues/{issue_id}", "why": "deprecated"}]
+    assert told["left_out"] == [
+        {"request": "DELETE /issues/{issue_id}", "why": "deprecated"},
+        {
+            "request": "PUT /berths/{id}",
+            "why": "nothing in its body could be an argument: its members are objects, or not described",
+        },
+    ]
     shown = CliRunner().invoke(cli, ["import", "openapi", str(file)])
     assert shown.stdout.startswith("# yaml-language-server")
     assert "tokens if all were shown at once" in shown.stderr
@@ -276,6 +324,45 @@ def test_what_is_no_description_is_said(content: str, said: str, tmp_path: Path)
     result = CliRunner().invoke(cli, ["import", "openapi", str(path)])
     assert result.exit_code == 2, result.output
     assert said in result.output
+
+
+@pytest.mark.parametrize(
+    ("product", "only", "paging"),
+    [
+        (
+            "asana",
+            "GET /tasks",
+            "{style: cursor, send: {query: offset}, read: next_page.offset, size: {query: limit, max: 100}}",
+        ),
+        ("sentry", "GET */issues/", "{style: link, size: {query: limit}}"),
+        (
+            "figma",
+            "*/versions",
+            "{style: next_url, read: pagination.next_page, size: {query: page_size, max: 50}}",
+        ),
+    ],
+)
+def test_how_a_list_goes_on_is_concluded_from_types(product: str, only: str, paging: str) -> None:
+    """A token is no number, a date is no place in a list, and an address is no token."""
+    text = drafted(str(ROOT / "tests" / "contracts" / f"{product}.json"), "--only", only)["yaml"]
+    assert f"    pagination: {paging}     # guessed" in text
+    if product == "sentry":
+        assert 'start: "$start"' in text  # a date that a caller may choose
+
+
+def test_pages_that_were_not_understood_are_said(tmp_path: Path) -> None:
+    """A token that comes from nowhere makes no pagination, and the draft says so."""
+    document = json.loads((ROOT / "tests" / "contracts" / "asana.json").read_text())
+    answer = document["paths"]["/tasks"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    del answer["properties"]["next_page"]
+    document["paths"] = {"/tasks": document["paths"]["/tasks"]}
+    path = tmp_path / "asana.json"
+    path.write_text(json.dumps(document))
+    told = drafted(str(path), "--only", "GET /tasks")["yaml"]
+    assert "    pagination:" not in told
+    assert (
+        "# It gives no pages that were understood: offset counts nothing, and the answer has no next" in told
+    )
 
 
 def test_references_lead_nowhere_else(tmp_path: Path) -> None:

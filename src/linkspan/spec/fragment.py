@@ -14,8 +14,8 @@ from linkspan.spec.compile import compile_catalog, plural_of
 from linkspan.spec.drafts import SCHEMA_URL, flow, harmless, scalar
 from linkspan.spec.fields import read_model
 from linkspan.spec.language import ModelField, model_names
-from linkspan.spec.openapi import Description, mapping, matches
-from linkspan.spec.picking import Picked, argument, parameters_of, pick, snake, type_of, word
+from linkspan.spec.openapi import Description, mapping, matches, type_of, word
+from linkspan.spec.picking import Picked, argument, envelope_of, parameters_of, pick, snake
 
 MOST: Final = 60
 """How many tools one import makes."""
@@ -353,14 +353,19 @@ class Fragment:
         if query:
             lines.append(f"            query: {flow(query)}")
         if body:
-            lines.append(f"            {'form' if described.encoding == 'form' else 'body'}: {flow(body)}")
+            mark = "     # guessed" if envelope_of(self._description, one) in body else ""
+            sent = "form" if described.encoding == "form" else "body"
+            lines.append(f"            {sent}: {flow(body)}{mark}")
         if one.items is not None:
             lines.append(
                 f"            items: {scalar(one.items)}{'     # guessed' if one.is_guessed else ''}"
             )
             if one.pagination != self._pagination:
                 shown = flow(one.pagination or {"style": "none"})
-                lines.append(f"            pagination: {shown}     # guessed")
+                why = f": {one.why_not_paged}" if one.why_not_paged else ""
+                lines.append(f"            pagination: {shown}     # guessed{why}")
+            elif one.why_not_paged:
+                lines.append(f"            # It gives no pages that were understood: {one.why_not_paged}.")
         if one.item is not None:
             lines.append(f"            item: {scalar(one.item)}     # guessed")
         if one.name not in ("list", "search", "get") and not one.thing.get("properties"):

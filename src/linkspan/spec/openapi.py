@@ -256,6 +256,21 @@ def mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def type_of(schema: Mapping[str, Any]) -> str:
+    """Answer the type of a schema in our words."""
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        kind = next((each for each in kind if each != "null"), "string")
+    if kind in ("integer", "number", "boolean", "array", "object"):
+        return str(kind)
+    return "object" if schema.get("properties") else "string"
+
+
+def word(name: str) -> str:
+    """Write a key in an expression."""
+    return name if re.match(r"[A-Za-z_]\w*\Z", name, re.ASCII) else '"' + name.replace('"', "") + '"'
+
+
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from linkspan.spec.openapi import Described, Description, mapping
+from linkspan.spec.guessed_paging import goes_on_by, pagination_of
+from linkspan.spec.openapi import Described, Description, mapping, type_of, word
 
 _RESERVED: Final = frozenset({"id", "cursor", "limit", "account", "dry_run", "remote_data"})
 _ENVELOPES: Final = (
@@ -26,30 +27,7 @@ _ENVELOPES: Final = (
     "meta",
 )
 _THINGS: Final = ("data", "result", "item")
-_POSITIONS: Final = (
-    "cursor", "page_token", "pageToken", "next_token", "nextToken", "after", "starting_after", "start_cursor",
-    "continuation", "bookmark",
-)  # fmt: skip
-_NEXT: Final = (
-    "next_cursor", "nextCursor", "next_page_token", "nextPageToken", "next_token", "nextToken", "next",
-    "next_page", "cursor", "end_cursor",
-)  # fmt: skip
-_SIZES: Final = (
-    "per_page",
-    "page_size",
-    "pageSize",
-    "limit",
-    "size",
-    "count",
-    "first",
-    "max_results",
-    "maxResults",
-)
-_PAGES: Final = ("page", "page_number", "pageNumber", "p")
-_OFFSETS: Final = ("offset", "skip", "start", "startAt")
-_TOTALS: Final = ("total", "total_count", "totalCount", "count")
 _MOST_PARAMETERS: Final = 14
-PAGED: Final = frozenset({*_POSITIONS, *_SIZES, *_PAGES, *_OFFSETS})
 
 
 @dataclass(slots=True)
@@ -66,6 +44,8 @@ class Picked:
     thing: Mapping[str, Any] = field(default_factory=dict)
     """The schema of one thing of the answer."""
     pagination: Mapping[str, Any] | None = None
+    why_not_paged: str = ""
+    """What speaks for pages that could not be made use of."""
     is_guessed: bool = False
     """Whether where the list is was chosen among several."""
     is_slim: bool = False
@@ -127,6 +107,8 @@ def pick(description: Description, one: Described, entity: str | None, lists: fr
             return Picked(entity or singular(above), f"get_{snake(segments[-1])}", one, segments[-2][1:-1])
         if picked.name in ("list", "search") and picked.items is None:
             return "its answer has no list"
+        if picked.name in ("create", "update") and one.body and not parameters_of(description, picked)[2]:
+            return "nothing in its body could be an argument: its members are objects, or not described"
     return picked
 
 
@@ -194,18 +176,13 @@ def list_in(
     return word(name), thing, len(found) > 1
 
 
-def word(name: str) -> str:
-    """Write a key in an expression."""
-    return name if re.match(r"[A-Za-z_]\w*\Z", name, re.ASCII) else '"' + name.replace('"', "") + '"'
-
-
 def _read_answer(description: Description, picked: Picked) -> None:
     answer = picked.described.answer
     if picked.name in ("list", "search"):
         found = list_in(description, answer, picked.entity)
         if found is not None:
             picked.items, picked.thing, picked.is_guessed = found
-            picked.pagination = _pagination(description, picked)
+            picked.pagination, picked.why_not_paged = pagination_of(description, picked.described)
         return
     properties = mapping(answer.get("properties"))
     for name in (picked.entity, *_THINGS):
@@ -214,44 +191,6 @@ def _read_answer(description: Description, picked: Picked) -> None:
             picked.item, picked.thing = word(name), inner
             return
     picked.thing = answer
-
-
-def _pagination(description: Description, picked: Picked) -> Mapping[str, Any] | None:
-    """Guess how a list goes on, from what can be sent and what comes back."""
-    sent = {str(one["name"]): one for one in picked.described.parameters if one.get("in") == "query"}
-    answer = mapping(picked.described.answer.get("properties"))
-    size_name = next((name for name in _SIZES if name in sent), None)
-    size = {"size": _size(description, size_name, sent[size_name])} if size_name else {}
-    beside = {
-        f"{name}.{key}": said
-        for name in ("meta", "pagination", "paging", "page_info")
-        for key, said in mapping(description.schema(answer.get(name)).get("properties")).items()
-    }
-    known = {**answer, **beside}
-    following = next(
-        ((path, said) for key in _NEXT for path, said in known.items() if path.rpartition(".")[2] == key),
-        None,
-    )
-    if following is not None:
-        shown = description.schema(following[1])
-        if shown.get("format") in ("uri", "url") or "://" in str(shown.get("example", "")):
-            return {"style": "next_url", "read": following[0], **size}
-    send = next((name for name in _POSITIONS if name in sent), None)
-    if send is not None and following is not None:
-        return {"style": "cursor", "send": {"query": send}, "read": following[0], **size}
-    for names, style in ((_PAGES, "page"), (_OFFSETS, "offset")):
-        found = next((name for name in names if name in sent), None)
-        if found is not None:
-            total = next((path for path in known if path.rpartition(".")[2] in _TOTALS), None)
-            return {"style": style, "send": {"query": found}, **size, **({"total": total} if total else {})}
-    return None
-
-
-def _size(description: Description, name: str, parameter: Mapping[str, Any]) -> Mapping[str, Any]:
-    schema = description.schema(parameter.get("schema") or parameter)
-    most = schema.get("maximum")
-    good = isinstance(most, int) and not isinstance(most, bool) and 0 < most <= 10_000
-    return {"query": name, **({"max": most} if good else {})}
 
 
 def parameters_of(
@@ -267,7 +206,9 @@ def parameters_of(
         is_needed = where == "path" or given.get("required") is True
         if name == picked.id_from and where == "path":
             continue
-        if where not in ("path", "query") or (picked.pagination and where == "query" and name in PAGED):
+        if where not in ("path", "query"):
+            continue
+        if picked.pagination and where == "query" and goes_on_by(description, given):
             continue
         if not is_needed and (picked.is_slim or len(params) >= _MOST_PARAMETERS):
             continue
@@ -275,21 +216,49 @@ def parameters_of(
         params[arg] = _parameter(description, given.get("schema") or given, given, is_needed)
         if where == "query":
             query[name] = f"${arg}"
-    properties = mapping(one.body.get("properties"))
-    needed = [name for name in one.body.get("required", ()) if name in properties]
+    envelope = envelope_of(description, picked)
+    if envelope is not None:
+        inner = description.schema(mapping(one.body.get("properties"))[envelope])
+        body[envelope] = _members(description, picked, inner, params)
+        if not body[envelope]:
+            body.clear()
+    body |= _members(description, picked, one.body, params, beside=envelope)
+    return params, query, body
+
+
+def envelope_of(description: Description, picked: Picked) -> str | None:
+    """Answer the member of a body that holds everything there is to say about a thing."""
+    properties = mapping(picked.described.body.get("properties"))
+    nouns = {picked.entity, *[singular(part) for part in picked.described.segments if not _whole(part)][-1:]}
+    named = [name for name in properties if name in _THINGS or snake(name) in nouns]
+    tried = [*named, *(properties if len(properties) == 1 else ())]
+    return next((name for name in tried if description.schema(properties[name]).get("properties")), None)
+
+
+def _members(
+    description: Description,
+    picked: Picked,
+    schema: Mapping[str, Any],
+    params: dict[str, Any],
+    beside: str | None = None,
+) -> dict[str, str]:
+    """Answer what an object to be sent is made of, and add each argument to `params`."""
+    made: dict[str, str] = {}
+    properties = mapping(schema.get("properties"))
+    needed = [name for name in schema.get("required", ()) if name in properties]
     for name in [*needed, *(name for name in properties if name not in needed)]:
-        schema = description.schema(properties[name])
+        member = description.schema(properties[name])
         is_optional = name not in needed
-        if schema.get("readOnly") is True:
+        if member.get("readOnly") is True or name == beside:
             continue
-        if is_optional and (picked.is_slim or len(params) >= _MOST_PARAMETERS or schema.get("properties")):
+        if is_optional and (picked.is_slim or len(params) >= _MOST_PARAMETERS or member.get("properties")):
             continue
         arg = argument(name, picked.entity)
         if arg in params:
             arg = f"new_{arg}"
-        params[arg] = _parameter(description, schema, schema, not is_optional)
-        body[name] = f"${arg}"
-    return params, query, body
+        params[arg] = _parameter(description, member, member, not is_optional)
+        made[name] = f"${arg}"
+    return made
 
 
 def _parameter(
@@ -313,13 +282,3 @@ def _parameter(
     if is_needed:
         made["required"] = True
     return made
-
-
-def type_of(schema: Mapping[str, Any]) -> str:
-    """Answer the type of a schema in our words."""
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        kind = next((each for each in kind if each != "null"), "string")
-    if kind in ("integer", "number", "boolean", "array", "object"):
-        return str(kind)
-    return "object" if schema.get("properties") else "string"
