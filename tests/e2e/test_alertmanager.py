@@ -63,6 +63,11 @@ def test_an_alert_from_its_beginning_to_its_silence(watch: Watch) -> None:
     assert (alert["severity_raw"], alert["labels"]) == ("page", labels)
     assert alert["runbook_url"] == annotations["runbook_url"]
     assert len(watch.linkspan.call("alert.list", "acme")["result"]) == 2
+    wait_until(lambda: call("list_alert_groups", matchers=ours)["result"], what="its group", seconds=30)
+    (group,) = call("list_alert_groups", matchers=ours)["result"]
+    assert (group["title"], group["status"], group["receiver"]) == ("The shop is down", "firing", "nobody")
+    assert [each["labels"] for each in group["alerts"]] == [labels]
+    assert call("get_alert_group", id=group["id"])["result"]["key"] == group["key"]
     with watch.endpoint.api() as api:
         assert list(api.entities("incidents/alerts").list(matchers=ours)) == [alert]
         raw = api.proxy("alertmanager").get("/alerts", filter=ours[0]).json()
@@ -96,6 +101,7 @@ def test_an_alert_from_its_beginning_to_its_silence(watch: Watch) -> None:
     wait_until(lambda: listed()[0]["status"] == "firing", what="the end of the silence", seconds=10)
     assert "error" not in call("raise_alert", labels=labels, ended_at="2020-01-01T00:00:00Z")
     wait_until(lambda: not listed(), what="the end of the alert", seconds=10)
+    assert watch.endpoint.done == watch.linkspan.tools("alertmanager")
 
 
 def test_what_it_refuses_is_told(watch: Watch) -> None:

@@ -69,6 +69,7 @@ def report(dsn: str) -> None:
 def test_an_error_from_its_report_to_its_end(watch: Watch) -> None:
     """Reported, listed to the last page, read with its stack trace, and everything that is done with it."""
     call = watch.endpoint.call
+    watch.endpoint.done.clear()
     watch.bugsink.make_issues(watch.project, OLD)
     report(watch.dsn)
 
@@ -94,6 +95,7 @@ def test_an_error_from_its_report_to_its_end(watch: Watch) -> None:
         assert raw["id"] == alert["id"]
         with pytest.raises(NotFound):
             api.proxy("bugsink").get("/issues/00000000-0000-0000-0000-000000000000/")
+    assert call("get_alert", id=alert["id"])["result"]["title"] == "ValueError: no cart"
     events = call("list_events", alert=alert["id"])["result"]
     event = call("get_event", id=events[0]["id"])["result"]
     assert "raise ValueError" in event["stack_trace"]
@@ -133,6 +135,7 @@ def test_an_error_from_its_report_to_its_end(watch: Watch) -> None:
     assert "error" not in call("delete_alert", id=alert["id"])
     (project,) = call("list_projects")["result"]
     assert call("get_project", id=project["id"])["result"]["name"] == "shop"
+    assert watch.endpoint.done == watch.linkspan.tools("bugsink")
 
 
 def test_what_it_refuses_is_told(watch: Watch) -> None:

@@ -63,6 +63,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
 def test_a_ticket_of_linear_from_its_creation_to_its_end(office: Office) -> None:
     """Created in a team, listed to the last page, read by its key, commented, moved from state to state."""
     call = office.endpoint.call
+    office.endpoint.done.clear()
     (team,) = office.every("list_teams")
     assert team["key"] == "ENG"
     wanted = {"title": "Broken", "description": "It **is**.", "priority": "high"}
@@ -94,6 +95,7 @@ def test_a_ticket_of_linear_from_its_creation_to_its_end(office: Office) -> None
                                 "--arg", "title=Again", "--dry-run", "--json")  # fmt: skip
     assert "issueUpdate" in shown
     assert call("get_ticket", id=found["id"])["result"]["title"] == "Mended"
+    assert office.endpoint.done == office.linkspan.tools("linear")
 
 
 def test_what_linear_refuses_is_told(office: Office) -> None:
@@ -112,6 +114,7 @@ def test_what_linear_refuses_is_told(office: Office) -> None:
 def test_a_message_of_slack_from_its_post_to_its_end(office: Office) -> None:
     """Posted, listed to the last page, answered in its thread, changed, deleted."""
     call = office.endpoint.call
+    office.endpoint.done.clear()
     channels = office.every("list_channels", limit=1)
     assert [channel["name"] for channel in channels] == ["general", "random"]
     general = channels[0]["id"]
@@ -141,6 +144,7 @@ def test_a_message_of_slack_from_its_post_to_its_end(office: Office) -> None:
     assert len(office.every("list_messages_of_thread", id=made["id"])) == 1
     read = office.linkspan.call("message.list", "acme", channel=general, limit="1")
     assert read["result"][0]["id"] == last[-1]
+    assert office.endpoint.done == office.linkspan.tools("slack")
 
 
 def test_what_slack_refuses_is_told(office: Office) -> None:
@@ -178,6 +182,16 @@ def test_what_is_mapped_is_what_comes(office: Office) -> None:
 # GitHub ---------------------------------------------------------------------------------------------------
 
 
+NOT_PLAYED = {
+    "list_deployments",
+    "list_statuses_of_commit",
+    "list_statuses_of_deployment",
+    "list_threads_of_pull_request",
+    "report_check",
+}
+"""What emulate's GitHub has no paths for: commit statuses, deployments and GraphQL. Fixtures hold those."""
+
+
 @dataclass(frozen=True)
 class Hub:
     """Linkspan with a tenant that is linked to GitHub, as emulate plays it."""
@@ -207,6 +221,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 def test_tickets_of_github_over_mcp_and_on_the_command_line(hub: Hub) -> None:
     """Created, listed, searched, read, changed, commented: what one of them writes, the other reads."""
     call, command = hub.endpoint.call, hub.linkspan.call
+    hub.endpoint.done.clear()
     place: dict[str, Any] = {"owner": "acme", "repo": "shop"}
     made = call("create_ticket", **place, title="Broken", description="It **is**.", labels=[])["result"]
     again = command("ticket.create", "acme", **place, title="Broken again")["result"]
@@ -236,25 +251,31 @@ def test_tickets_of_github_over_mcp_and_on_the_command_line(hub: Hub) -> None:
     ]
     listed = command("ticket.comments", "acme", id=made["id"])["result"]
     assert [each["body"] for each in listed] == ["Done.", "Twice."]
+    assert hub.endpoint.done == {name for name in hub.linkspan.tools("github") if "ticket" in name}
 
 
 def test_a_pull_request_of_github_over_mcp_and_on_the_command_line(hub: Hub) -> None:
     """Created from a branch that names a ticket, found, renamed, commented, reviewed, checked, closed."""
     call, command = hub.endpoint.call, hub.linkspan.call
+    hub.endpoint.done.clear()
     place: dict[str, Any] = {"owner": "acme", "repo": "shop"}
     assert [each["id"] for each in call("list_repositories")["result"]] == ["acme/shop"]
+    assert call("get_repository", id="acme/shop")["result"]["id"] == "acme/shop"
     assert command("repository.get", "acme", id="acme/shop")["result"]["default_branch"] == "main"
     hub.forge.branch("codex/eng-12-fix")
     made = call("create_pull_request", **place, title="Fix", head="codex/eng-12-fix", base="main")["result"]
     assert made["tickets"][0]["id"] == "ENG-12"
     assert [each["id"] for each in command("pull_request.list", "acme", **place)["result"]] == [made["id"]]
+    assert [each["id"] for each in call("list_pull_requests", **place)["result"]] == [made["id"]]
     command("pull_request.update", "acme", id=made["id"], title="Fix OPS-7")
     read = call("get_pull_request", id=made["id"])["result"]
     assert (read["title"], [each["key"] for each in read["tickets"]]) == ("Fix OPS-7", ["OPS-7", "ENG-12"])
-    said = command("pull_request.comment", "acme", id=made["id"], body="Well.")["result"]
-    assert [each["id"] for each in call("list_comments_of_pull_request", id=made["id"])["result"]] == [
-        said["id"]
+    said = [
+        command("pull_request.comment", "acme", id=made["id"], body="Well.")["result"]["id"],
+        call("comment_on_pull_request", id=made["id"], body="Very well.")["result"]["id"],
     ]
+    listed = call("list_comments_of_pull_request", id=made["id"])["result"]
+    assert [each["id"] for each in listed] == said
     review = call("review_pull_request", id=made["id"], event="comment", body="Right.")["result"]
     listed = call("list_reviews_of_pull_request", id=made["id"])["result"]
     assert [each["id"] for each in listed] == [review["id"]]
@@ -264,6 +285,14 @@ def test_a_pull_request_of_github_over_mcp_and_on_the_command_line(hub: Hub) -> 
     (check,) = call("list_checks", **place, ref="codex/eng-12-fix")["result"]
     assert (check["name"], check["conclusion"]) == ("test", "success")
     assert call("update_pull_request", id=made["id"], state="closed")["result"]["state"] == "closed"
+    commits = call("list_commits", **place, **{"from": "codex/eng-12-fix"})["result"]
+    assert [each["message"] for each in commits][:1] == ["Fix"]
+    assert call("get_commit", id=commits[0]["id"])["result"]["sha"] == commits[0]["sha"]
+    since, until = commits[-1]["sha"], commits[0]["sha"]
+    compared = call("compare_pull_request", id=made["id"], since=since, until=until)["result"]
+    assert (compared["status"], compared["ahead_by"], compared["behind_by"]) == ("ahead", 1, 0)
+    tools = {name for name in hub.linkspan.tools("github") if "ticket" not in name}
+    assert hub.endpoint.done == tools - NOT_PLAYED
 
 
 def test_what_github_refuses_is_told(hub: Hub) -> None:

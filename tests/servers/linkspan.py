@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import httpx2
 
+from linkspan import spec
 from linkspan.client import Linkspan as Client
 from tests.canary import nothing_in
 from tests.servers.serving import LOOPBACK, free_port, running
@@ -99,6 +100,11 @@ class Linkspan:
         words = ["call", operation, "--tenant", tenant, *pairs, "--json"]
         return json.loads(self.run(*words, exit_code=exit_code))
 
+    def tools(self, connector: str) -> set[str]:
+        """The names of the tools that ask that connector."""
+        assert self.config is not None
+        return {tool.name for tool in spec.load(self.config, {}).tools if connector in tool.operations}
+
     @contextlib.contextmanager
     def serve(self, *, log: Path, port: int | None = None) -> Iterator[str]:
         """Run `linkspan serve` until the block ends; yields its base URL."""
@@ -121,6 +127,8 @@ class Endpoint:
 
     url: str
     token: str = field(repr=False)
+    done: set[str] = field(default_factory=set, repr=False, compare=False)
+    """The tools that were called here and answered without an error; a test may empty it."""
 
     def post(self, method: str, **params: Any) -> httpx2.Response:
         """Send one request and answer whatever comes."""
@@ -142,4 +150,7 @@ class Endpoint:
         """Call a tool and answer its structured content, be it a result or an error."""
         answer = self.post("tools/call", name=tool, arguments=arguments)
         assert answer.status_code == 200, answer.text
-        return answer.json()["result"]["structuredContent"]
+        told = answer.json()["result"]["structuredContent"]
+        if "error" not in told:
+            self.done.add(tool)
+        return told
