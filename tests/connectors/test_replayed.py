@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import yaml
 
@@ -298,3 +299,11 @@ async def test_what_openai_refuses_is_told(
         assert not product.wrong, product.wrong
     finally:
         await app.aclose()
+
+
+@pytest.mark.parametrize("name", sorted(CONNECTORS))
+def test_every_schema_is_one(name: str, tmp_path: Path) -> None:
+    """Of what goes in and of what comes out, patterns and references included."""
+    for tool in catalog_of(tmp_path, name).tools:
+        for schema in (tool.input_schema, tool.output_schema):
+            jsonschema_rs.Draft202012Validator(schema or {}, offline=True)

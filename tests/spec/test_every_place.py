@@ -25,8 +25,8 @@ Place = tuple[str | int, ...]
 NONSENSE = [[["nonsense"]]]
 """A list of lists of lists: no word of the language takes it."""
 TAKES_ANYTHING = {
-    *("body", "text", "query", "form", "multipart", "file", "variables", "where", "default", "schema"),
-    *("items", "properties", "output", "data"),
+    *("body", "text", "query", "form", "multipart", "file", "variables", "where", "default"),
+    *("output", "data"),
 }
 """Words whose values are the product's own trees, JSON Schemas, or texts of several kinds."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,8 +14,10 @@ from linkspan.spec.fields import field_schema
 from linkspan.spec.language import ModelField
 from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.mapped import Identity, Mapped, Words
+from linkspan.spec.parameters import check_param, told_limits
 from linkspan.spec.questions import AccountNames
 from linkspan.spec.references import Lookup
+from linkspan.spec.schemas import check_schema
 from linkspan.spec.yaml import Path
 
 RESERVED: Final = ("id", "cursor", "limit", "account", "dry_run")
@@ -128,6 +129,9 @@ class Arguments:
             problems.add(path, "bad_schema", "the schema of a tool's arguments has type: object", key=True)
             self.raw, self.is_open = {"type": "object"}, True
             return
+        if not check_schema(schema, problems, path):
+            self.raw, self.is_open = {"type": "object"}, True
+            return
         for name in schema.get("properties", {}):
             if name in RESERVED and name != "id":
                 message = f"{name!r} is reserved: it means the same in every tool, and is there by itself"
@@ -146,17 +150,15 @@ class Arguments:
         for key, schema_key in _PARAM_KEYS.items():
             if getattr(param, key) is not None:
                 schema[schema_key] = getattr(param, key)
-        if param.default is not None and not _fits(param.default, schema):
-            message = f"the default {param.default!r} does not fit the parameter"
-            self.leaves.problems.add((*path, "default"), "bad_value", message)
         form = self.leaves.pattern((*path, "pattern"), param.pattern)
         if form is not None:
             schema["pattern"] = f"^(?:{form.pattern})$"
+        check_param(param, schema, self.leaves.problems, path)
         if "x-mcp-header" in schema and schema["type"] not in {"string", "integer", "boolean"}:
             message = "only text, whole numbers and booleans can be mirrored in a header"
             self.leaves.problems.add((*path, "x-mcp-header"), "bad_header", message)
         described = self.leaves.text((*path, "description"), param.description)
-        description = _told(described or schema.get("description", ""), schema)
+        description = told_limits(described or schema.get("description", ""), schema)
         schema.pop("description", None)
         if description:
             schema["description"] = description
@@ -339,38 +341,6 @@ class Arguments:
             schema["required"] = required
         schema["additionalProperties"] = False
         return schema
-
-
-_CLASSES: Final[Mapping[str, tuple[type, ...]]] = {
-    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,),
-    "object": (dict,),
-}  # fmt: skip
-
-
-def _fits(value: Any, schema: Json) -> bool:
-    if "enum" in schema and value not in schema["enum"]:
-        return False
-    if isinstance(value, bool) and schema["type"] != "boolean":
-        return False
-    return isinstance(value, _CLASSES[schema["type"]])
-
-
-def _told(description: str, schema: Json) -> str:
-    """Say limits, formats and defaults in words: Codex's model sees nothing else of them."""
-    facts = []
-    if "minimum" in schema and "maximum" in schema:
-        facts.append(f"From {schema['minimum']} to {schema['maximum']}.")
-    elif "minimum" in schema:
-        facts.append(f"At least {schema['minimum']}.")
-    elif "maximum" in schema:
-        facts.append(f"At most {schema['maximum']}.")
-    if "maxLength" in schema:
-        facts.append(f"At most {schema['maxLength']} characters.")
-    if "format" in schema and schema["format"] not in description:
-        facts.append(f"Format: {schema['format']}.")
-    if "default" in schema and "efault" not in description:
-        facts.append(f"Default: {json.dumps(schema['default'], ensure_ascii=False)}.")
-    return " ".join([description, *facts]).strip()
 
 
 def _translate(name: str, sent: Mapping[str, Any]) -> Callable[[Any], Any]:

@@ -20,6 +20,7 @@ from linkspan.spec.mapped import (
     shape_of,
     shape_of_id,
 )
+from linkspan.spec.schemas import check_schema
 from linkspan.spec.shapes import UNKNOWN
 from linkspan.spec.ticket_keys import PREFIX
 from linkspan.spec.yaml import Path
@@ -42,6 +43,7 @@ _MADE_BY: Final[dict[str, tuple[str, ...]]] = {
 """Which types of field a conversion makes."""
 _UNTYPED: Final = ModelField.model_validate({"type": "object"})
 """What is in the `map` of another field: nothing says its type."""
+_NESTED: Final = ("items", "properties")
 _JSON_TYPES: Final = {"markdown": "string", "datetime": "string", "date": "string"}
 
 
@@ -80,6 +82,9 @@ def entity_fields(
                 "description": leaves.text((*path, "fields", field_name, "description"), spec.description)
             }
         )
+        nested = {key: value for key in _NESTED if (value := getattr(spec, key)) is not None}
+        if not check_schema(nested, leaves.problems, (*path, "fields", field_name)):
+            described = described.model_copy(update=dict.fromkeys(_NESTED))
         fields[field_name] = described
     return fields, model
 

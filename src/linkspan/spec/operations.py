@@ -31,6 +31,7 @@ from linkspan.spec.mapped import SourceFields
 from linkspan.spec.references import Lookup
 from linkspan.spec.requests import Requested, check_variables, compile_find, includes, requests, step
 from linkspan.spec.requests import plan as request_plan
+from linkspan.spec.schemas import check_schema
 from linkspan.spec.yaml import Path
 
 _SECRET: Final = re.compile(r"(?i)pass.?(word|phrase|code)|secret|credential|api.?key|token\Z")
@@ -360,6 +361,7 @@ def _elicit(form: language.Elicit, arguments: Arguments, leaves: Leaves, path: P
     message = leaves.content_text((*path, "message"), form.message, roots, arguments.mention)
     if form.schema_.get("type") != "object":
         leaves.problems.add((*path, "schema"), "bad_schema", "the schema of a form has type: object")
+    check_schema(form.schema_, leaves.problems, (*path, "schema"))
     fields = form.schema_.get("properties")
     for name, field in fields.items() if isinstance(fields, dict) else ():
         if _SECRET.search(name) or (isinstance(field, dict) and field.get("format") == "password"):

@@ -6,14 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import jsonschema_rs
-
 from linkspan.spec import language
 from linkspan.spec.catalog import Entity, Tool
 from linkspan.spec.events import Event
 from linkspan.spec.leaves import NAME, Leaves
 from linkspan.spec.recipe import AFTERMATHS, Recipe, RunsPolicy, backs, settle
 from linkspan.spec.schedules import BadScheduleError, check_schedule, check_zone
+from linkspan.spec.schemas import check_schema
 from linkspan.spec.triggers import TriggerChecks, comments_of
 from linkspan.spec.yaml import Path
 
@@ -253,11 +252,7 @@ class RecipeCompiler:
         if form.output.get("type") != "object":
             self._problems.add((*path, "output"), "bad_schema", "the schema of an output has type: object")
             return
-        try:
-            jsonschema_rs.meta.validate(form.output)
-        except jsonschema_rs.ValidationError as error:
-            place = (*path, "output", *error.instance_path)
-            self._problems.add(place, "bad_schema", f"no JSON Schema: {error.message}"[:200])
+        check_schema(form.output, self._problems, (*path, "output"))
 
     def _check_texts(self, form: language.Recipe, path: Path) -> None:
         names, people = self._names(form)
