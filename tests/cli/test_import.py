@@ -204,6 +204,11 @@ def drafted(*words: str) -> dict[str, Any]:
     return told
 
 
+def contract(product: str) -> str:
+    """Answer where an official description is kept."""
+    return str(ROOT / "tests" / "contracts" / f"{product}.json")
+
+
 def test_what_is_drafted_works_against_the_product(shell: Shell, harbour: str, tmp_path: Path) -> None:
     """From the address of the description to a list read to its end, an item, and writes."""
     env = {"LINKSPAN_ALLOW_EGRESS": harbour.removeprefix("http://")}
@@ -344,15 +349,48 @@ def test_what_is_no_description_is_said(content: str, said: str, tmp_path: Path)
 )
 def test_how_a_list_goes_on_is_concluded_from_types(product: str, only: str, paging: str) -> None:
     """A token is no number, a date is no place in a list, and an address is no token."""
-    text = drafted(str(ROOT / "tests" / "contracts" / f"{product}.json"), "--only", only)["yaml"]
+    text = drafted(contract(product), "--only", only)["yaml"]
     assert f"    pagination: {paging}     # guessed" in text
     if product == "sentry":
         assert 'start: "$start"' in text  # a date that a caller may choose
 
 
+def test_searching_is_not_listing() -> None:
+    """`/search/issues` searches, what can be read is created under a singular word, too, as is a status."""
+    told = drafted(contract("github"))
+    tools = {row["tool"]: row["request"] for row in told["tools"]}
+    assert tools["search_issues"] == "GET /search/issues"
+    assert tools["list_issues"] == "GET /repos/{owner}/{repo}/issues"
+    assert tools["create_status"] == "POST /repos/{owner}/{repo}/deployments/{deployment_id}/statuses"
+    tools = {row["tool"]: row["request"] for row in drafted(contract("jira"))["tools"]}
+    assert tools["create_issue"] == "POST /rest/api/3/issue"
+
+
+def test_what_lies_below_a_renamed_thing_keeps_its_name() -> None:
+    """`--entity` names the issues, not their comments, and not only where nothing is above them."""
+    told = drafted(contract("github"), "--only", "*/issues*", "--entity", "ticket")
+    assert {row["tool"] for row in told["tools"]} == {
+        "search_tickets",
+        "list_tickets",
+        "create_ticket",
+        "get_ticket",
+        "update_ticket",
+        "list_comments",
+        "create_comment",
+    }
+
+
+def test_words_that_no_field_has_are_still_sent() -> None:
+    """A write is not lost because the product's words are others than those of the model's field."""
+    told = drafted(contract("sentry"), "--only", "*/issues/*")
+    assert not told["left_out"]
+    assert 'status: "$issue_status"' in told["yaml"]
+    assert "issue_status: {type: string, enum: [resolved, " in told["yaml"]
+
+
 def test_pages_that_were_not_understood_are_said(tmp_path: Path) -> None:
     """A token that comes from nowhere makes no pagination, and the draft says so."""
-    document = json.loads((ROOT / "tests" / "contracts" / "asana.json").read_text())
+    document = json.loads(Path(contract("asana")).read_text())
     answer = document["paths"]["/tasks"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     del answer["properties"]["next_page"]
     document["paths"] = {"/tasks": document["paths"]["/tasks"]}

@@ -15,7 +15,7 @@ from linkspan.spec.drafts import SCHEMA_URL, flow, harmless, scalar
 from linkspan.spec.fields import read_model
 from linkspan.spec.language import ModelField, model_names
 from linkspan.spec.openapi import Description, mapping, matches, type_of, word
-from linkspan.spec.picking import Picked, argument, envelope_of, parameters_of, pick, snake
+from linkspan.spec.picking import Picked, envelope_of, nouns_below, parameters_of, pick, snake
 
 MOST: Final = 60
 """How many tools one import makes."""
@@ -139,9 +139,10 @@ class Fragment:
                 else "it has no operation"
             )
         lists = frozenset(one.path for one in chosen if one.method == "get")
+        below = nouns_below(chosen) if entity is not None else frozenset()
         # The plainest way to a thing first: the fewest things above it, then the shortest path.
         for one in sorted(chosen, key=lambda one: (one.path.count("{"), one.method == "put", len(one.path))):
-            picked = pick(self._description, one, entity, lists)
+            picked = pick(self._description, one, entity, lists, below)
             if isinstance(picked, str):
                 self._left_out.append((one.line, picked))
                 continue
@@ -172,6 +173,11 @@ class Fragment:
                     return
                 if code == "schema_too_large" and not found.is_slim:
                     found.is_slim = True
+                    return
+                argument = path[path.index("params") + 1] if "params" in path[:-1] else ""
+                if code == "bad_enum" and argument and not argument.startswith(f"{entity.name}_"):
+                    # The field of that name has other words: the product's own are taken as they are.
+                    found.by_product.add(argument)
                     return
                 entity.operations.pop(name)
                 self._left_out.append((found.described.line, message))
@@ -339,7 +345,7 @@ class Fragment:
         described = one.described
 
         def placeholder(match: re.Match[str]) -> str:
-            return "{id}" if match[1] == one.id_from else f"{{{argument(match[1], entity.name)}}}"
+            return "{id}" if match[1] == one.id_from else f"{{{one.argument(match[1])}}}"
 
         path = re.sub(r"\{([^{}]+)\}", placeholder, described.path)
         lines = [

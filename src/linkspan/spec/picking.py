@@ -6,7 +6,7 @@ Everything here is a guess from names, as a person would make it who reads the d
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -48,6 +48,8 @@ class Picked:
     """What speaks for pages that could not be made use of."""
     is_guessed: bool = False
     """Whether where the list is was chosen among several."""
+    by_product: set[str] = field(default_factory=set)
+    """Arguments that take the product's words, though a field of that name has its own."""
     is_slim: bool = False
     """Leave out what need not be given: the schema was too large."""
 
@@ -55,6 +57,11 @@ class Picked:
     def key(self) -> str:
         """`ENTITY.OPERATION`."""
         return f"{self.entity}.{self.name}"
+
+    def argument(self, word: str) -> str:
+        """Answer the name of an argument; some mean the same everywhere."""
+        name = snake(word)
+        return f"{self.entity}_{name}" if name in _RESERVED or name in self.by_product else name
 
 
 def snake(word: str) -> str:
@@ -64,24 +71,40 @@ def snake(word: str) -> str:
     return made if made[:1].isalpha() else f"n_{made}".rstrip("_")
 
 
-def argument(word: str, entity: str) -> str:
-    """Answer the name of an argument; some mean the same everywhere."""
-    name = snake(word)
-    return f"{entity}_{name}" if name in _RESERVED else name
-
-
 def singular(word: str) -> str:
     """Answer what one of several is called."""
     name = snake(word)
     if name.endswith("ies") and len(name) > 4:
         return f"{name[:-3]}y"
-    if name.endswith(("sses", "shes", "ches", "xes", "zes")):
+    if name.endswith(("sses", "shes", "ches", "xes", "zes", "statuses", "aliases", "campuses", "viruses")):
         return name[:-2]
     return name[:-1] if name.endswith("s") and not name.endswith(("ss", "us", "is", "news")) else name
 
 
-def pick(description: Description, one: Described, entity: str | None, lists: frozenset[str]) -> Picked | str:
-    """Answer the operation as it will stand, or why it is left out. `lists`: paths that are read."""
+def nouns_below(described: Iterable[Described]) -> frozenset[str]:
+    """Answer what things are called that lie below one that is among the same operations: comments."""
+    found: dict[str, set[str]] = {}
+    for one in described:
+        segments = one.segments
+        while segments and _whole(segments[-1]):
+            segments = segments[:-1]
+        if segments and (one.method == "get" or segments != one.segments):
+            above = _above(segments)
+            found.setdefault(singular(segments[-1]), set()).update([singular(above)] if above else [])
+    return frozenset(noun for noun, above in found.items() if (above & found.keys()) - {noun})
+
+
+def pick(
+    description: Description,
+    one: Described,
+    entity: str | None,
+    lists: frozenset[str],
+    below: frozenset[str] = frozenset(),
+) -> Picked | str:
+    """Answer the operation as it will stand, or why it is left out.
+
+    `lists`: paths that are read. `entity`: another name for all things but those that are `below`.
+    """
     segments = one.segments
     needed = [
         each["name"]
@@ -98,13 +121,13 @@ def pick(description: Description, one: Described, entity: str | None, lists: fr
         return "its path has no name of a thing"
     picked = _at_thing(one, segments) if _whole(segments[-1]) else _at_name(one, segments, lists)
     if isinstance(picked, Picked):
-        if entity is not None:
-            picked.entity = entity
         _read_answer(description, picked)
         above = _above(segments)
         if picked.name == "list" and picked.items is None and above is not None:
             # One thing's part: it is read with the thing's id, and answered as it comes.
-            return Picked(entity or singular(above), f"get_{snake(segments[-1])}", one, segments[-2][1:-1])
+            picked = Picked(singular(above), f"get_{snake(segments[-1])}", one, segments[-2][1:-1])
+        if entity is not None and picked.entity not in below:
+            picked.entity = entity
         if picked.name in ("list", "search") and picked.items is None:
             return "its answer has no list"
         if picked.name in ("create", "update") and one.body and not parameters_of(description, picked)[2]:
@@ -132,6 +155,12 @@ def _above(segments: list[str]) -> str | None:
     return None
 
 
+def _is_one_of(path: str, things: str) -> bool:
+    """Tell whether one path is that of a thing among those of the other."""
+    before, _, last = path.strip("/").rpartition("/")
+    return before == things.strip("/") and _whole(last)
+
+
 def _at_name(one: Described, segments: list[str], lists: frozenset[str]) -> Picked | str:
     last = snake(segments[-1])
     above = _above(segments)
@@ -140,8 +169,9 @@ def _at_name(one: Described, segments: list[str], lists: frozenset[str]) -> Pick
             return Picked(
                 singular(next(part for part in segments[-2::-1] if not _whole(part))), "search", one
             )
-        return Picked(singular(last), "list", one)
-    if one.method == "post" and (one.path in lists or (last.endswith("s") and singular(last) != last)):
+        return Picked(singular(last), "search" if "search" in segments else "list", one)
+    is_read = one.path in lists or any(_is_one_of(path, one.path) for path in lists)
+    if one.method == "post" and (is_read or (last.endswith("s") and singular(last) != last)):
         return Picked(singular(last), "create", one)
     if above is None:
         return "it is about no thing that has an id"
@@ -212,7 +242,7 @@ def parameters_of(
             continue
         if not is_needed and (picked.is_slim or len(params) >= _MOST_PARAMETERS):
             continue
-        arg = argument(name, picked.entity)
+        arg = picked.argument(name)
         params[arg] = _parameter(description, given.get("schema") or given, given, is_needed)
         if where == "query":
             query[name] = f"${arg}"
@@ -253,7 +283,7 @@ def _members(
             continue
         if is_optional and (picked.is_slim or len(params) >= _MOST_PARAMETERS or member.get("properties")):
             continue
-        arg = argument(name, picked.entity)
+        arg = picked.argument(name)
         if arg in params:
             arg = f"new_{arg}"
         params[arg] = _parameter(description, member, member, not is_optional)
