@@ -5,13 +5,18 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 
 from linkspan import errors
+from linkspan.accounts.principal import Tenant
 from linkspan.gateway.results import Blocks
+from linkspan.serving import Serving
+from tests.canary import Watched
 from tests.fakes.files import PNG, Files
-from tests.fakes.opened import Opened, opened
+from tests.fakes.opened import TENANT, Opened, opened
 
 FILE = """\
 linkspan: 1
@@ -151,6 +156,50 @@ async def test_downloads_are_shown_as_what_they_are(app: Opened) -> None:
         "http://files.example/files/1/content",
         "https://store.example/store/1?signature=s",
     ]
+
+
+async def test_a_file_over_its_size_is_not_handed_over(app: Opened, files: Files) -> None:
+    """A byte more than the tool says is one too many; nobody is told to ask for less of one file."""
+    with pytest.raises(errors.TooLarge) as told:
+        await app.call("download_attachment", id="5")
+    assert told.value.hint == (
+        "download_attachment cannot hand over this file: ask the person to open it in files."
+    )
+    files.kept["5"]["data"] = b"x" * 4097
+    with pytest.raises(errors.TooLarge):
+        await app.call("download_attachment", id="5")
+    files.kept["5"]["data"] = b"x" * 4096
+    assert isinstance(await app.call("download_attachment", id="5"), Blocks)
+
+
+async def test_a_file_goes_over_mcp_as_content(app: Opened) -> None:
+    """By HTTP: one block with its bytes and nothing beside it; one that is too large is an error."""
+    made = await app.app.tokens.create(Tenant(TENANT), subject="codex")
+    transport = httpx2.ASGITransport(app=Watched(Serving(app.app).asgi))
+    headers = {
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2025-06-18",
+        "Authorization": f"Bearer {made.text.reveal()}",
+    }
+    async with httpx2.AsyncClient(
+        transport=transport, base_url="http://127.0.0.1:8640", headers=headers
+    ) as client:
+
+        async def download(id_: str) -> Any:
+            params = {"name": "download_attachment", "arguments": {"id": id_}}
+            message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+            answer = await client.post(f"/t/{TENANT}/mcp", json=message)
+            assert answer.status_code == 200, answer.text
+            return answer.json()["result"]
+
+        resource = {"uri": "linkspan://attachment/4", "mimeType": "application/zip", "blob": "UEsDBA=="}
+        assert await download("4") == {"content": [{"type": "resource", "resource": resource}]}
+        refused = await download("5")
+        assert refused["isError"]
+        error = refused["structuredContent"]["error"]
+        assert error["code"] == "too_large"
+        assert "4,096 bytes" in error["message"] and "open it in files" in error["message"]
+        assert "xxxx" not in str(refused)
 
 
 async def test_downloads_go_to_named_hosts_only(app: Opened) -> None:

@@ -248,6 +248,8 @@ async def test_answer_over_the_cap_is_stopped(
     assert caught.value.upstream_status == 200
     with pytest.raises(TooLarge):
         await get(transport, f"{origin}/{20 * MIB}")
+    with pytest.raises(TooLarge, match="is larger than 4,096 bytes"):
+        await transport.exchange(Request("GET", f"{origin}/4097"), timeout=10, max_bytes=4096)
 
 
 async def test_small_bomb_is_stopped(servers: Servers, transport: AiohttpTransport) -> None:

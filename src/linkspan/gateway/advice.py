@@ -28,10 +28,16 @@ def advise(
     own = _of_run(error, tenant, connector) if for_run else _hint(error, tool, catalog, tenant, connector)
     if own is None:
         return
-    if error.hint in (None, UNKNOWN_OUTCOME):
+    if error.hint in (None, UNKNOWN_OUTCOME) or _is_file_too_large(error, tool, connector):
         error.hint = own
     elif isinstance(error, _UPSTREAM) and own not in str(error.hint):
         error.hint = f"{error.hint} {own}"
+
+
+def _is_file_too_large(error: errors.LinkspanError, tool: Tool, connector: str) -> bool:
+    """Whether a download is larger than its tool says: of one file nobody can ask for less."""
+    operation = tool.operations.get(connector)
+    return isinstance(error, errors.TooLarge) and operation is not None and operation.is_download
 
 
 def _hint(error: errors.LinkspanError, tool: Tool, catalog: Catalog, tenant: str, connector: str) -> str:
@@ -57,6 +63,8 @@ def _hint(error: errors.LinkspanError, tool: Tool, catalog: Catalog, tenant: str
             )
         case errors.InvalidArgument():
             return f"Correct the arguments and call {tool.name} again."
+        case errors.TooLarge() if _is_file_too_large(error, tool, connector):
+            return f"{tool.name} cannot hand over this file: ask the person to open it in {connector}."
         case errors.TooLarge() if tool.kind == "read" or error.upstream_status == 413:
             return f"Ask {tool.name} for less (limit, or a narrower filter)."
         case errors.Internal():

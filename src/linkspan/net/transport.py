@@ -328,8 +328,9 @@ async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
 
 
 def _too_large(answer: aiohttp.ClientResponse, max_bytes: int) -> TooLarge:
+    most = f"{max_bytes:,} bytes" if max_bytes % 2**20 else f"{max_bytes // 2**20} MiB"
     return TooLarge(
-        f"The answer of {answer.url.host} is larger than {max_bytes / 2**20:g} MiB",
+        f"The answer of {answer.url.host} is larger than {most}",
         hint="Ask for less at once: a smaller limit, fewer fields or a narrower search.",
         upstream_status=answer.status,
     )
