@@ -360,6 +360,7 @@ def test_searching_is_not_listing() -> None:
     told = drafted(contract("github"))
     tools = {row["tool"]: row["request"] for row in told["tools"]}
     assert tools["search_issues"] == "GET /search/issues"
+    assert 'query: {q: "$query", ' in told["yaml"]  # what is searched for is called the same everywhere
     assert tools["list_issues"] == "GET /repos/{owner}/{repo}/issues"
     assert tools["create_status"] == "POST /repos/{owner}/{repo}/deployments/{deployment_id}/statuses"
     tools = {row["tool"]: row["request"] for row in drafted(contract("jira"))["tools"]}

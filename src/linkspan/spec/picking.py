@@ -27,6 +27,8 @@ _ENVELOPES: Final = (
     "meta",
 )
 _THINGS: Final = ("data", "result", "item")
+_ASKED_BY: Final = ("query", "q", "search", "text", "term", "terms", "keyword", "keywords")
+"""What products call the text that is searched for; here it is `query`."""
 _MOST_PARAMETERS: Final = 14
 
 
@@ -39,6 +41,8 @@ class Picked:
     described: Described
     id_from: str | None = None
     """The placeholder that becomes `{id}`."""
+    query_from: str | None = None
+    """The parameter that becomes `$query`: what is searched for."""
     items: str | None = None
     item: str | None = None
     thing: Mapping[str, Any] = field(default_factory=dict)
@@ -60,6 +64,8 @@ class Picked:
 
     def argument(self, word: str) -> str:
         """Answer the name of an argument; some mean the same everywhere."""
+        if word == self.query_from:
+            return "query"
         name = snake(word)
         return f"{self.entity}_{name}" if name in _RESERVED or name in self.by_product else name
 
@@ -130,6 +136,9 @@ def pick(
             picked.entity = entity
         if picked.name in ("list", "search") and picked.items is None:
             return "its answer has no list"
+        if picked.name == "search":
+            sent = {str(each["name"]) for each in one.parameters if each.get("in") == "query"}
+            picked.query_from = next((name for name in _ASKED_BY if name in sent), None)
         if picked.name in ("create", "update") and one.body and not parameters_of(description, picked)[2]:
             return "nothing in its body could be an argument: its members are objects, or not described"
     return picked
@@ -240,7 +249,8 @@ def parameters_of(
             continue
         if picked.pagination and where == "query" and goes_on_by(description, given):
             continue
-        if not is_needed and (picked.is_slim or len(params) >= _MOST_PARAMETERS):
+        is_asked = name == picked.query_from and where == "query"
+        if not is_needed and not is_asked and (picked.is_slim or len(params) >= _MOST_PARAMETERS):
             continue
         arg = picked.argument(name)
         params[arg] = _parameter(description, given.get("schema") or given, given, is_needed)
