@@ -58,7 +58,7 @@ recipes:
     title: Fix with Codex
     entity: ticket
     on: desk.ticket.assigned
-    when: "login == 'codex'"
+    when: "title == 'codex'"
     settings:
       repository: {type: repository, required: true}
       style: {title: House rules}

@@ -155,7 +155,7 @@ recipes:
     prompt: Fix it.
     context: [{entity: comment}]
     limit: {runs: 3}
-    mention: {"on": three.ticket.said, name: "@fixer", by: author}
+    mention: {"on": three.ticket.said, name: "@fixer", by: id}
     stop: {"on": three.ticket.gone}
     publish: {as: pull_request}
     follow: {"on": three.pull_request.closed, prompt: Go on.}

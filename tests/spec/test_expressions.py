@@ -204,7 +204,8 @@ def test_an_answer_has_three_parts(expression: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["body.a", "body[?x].y", "status == `429` || body | [0].any", "length(body.x)"]
+    "expression",
+    ["body.a", "body[?x].y", "status == `429` || body | [0].any", "length(body.x)", "max_by(body, &x).y"],
 )
 def test_names_below_the_root_are_free(expression: str) -> None:
     """Only what is looked up in the answer itself must be one of its parts."""

@@ -100,6 +100,32 @@ recipes:
 """
 
 
+REVIEWS = """
+          reviews:
+            description: List the reviews of a pull request.
+            request: GET /pulls/{id}/reviews
+            items: "@"
+            returns: %s
+  review:
+    model: review
+    sources: {forge: {fields: {id: id, body: text, state: state, author: "{name: who}"}}}
+"""
+
+
+def test_which_reviews_are_gone_on_from(good: str, load: Any) -> None:
+    """By their fields; of what is passed on as it came nobody knows what there is."""
+    word = 'operations: {get: {request: "GET /pulls/{id}"}}}}\n'
+    assert word in FOLLOW
+    spread = '\n        fields: {id: id}\n        operations:\n          get: {request: "GET /pulls/{id}"}'
+    plain = FOLLOW.replace("{forge: {fields: {id: id}, " + word, "\n      forge:" + spread + REVIEWS)
+    there = plain.replace("returns: %s", "returns: review")
+    load(good, there % "prompt: Go on., when: author.name == 'ada' && state_raw")
+    told = "recipes.r.follow.when: 'authr' is not known here; there are id, body, state, state_raw, author"
+    with pytest.raises(SpecError, match=re.escape(f"{told} (did you mean 'author'?)")):
+        load(good, there % "prompt: Go on., when: authr.name == 'ada'")
+    load(good, plain.replace("returns: %s", "returns: raw") % "prompt: Go on., when: authr.name == 'ada'")
+
+
 def test_what_becomes_of_a_pull_request(good: str, load: Any) -> None:
     """By moment, as what is written back; without a prompt Codex does not go on."""
     follow = next(iter(load(good, FOLLOW % "merged: {update: {status: todo}}").recipes.values())).follow
@@ -202,13 +228,19 @@ COMMENTS = """          comments:
             description: List the comments of a ticket.
             request: GET /tickets/{id}/comments
             items: "@"
+            returns: comment
           search: {"""
+COMMENT = """
+  comment:
+    model: comment
+    sources: {desk: {fields: {id: id, body: text, author: "{name: who}", created_at: when}}}
+"""
 CALLED = 'on: desk.ticket.said, name: "@{{ settings.bot }}", by: "author.name == \'ada\'"'
 
 
 def with_comments(good: str) -> str:
     """Answer the file with tickets that have comments, of which the product tells."""
-    return good.replace("    rate_limit: {", TOLD).replace("          search: {", COMMENTS)
+    return good.replace("    rate_limit: {", TOLD).replace("          search: {", COMMENTS) + COMMENT
 
 
 def test_a_comment_that_calls(good: str, load: Any) -> None:
@@ -231,6 +263,18 @@ def test_a_comment_that_calls(good: str, load: Any) -> None:
         (CALLED.replace(".bot", ".bod"), "did you mean 'bot'?"),
         (CALLED.replace("settings.bot", "run.id"), "run"),
         (CALLED.replace("author.name ==", "author.name ="), "mention.by"),
+        (
+            CALLED.replace("author.name", "authr.name"),
+            "'authr' is not known here; there are id, body, author, created_at, created_at_raw, settings",
+        ),
+        (
+            CALLED.replace("author.name", "settings.bod"),
+            "recipes.r.mention.by: 'bod' is none of the settings; there are bot (did you mean 'bot'?)",
+        ),
+        (
+            CALLED.replace("author.name ==", "contains(settings.bots, id) && id =="),
+            "recipes.r.mention.by: 'bots' is none of the settings; there are bot (did you mean 'bot'?)",
+        ),
         (CALLED.partition(", by")[0], "the word 'by' is missing"),
         ('on: desk.ticket.said, by: "@"', "the word 'name' is missing"),
     ],
@@ -239,6 +283,21 @@ def test_what_cannot_call(good: str, said: str, told: str, load: Any) -> None:
     """Each mistake is told in words that say what to do."""
     with pytest.raises(SpecError, match=re.escape(told)):
         load(with_comments(good) + MENTION % ("", said))
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        *("@", "settings.bot == author.name", "created_at_raw", "author.nick", "settings", "`true`"),
+        *("sort_by([author], &nick)[0].nick == settings.bot", "[author][?nick == settings.bots]"),
+    ],
+)
+def test_whose_word_counts(by: str, good: str, load: Any) -> None:
+    """By what is read of a comment, and by what the tenant set; what is inside of things is free."""
+    said = CALLED.replace("author.name == 'ada'", by.replace('"', "'"))
+    mention = only(load, with_comments(good) + MENTION % ("", said)).mention
+    assert mention is not None
+    assert mention.by == by
 
 
 def test_comments_have_to_be_readable(good: str, load: Any) -> None:

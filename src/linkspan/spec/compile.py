@@ -63,6 +63,8 @@ class _Compiler:
         self.places: dict[str, dict[str, Place]] = {}
         """By connector, then by entity."""
         self.nouns: dict[str, Noun] = {}
+        self.doubted: set[str] = set()
+        """Entities whose fields are not all known, for a mistake that is told."""
 
     def compile(self, version: str, files: tuple[str, ...]) -> Catalog:
         form, leaves = self.form, self.leaves
@@ -92,7 +94,7 @@ class _Compiler:
             name: self.connectors[name].events if name in self.connectors else {}
             for name in self.connector_names
         }
-        compiler = RecipeCompiler(entities, tools, events, leaves)
+        compiler = RecipeCompiler(entities, tools, events, self._written(), leaves)
         recipes = {name: compiler.compile(name, recipe) for name, recipe in form.recipes.items()}
         policy = policy_of(form.runs)
         compiler.check_money(recipes, policy)
@@ -120,6 +122,15 @@ class _Compiler:
         resources = [one for one in self.form.resources.values() if one.connector == connector]
         return [form.model_dump() for form in (*sources, *resources)]
 
+    def _written(self) -> dict[str, list[str] | None]:
+        """Answer the fields that the sources of each entity say; None where the entity's are in doubt."""
+        return {
+            name: None
+            if name in self.doubted
+            else [field for source in form.sources.values() for field in source.fields]
+            for name, form in self.form.entities.items()
+        }
+
     def _entity(self, name: str, form: language.Entity) -> Entity:
         path: Path = ("entities", name)
         if not NAME.match(name) or name in _TAKEN:
@@ -139,6 +150,8 @@ class _Compiler:
         noun = Noun(name, plural)
         self.nouns[name] = noun
         is_open = (form.model is not None and model is None) or self._is_broken((*path, "fields"))
+        if is_open:
+            self.doubted.add(name)
         mapped: set[str] = set()
         for connector_name, source in form.sources.items():
             here = (*path, "sources", connector_name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import jmespath
@@ -27,6 +27,7 @@ MAX_NODES: Final = 200
 ANSWER: Final = ("status", "headers", "body")
 """What an answer-rooted expression may begin with."""
 
+_ANYTHING: Final[Mapping[str, Collection[str]]] = {}
 _PLAIN = re.compile(r'@?(?:(?:^|\.)(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")|\[-?[0-9]{1,9}\])+\Z')
 _STEP = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)|"([^"\\]+)"|\[(-?[0-9]+)\]')
 
@@ -90,10 +91,15 @@ FUNCTIONS: Final[dict[str, tuple[int, bool]]] = {
 """Name to how many arguments, and whether more may follow."""
 
 
-def compile_getter(expression: str, *, roots: Collection[str] | None = None) -> Getter:
+def compile_getter(
+    expression: str,
+    *,
+    roots: Collection[str] | None = None,
+    below: Mapping[str, Collection[str]] = _ANYTHING,
+) -> Getter:
     """Compile an expression. `roots`, if given, are the only names it may begin with.
 
-    Raises `BadExpression`.
+    `below` holds the only names that may stand right behind some of them. Raises `BadExpression`.
     """
     text = expression.strip()
     if len(text) > MAX_LENGTH:
@@ -104,6 +110,8 @@ def compile_getter(expression: str, *, roots: Collection[str] | None = None) -> 
     if steps is not None:
         if roots is not None and (not steps or steps[0] not in roots):
             _refuse_root(str(steps[0]) if steps else "@", text, roots)
+        if len(steps) > 1:
+            _check_below(str(steps[0]), str(steps[1]), text, below)
         return path(tuple(steps)) if steps else _itself
     tree = _parse(text)
     _check(tree, text)
@@ -111,6 +119,8 @@ def compile_getter(expression: str, *, roots: Collection[str] | None = None) -> 
         for name in _root_names(tree):
             if name not in roots:
                 _refuse_root(name, text, roots)
+    for root, name in _root_members(tree):
+        _check_below(root, name, text, below)
     return _search(tree, text)
 
 
@@ -119,9 +129,14 @@ def source_of(expression: str) -> str | None:
     return written(_parse(expression.strip()))
 
 
-def compile_predicate(expression: str, *, roots: Collection[str] | None = None) -> Predicate:
+def compile_predicate(
+    expression: str,
+    *,
+    roots: Collection[str] | None = None,
+    below: Mapping[str, Collection[str]] = _ANYTHING,
+) -> Predicate:
     """Compile an expression whose answer is taken as true or false, as JMESPath does. As above."""
-    getter = compile_getter(expression, roots=roots)
+    getter = compile_getter(expression, roots=roots, below=below)
 
     return lambda root: not is_false(getter(root))
 
@@ -240,22 +255,50 @@ _LEFT_IS_ROOTED = {
 }  # fmt: skip
 
 
-def _root_names(tree: dict[str, Any]) -> Iterator[str]:
-    """Yield the names that are looked up in the root itself."""
-    if tree["type"] == "field":
-        yield tree["value"]
+def _rooted(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the parts of an expression that are asked of the root itself, from the outside in."""
+    yield tree
+    if tree["type"] == "expref":  # Asked of each thing in a list.
         return
     children = tree.get("children", [])
     if tree["type"] in _LEFT_IS_ROOTED:
         children = children[:1]
     for child in children:
         if isinstance(child, dict):
-            yield from _root_names(child)
+            yield from _rooted(child)
+
+
+def _root_names(tree: dict[str, Any]) -> Iterator[str]:
+    """Yield the names that are looked up in the root itself."""
+    return (node["value"] for node in _rooted(tree) if node["type"] == "field")
+
+
+def _root_members(tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the names that are looked up in a member of the root, and which member that is."""
+    for node in _rooted(tree):
+        if node["type"] == "subexpression":
+            first, second = node["children"][:2]
+            if first["type"] == second["type"] == "field":
+                yield first["value"], second["value"]
 
 
 def _refuse_root(name: str, text: str, roots: Collection[str]) -> None:
     known = f"; there are {', '.join(roots)}" if len(roots) <= 6 else ""
-    raise BadExpression(f"{name!r} is not known here{known}", max(text.find(name), 0), name, roots)
+    raise BadExpression(f"{name!r} is not known here{known}", _where(name, text), name, roots)
+
+
+def _check_below(root: str, name: str, text: str, below: Mapping[str, Collection[str]]) -> None:
+    names = below.get(root)
+    if names is not None and name not in names:
+        known = f"; there are {', '.join(names)}" if 0 < len(names) <= 6 else ""
+        at = _where(f"{root}.{name}", text) + len(root) + 1
+        raise BadExpression(f"{name!r} is none of the {root}{known}", at, name, names)
+
+
+def _where(name: str, text: str) -> int:
+    """Answer where a name stands in an expression: by itself, and not in a text."""
+    found = re.search(rf"(?<![\w.'\"]){re.escape(name)}(?!\w)", text)
+    return found.start() if found else max(text.find(name), 0)
 
 
 def _first_line(text: str) -> str:

@@ -46,7 +46,7 @@ CODES: Final[Mapping[str, str]] = {
     "missing_variable": "The environment has no such variable.",
     "name_not_described": "A word of the tool's name is not in its description, so a search misses it.",
     "no_price": "A budget of money where a price is missing, so that it would bound nothing.",
-    "not_an_enum": "`values` or `write` for a field without fixed words.",
+    "not_an_enum": "`values`, `write` or `raw` for a field without fixed words.",
     "reserved_argument": "`id`, `cursor`, `limit`, `account` and `dry_run` mean the same everywhere.",
     "schema_too_large": "A tool's schema has more than 5,000 bytes; Codex drops all descriptions then.",
     "secret_in_form": "A form that asks the person for a password, key, secret or token.",

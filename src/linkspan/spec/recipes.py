@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from linkspan.spec import language
@@ -33,12 +33,13 @@ class RecipeCompiler:
         entities: Mapping[str, Entity],
         tools: Sequence[Tool],
         connectors: Mapping[str, Mapping[str, Event]],
+        written: Mapping[str, Collection[str] | None],
         leaves: Leaves,
     ) -> None:
-        """`connectors` holds the events of each, by name."""
+        """`connectors` holds the events of each, by name; `written` is that of `TriggerChecks`."""
         self._entities = entities
         self._tools = {tool.key: tool for tool in tools}
-        self._triggers = TriggerChecks(connectors, leaves)
+        self._triggers = TriggerChecks(written, self._tools.get, connectors, leaves)
         self._leaves = leaves
         self._problems = leaves.problems
 
@@ -320,7 +321,8 @@ class RecipeCompiler:
                 if word in follow.model_fields_set:
                     message = f"{word} is about Codex going on, and the word 'prompt' is missing"
                     self._problems.add((*here, word), "missing_key", message, key=True)
-        self._triggers.condition(follow.when, (*here, "when"))
+        review = self._triggers.read_by("pull_request.reviews", "review")
+        self._triggers.condition(follow.when, (*here, "when"), review)
 
     def _check_given(
         self, key: str, what: str, given: Mapping[str, Any], path: Path, names: Mapping[str, Any]
@@ -371,7 +373,9 @@ class RecipeCompiler:
                 self._problems.add(here, "missing_key", message, key=True)
             return
         here = (*path, "repository")
-        self._triggers.condition(form.repository, here)
+        self._triggers.condition(
+            form.repository, here, self._triggers.read_by(f"{form.entity}.get", form.entity)
+        )
         if form.entity is None:
             message = "repository looks at an entity, and the recipe has none"
             self._problems.add(here, "missing_key", message, key=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from linkspan.spec import language
@@ -31,8 +31,19 @@ def comments_of(find: Callable[[str], Tool | None], entity: str) -> tuple[str, s
 class TriggerChecks:
     """Checks what starts, ends and follows runs; mistakes go to the problems."""
 
-    def __init__(self, connectors: Mapping[str, Mapping[str, Event]], leaves: Leaves) -> None:
-        """`connectors` holds the events of each, by name."""
+    def __init__(
+        self,
+        written: Mapping[str, Collection[str] | None],
+        find: Callable[[str], Tool | None],
+        connectors: Mapping[str, Mapping[str, Event]],
+        leaves: Leaves,
+    ) -> None:
+        """`written` holds the fields that sources say of each entity, None where they are in doubt.
+
+        `find` answers an operation by its key; `connectors` holds the events of each, by name.
+        """
+        self._written = written
+        self._find = find
         self._connectors = connectors
         self._problems = leaves.problems
 
@@ -46,15 +57,18 @@ class TriggerChecks:
             if not is_started and not by_mention and word in form.model_fields_set:
                 message = f"{word} belongs to `on`, which is not there"
                 self._problems.add((*path, word), "missing_key", message, key=True)
-        self.condition(form.when, (*path, "when"))
+        roots = self.read_by(f"{form.entity}.get", form.entity)
+        self.condition(form.when, (*path, "when"), roots)
         if form.mention is not None:
             here = (*path, "mention", "on")
             self.events(form.entity, form.mention.on, here, are_comments=True)
-            self.condition(form.mention.by, (*path, "mention", "by"))
+            way = comments_of(self._find, form.entity) if form.entity is not None else None
+            said = self.read_by(way[0], "comment") if way is not None else None
+            self.condition(form.mention.by, (*path, "mention", "by"), said, form.settings)
         if form.stop is not None:
             here = (*path, "stop")
             self.events(form.entity, form.stop.on, (*here, "on") if self._is_there((*here, "on")) else here)
-            self.condition(form.stop.when, (*here, "when"))
+            self.condition(form.stop.when, (*here, "when"), roots)
             if form.stop.once and form.stop.when is not None:
                 message = "what is over is told by the events alone: once and when exclude each other"
                 self._problems.add((*here, "once"), "conflict", message, key=True)
@@ -99,13 +113,39 @@ class TriggerChecks:
             told = [f"{connector}.{name}" for name, each in known.items() if each.comment is not None]
             self._problems.add(path, "bad_value", message, words=told, word=said)
 
-    def condition(self, text: str | None, path: Path) -> None:
-        """Check an expression that tells whether something counts."""
-        if text is not None:
-            try:
-                compile_predicate(text)
-            except BadExpression as error:
-                self._problems.add(path, "bad_expression", error.message, offset=error.offset)
+    def read_by(self, key: str, entity: str | None) -> Collection[str] | None:
+        """Answer the fields of what an operation reads; None when nothing says what they are."""
+        tool = self._find(key)
+        result = ((tool.output_schema if tool else None) or {}).get("properties", {}).get("result", {})
+        shown = (result.get("items") or result).get("properties")
+        written = self._written.get(entity or "", ())
+        if not shown or written is None:
+            return None
+        return tuple(dict.fromkeys(name for name in (*shown, *written) if name != "remote_data"))
+
+    def condition(
+        self,
+        text: str | None,
+        path: Path,
+        roots: Collection[str] | None,
+        settings: Collection[str] | None = None,
+    ) -> None:
+        """Check an expression that tells whether something counts: it begins with fields of what is read.
+
+        What misspells one would never hold, and nobody would be told. `settings` may stand beside them.
+        """
+        if text is None:
+            return
+        if settings is not None and roots is not None:
+            roots = (*roots, "settings")
+        below = {"settings": settings} if settings is not None else {}
+        try:
+            compile_predicate(text, roots=roots if text.strip() != "@" else None, below=below)
+        except BadExpression as error:
+            self._problems.add(
+                path, "bad_expression", error.message, offset=error.offset,
+                word=error.word, words=error.words or None,
+            )  # fmt: skip
 
     def _is_there(self, path: Path) -> bool:
         return self._problems.root.find(path)[1] == len(path)
