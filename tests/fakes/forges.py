@@ -142,6 +142,8 @@ class Bitbucket(_Forge):
 
     pull_requests: list[Json] = field(default_factory=list)
     comments: list[Json] = field(default_factory=list)
+    statuses: list[Json] = field(default_factory=list)
+    """What was reported of its commits, each with the address of its own (`links.commit.href`)."""
 
     def app(self) -> Starlette:
         """Answer the ASGI application."""
@@ -155,6 +157,7 @@ class Bitbucket(_Forge):
                 self._at(f"{where}/pullrequests", self._create, "POST"),
                 self._at(f"{where}/pullrequests/{{number:int}}", self._get),
                 self._at(f"{where}/pullrequests/{{number:int}}/comments", self._list_comments),
+                self._at(f"{where}/commit/{{ref}}/statuses", self._list_statuses),
             ]
         )
 
@@ -192,6 +195,11 @@ class Bitbucket(_Forge):
 
     async def _list_comments(self, request: Request) -> Response:
         return JSONResponse({"pagelen": 25, "values": self.comments})
+
+    async def _list_statuses(self, request: Request) -> Response:
+        commit = f"/commit/{request.path_params['ref']}"
+        found = [each for each in self.statuses if each["links"]["commit"]["href"].endswith(commit)]
+        return JSONResponse({"pagelen": 25, "values": found})
 
     async def _list(self, request: Request) -> Response:
         states = request.query_params.getlist("state") or ["OPEN"]

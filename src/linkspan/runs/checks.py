@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from linkspan.accounts.principal import Principal, Tenant
-from linkspan.errors import InvalidArgument, NotFound
+from linkspan.errors import InvalidArgument, NotFound, NotLinked
 from linkspan.gateway.call import Gateway
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.results import Item, Page
@@ -94,7 +94,8 @@ class Checks:
         given = {"owner": owner, "repo": name, "project": repository, "ref": commit, "limit": _MOST_CHECKS}
         for kind in _KINDS if commit else ():
             if self._gateway.catalog.tool_for(kind) is not None:
-                with contextlib.suppress(InvalidArgument, NotFound):  # another forge, which keeps none there
+                # Another forge, which keeps none there, or one of a tool that only others have.
+                with contextlib.suppress(InvalidArgument, NotFound, NotLinked):
                     found += await self._call(principal, kind, given) or ()
                     knows = True
         checks = {each.name: each for each in map(_check, found[:_MOST_CHECKS])}.values()
