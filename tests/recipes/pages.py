@@ -11,10 +11,10 @@ PAGES: Final = ROOT / "docs" / "recipes"
 _START: Final = "```yaml\nlinkspan: 1\n"
 
 
-def tools_of(name: str, folder: Path) -> Path:
-    """Write the tools.yaml of a page to a file, and answer where."""
+def tools_of(name: str, folder: Path, *, below: str = "") -> Path:
+    """Write the tools.yaml of a page, or the one below a heading, to a file, and answer where."""
     text = (PAGES / f"{name}.md").read_text(encoding="utf-8")
-    start = text.index(_START) + len("```yaml\n")
+    start = text.index(_START, text.index(below)) + len("```yaml\n")
     path = folder / "tools.yaml"
     path.write_text(text[start : text.index("```", start)], encoding="utf-8")
     return path

@@ -68,6 +68,18 @@ def test_nested_data_is_a_nested_list() -> None:
     assert "1, 2" in shown
 
 
+def test_lines_of_source_in_a_stack_trace_are_there() -> None:
+    """The deepest things of an alert, as a tracker of errors has them; what nests without end is cut off."""
+    frames = [{"file": "cart.py", "source": [[6, "def total(cart):"], [7, "return 1 / 0"]]}]
+    text = render({"last_event": {"exceptions": [{"type": "E", "frames": frames}]}}, title="Alert")
+    assert "- 6, def total(cart):" in text and "- 7, return 1 / 0" in text
+    endless: list[Any] = ["the end"]
+    for _ in range(20):
+        endless = [endless]
+    cut = render({"a": endless}, title="Alert")
+    assert "…" in cut and "the end" not in cut
+
+
 def test_what_is_no_item_is_shown_all_the_same() -> None:
     """A list or a word has a heading, too."""
     assert render(["a", "b"], title="Names") == "# Names\n\na, b\n"

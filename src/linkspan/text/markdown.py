@@ -65,24 +65,27 @@ def _line(text: str) -> str:
 
 
 def _text(value: Any, depth: int) -> str:
-    """Answer a value as a line, or as a list whose lines are indented below one."""
+    """Answer a value as a line, or as a list whose lines are indented below one.
+
+    What is too deep to nest further still stands there as a line if it is flat, as a line of source is.
+    """
     indent = "  " * depth
     if isinstance(value, Mapping):
-        if depth > _DEPTH:
-            return "…"
         simple = {name: part for name, part in value.items() if part is not None and part != ""}
         if all(not isinstance(part, Mapping | list) for part in simple.values()) and depth:
             return ", ".join(f"{_label(name)} {_scalar(part, depth)}" for name, part in simple.items())
+        if depth > _DEPTH:
+            return "…"
         lines = [
             f"{indent}- {_label(name)}: {_text(part, depth + 1).lstrip()}" for name, part in simple.items()
         ]
         return "\n" + "\n".join(lines) if depth else "\n".join(lines)
     if isinstance(value, list):
-        if depth > _DEPTH:
-            return "…"
         if all(not isinstance(part, Mapping | list) for part in value):
             joined = ", ".join(_scalar(part, depth) for part in value)
             return joined if depth else f"{indent}{joined}"
+        if depth > _DEPTH:
+            return "…"
         lines = [f"{indent}- {_text(part, depth + 1).lstrip()}" for part in value]
         return "\n" + "\n".join(lines) if depth else "\n".join(lines)
     return _scalar(value, depth)
