@@ -36,6 +36,7 @@ from tests.recipes.pages import tools_of
 from tests.runs.conftest import ACME, BO, FORGE_TOKEN, by_host
 from tests.runs.working import parts_of, working
 
+pytestmark = pytest.mark.slow
 PATIENCE = 60.0
 BASE = "http://127.0.0.1:8765"
 SAID = ["Codex proposes a fix", SUMMARY.partition(".")[0], "Merged"]
