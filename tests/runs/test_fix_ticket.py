@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
+from desk.outbox import post_over_http
 from linkspan.codex.app_server.process import at_work_in
-from tests.runs.conftest import BO
+from linkspan.store.runs import Run
+from tests.runs.conftest import ACME, BO
 from tests.runs.shop import KEY, MEND, SUMMARY, Shop, a_worker, shop_at, working
 from tests.servers.scripted_model import Answer, function_call, message, shell
 from tests.servers.serving import wait_until
 
 pytestmark = pytest.mark.e2e
+PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -160,3 +165,100 @@ async def test_a_worker_with_the_real_codex_is_killed(closed: Shop, tmp_path: Pa
     assert len(closed.forge.repositories["acme/harbour"].pulls) == 1
     assert len(closed.comments("HC-103")) == 2
     assert not closed.at_work(run)
+
+
+def assert_published(shop: Shop, done: Run) -> None:
+    """There is one pull request of the run, the ticket was told twice and waits for a review."""
+    assert (done.state, done.error_message) == ("succeeded", None)
+    assert shop.branches() == {f"codex/{done.id}"}
+    (opened,) = shop.forge.repositories["acme/harbour"].pulls
+    assert (opened["head"]["ref"], SUMMARY in opened["body"]) == (f"codex/{done.id}", True)
+    started, finished = shop.comments("HC-103")
+    assert started.startswith("Codex has started on this.")
+    assert finished.startswith(f"{SUMMARY}\n\nIt waits for a review: http")
+    ticket = shop.desk.store.one("SELECT state FROM tickets WHERE org = 'acme' AND key = 'HC-103'")
+    assert ticket["state"] == "review"
+
+
+async def only_run(shop: Shop) -> Run:
+    """Answer the one run that there is, as soon as there is one."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := await shop.app.runs.list(BO)):
+            await shop.app.runs.bell.wait(0.2)
+    (run,) = found
+    return run
+
+
+async def test_an_agents_tool_call_ends_in_a_pull_request(shop: Shop) -> None:
+    """Started and followed over MCP, approved over REST for a person, its transcript read as a resource."""
+    shop.model.prepare([[shell("", MEND)], [message(SUMMARY)]])
+    made = [
+        (await shop.app.tokens.create(ACME, subject="agent", scopes=scopes)).text.reveal()
+        for scopes in (("read", "write"), ("read", "run.approve"))
+    ]
+    agent, product = ({"Authorization": f"Bearer {token}"} for token in made)
+    speaking = {
+        **agent,
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2025-11-25",
+    }
+    async with httpx2.AsyncClient(base_url=shop.url, timeout=PATIENCE) as http:
+
+        async def ask(method: str, **params: Any) -> Any:
+            body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            answer = await http.post("/t/acme/mcp", json=body, headers=speaking)
+            return answer.raise_for_status().json()["result"]
+
+        async def call(tool: str, **arguments: Any) -> Any:
+            result = await ask("tools/call", name=tool, arguments=arguments)
+            assert not result.get("isError"), result
+            return result["structuredContent"]["result"]
+
+        async def until(state: str) -> Any:
+            async with asyncio.timeout(PATIENCE):
+                while (shown := await call("get_codex_run", id=run))["state"] != state:
+                    assert shown["state"] not in ("failed", "cancelled"), shown
+                    await shop.app.runs.bell.wait(0.2)
+            return shown
+
+        run = (await call("start_codex_run", recipe="fix_ticket", id="HC-103"))["id"]
+        await until("waiting_approval")
+        assert shop.branches() == set()
+        path = f"/runs/{run}/approvals"
+        (asked,) = (await http.get(path, headers=product)).raise_for_status().json()["result"]
+        assert (asked["kind"], asked["decided"]) == ("publish", None)
+        decided = await http.post(f"{path}/{asked['id']}/approve", json={"person": "bo"}, headers=product)
+        assert decided.raise_for_status().json()["decided"]["by"]["person"] == "bo"
+        await until("succeeded")
+        contents = (await ask("resources/read", uri=f"linkspan://run/{run}/transcript"))["contents"]
+    assert SUMMARY in contents[0]["text"]
+    done = await shop.app.runs.find(ACME, run)
+    assert (done.source, done.asker) == ("mcp", "agent")
+    assert_published(shop, done)
+
+
+async def test_the_desks_signed_webhook_ends_in_a_pull_request(shop: Shop) -> None:
+    """A person assigns the ticket to Codex in the desk, which sends what it signed over HTTP."""
+    shop.model.prepare([[shell("", MEND)], [message(SUMMARY)]])
+    (account,) = await shop.app.accounts.list(ACME, "desk")
+    secret = await shop.app.hook_secrets.of_account(ACME, account.id)
+    hook = {
+        "id": "whk_1",
+        "org": "acme",
+        "url": f"{shop.url}/hooks/account/{account.id}",
+        "secret": secret.reveal(),
+        "events": json.dumps(["ticket.assigned"]),
+        "created": 1.0,
+    }
+    shop.desk.store.insert("webhooks", hook)
+    priya = next(user for user in shop.desk.store.users("acme") if user.login == "priya")
+    shop.desk.tickets.update(priya, "HC-103", {"assignee": "codex"}, "*")
+    assert await shop.desk.outbox.deliver_due(post_over_http) == 1
+    assert shop.desk.store.one("SELECT answer FROM deliveries")["answer"] == "HTTP 200"
+    run = await only_run(shop)
+    assert (run.source, run.asker, run.entity_id) == ("webhook:desk", "webhook:desk", "HC-103")
+    waiting = await shop.until(run, "waiting_approval")
+    assert waiting.state == "waiting_approval", waiting.error_message
+    question = await shop.app.runs.open_approval(BO, run.id)
+    await shop.app.runs.decide(BO, run.id, question.id, "approve")
+    assert_published(shop, await shop.until(run))
