@@ -15,15 +15,16 @@ from linkspan.accounts.rotation import SPENT_AFTER, Rotation
 from linkspan.accounts.tenants import Tenants
 from linkspan.accounts.unlock import read_ring, unlock
 from linkspan.errors import ConfigurationError
+from linkspan.runs.kept import Kept
 from linkspan.store import accounts as account_rows
-from linkspan.store import calls, data_keys, webhooks
+from linkspan.store import artifacts, calls, data_keys, starts, webhooks
 from linkspan.store.database import Database, StoreFault
 from linkspan.store.sealed import NOT_SEALED, SEALED
 from linkspan.vault.keys import new_key
 from linkspan.vault.seal import SealBroken, Vault, key_of
 from tests.accounts.conftest import ACME, BOLT, Clock
 from tests.store.engines import Engine
-from tests.store.rows import account, call, webhook
+from tests.store.rows import account, call, run, webhook
 
 
 @dataclass
@@ -130,6 +131,25 @@ async def test_everything_is_sealed_anew(house: House) -> None:
     for vault in (house.vault, await house.restarted()):
         assert await house.kept(vault, ACME) == [b"secret 0", b"secret 1", b"secret 2"]
         assert await house.kept(vault, BOLT) == [b"bolts secret"]
+
+
+async def test_what_a_run_made_is_sealed_and_sealed_anew(house: House, engine: Engine) -> None:
+    """A conversation with a model is nowhere in the clear, before and after, and opens with the new key."""
+    await starts.add(house.db, run(ACME))
+    kept = Kept(house.db, house.vault, clock=house.clock)
+    made = (ACME, "run_1", "rollout")
+    said = b"canary-rollout"
+    assert await kept.put(*made, "application/jsonl", said, epoch=None)
+    before = await artifacts.find(house.db, *made)
+    assert before is not None
+    house.clock.now += 10
+    done = await (await house.rotation()).run()
+    assert (done.values, done.unreadable) == (8, 0)
+    after, opened = await Kept(house.db, await house.restarted(), clock=house.clock).take(*made)
+    assert opened == said
+    assert key_of(after.sealed) != key_of(before.sealed)
+    assert b"run_1/rollout" in await engine.stored(house.db)
+    assert said not in await engine.stored(house.db)
 
 
 async def test_the_old_master_key_may_go_afterwards(house: House) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.codex.conftest import ACME, KEY, Bridge
 from tests.servers import codex as codex_cli
 from tests.servers.codex import ToolMode, call_tool
 from tests.servers.scripted_model import Answer, Refusal, Step, message, shell
+from tests.servers.serving import LOOPBACK
 
 pytestmark = pytest.mark.e2e
 
@@ -30,9 +32,14 @@ def engine(request: pytest.FixtureRequest) -> AppServer:
 
 
 async def work(
-    bridge: Bridge, engine: AppServer, host: Watcher, *steps: Step, mode: ToolMode = ToolMode.DIRECT
+    bridge: Bridge,
+    engine: AppServer,
+    host: Watcher,
+    *steps: Step,
+    mode: ToolMode = ToolMode.DIRECT,
+    tools: str | None = None,
 ) -> Outcome:
-    """Work on the run as a worker does."""
+    """Work on the run as a worker does; `tools` is a URL for its tools that is not ours."""
     assert bridge.pair.tools is not None
     folder = bridge.app.settings.home / "work" / ACME / "runs" / bridge.run.id
     bridge.script(*steps)
@@ -46,7 +53,7 @@ async def work(
             limits=Limits(seconds=60),
             workspace=make(folder / "checkout"),
             model_name=mode.model,
-            tools=Access(f"{bridge.url}/t/acme/mcp", bridge.pair.tools),
+            tools=Access(tools or f"{bridge.url}/t/acme/mcp", bridge.pair.tools),
         ),
         host,
     )
@@ -189,3 +196,17 @@ async def test_a_run_has_the_tools_of_its_recipe(bridge: Bridge, engine: AppServ
     assert "Changed" not in str(bridge.tracker.tickets)
     tools = [name for name in ("list_tickets", "comment_on_ticket") if name in bridge.model.turns[-1].text]
     assert tools == ["list_tickets", "comment_on_ticket"]
+
+
+async def test_tools_that_cannot_be_reached_end_a_run(bridge: Bridge, engine: AppServer) -> None:
+    """In a sentence and before the model is asked, which would have nothing to look with."""
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))  # and nobody listens
+        url = f"http://{LOOPBACK}:{taken.getsockname()[1]}/t/acme/mcp"
+        outcome = await work(bridge, engine, Watcher(), [message("never")], tools=url)
+    assert outcome.failure is not None
+    print(outcome)
+    assert (outcome.status, outcome.failure.code, outcome.failure.retryable) == ("failed", "upstream_error", True)
+    assert outcome.failure.message == "x"
+    assert bridge.token not in str(outcome)
+    assert bridge.model.turns == ()

@@ -155,6 +155,18 @@ async def test_mirrors_are_shared_by_runs_and_not_by_tenants(bench: Bench) -> No
     assert len(list((bench.work / "globex/mirrors").glob("*.git"))) == 1
 
 
+async def test_a_mirror_has_no_history(bench: Bench) -> None:
+    """What a run needs is the newest commit: those before it are not fetched, then or later."""
+    repository = bench.repository()
+    for number in range(2):
+        bench.server.commit("acme/shop", {"README.md": f"# {number}\n"})
+        checkout = await bench.prepare(repository, run=f"run_{number}")
+        assert (checkout.path / "README.md").read_text() == f"# {number}\n"
+        (mirror,) = (bench.work / "acme/mirrors").glob("*.git")
+        assert git(mirror, "rev-parse", "--is-shallow-repository") == "true"
+        assert git(mirror, "rev-list", "--count", checkout.base_commit) == "1"
+
+
 async def test_a_mirror_that_nobody_uses_goes(bench: Bench) -> None:
     """Once its last run was long ago, and not while somebody has it; the next run fetches anew."""
     repository = bench.repository()
