@@ -205,8 +205,9 @@ async def test_tools_that_cannot_be_reached_end_a_run(bridge: Bridge, engine: Ap
         url = f"http://{LOOPBACK}:{taken.getsockname()[1]}/t/acme/mcp"
         outcome = await work(bridge, engine, Watcher(), [message("never")], tools=url)
     assert outcome.failure is not None
-    print(outcome)
-    assert (outcome.status, outcome.failure.code, outcome.failure.retryable) == ("failed", "upstream_error", True)
-    assert outcome.failure.message == "x"
+    failure = outcome.failure
+    assert (outcome.status, failure.code, failure.retryable) == ("failed", "upstream_error", True)
+    assert failure.message.startswith("Codex refused thread/start: ")
+    assert "required MCP servers failed to initialize: linkspan" in failure.message
     assert bridge.token not in str(outcome)
     assert bridge.model.turns == ()
