@@ -442,3 +442,24 @@ def test_a_place_on_an_unnamed_server_is_kept(file: Path) -> None:
     """Each account is asked for the server; the path before all paths stays."""
     file.write_text(json.dumps({**DESCRIPTION, "servers": [{"url": "/api/v1"}]}))
     assert 'base_url: "{settings.origin}/api/v1"' in drafted(str(file))["yaml"]
+
+
+def test_what_promises_what_it_cannot_keep_is_named_otherwise_or_left_out(tmp_path: Path) -> None:
+    """A search without words is a list; what makes a thing of nothing is left out; words come once."""
+    order = {"type": "object", "properties": {"id": {"type": "string"}}}
+    many = {"200": {"content": {"application/json": {"schema": {"type": "array", "items": order}}}}}
+    kind = {"name": "kind", "in": "query", "schema": {"type": "string", "enum": ["a", "a", "b"]}}
+    described = {
+        "openapi": "3.0.0",
+        "info": {"title": "Orders", "version": "1"},
+        "servers": [{"url": "https://orders.example"}],
+        "paths": {
+            "/orders/search": {"get": {"parameters": [kind], "responses": many}},
+            "/orders": {"post": {"responses": {"201": {"description": "Made."}}}},
+        },
+    }
+    path = tmp_path / "orders.json"
+    path.write_text(json.dumps(described))
+    found = drafted(str(path))
+    assert [tool["tool"] for tool in found["tools"]] == ["list_orders"]
+    assert "it sends nothing of what it makes" in json.dumps(found)

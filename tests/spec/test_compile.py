@@ -470,7 +470,7 @@ def test_steps_are_requests_before_the_last(good: str, load: Any) -> None:
             "[{request: GET /a, item: b}, {request: PATCH /b}]",
             "what a step finds needs a name: say it with as",
         ),
-        ("[{request: GET /a, as: title}, {request: PATCH /b}]", None),
+        ("[{request: GET /a, as: title}, {request: 'PATCH /b/{id}'}]", None),
         ("[{request: GET /a, as: settings}, {request: PATCH /b}]", "the name 'settings' is taken"),
         ("[{request: GET /a, when: title}, {request: PATCH /b}]", "when is a reference, such as $title"),
         ("[{as: a}, {request: PATCH /b}]", "the word 'request' is missing"),
@@ -535,7 +535,7 @@ def test_an_entity_without_fields_passes_answers_on(load: Any) -> None:
     catalog = load(
         "linkspan: 1\nname: a\ninstructions: Read a report with get_report.\n"
         "connectors: {x: {base_url: 'https://x.example', auth: [{type: none}]}}\n"
-        "entities: {report: {sources: {x: {operations: {get: {request: GET /report}}}}}}\n"
+        "entities: {report: {sources: {x: {operations: {get: {request: 'GET /reports/{id}'}}}}}}\n"
     )
     report = operation(catalog, "get_report", "x")
     assert report.shape is None

@@ -129,7 +129,9 @@ entities:
   message:
     fields: {id: string}
     sources:
-      three: {fields: {id: id}, operations: {create: {request: POST /messages, body: {text: Hello}}}}
+      three:
+        fields: {id: id}
+        operations: {create: {request: POST /messages, params: {text: string}, body: {text: $text}}}
   pull_request:
     model: pull_request
     sources:

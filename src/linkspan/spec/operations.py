@@ -32,6 +32,7 @@ from linkspan.spec.references import Lookup
 from linkspan.spec.requests import Requested, check_variables, compile_find, includes, requests, step
 from linkspan.spec.requests import plan as request_plan
 from linkspan.spec.schemas import check_schema
+from linkspan.spec.usual import check_usual
 from linkspan.spec.yaml import Path
 
 _SECRET: Final = re.compile(r"(?i)pass.?(word|phrase|code)|secret|credential|api.?key|token\Z")
@@ -106,6 +107,8 @@ def compile_operation(
         plan = _download(form, kind, plan, leaves, path)
     include = includes(form, kind, arguments, connector, leaves, path)
     given = _given((returned or place).source, arguments, leaves, path) if shape is not None else ()
+    if requested:
+        check_usual(name, form, arguments, leaves, path)
     return Operation(
         entity=place.entity,
         name=name,

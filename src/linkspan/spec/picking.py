@@ -27,7 +27,7 @@ _ENVELOPES: Final = (
     "meta",
 )
 _THINGS: Final = ("data", "result", "item")
-_ASKED_BY: Final = ("query", "q", "search", "text", "term", "terms", "keyword", "keywords")
+_ASKED_BY: Final = ("query", "q", "search", "text", "term", "terms", "keyword", "keywords", "words")
 """What products call the text that is searched for; here it is `query`."""
 _MOST_PARAMETERS: Final = 14
 
@@ -139,9 +139,20 @@ def pick(
         if picked.name == "search":
             sent = {str(each["name"]) for each in one.parameters if each.get("in") == "query"}
             picked.query_from = next((name for name in _ASKED_BY if name in sent), None)
-        if picked.name in ("create", "update") and one.body and not parameters_of(description, picked)[2]:
-            return "nothing in its body could be an argument: its members are objects, or not described"
+            if picked.query_from is None:
+                picked.name = "list"  # a search without words is one that is narrowed
+        return _why_not_sent(description, picked) or picked
     return picked
+
+
+def _why_not_sent(description: Description, picked: Picked) -> str | None:
+    """Answer why a write would say nothing, if it would."""
+    if picked.name not in ("create", "update"):
+        return None
+    params, _, body = parameters_of(description, picked)
+    if picked.described.body and not body:
+        return "nothing in its body could be an argument: its members are objects, or not described"
+    return "it sends nothing of what it makes" if picked.name == "create" and not params else None
 
 
 def _whole(part: str) -> bool:
@@ -315,7 +326,7 @@ def _parameter(
     enum = found.get("enum")
     words = [each for each in enum if isinstance(each, str)] if isinstance(enum, list) else []
     if kind == "string" and words and len(words) == len(enum or ()) and len(words) <= 20:
-        made["enum"] = words
+        made["enum"] = list(dict.fromkeys(words))
     text = harmless(said.get("description") or found.get("description"), 110)
     if text:
         made["description"] = text

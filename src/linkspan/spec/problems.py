@@ -39,6 +39,7 @@ CODES: Final[Mapping[str, str]] = {
     "empty_file": "There is nothing in the file.",
     "hidden_character": "A control, zero-width or bidirectional character.",
     "impossible_pager": "A pagination that cannot work.",
+    "missing_argument": "An operation does not send what its name promises.",
     "missing_default": "An optional parameter in a path has no default.",
     "missing_description": "An operation of your own needs a description.",
     "missing_key": "A word that must be there is not.",
