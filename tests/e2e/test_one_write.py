@@ -9,9 +9,8 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.fakes.tracker import Tracker
+from tests.fakes.tracker import Tracker, patient
 from tests.servers.linkspan import Linkspan
-from tests.servers.node import ROOT
 from tests.servers.postgres import Cluster
 from tests.servers.serving import serving, wait_until
 
@@ -40,7 +39,7 @@ def test_fifty_at_once_write_once(tmp_path: Path, postgres: Cluster, path: str, 
     with postgres.schema() as database, serving(tracker.app()) as site:
         linkspan = Linkspan(
             tmp_path / "home",
-            ROOT / "tests" / "fakes" / "tracker.yaml",
+            patient(tmp_path),
             {"LINKSPAN_DATABASE": database, "LINKSPAN_NO_WORK": "yes"},
         )
         linkspan.add_tenant("acme")
@@ -57,7 +56,6 @@ def test_fifty_at_once_write_once(tmp_path: Path, postgres: Cluster, path: str, 
             with ThreadPoolExecutor(MANY) as threads:
                 answers = list(threads.map(send, range(MANY)))
             wait_until(lambda: serving_now(database) == 2, what="the two of them", seconds=WAIT)
-        assert serving_now(database) == 0
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1
     assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1

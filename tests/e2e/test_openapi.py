@@ -12,9 +12,8 @@ from typing import Final
 
 import pytest
 
-from tests.fakes.tracker import Tracker
+from tests.fakes.tracker import Tracker, patient
 from tests.servers.linkspan import Linkspan
-from tests.servers.node import ROOT
 from tests.servers.serving import serving
 
 pytestmark = pytest.mark.e2e
@@ -36,11 +35,8 @@ UNHELPFUL: Final = (
 @contextlib.contextmanager
 def served(tmp_path: Path) -> Iterator[tuple[Linkspan, str, dict[str, str]]]:
     """Linkspan before a tracker, with an admin key and a token of its tenant."""
-    tools = tmp_path / "tools.yaml"
     with serving(Tracker().app()) as site:
-        text = (ROOT / "tests" / "fakes" / "tracker.yaml").read_text()
-        tools.write_text(text.replace("http://tracker.example", site))
-        linkspan = Linkspan(tmp_path / "home", tools)
+        linkspan = Linkspan(tmp_path / "home", patient(tmp_path, site))
         linkspan.add_tenant("acme")
         words = ["account", "link", "tracker", "--tenant", "acme", "--secret-env", "TOKEN"]
         linkspan.run(*words, env={"TOKEN": "canary-acme"})
@@ -62,7 +58,7 @@ def tried(linkspan: Linkspan, url: str, key: str, place: Path, *more: str) -> st
         env=linkspan.environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     log = (place / "linkspan.log").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -149,3 +150,11 @@ def sign_in_page() -> Response:
 def crash() -> Response:
     """Answer a failure that shows a program's insides."""
     return PlainTextResponse('Traceback (most recent call last):\n  File "/srv/app.py", line 3, in x', 500)
+
+
+def patient(folder: Path, site: str = "") -> Path:
+    """Write its tools.yaml into a folder, with time for a busy machine instead of a second for an answer."""
+    text = Path(__file__).with_suffix(".yaml").read_text().replace("timeout: 1s", "timeout: 30s")
+    path = folder / "tracker.yaml"
+    path.write_text(text.replace("http://tracker.example", site) if site else text)
+    return path

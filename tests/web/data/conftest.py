@@ -22,10 +22,9 @@ from linkspan.store.audit import AuditFilter, AuditRow, find
 from tests.canary import Watched
 from tests.fakes.asgi import AsgiTransport
 from tests.fakes.limited import Limited
-from tests.fakes.tracker import Tracker
+from tests.fakes.tracker import Tracker, patient
 from tests.web.api.conftest import SHAPE
 
-FILE = Path(__file__).parents[2] / "fakes/tracker.yaml"
 BASE = "http://127.0.0.1:8640"
 
 
@@ -94,7 +93,7 @@ async def desk(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
     transport = AsgiTransport(limited)
     app = await build(
         Settings(home=tmp_path / "home", call_limits=limits),
-        catalog=spec.load([FILE], {}),
+        catalog=spec.load([patient(tmp_path)], {}),
         transport=transport,
         paces=Paces(clock=lambda: time.monotonic() + now[0] + ahead[0]),
         random=os.urandom,
