@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,11 +14,13 @@ from typing import Any
 import httpx2
 import pytest
 
+from bench.contestants import LINKSPAN
 from desk.outbox import post_over_http
 from linkspan.codex.app_server.process import at_work_in
 from linkspan.store.runs import Run
 from tests.runs.conftest import ACME, BO
 from tests.runs.shop import KEY, MEND, SUMMARY, Shop, a_worker, shop_at, working
+from tests.servers.node import ROOT
 from tests.servers.scripted_model import Answer, function_call, message, shell
 from tests.servers.serving import wait_until
 
@@ -262,3 +266,80 @@ async def test_the_desks_signed_webhook_ends_in_a_pull_request(shop: Shop) -> No
     question = await shop.app.runs.open_approval(BO, run.id)
     await shop.app.runs.decide(BO, run.id, question.id, "approve")
     assert_published(shop, await shop.until(run))
+
+
+class Terminal:
+    """What is on a terminal, of which a program has the other end."""
+
+    def __init__(self) -> None:
+        self._ours, self.theirs = os.openpty()
+        self._raw = b""
+        self._more = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._ours, self._read)
+
+    @property
+    def text(self) -> str:
+        """Everything so far, as the program wrote it."""
+        return self._raw.decode(errors="replace")
+
+    async def until(self, words: str) -> None:
+        """Wait until it shows these words."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while words not in self.text:
+                    self._more.clear()
+                    await self._more.wait()
+        except TimeoutError:
+            raise AssertionError(f"no {words!r} in {self.text!r}") from None
+
+    def close(self) -> None:
+        """Give both ends back."""
+        asyncio.get_running_loop().remove_reader(self._ours)
+        os.close(self._ours)
+        os.close(self.theirs)
+
+    def _read(self) -> None:
+        self._raw += os.read(self._ours, 65_536)
+        self._more.set()
+
+
+async def test_a_run_is_watched_and_approved_at_the_command_line(shop: Shop) -> None:
+    """What Codex does is on the terminal while it goes on; the approval is a command too."""
+    open_gate = asyncio.Event()
+    shop.model.prepare([[shell("", MEND)], Answer([message(SUMMARY)], until=open_gate.is_set)])
+    environ = {
+        **os.environ,
+        "LINKSPAN_HOME": str(shop.app.settings.home),
+        "LINKSPAN_CONFIG": str(shop.tools[0]),
+        "LINKSPAN_ALLOW_EGRESS": "127.0.0.0/8",
+        "TERM": "xterm",
+    }
+    with contextlib.closing(Terminal()) as terminal:
+        watching = await asyncio.create_subprocess_exec(
+            LINKSPAN, "run", "start", "fix_ticket", "HC-103", "--watch", "--person", "bo",
+            cwd=ROOT, env=environ, stdin=terminal.theirs, stdout=terminal.theirs, stderr=terminal.theirs,
+        )  # fmt: skip
+        try:
+            await terminal.until("cat AGENTS.md")
+            run = await only_run(shop)
+            assert (run.state, run.source, run.person) == ("running", "cli", "bo")
+            assert "\x1b[36m$ " in terminal.text
+            assert SUMMARY not in terminal.text
+            open_gate.set()
+            await terminal.until("publish needs a person")
+            await shop.until(run, "waiting_approval")
+            approving = await asyncio.create_subprocess_exec(
+                LINKSPAN, "run", "approve", run.id, "--person", "bo",
+                cwd=ROOT, env=environ, stdout=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            async with asyncio.timeout(PATIENCE):
+                said, _nothing = await approving.communicate()
+            assert (approving.returncode, said.decode().split(" (")[0]) == (0, "publish is approved")
+            await terminal.until(f"{run.id}: succeeded")
+            async with asyncio.timeout(PATIENCE):
+                assert await watching.wait() == 0
+        finally:
+            if watching.returncode is None:
+                watching.kill()
+                await watching.wait()
+    assert_published(shop, await shop.app.runs.find(ACME, run.id))
