@@ -221,6 +221,42 @@ def test_a_long_run_opens_at_its_end(anna: Person, theatre: Theatre) -> None:
     assert keys == [f"c{number}" for number in range(800)]
 
 
+def test_a_file_stays_open_while_codex_changes_others(anna: Person, theatre: Theatre) -> None:
+    """With its lines as they are now, where it was on the screen, with the focus; closed ones stay closed."""
+
+    def change(*names: str, line: str) -> str:
+        lines = "".join(f"+{line} {number}\n" for number in range(300))
+        return "".join(f"diff --git a/{n} b/{n}\n@@ -0,0 +1,300 @@\n{lines}" for n in names)
+
+    run = theatre.stage.begin("HC-108", "A large one")
+    run.enter("running")
+    run.tell("diff", diff=change("bar", "cup", "dish", line="one"))
+    page = theatre.enter(anna)
+    page.goto(f"{theatre.runs}/{run.id}")
+    cup = page.locator('details[data-path="cup"]')
+    summary = cup.locator("summary")
+    summary.press("Enter")
+    expect(cup.get_by_text("one 299")).to_be_attached()
+    expect(page.locator("#pulse")).to_have_text("Live")
+    page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    top = summary.evaluate("(one) => one.getBoundingClientRect().top")
+    run.tell("diff", diff=change("all", "bar", "cup", "dish", line="two"))
+    expect(cup.get_by_text("two 299")).to_be_attached()
+    expect(summary).to_be_focused()
+    near = "([one, top]) => Math.abs(one.getBoundingClientRect().top - top) < 3"
+    page.wait_for_function(near, arg=[summary.element_handle(), top])
+    opened = "(all) => all.map((one) => [one.dataset.path, one.open])"
+    files = page.eval_on_selector_all("#changes details", opened)
+    assert files == [["all", True], ["bar", True], ["cup", True], ["dish", False]]
+    summary.press("Enter")
+    page.locator(".list a").nth(3).focus()
+    run.tell("diff", diff=change("bar", "cup", "dish", "egg", line="three"))
+    expect(page.locator('details[data-path="egg"]')).to_be_attached()
+    files = page.eval_on_selector_all("#changes details", opened)
+    assert files == [["bar", True], ["cup", False], ["dish", False], ["egg", False]]
+    expect(page.get_by_role("link", name="dish", exact=True)).to_be_focused()
+
+
 def test_who_may_only_read_is_offered_nothing_else(anna: Person, theatre: Theatre) -> None:
     """No button is there that would be refused; and a run that is not there is said to be none."""
     run = theatre.stage.begin("HC-106")

@@ -41,12 +41,51 @@ async function renew() {
   tell("state", { state: part("state")?.textContent });
 }
 
+// Under whoever reads them files stay open or closed and where they are, with the focus. What a large change does to an
+// open one is asked for before anything is put in place.
+let asked = 0;
+let placed = 0;
+const named = (place) => new Map([...place.querySelectorAll("details")].map((file) => [file.dataset.path, file]));
+async function renewFiles() {
+  const turn = ++asked;
+  const text = await ask("changes").then((answer) => answer.ok && answer.text()).catch(() => null);
+  if (!text) return;
+  const made = document.createRange().createContextualFragment(text);
+  const files = named(made);
+  const place = part("changes");
+  await Promise.all([...named(place)].map(([path, { open }]) => open && files.get(path)?.dataset.file && fill(files.get(path))));
+  if (turn < placed) return;
+  placed = turn;
+  const before = named(place);
+  const { activeElement: active } = document;
+  const focus = place.contains(active) && active;
+  const around = focus && focus.closest("details");
+  const first = place.getBoundingClientRect().top < 0
+    && [...before.values()].find((file) => file.getBoundingClientRect().bottom > 0);
+  const top = first && first.getBoundingClientRect().top;
+  const lefts = [];
+  for (const [path, { open }] of before) {
+    const [old, pre] = [before, files].map((all) => all.get(path)?.querySelector("pre"));
+    if (files.has(path)) files.get(path).open = open;
+    if (!old || !pre || !open) continue;
+    pre.style.containIntrinsicHeight = `auto ${old.offsetHeight}px`; // until it is drawn
+    if (old.scrollLeft) lefts.push([pre, old.scrollLeft]);
+  }
+  place.replaceChildren(made);
+  for (const [pre, left] of lefts) pre.scrollLeft = left;
+  const now = around ? files.get(around.dataset.path)?.querySelector(focus.localName)
+    : focus && [...place.querySelectorAll("a")].find((each) => each.textContent === focus.textContent);
+  now?.focus?.({ preventScroll: true });
+  const there = first && files.get(first.dataset.path);
+  if (there) scrollBy(0, there.getBoundingClientRect().top - top);
+}
+
 const soon = (work) => {
   let due;
   return () => { due ??= setTimeout(() => { due = undefined; work(); }, OFTEN); };
 };
 const beside = soon(renew);
-const changes = soon(() => load("changes", part("changes")));
+const changes = soon(renewFiles);
 
 // What the forge says of the pull request: asked when there is one, and again while a check goes on.
 let later;
@@ -120,7 +159,7 @@ function pulse(text) {
 async function over() {
   part("pulse")?.remove();
   await renew();
-  await load("changes", part("changes"));
+  await renewFiles();
   await checks();
   tell("ended", { state: part("state")?.textContent });
 }
@@ -167,15 +206,15 @@ addEventListener("click", async ({ target }) => {
 });
 
 // What a large change does to a file is fetched when the file is opened.
-addEventListener("toggle", async ({ target }) => {
-  const { file } = target.dataset;
-  if (!target.open || !file) return;
-  delete target.dataset.file;
+async function fill(details) {
+  const { file } = details.dataset;
+  delete details.dataset.file;
   const answer = await ask(`changes?file=${file}`).catch(() => null);
-  const place = target.querySelector(".note");
+  const place = details.querySelector(".note");
   if (answer?.ok) place.outerHTML = await answer.text();
   else Object.assign(place, { textContent: "It could not be loaded. Load the page again." });
-}, true);
+}
+addEventListener("toggle", ({ target }) => target.open && target.dataset.file && fill(target), true);
 
 if (framed) {
   addEventListener("keydown", ({ key }) => key === "Escape" && tell("escape"));
