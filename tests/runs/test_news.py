@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from linkspan.accounts.webhooks import NewWebhook
-from tests.fakes.engine import ScriptedEngine, ask, fail
+from tests.codex.conftest import served
+from tests.fakes.engine import ScriptedEngine, ask, edit, fail
 from tests.fakes.places import FakeForge, FakePlaces
 from tests.fakes.receiver import verify
-from tests.runs.conftest import BO, House
+from tests.runs.conftest import ACME, BO, House
 from tests.runs.working import Works, parts_of, working
+from tests.servers.node import ROOT
 
 HOOK = "https://hooks.example/runs"
 
@@ -50,6 +59,48 @@ async def told(house: House, hook: NewWebhook) -> list[tuple[str, dict[str, Any]
     return [(each["event"].removeprefix("run:"), each["payload"]) for each in messages]
 
 
+class Listener:
+    """Follows a run over HTTP, as a browser or a backend does."""
+
+    def __init__(self, http: httpx2.AsyncClient, run: str) -> None:
+        self._http, self._run = http, run
+        self.heard: list[tuple[str, dict[str, Any]]] = []
+        self._more = asyncio.Event()
+
+    async def follow(self) -> None:
+        """Take what is told until the run has ended."""
+        accept = {"Accept": "text/event-stream"}
+        async with self._http.stream("GET", f"/runs/{self._run}/events", headers=accept) as answer:
+            name = ""
+            async for line in answer.aiter_lines():
+                word, _, rest = line.partition(": ")
+                if word == "event":
+                    name = rest
+                elif word == "data":
+                    told = json.loads(rest)
+                    self.heard.append((name, told.get("data", told)))
+                    self._more.set()
+
+    async def until(self, kind: str) -> dict[str, Any]:
+        """Answer what the first event of a kind says, once it came."""
+        async with asyncio.timeout(60):
+            while not (found := [data for name, data in self.heard if name == kind]):
+                await self._more.wait()
+                self._more.clear()
+        return found[0]
+
+
+async def printed(home: Path, *words: str) -> str:
+    """Answer what a command prints, as a process of its own with the same home."""
+    env = {**os.environ, "LINKSPAN_HOME": str(home), "LINKSPAN_CONFIG": str(ROOT / "tools.yaml")}
+    command = [sys.executable, "-m", "linkspan", *words]
+    made = await asyncio.create_subprocess_exec(*command, env=env, stdout=PIPE, stderr=STDOUT)
+    async with asyncio.timeout(60):
+        output, _ = await made.communicate()
+    assert made.returncode == 0, output.decode()
+    return output.decode()
+
+
 async def test_from_a_ticket_to_a_pull_request(works: Works, hook: NewWebhook) -> None:
     """Asked for, begun, asking, and done: with the run as GET /runs/ID shows it."""
     run = await works.start()
@@ -81,6 +132,58 @@ async def test_each_question_is_told_with_what_answers_it(works: Works, hook: Ne
     assert (question["kind"], question["data"]["command"]) == ("command", "make deploy")
     await works.house.app.runs.decide(BO, payload["id"], question["id"], "approve")
     await works.until(run.id)
+
+
+@pytest.mark.parametrize(
+    ("kind", "recipe", "about"),
+    [
+        ("command", "careful", {"command": "make deploy"}),
+        ("file_change", "careful", {"changes": [{"path": "/srv/till.txt", "kind": {"type": "add"}}]}),
+        ("publish", "mend", {}),
+    ],
+)
+async def test_a_question_reaches_everybody_and_its_id_answers_it(
+    works: Works, hook: NewWebhook, kind: Any, recipe: str, about: dict[str, Any]
+) -> None:
+    """Its stream, its list, the command line and the webhook name one question; who answered is streamed."""
+    if kind != "publish":
+        works.engine.acts = [edit("calc.py", "total = 3\n"), ask(kind=kind, **about)]
+    app = works.house.app
+    service = await app.tokens.create(ACME, subject="shop", scopes=("read", "write", "run.approve"))
+    headers = {"Authorization": f"Bearer {service.text.reveal()}"}
+    run = (await works.start(recipe)).id
+    async with (
+        served(app) as url,
+        httpx2.AsyncClient(base_url=url, headers=headers, timeout=60) as http,
+        asyncio.TaskGroup() as group,
+    ):
+        listener = Listener(http, run)
+        following = group.create_task(listener.follow())
+        asked = await listener.until("asked")
+        await works.until(run, "waiting_approval")
+        question = asked["approval"]
+        assert asked["what"] == kind
+        (listed,) = (await http.get(f"/runs/{run}/approvals")).raise_for_status().json()["result"]
+        assert (listed["id"], listed["kind"], listed["decided"]) == (question, kind, None)
+        assert about.items() <= listed["data"].items()
+        shown = await printed(app.settings.home, "run", "show", run, "--tenant", "acme")
+        assert f"{kind} ({question})" in shown
+        assert f"linkspan run approve {run} {question}, or decline" in shown
+        async with asyncio.timeout(60):
+            while "waiting_approval" not in (heard := dict(await told(works.house, hook))):
+                await app.runs.bell.wait(0.05)
+        assert heard["waiting_approval"]["approval"] == listed
+        path = f"/runs/{run}/approvals/{question}/approve"
+        answered = (await http.post(path, json={"person": "bo", "note": "good"})).raise_for_status().json()
+        by = {"kind": "service", "subject": "shop", "person": "bo"}
+        assert answered["decided"]["by"] == by
+        decided = await listener.until("decided")
+        assert decided == {"approval": question, "decision": "approve", "by": "service:shop for bo"}
+        assert (await works.until(run)).state == "succeeded"
+        async with asyncio.timeout(60):
+            await following
+        assert [name for name, _data in listener.heard].count("asked") == 1
+        assert listener.heard[-1][0] == "end"
 
 
 @pytest.mark.parametrize(
