@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, Literal
 
 from linkspan import errors, wire
 from linkspan.accounts.accounts import Accounts
@@ -17,7 +19,6 @@ from linkspan.accounts.principal import Principal
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.govern import caller_of
 from linkspan.gateway.log_bodies import Collected, LogBodies
-from linkspan.net.limits import retry_after
 from linkspan.net.messages import Streamed, StreamingTransport
 from linkspan.net.pacing import Paces
 from linkspan.refusals import harmless, is_quota_spent
@@ -105,7 +106,7 @@ class Relay:
 
         `name` stands in the audit row, with what it is `about`. An answer of any status is an answer but for
         401: then the account needs re-authentication, unless its access token could be renewed and the
-        request sent once more.
+        request sent once more. A refusal of more calls has status 429, whichever the product gives it.
         Raises what `Accounts.credential` raises, `NeedsReauth`, and what keeps an answer from coming.
         """
         began, outcome = self._clock(), "ok"
@@ -122,12 +123,13 @@ class Relay:
             if self._bodies is not None:
                 kept = await self._bodies.of_call(principal.tenant, credential.account)
             ask = ask if kept is None else kept.passing(ask)
-            async with self._answer(principal, there, credential, ask, timeout, idle) as answer:
+            async with self._answer(principal, there, credential, ask, timeout, idle) as (answer, wait):
                 status = answer.status
                 outcome = "ok" if status < 400 else "upstream_error"
-                yield answer if kept is None else kept.answering(answer)
+                shown = answer if kept is None else kept.answering(answer)
+                yield shown if wait is False else _too_many(shown, wait)
         except errors.LinkspanError as error:
-            outcome, status = error.code, error.upstream_status or status
+            outcome, status = error.code, status or error.upstream_status
             raise
         except BaseException:
             outcome = "cancelled"
@@ -215,36 +217,41 @@ class Relay:
         ask: Passing,
         timeout: float,
         idle: float,
-    ) -> AsyncIterator[Streamed]:
+    ) -> AsyncIterator[tuple[Streamed, float | Literal[False] | None]]:
+        """Open the answer; beside it stands how long to wait, False if it does not refuse more calls."""
         tenant = principal.tenant
         async with contextlib.AsyncExitStack() as stack:
             pace = self._paces.of(
                 (tenant, credential.account), ask.path, caller_of(principal), connector.title
             )
 
-            async def send(credential: Credential) -> Streamed:
+            async def send(credential: Credential) -> tuple[Streamed, float | Literal[False] | None]:
                 turn = await pace.enter(connector.rate_budget)
                 try:
                     passing = wire.pass_on(
                         ask, connector, credential, self._transport, timeout=timeout, idle=idle
                     )
                     coming = await stack.enter_async_context(passing)
-                    if coming.status == 429:
-                        whole = await coming.read(LONGEST_FAILURE)
-                        coming = Streamed.whole(whole)
-                        root = {"status": 429, "headers": whole.headers, "body": as_data(whole.body)}
-                        if is_quota_spent(root, connector):
-                            return coming
+                    coming, failure = await wire.failure_of(coming, connector, credential)
                     now = self._clock()
+                    wait: float | Literal[False] | None = False
+                    if failure is not None:
+                        root = {
+                            "status": failure.status,
+                            "headers": failure.headers,
+                            "body": as_data(failure.body),
+                        }
+                        if is_quota_spent(root, connector):
+                            return coming, False
+                        wait = wire.limit_in(failure, connector.through(credential.method), now)
                     turn.answered(coming.status, coming.headers, now)
-                    wait = retry_after(coming.headers, now) if coming.status == 429 else None
-                    if wait is not None:
+                    if wait is not False:
                         turn.refused(wait)
-                    return coming
+                    return coming, wait
                 finally:
                     turn.end()
 
-            answer = await send(credential)
+            answer, wait = await send(credential)
             if answer.status == 401:
                 reason, raw = await _said(answer, connector)
                 fresh = await self._accounts.after_refusal(tenant, credential, connector, reason)
@@ -255,16 +262,24 @@ class Relay:
                         f"{connector.title}'s access token was renewed", hint="Send the request once more."
                     )
                 await stack.aclose()
-                answer = await send(fresh)
+                answer, wait = await send(fresh)
                 if answer.status == 401:
                     await self._accounts.refused(tenant, fresh, reason)
                     raise _refused(reason, raw, connector)
-            if answer.status == 403:
+            if answer.status == 403 and wait is False:
                 whole = await answer.read(LONGEST_FAILURE)
                 answer = Streamed.whole(whole)
                 said = harmless(_message(whole.body)) or f"{connector.title} does not allow this"
                 await self._accounts.note_forbidden(tenant, credential.account, said)
-            yield answer
+            yield answer, wait
+
+
+def _too_many(answer: Streamed, wait: float | None) -> Streamed:
+    """Answer a refusal of more calls with the status that says so, and with its time."""
+    if answer.status == 429:
+        return answer
+    told = {} if wait is None else {"retry-after": str(max(1, math.ceil(wait)))}
+    return replace(answer, status=429, headers={**answer.headers, **told})
 
 
 def _refused(reason: str, raw: bytes, connector: Connector) -> errors.NeedsReauth:

@@ -233,11 +233,7 @@ class _Call:
 
     def limit(self, response: Response, now: float) -> float | Literal[False] | None:
         """Answer how long the product wants us to wait, None when it names no time, False if it does not."""
-        told = self.rule(response) if self.rule is not None else False
-        if (told is False and not _is_limit(response, now)) or self.says_spent(response):
-            return False
-        named = None if isinstance(told, bool) else retry_after(told, now)
-        return named if named is not None else retry_after(response.headers, now)
+        return False if self.says_spent(response) else limit_of(response, self.rule, now)
 
     def says_spent(self, response: Response) -> bool:
         """Tell whether the product says that a quota is spent: so no more than that is learned from it."""
@@ -286,6 +282,18 @@ def _redirect(response: Response, here: str, what: str) -> UpstreamError:
         hint=CHECK_BASE_URL,
         upstream_status=response.status,
     )
+
+
+def limit_of(response: Response, rule: LimitRule | None, now: float) -> float | Literal[False] | None:
+    """Answer how long an answer that refuses more calls says to wait; None for no time.
+
+    False if it says something else. `rule` is the product's own, beside what is understood by itself.
+    """
+    told = rule(response) if rule is not None else False
+    if told is False and not _is_limit(response, now):
+        return False
+    named = None if isinstance(told, bool) else retry_after(told, now)
+    return named if named is not None else retry_after(response.headers, now)
 
 
 def _is_limit(response: Response, now: float) -> bool:

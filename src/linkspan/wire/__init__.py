@@ -7,9 +7,9 @@ parameters of the request are checked once more after everything was put togethe
 """
 
 from linkspan.wire.credentials import MASK, method_of, show
-from linkspan.wire.passing import Passing, pass_on, passing_of
+from linkspan.wire.passing import Passing, failure_of, pass_on, passing_of
 from linkspan.wire.requests import Outgoing, Position, base_of, base_url, build, ca_of, scope_of
-from linkspan.wire.sending import Answer, send
+from linkspan.wire.sending import Answer, limit_in, send
 
 __all__ = [
     "MASK",
@@ -21,6 +21,8 @@ __all__ = [
     "base_url",
     "build",
     "ca_of",
+    "failure_of",
+    "limit_in",
     "method_of",
     "pass_on",
     "passing_of",

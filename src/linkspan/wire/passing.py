@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from linkspan import errors
-from linkspan.net.messages import Streamed, StreamingTransport, set_header
+from linkspan.net.messages import Response, Streamed, StreamingTransport, set_header
 from linkspan.net.queries import plain, query_text
 from linkspan.spec.catalog import ABSENT, Connector, RequestPlan, Scope
 from linkspan.telemetry.meters import Use
 from linkspan.vault.credential import Credential
 from linkspan.wire.credentials import authorized, check_destination, method_of, without_secrets
 from linkspan.wire.requests import DOTS, OVERRIDDEN, PATH, USER_AGENT, Outgoing, base_url, ca_of, given
-from linkspan.wire.sending import LONGEST_FAILURE
+from linkspan.wire.sending import LONGEST_FAILURE, as_root
+
+SHORT: Final = 4_096
+"""Bytes that a product needs at most to refuse something with status 200."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -88,3 +92,42 @@ async def pass_on(
             yield answer
             return
         yield Streamed.whole(without_secrets(await answer.read(LONGEST_FAILURE), credential))
+
+
+async def failure_of(
+    answer: Streamed, connector: Connector, credential: Credential
+) -> tuple[Streamed, Response | None]:
+    """Answer the answer to go on with, and the whole of it if it is a failure by its status.
+
+    Of a product whose failures are declared to come with status 200 so is a refusal of more calls. To tell,
+    the beginning of what could be one is looked at, and goes on as it came if it is none: a short body of a
+    known length, else the first piece.
+    """
+    if answer.status >= 400:
+        whole = await answer.read(LONGEST_FAILURE)
+        return Streamed.whole(whole), whole
+    connector = connector.through(credential.method)
+    rule = connector.rate.when if connector.failure.when is not None else None
+    length = answer.headers.get("content-length", "0")
+    is_json = answer.headers.get("content-type", "").partition(";")[0].strip() == "application/json"
+    if rule is None or not is_json or not length.isdecimal() or len(length) > 6 or int(length) > SHORT:
+        return answer, None
+    head = bytearray()
+    async for chunk in answer.chunks:
+        head += chunk
+        if len(head) >= int(length):
+            break
+    whole = Response(answer.status, answer.headers, bytes(head), answer.url)
+    if len(head) > SHORT or not rule(as_root(whole)):
+        return replace(answer, chunks=_onward(bytes(head), answer.chunks)), None
+    whole = without_secrets(whole, credential)
+    headers = {name: value for name, value in whole.headers.items() if name != "content-length"}
+    whole = replace(whole, headers=headers)
+    return Streamed.whole(whole), whole
+
+
+async def _onward(head: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if head:
+        yield head
+    async for chunk in chunks:
+        yield chunk

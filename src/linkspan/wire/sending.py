@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from linkspan import errors
 from linkspan.net import bodies
-from linkspan.net.client import Client, LimitRule, SpentRule
+from linkspan.net.client import Client, LimitRule, SpentRule, limit_of
 from linkspan.net.kept import Kept
 from linkspan.net.limits import RateLimit, limit_of_queries
 from linkspan.net.messages import Request, Response
@@ -122,6 +122,14 @@ async def _with_etag(
     return replace(plan, if_match=False, headers=(*plan.headers, ("If-Match", lambda _scope: etag)))
 
 
+def limit_in(response: Response, connector: Connector, now: float) -> float | Literal[False] | None:
+    """Answer how long a whole answer says to wait as it refuses more calls: by the rule of requests of ours.
+
+    None where it names no time, False where it says something else. `now` is in epoch seconds.
+    """
+    return limit_of(response, _rate_rule(connector), now)
+
+
 def _rate_rule(connector: Connector) -> LimitRule | None:
     """Answer the connector's own rule: False = no limit, None = one without a time, else the time."""
     when, wait = connector.rate.when, connector.rate.retry_after
@@ -129,7 +137,7 @@ def _rate_rule(connector: Connector) -> LimitRule | None:
         return None
 
     def rule(response: Response) -> float | str | bool | None:
-        root = _root_of(response)
+        root = as_root(response)
         if not when(root):
             return False
         value = wait(root) if wait else None
@@ -142,10 +150,10 @@ def _spent_rule(connector: Connector) -> SpentRule | None:
     """Answer the rule for spent quotas; None where the product has no declared word for it."""
     if "quota_exceeded" not in connector.failure.codes.values():
         return None
-    return lambda response: is_quota_spent(_root_of(response), connector)
+    return lambda response: is_quota_spent(as_root(response), connector)
 
 
-def _root_of(response: Response) -> dict[str, Any]:
+def as_root(response: Response) -> dict[str, Any]:
     """Answer what expressions rooted at the answer see, also where its body cannot be read."""
     try:
         body = bodies.decode(response)

@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from linkspan.accounts.principal import Principal
-from linkspan.errors import Conflict, Forbidden, InvalidArgument, LinkspanError, TooLarge
+from linkspan.errors import Conflict, Forbidden, InvalidArgument, LinkspanError, RateLimited, TooLarge
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.once import by_key, raise_kept
 from linkspan.gateway.relay import LONGEST_FAILURE, as_data, incoming_headers, outgoing_headers
@@ -69,7 +69,7 @@ class Passage:
     def refused(self, error: LinkspanError) -> tuple[int, dict[str, str], bytes]:
         """Answer how a failure is told: with the product's status and words, where it was the product's."""
         status = error.upstream_status if is_remote(error) else None
-        if status is not None and not 400 <= status <= 599:
+        if isinstance(error, RateLimited) or (status is not None and not 400 <= status <= 599):
             status = None
         shown, body, headers = told(error, self._asked.request_id, status=status, own=_own_words(error))
         return shown, {**headers, **self._limits, **_HARMLESS}, body
