@@ -115,7 +115,7 @@ async def test_a_refusal_of_more_calls_is_429_with_its_wait(door: Door, name: st
     later = await door.http.post(f"/proxy/{connector}{path}", json={})
     assert (later.status_code, later.json()["is_remote_error"]) == (429, False)
     assert door.products.asked == 1
-    (account,) = [one for one in await door.app.accounts.list("acme") if one.connector == connector]
+    (account,) = [one for one in await door.app.accounts.list(Tenant("acme")) if one.connector == connector]
     assert not account.last_error
     await door.app.audit.flush()
     rows = [one.row for one in await find(door.app.database, "acme", AuditFilter(tool="proxy_post"))]
@@ -130,7 +130,7 @@ async def test_what_is_no_limit_stays_as_it_came(door: Door) -> None:
     door.products.faults += [JSONResponse({"message": "Resource not accessible"}, 403)]
     refused = await door.http.get("/proxy/github/user")
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
-    (account,) = [one for one in await door.app.accounts.list("acme") if one.connector == "github"]
+    (account,) = [one for one in await door.app.accounts.list(Tenant("acme")) if one.connector == "github"]
     assert account.last_error
     wrong = {"errors": [{"message": "No", "extensions": {"code": "INVALID_INPUT"}}]}
     door.products.faults.append(JSONResponse(wrong, 400))
