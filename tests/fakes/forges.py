@@ -63,6 +63,8 @@ class GitLab(_Forge):
     merge_requests: list[Json] = field(default_factory=list)
     notes: list[Json] = field(default_factory=list)
     """Of its merge requests, those of people and GitLab's own (`system`)."""
+    statuses: list[Json] = field(default_factory=list)
+    """Of its commits (`sha`)."""
 
     def app(self) -> Starlette:
         """Answer the ASGI application."""
@@ -74,6 +76,7 @@ class GitLab(_Forge):
                 self._at("/api/v4/projects/42/merge_requests", self._create, "POST"),
                 self._at("/api/v4/projects/42/merge_requests/{iid:int}", self._get),
                 self._at("/api/v4/projects/42/merge_requests/{iid:int}/notes", self._list_notes),
+                self._at("/api/v4/projects/42/repository/commits/{ref}/statuses", self._list_statuses),
             ]
         )
 
@@ -105,6 +108,9 @@ class GitLab(_Forge):
         kinds = {"only_comments": (False,), "only_activity": (True,)}
         which = kinds.get(request.query_params.get("activity_filter", ""), (False, True))
         return JSONResponse([each for each in self.notes if each["system"] in which])
+
+    async def _list_statuses(self, request: Request) -> Response:
+        return JSONResponse([each for each in self.statuses if each["sha"] == request.path_params["ref"]])
 
     async def _list(self, request: Request) -> Response:
         state, branch = request.query_params.get("state", "all"), request.query_params.get("source_branch")

@@ -91,7 +91,9 @@ class Checks:
         found, knows = list(told or ()), told is not None
         commit, repository = pulled.get("head_sha") or run.branch, run.repository or ""
         owner, _, name = repository.rpartition("/")
-        given = {"owner": owner, "repo": name, "project": repository, "ref": commit, "limit": _MOST_CHECKS}
+        # A tool that several forges have takes none of the words of another one.
+        where = {"owner": owner, "repo": name} if owner else {"project": repository}
+        given = {**where, "ref": commit, "limit": _MOST_CHECKS}
         for kind in _KINDS if commit else ():
             if self._gateway.catalog.tool_for(kind) is not None:
                 # Another forge, which keeps none there, or one of a tool that only others have.
