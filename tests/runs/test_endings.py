@@ -44,10 +44,20 @@ RECIPE = {
 TOOLS = {
     "recipes": {
         "thrifty": {**RECIPE, "title": "With few tokens", "budget": {"tokens": 1000}},
+        "costly": {
+            **RECIPE,
+            "title": "With little money",
+            "model": "scripted-model",
+            "budget": {"money": 0.01},
+        },
         "careful": {**RECIPE, "title": "A command at a time", "approve": "each_command", "publish": "patch"},
         "hasty": {**RECIPE, "title": "In little time", "budget": {"minutes": 0.05}},
     },
-    "runs": {"at_once": 2, "per_tenant": 1},
+    "runs": {
+        "at_once": 2,
+        "per_tenant": 1,
+        "prices": {"scripted-model": {"input": 10, "cached_input": 1, "output": 100}},
+    },
 }
 
 
@@ -184,7 +194,7 @@ async def house(
 
     folder = tmp_path_factory.mktemp("endings")
     async with shop_at(seeded, folder, tools=TOOLS, clock=clock) as shop:
-        for recipe in ("thrifty", "careful", "hasty"):
+        for recipe in ("thrifty", "costly", "careful", "hasty"):
             await shop.app.recipes.enable(BO, recipe, {"repository": REPOSITORY})
         async with working(shop, clock=clock, sleep=soon):
             yield House(shop, ahead)
@@ -366,6 +376,18 @@ async def test_the_budget_is_spent(house: House) -> None:
         run, "failed", "quota_exceeded", "The budget of 1,000 tokens for this run is spent."
     )
     assert done.total_tokens == 1100
+    assert len(house.shop.model.turns) == 1
+
+
+async def test_the_money_is_spent(house: House) -> None:
+    """At the operator's prices, by the first call: the model is not asked again."""
+    run = await house.start(
+        Answer([shell("", MEND)], input_tokens=900, output_tokens=200), [message(SUMMARY)], recipe="costly"
+    )
+    done = await house.ended(
+        run, "failed", "quota_exceeded", "The run's budget is spent. Sum up what was done, and end."
+    )
+    assert done.cost == pytest.approx(0.029)
     assert len(house.shop.model.turns) == 1
 
 
