@@ -36,7 +36,7 @@ Scheme = Literal["light", "dark"]
 SCHEMES: Final[tuple[Scheme, ...]] = ("light", "dark")
 _PATIENCE: Final = 20.0
 """Seconds that a page has to become what is waited for."""
-_LONGEST: Final = 480.0
+_LONGEST: Final = 240.0
 """Seconds that one test may have a browser."""
 _HERE: Final = frozenset({"127.0.0.1", "localhost"})
 _ARGUMENTS: Final = (
