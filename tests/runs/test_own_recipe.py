@@ -121,6 +121,8 @@ async def test_every_monday_somebody_has_something_to_look_at(monday: tuple[App,
         await asyncio.gather(at_work, return_exceptions=True)
     assert (done.state, done.source, done.error_message) == ("succeeded", "schedule", None)
     assert done.pull_request is not None
+    (task,) = works.engine.tasks
+    assert task.network == ("packages.example",)
     (asked, told) = slack.said
     assert asked[0] == told[0] == "C024BE91L"
     assert asked[1].startswith("Dependencies are updated; somebody looks at it, please: https://")
