@@ -197,26 +197,34 @@ async def test_a_frame_that_is_ready(tmp_path: Path) -> None:
             all_is_well(place, hosted)
 
 
+BASE = {"orders.py": "total = 3\nprint(total)\n", "AGENTS.md": "Run the tests.\n"}
+
+
+def opened(place: Town) -> dict[str, Any]:
+    """Push a change of orders.py, and answer the pull request that somebody opens for it."""
+    branches = place.git.branches
+    change = {**BASE, "orders.py": "total = 0.3\nprint(total)\n"}
+    place.git.commit("acme/shop", change, branch="feature", parent=branches("acme/shop")["main"])
+    repository, heads = place.forge.repositories["acme/shop"], branches("acme/shop")
+    shown = place.forge._shown(repository)
+    pull = {
+        **place.forge._thing(repository, {"title": "Totals", "body": "Adds totals."}, "pull"),
+        "draft": False,
+        "merged_at": None,
+        "head": {"ref": "feature", "sha": heads["feature"], "repo": shown},
+        "base": {"ref": "main", "sha": heads["main"], "repo": shown},
+    }
+    repository.things.append(pull)
+    return pull
+
+
 async def test_a_review_with_the_repository_at_hand(tmp_path: Path) -> None:
     """The checkout there is the head of the pull request; what is changed in it goes nowhere."""
     hosted = openai_at(tmp_path)
-    base = {"orders.py": "total = 3\nprint(total)\n", "AGENTS.md": "Run the tests.\n"}
     async with town(
-        tmp_path, "review_pull_request", base, recipes=on_agents_api("review_pull_request"), hosted=hosted
+        tmp_path, "review_pull_request", BASE, recipes=on_agents_api("review_pull_request"), hosted=hosted
     ) as place:
-        branches = place.git.branches
-        change = {**base, "orders.py": "total = 0.3\nprint(total)\n"}
-        place.git.commit("acme/shop", change, branch="feature", parent=branches("acme/shop")["main"])
-        repository, heads = place.forge.repositories["acme/shop"], branches("acme/shop")
-        shown = place.forge._shown(repository)
-        pull = {
-            **place.forge._thing(repository, {"title": "Totals", "body": "Adds totals."}, "pull"),
-            "draft": False,
-            "merged_at": None,
-            "head": {"ref": "feature", "sha": heads["feature"], "repo": shown},
-            "base": {"ref": "main", "sha": heads["main"], "repo": shown},
-        }
-        repository.things.append(pull)
+        pull = opened(place)
         await place.app.recipes.enable(BO, "review_pull_request", {"repository": "acme/shop"})
 
         async def looks(call: Call) -> str:
@@ -234,5 +242,5 @@ async def test_a_review_with_the_repository_at_hand(tmp_path: Path) -> None:
         (thread,) = place.forge.changes.threads["acme/shop#1"]
         assert (thread["path"], thread["line"]) == ("orders.py", 1)
         assert "total = 0.3" in thread["comments"][0]["body"]
-        assert set(branches("acme/shop")) == {"main", "feature"}
+        assert set(place.git.branches("acme/shop")) == {"main", "feature"}
         all_is_well(place, hosted)
