@@ -20,6 +20,8 @@ from linkspan.codex.hosted_checkout import HAND_IN
 from linkspan.vault.secret import Secret
 from tests.fakes.canvas import Canvas, png
 from tests.fakes.openai_api import Call, HostedOpenAI
+from tests.fakes.slack import TOKEN as SLACK_TOKEN
+from tests.fakes.slack import Slack
 from tests.recipes.test_design_to_code import TOKEN as FIGMA
 from tests.recipes.test_design_to_code import drawn, marked
 from tests.recipes.test_incident_response import FILES as SERVICE
@@ -127,16 +129,23 @@ async def test_a_group_of_alerts(tmp_path: Path) -> None:
     """Fired by a real Alertmanager, mended there, approved by who is on call; its end told by a webhook."""
     hosted, home = openai_at(tmp_path), tmp_path / "alertmanager"
     hosted.pace = lambda _seconds: asyncio.Event().wait()  # without a webhook it would never look again
-    with alertmanager(home) as origin:
+    slack = Slack()
+    with alertmanager(home) as origin, serving(slack.app()) as channels:
         async with town(
             tmp_path,
             "incident_response",
             SERVICE,
-            links=[("alertmanager", {"origin": origin}, {"username": USER, "password": PASSWORD})],
+            connectors={"slack": {"base_url": f"{channels}/api"}},
+            links=[
+                ("alertmanager", {"origin": origin}, {"username": USER, "password": PASSWORD}),
+                ("slack", {}, {"token": SLACK_TOKEN}),
+            ],
             recipes=on_agents_api("fix_alert"),
             hosted=hosted,
         ) as place:
-            await place.app.recipes.enable(BO, "fix_alert", {"repository": "acme/shop"})
+            await place.app.recipes.enable(
+                BO, "fix_alert", {"repository": "acme/shop", "channel": "C024BE91L"}
+            )
             account = place.accounts["alertmanager"]
             secret = await place.app.hook_secrets.of_account(ACME, account)
             address = f"{place.url}/hooks/account/{account}"
@@ -158,6 +167,7 @@ async def test_a_group_of_alerts(tmp_path: Path) -> None:
             done = await place.approve(run.id)
             assert (done.state, done.error_message) == ("succeeded", None)
             assert hosted.told == [{"accepted": 1}]
+            assert len(slack.said) == 2
             assert "Late orders fail" in heard[2]
             assert FIXED in place.git.show("acme/shop", f"codex/{run.id}:orders.py")
             all_is_well(place, hosted)

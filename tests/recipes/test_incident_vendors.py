@@ -32,6 +32,8 @@ from tests.fakes.asgi import AsgiTransport
 from tests.fakes.engine import SUMMARY, ScriptedEngine
 from tests.fakes.forge import Forge
 from tests.fakes.places import FakePlaces
+from tests.fakes.slack import TOKEN as SLACK_TOKEN
+from tests.fakes.slack import Slack
 from tests.recipes.pages import tools_of
 from tests.runs.conftest import ACME, BO, FORGE_TOKEN, by_host
 from tests.runs.working import parts_of, working
@@ -121,6 +123,7 @@ class Office:
     forge: Forge
     engine: ScriptedEngine
     places: FakePlaces
+    slack: Slack
     accounts: dict[str, str] = field(default_factory=dict)
 
     async def deliver(
@@ -166,23 +169,30 @@ class Office:
 @asynccontextmanager
 async def office(folder: Path, vendor: Vendor, host: str) -> AsyncIterator[Office]:
     """Start it with the page's file; the products are in this process."""
-    places = FakePlaces(folder / "home" / "work")
+    places, slack = FakePlaces(folder / "home" / "work"), Slack()
     forge = Forge(url="https://api.github.com", git_url="https://github.com", tokens={FORGE_TOKEN: "acme"})
     forge.repository("acme/shop")
     forge.branches = lambda _name: {"main": "a" * 40, **dict.fromkeys(places.pushed, "b" * 40)}
     app = await build(
         Settings(home=folder / "home"),
         catalog=spec.load([tools_of("incident_response", folder, below="## PagerDuty and Sentry")], {}),
-        transport=AsgiTransport(by_host({host: vendor, "api.github.com": forge.app()})),
+        transport=AsgiTransport(
+            by_host({host: vendor, "api.github.com": forge.app(), "slack.com": slack.app()})
+        ),
     )
     try:
         await app.tenants.add("acme")
         transport = httpx2.ASGITransport(app=Serving(app).asgi)
         async with httpx2.AsyncClient(transport=transport, base_url=BASE) as client:
-            made = Office(app, client, forge, ScriptedEngine(), places)
+            made = Office(app, client, forge, ScriptedEngine(), places, slack)
             how = kept(vendor.name)["link"]
             given = {"method": "bearer", "secrets": how["secrets"], "settings": how["settings"]}
-            for name, link in {"github": {"secrets": {"token": FORGE_TOKEN}}, vendor.name: given}.items():
+            links = {
+                "github": {"secrets": {"token": FORGE_TOKEN}},
+                "slack": {"secrets": {"token": SLACK_TOKEN}},
+                vendor.name: given,
+            }
+            for name, link in links.items():
                 known = app.catalog.connectors[name]
                 account = await app.accounts.link(ACME, known, verify=app.verifier, **link)
                 made.accounts[name] = account.id
@@ -223,7 +233,9 @@ async def test_an_alert_goes_its_whole_way(
     name, (first, second) = vendor.name, vendor.things
     async with office(tmp_path, vendor, host) as made:
         app = made.app
-        settings = {"repository": "acme/shop", "on_call": ["ada"]}
+        settings: dict[str, Any] = {"repository": "acme/shop", "on_call": ["ada"]}
+        if name == "sentry":
+            settings["channel"] = "C024BE91L"  # nothing can be written into its issues
         await app.recipes.enable(BO, f"fix_{name}", settings)
         vendor.asked.clear()
         assert await made.tell(name, starts, first, secret="canary-wrong") == 401
@@ -266,3 +278,10 @@ async def test_an_alert_goes_its_whole_way(
         assert decided[question.id] == "decline"
         assert len(made.forge.repositories["acme/shop"].pulls) == 1
         assert len(made.places.pushed) == 1
+        heard = [(channel, text.partition(".")[0]) for channel, text in made.slack.said]
+        summary, proposed = (
+            SUMMARY.partition(".")[0],
+            "Codex proposes a fix for ZeroDivisionError: division by zero",
+        )
+        told = [("C024BE91L", text) for text in (proposed, summary, proposed)]
+        assert heard == (told if name == "sentry" else [])
