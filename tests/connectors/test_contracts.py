@@ -251,12 +251,13 @@ def test_deliveries_of_figma_are_as_described() -> None:
     assert [found for body in told for found in unlike_figmas(body)] == []
     payloads = described("figma")["x-beside"]
     assert len({body["event_type"] for body in told}) == len(payloads)
-    for wrong, wanted in [
+    mistakes: list[tuple[dict[str, Any], str]] = [
         ({"event_type": "FILE_RENAMED"}, "no payload of FILE_RENAMED"),
         ({"file_key": 7}, '7 is not of type "string"'),
         ({"timestamp": "yesterday"}, "yesterday"),
         ({"mine": 1}, "no member mine"),
-    ]:
+    ]
+    for wrong, wanted in mistakes:
         assert wanted in " ".join(unlike_figmas({**told[0], **wrong}))
 
 

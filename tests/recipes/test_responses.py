@@ -55,6 +55,7 @@ async def test_a_change_is_reviewed_without_a_checkout_there(tmp_path: Path) -> 
         done = await place.until(run.id)
         assert (done.state, done.error_message, done.total_tokens) == ("succeeded", None, 100)
         assert "Adds totals." in heard[0]
+        assert any("starting_after=0" in asked for asked in hosted.asked)
         told = asked_of(place, hosted)
         assert "total = 0.3" in told and "Run the tests." in told
         assert place.forge.changes is not None
