@@ -25,6 +25,7 @@ from linkspan.errors import LinkspanError
 from linkspan.net.messages import Request
 from linkspan.net.urls import origin_of
 from tests.connectors.replayed import bench, catalog_of, kept
+from tests.connectors.test_deliveries import KEPT
 from tests.servers.node import ROOT
 
 CONTRACTS: Final = ("asana", "bitbucket", "datadog", "figma", "github", "jira", "sentry")
@@ -178,6 +179,20 @@ def objections(description: Mapping[str, Any], request: Request) -> Iterator[str
             yield f"{said}: no member {name}"
 
 
+def unlike_figmas(delivery: Mapping[str, Any]) -> list[str]:
+    """Answer what Figma's description does not allow of the body of a delivery."""
+    description = described("figma")
+    schemas = description["components"]["schemas"]
+    event = "".join(word.capitalize() for word in str(delivery.get("event_type")).split("_"))
+    schema = schemas.get(f"Webhook{event}Payload")
+    if schema is None:
+        return [f"no payload of {delivery.get('event_type')}"]
+    whole = {**schema, "components": description["components"]}
+    validator = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+    found = [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(delivery)]
+    return found + [f"no member {name}" for name in unknown(description, schema, delivery)]
+
+
 @pytest.mark.parametrize("name", CONTRACTS)
 async def test_what_is_sent_is_allowed(name: str, tmp_path: Path) -> None:
     """Every operation of the connector is called once at least, and every request is as it should be."""
@@ -228,6 +243,22 @@ def test_a_request_that_is_wrong_is_found(name: str) -> None:
         (Request("PUT" if name == "sentry" else "POST", f"{base}{post}", {}, body), words),
     ]:
         assert wanted in " ".join(objections(description, request))
+
+
+def test_deliveries_of_figma_are_as_described() -> None:
+    """One of each event that is told of at least; another event, type, date or member is found."""
+    told = [each["body"] for each in KEPT["figma"]]
+    assert [found for body in told for found in unlike_figmas(body)] == []
+    payloads = described("figma")["x-beside"]
+    assert len({body["event_type"] for body in told}) == len(payloads)
+    mistakes: list[tuple[dict[str, Any], str]] = [
+        ({"event_type": "FILE_RENAMED"}, "no payload of FILE_RENAMED"),
+        ({"file_key": 7}, '7 is not of type "string"'),
+        ({"timestamp": "yesterday"}, "yesterday"),
+        ({"mine": 1}, "no member mine"),
+    ]
+    for wrong, wanted in mistakes:
+        assert wanted in " ".join(unlike_figmas({**told[0], **wrong}))
 
 
 @pytest.mark.parametrize(

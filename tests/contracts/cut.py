@@ -2,7 +2,8 @@
 
 `python -m tests.contracts.cut NAME ORIGINAL` holds the file NAME (`asana.json`, `linear.graphql`) against the
 original that it names: that has to be this very file, and what was kept has to be as it is there. With
-`--write PATH…` an OpenAPI description is cut anew, with these paths beside those that it has.
+`--write PATH…` an OpenAPI description is cut anew, with these paths beside those that it has. What no path
+refers to, such as the payloads of webhooks, is kept by `#/components/schemas/NAME` in a path's place.
 """
 
 from __future__ import annotations
@@ -29,20 +30,29 @@ _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def cut(original: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
     """Answer a description with these paths and what they refer to, however far; all of it as it was.
 
-    Raises `KeyError` for a path that is not in it.
+    A path may be `#/components/KIND/NAME`, which is kept as well, and named in `x-beside`. Raises `KeyError`
+    for what is not in it.
     """
-    kept = {path: original["paths"][path] for path in paths}
-    wanted, left = set[tuple[str, str]](), list(_refs(kept))
+    named = list(paths)
+    beside = [path for path in named if path.startswith(_REF)]
+    kept = {path: original["paths"][path] for path in named if path not in beside}
+    wanted, left = set[tuple[str, str]](), [*_refs(kept), *_refs([{"$ref": each} for each in beside])]
     while left:
         if (place := left.pop()) not in wanted:
             wanted.add(place)
             left += _refs(original["components"][place[0]][place[1]])
     parts: dict[str, Any] = {
-        kind: {name: part for name, part in named.items() if (kind, name) in wanted}
-        for kind, named in original.get("components", {}).items()
+        kind: {name: part for name, part in those.items() if (kind, name) in wanted}
+        for kind, those in original.get("components", {}).items()
     }
     head = {word: original[word] for word in _HEAD if word in original}
-    return {**head, "paths": kept, "components": {kind: named for kind, named in parts.items() if named}}
+    if beside:
+        head["x-beside"] = beside
+    return {**head, "paths": kept, "components": {kind: those for kind, those in parts.items() if those}}
+
+
+def _is_there(original: Mapping[str, Any], beside: str) -> bool:
+    return all(name in original["components"].get(kind, {}) for kind, name in _refs({"$ref": beside}))
 
 
 def _refs(part: Any) -> Iterator[tuple[str, str]]:
@@ -62,7 +72,11 @@ def changed(kept: Mapping[str, Any], original: Mapping[str, Any]) -> list[str]:
     missing = [path for path in kept["paths"] if path not in original["paths"]]
     if missing:
         return [f"paths: no {path} in the original" for path in missing]
-    made = cut(original, kept["paths"])
+    beside = kept.get("x-beside", [])
+    gone = [each for each in beside if not _is_there(original, each)]
+    if gone:
+        return [f"components: no {each} in the original" for each in gone]
+    made = cut(original, [*kept["paths"], *beside])
     if "x-paths" in kept:
         made["x-paths"] = sorted(original["paths"])
     found = [word for word in kept if word not in ("x-origin", *_BELOW) and kept[word] != made.get(word)]
@@ -112,7 +126,7 @@ def rewrite(file: Path, original: Path, paths: Iterable[str]) -> None:
     data = original.read_bytes()
     kept = json.loads(file.read_text()) if file.exists() else {"paths": {}}
     whole = _read(data)
-    made = cut(whole, dict.fromkeys([*kept["paths"], *paths]))
+    made = cut(whole, dict.fromkeys([*kept["paths"], *kept.get("x-beside", []), *paths]))
     origin = SHA256.sub("", kept.get("x-origin", "")).rstrip(" .")
     found = hashlib.sha256(data).hexdigest()
     told: dict[str, Any] = {"x-origin": f"{origin}. SHA-256 of the original: {found}."}

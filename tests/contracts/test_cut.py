@@ -36,6 +36,21 @@ def test_what_is_referred_to_is_kept_and_nothing_else() -> None:
     assert changed(made, ORIGINAL) == []
 
 
+def test_what_no_path_refers_to_is_kept_by_its_place(tmp_path: Path) -> None:
+    """With all that it refers to, also when it is cut anew; what the original lacks is named."""
+    place = "#/components/schemas/Person"
+    original, file = tmp_path / "original.json", tmp_path / "desk.json"
+    original.write_text(json.dumps(ORIGINAL))
+    rewrite(file, original, ["/tickets", place])
+    rewrite(file, original, [])
+    made = json.loads(file.read_text())
+    assert (list(made["paths"]), made["x-beside"]) == (["/tickets"], [place])
+    assert made["components"]["schemas"] == ORIGINAL["components"]["schemas"]  # type: ignore[index]
+    assert differences(file, original) == []
+    made["x-beside"].append("#/components/schemas/Mine")
+    assert changed(made, ORIGINAL) == ["components: no #/components/schemas/Mine in the original"]
+
+
 def test_what_was_changed_or_added_is_named() -> None:
     """By its place."""
     made = json.loads(json.dumps(cut(ORIGINAL, ["/tickets"])))

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.connectors.test_contracts import unlike_figmas
 from tests.fakes.canvas import Canvas, png
 from tests.recipes.town import ACME, BO, PATIENCE, Town, town
 from tests.servers.scripted_model import function_call, message, shell
@@ -52,7 +53,7 @@ async def marked(place: Town, canvas: Canvas, time: str, *, passcode: str | None
         "node_id": "1:2",
         "related_links": [],
         "status": "READY_FOR_DEV",
-        "triggered_by": {"id": "811", "handle": "ada"},
+        "triggered_by": {"id": "811", "handle": "ada", "img_url": "https://www.figma.com/ada.png"},
     }
     return await told(place, event, passcode=passcode)
 
@@ -62,6 +63,7 @@ async def told(place: Town, event: dict[str, Any], *, passcode: str | None = Non
     account = place.accounts["figma"]
     secret = await place.app.hook_secrets.of_account(ACME, account)
     body = {**event, "passcode": passcode or secret.reveal()}
+    assert unlike_figmas(body) == []
     async with httpx2.AsyncClient() as client:
         answer = await client.post(f"{place.url}/hooks/account/{account}", json=body)
     return answer.status_code
@@ -165,14 +167,14 @@ async def test_a_design_that_was_changed_is_brought_up_to_date(tmp_path: Path) -
                 "webhook_id": "23",
                 "file_key": canvas.key,
                 "file_name": canvas.name,
-                "triggered_by": {"id": "811", "handle": "ada"},
             }
 
             async def built(number: int, time: str, step: str) -> str:
                 place.model.prepare([[shell("", step)], [message("As it is drawn.")]])
                 assert await told(place, {**updated, "timestamp": time}) == 200
                 for _ in range(2):
-                    assert await told(place, {**updated, "timestamp": f"{time}again"}) == 200
+                    later = time.replace("00Z", "30Z")
+                    assert await told(place, {**updated, "timestamp": later}) == 200
                 async with asyncio.timeout(PATIENCE):
                     while len(await place.app.arrivals.list(ACME)) < 2 * number:
                         await place.app.runs.bell.wait(0.2)

@@ -20,6 +20,8 @@ from linkspan.codex.hosted_checkout import HAND_IN
 from linkspan.vault.secret import Secret
 from tests.fakes.canvas import Canvas, png
 from tests.fakes.openai_api import Call, HostedOpenAI
+from tests.fakes.slack import TOKEN as SLACK_TOKEN
+from tests.fakes.slack import Slack
 from tests.recipes.test_design_to_code import TOKEN as FIGMA
 from tests.recipes.test_design_to_code import drawn, marked
 from tests.recipes.test_incident_response import FILES as SERVICE
@@ -127,16 +129,23 @@ async def test_a_group_of_alerts(tmp_path: Path) -> None:
     """Fired by a real Alertmanager, mended there, approved by who is on call; its end told by a webhook."""
     hosted, home = openai_at(tmp_path), tmp_path / "alertmanager"
     hosted.pace = lambda _seconds: asyncio.Event().wait()  # without a webhook it would never look again
-    with alertmanager(home) as origin:
+    slack = Slack()
+    with alertmanager(home) as origin, serving(slack.app()) as channels:
         async with town(
             tmp_path,
             "incident_response",
             SERVICE,
-            links=[("alertmanager", {"origin": origin}, {"username": USER, "password": PASSWORD})],
+            connectors={"slack": {"base_url": f"{channels}/api"}},
+            links=[
+                ("alertmanager", {"origin": origin}, {"username": USER, "password": PASSWORD}),
+                ("slack", {}, {"token": SLACK_TOKEN}),
+            ],
             recipes=on_agents_api("fix_alert"),
             hosted=hosted,
         ) as place:
-            await place.app.recipes.enable(BO, "fix_alert", {"repository": "acme/shop"})
+            await place.app.recipes.enable(
+                BO, "fix_alert", {"repository": "acme/shop", "channel": "C024BE91L"}
+            )
             account = place.accounts["alertmanager"]
             secret = await place.app.hook_secrets.of_account(ACME, account)
             address = f"{place.url}/hooks/account/{account}"
@@ -158,6 +167,7 @@ async def test_a_group_of_alerts(tmp_path: Path) -> None:
             done = await place.approve(run.id)
             assert (done.state, done.error_message) == ("succeeded", None)
             assert hosted.told == [{"accepted": 1}]
+            assert len(slack.said) == 2
             assert "Late orders fail" in heard[2]
             assert FIXED in place.git.show("acme/shop", f"codex/{run.id}:orders.py")
             all_is_well(place, hosted)
@@ -197,26 +207,34 @@ async def test_a_frame_that_is_ready(tmp_path: Path) -> None:
             all_is_well(place, hosted)
 
 
+BASE = {"orders.py": "total = 3\nprint(total)\n", "AGENTS.md": "Run the tests.\n"}
+
+
+def opened(place: Town) -> dict[str, Any]:
+    """Push a change of orders.py, and answer the pull request that somebody opens for it."""
+    branches = place.git.branches
+    change = {**BASE, "orders.py": "total = 0.3\nprint(total)\n"}
+    place.git.commit("acme/shop", change, branch="feature", parent=branches("acme/shop")["main"])
+    repository, heads = place.forge.repositories["acme/shop"], branches("acme/shop")
+    shown = place.forge._shown(repository)
+    pull = {
+        **place.forge._thing(repository, {"title": "Totals", "body": "Adds totals."}, "pull"),
+        "draft": False,
+        "merged_at": None,
+        "head": {"ref": "feature", "sha": heads["feature"], "repo": shown},
+        "base": {"ref": "main", "sha": heads["main"], "repo": shown},
+    }
+    repository.things.append(pull)
+    return pull
+
+
 async def test_a_review_with_the_repository_at_hand(tmp_path: Path) -> None:
     """The checkout there is the head of the pull request; what is changed in it goes nowhere."""
     hosted = openai_at(tmp_path)
-    base = {"orders.py": "total = 3\nprint(total)\n", "AGENTS.md": "Run the tests.\n"}
     async with town(
-        tmp_path, "review_pull_request", base, recipes=on_agents_api("review_pull_request"), hosted=hosted
+        tmp_path, "review_pull_request", BASE, recipes=on_agents_api("review_pull_request"), hosted=hosted
     ) as place:
-        branches = place.git.branches
-        change = {**base, "orders.py": "total = 0.3\nprint(total)\n"}
-        place.git.commit("acme/shop", change, branch="feature", parent=branches("acme/shop")["main"])
-        repository, heads = place.forge.repositories["acme/shop"], branches("acme/shop")
-        shown = place.forge._shown(repository)
-        pull = {
-            **place.forge._thing(repository, {"title": "Totals", "body": "Adds totals."}, "pull"),
-            "draft": False,
-            "merged_at": None,
-            "head": {"ref": "feature", "sha": heads["feature"], "repo": shown},
-            "base": {"ref": "main", "sha": heads["main"], "repo": shown},
-        }
-        repository.things.append(pull)
+        pull = opened(place)
         await place.app.recipes.enable(BO, "review_pull_request", {"repository": "acme/shop"})
 
         async def looks(call: Call) -> str:
@@ -234,5 +252,5 @@ async def test_a_review_with_the_repository_at_hand(tmp_path: Path) -> None:
         (thread,) = place.forge.changes.threads["acme/shop#1"]
         assert (thread["path"], thread["line"]) == ("orders.py", 1)
         assert "total = 0.3" in thread["comments"][0]["body"]
-        assert set(branches("acme/shop")) == {"main", "feature"}
+        assert set(place.git.branches("acme/shop")) == {"main", "feature"}
         all_is_well(place, hosted)

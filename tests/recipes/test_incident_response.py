@@ -11,10 +11,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.fakes.slack import TOKEN as SLACK_TOKEN
+from tests.fakes.slack import Slack
 from tests.recipes.town import ACME, BO, Town, town
 from tests.servers.alertmanager import PASSWORD, USER, alertmanager, tell
 from tests.servers.bugsink import bugsink
 from tests.servers.scripted_model import function_call, message, shell
+from tests.servers.serving import serving
 
 pytestmark = pytest.mark.e2e
 ORDERS = """\
@@ -56,20 +59,20 @@ def orders_are_placed(folder: Path, dsn: str) -> None:
     subprocess.run([sys.executable, "service.py", dsn], cwd=folder, check=True, env={**os.environ})
 
 
-async def approved_over_rest(place: Town, run: str, person: str) -> int:
-    """Let the product's backend say that somebody has approved; answers the status."""
+async def decided_over_rest(place: Town, run: str, verdict: str, person: str, **more: str) -> int:
+    """Let the product's backend say that somebody has approved or declined; answers the status."""
     made = await place.app.tokens.create(ACME, subject="desk", scopes=("read", "run.approve"))
     async with httpx2.AsyncClient() as http:
         answer = await http.post(
-            f"{place.url}/runs/{run}/approve",
+            f"{place.url}/runs/{run}/{verdict}",
             headers={"Authorization": f"Bearer {made.text.reveal()}"},
-            json={"person": person},
+            json={"person": person, **more},
         )
     return answer.status_code
 
 
 async def test_an_exception_becomes_a_pull_request(tmp_path: Path) -> None:
-    """Reported by Sentry's SDK, mended, approved by who is on call, and the issue told and resolved."""
+    """Reported by Sentry's SDK, mended, approved by who is on call, told, resolved; come again, declined."""
     with bugsink(tmp_path / "bugsink") as errors:
         project, dsn = errors.project("shop")
         links = [("bugsink", {"origin": errors.url}, {"token": errors.token})]
@@ -104,8 +107,8 @@ async def test_an_exception_becomes_a_pull_request(tmp_path: Path) -> None:
             deployments, commits = place.model.turns[1].outputs[-2:]
             assert "production" in deployments and head in deployments
             assert f"acme/shop@{head}" in commits
-            assert await approved_over_rest(place, run.id, "somebody") == 403
-            assert await approved_over_rest(place, run.id, "ada") == 200
+            assert await decided_over_rest(place, run.id, "approve", "somebody") == 403
+            assert await decided_over_rest(place, run.id, "approve", "ada") == 200
             done = await place.until(run.id)
             assert (done.state, done.error_message) == ("succeeded", None)
             assert FIXED in place.git.show("acme/shop", f"codex/{run.id}:orders.py")
@@ -118,23 +121,33 @@ async def test_an_exception_becomes_a_pull_request(tmp_path: Path) -> None:
             assert f"/runs/{run.id}" in waits
             assert finished.startswith(f"Late orders asked for hour 24.\n\n{pull['html_url']}")
 
-            place.model.prepare([[message("It is the same, and the fix is not out.")]])
+            place.model.prepare([[shell("", MEND)], [message("The same again.")]])
             await asyncio.to_thread(orders_are_placed, tmp_path / "service", dsn)
             again, _ = await place.runs(2)
+            await place.until(again.id, "waiting_approval")
+            assert await decided_over_rest(place, again.id, "decline", "somebody") == 403
+            assert await decided_over_rest(place, again.id, "decline", "ada", note="Not now.") == 200
             ended = await place.until(again.id)
-            assert (ended.state, ended.error_code) == ("failed", "nothing_to_publish")
+            assert (ended.state, ended.error_code) == ("cancelled", "declined")
             assert (again.entity_id, again.id != run.id) == (run.entity_id, True)
             last = (await asyncio.to_thread(errors.comments, str(run.entity_id)))[-1]
-            assert last.startswith("Codex has no fix.")
+            assert last.startswith("Codex has no fix. ada declined to publish it. Not now.")
+            assert len(place.forge.repositories["acme/shop"].pulls) == 1
+            assert f"codex/{again.id}" not in place.git.branches("acme/shop")
 
 
 async def test_a_group_of_alerts_is_one_run_and_ends_when_it_is_over(tmp_path: Path) -> None:
-    """Two alerts, told every second: one run, which ends with them; fired again, it is mended."""
-    home = tmp_path / "alertmanager"
-    with alertmanager(home) as origin:
-        links = [("alertmanager", {"origin": origin}, {"username": USER, "password": PASSWORD})]
-        async with town(tmp_path, "incident_response", FILES, links=links) as place:
-            await place.app.recipes.enable(BO, "fix_alert", {"repository": "acme/shop"})
+    """Two alerts, told every second: one run, which ends with them; fired again, it is mended, and told."""
+    home, slack = tmp_path / "alertmanager", Slack()
+    with alertmanager(home) as origin, serving(slack.app()) as channels:
+        links = [
+            ("alertmanager", {"origin": origin}, {"username": USER, "password": PASSWORD}),
+            ("slack", {}, {"token": SLACK_TOKEN}),
+        ]
+        where = {"slack": {"base_url": f"{channels}/api"}}
+        async with town(tmp_path, "incident_response", FILES, connectors=where, links=links) as place:
+            given = {"repository": "acme/shop", "channel": "C024BE91L"}
+            await place.app.recipes.enable(BO, "fix_alert", given)
             account = place.accounts["alertmanager"]
             secret = await place.app.hook_secrets.of_account(ACME, account)
             address = f"{place.url}/hooks/account/{account}"
@@ -176,4 +189,10 @@ async def test_a_group_of_alerts_is_one_run_and_ends_when_it_is_over(tmp_path: P
             assert FIXED in place.git.show("acme/shop", f"codex/{second.id}:orders.py")
             (pull,) = place.forge.repositories["acme/shop"].pulls
             assert pull["title"] == "Late orders fail"
+            assert {channel for channel, _ in slack.said} == {"C024BE91L"}
+            asked, asked_again, told = (text for _, text in slack.said)
+            for text, each in ((asked, first), (asked_again, second)):
+                assert text.startswith("Codex proposes a fix for Late orders fail. Look at it")
+                assert f"/runs/{each.id}" in text
+            assert told == f"Hour 24 is no hour.\n\n{pull['html_url']}"
             assert len(await place.app.runs.list(BO)) == 2

@@ -32,6 +32,8 @@ from tests.fakes.asgi import AsgiTransport
 from tests.fakes.engine import SUMMARY, ScriptedEngine
 from tests.fakes.forge import Forge
 from tests.fakes.places import FakePlaces
+from tests.fakes.slack import TOKEN as SLACK_TOKEN
+from tests.fakes.slack import Slack
 from tests.recipes.pages import tools_of
 from tests.runs.conftest import ACME, BO, FORGE_TOKEN, by_host
 from tests.runs.working import parts_of, working
@@ -97,7 +99,7 @@ def pagerduty() -> Vendor:
     """The incident of the connector's examples."""
     made = Vendor("pagerduty", "Token token=canary-token")
     listed = _exchanges("pagerduty", "alerts are listed to the last page")[0]["answer"]["incidents"][0]
-    for id_ in ("PGR0", "PGR1"):
+    for id_ in ("PGR0", "PGR1", "PGR2"):
         made.things[id_] = {**copy.deepcopy(listed), "id": id_}
         made.notes[id_] = ["Since shop@1.2, cart.py line 7."]
     return made
@@ -107,7 +109,7 @@ def sentry() -> Vendor:
     """The issue of the connector's examples."""
     made = Vendor("sentry", "Bearer canary-sntrys")
     listed = _exchanges("sentry", "alerts are listed to the last page")[0]["answer"][0]
-    for id_ in ("1170820242", "1170820243"):
+    for id_ in ("1170820242", "1170820243", "1170820244"):
         made.things[id_] = {**copy.deepcopy(listed), "id": id_}
     return made
 
@@ -121,6 +123,7 @@ class Office:
     forge: Forge
     engine: ScriptedEngine
     places: FakePlaces
+    slack: Slack
     accounts: dict[str, str] = field(default_factory=dict)
 
     async def deliver(
@@ -155,34 +158,41 @@ class Office:
                 assert not found.is_finished, (found.state, found.error_message)
                 await self.app.runs.bell.wait(0.05)
 
-    async def approve(self, run: str, person: str) -> int:
-        """Let the product's backend say that somebody has approved; answers the status."""
+    async def decide(self, run: str, verdict: str, person: str) -> int:
+        """Let the product's backend say that somebody has approved or declined; answers the status."""
         made = await self.app.tokens.create(ACME, subject="desk", scopes=("read", "run.approve"))
         headers = {"Authorization": f"Bearer {made.text.reveal()}"}
-        answer = await self.client.post(f"/runs/{run}/approve", headers=headers, json={"person": person})
+        answer = await self.client.post(f"/runs/{run}/{verdict}", headers=headers, json={"person": person})
         return answer.status_code
 
 
 @asynccontextmanager
 async def office(folder: Path, vendor: Vendor, host: str) -> AsyncIterator[Office]:
     """Start it with the page's file; the products are in this process."""
-    places = FakePlaces(folder / "home" / "work")
+    places, slack = FakePlaces(folder / "home" / "work"), Slack()
     forge = Forge(url="https://api.github.com", git_url="https://github.com", tokens={FORGE_TOKEN: "acme"})
     forge.repository("acme/shop")
     forge.branches = lambda _name: {"main": "a" * 40, **dict.fromkeys(places.pushed, "b" * 40)}
     app = await build(
         Settings(home=folder / "home"),
         catalog=spec.load([tools_of("incident_response", folder, below="## PagerDuty and Sentry")], {}),
-        transport=AsgiTransport(by_host({host: vendor, "api.github.com": forge.app()})),
+        transport=AsgiTransport(
+            by_host({host: vendor, "api.github.com": forge.app(), "slack.com": slack.app()})
+        ),
     )
     try:
         await app.tenants.add("acme")
         transport = httpx2.ASGITransport(app=Serving(app).asgi)
         async with httpx2.AsyncClient(transport=transport, base_url=BASE) as client:
-            made = Office(app, client, forge, ScriptedEngine(), places)
+            made = Office(app, client, forge, ScriptedEngine(), places, slack)
             how = kept(vendor.name)["link"]
             given = {"method": "bearer", "secrets": how["secrets"], "settings": how["settings"]}
-            for name, link in {"github": {"secrets": {"token": FORGE_TOKEN}}, vendor.name: given}.items():
+            links = {
+                "github": {"secrets": {"token": FORGE_TOKEN}},
+                "slack": {"secrets": {"token": SLACK_TOKEN}},
+                vendor.name: given,
+            }
+            for name, link in links.items():
                 known = app.catalog.connectors[name]
                 account = await app.accounts.link(ACME, known, verify=app.verifier, **link)
                 made.accounts[name] = account.id
@@ -220,10 +230,12 @@ async def test_an_alert_goes_its_whole_way(
 ) -> None:
     """Proved, read anew, worked, approved beside it, told and resolved; ended where it is over by itself."""
     vendor = product()
-    name, (first, second) = vendor.name, vendor.things
+    name, (first, second, third) = vendor.name, vendor.things
     async with office(tmp_path, vendor, host) as made:
         app = made.app
-        settings = {"repository": "acme/shop", "on_call": ["ada"]}
+        settings: dict[str, Any] = {"repository": "acme/shop", "on_call": ["ada"]}
+        if name == "sentry":
+            settings["channel"] = "C024BE91L"  # nothing can be written into its issues
         await app.recipes.enable(BO, f"fix_{name}", settings)
         vendor.asked.clear()
         assert await made.tell(name, starts, first, secret="canary-wrong") == 401
@@ -239,8 +251,8 @@ async def test_an_alert_goes_its_whole_way(
         assert [each for each in given if each not in materials] == []
         assert "A little bump" not in materials
         assert made.places.pushed == []
-        assert await made.approve(run.id, "somebody") == 403
-        assert await made.approve(run.id, "ada") == 200
+        assert await made.decide(run.id, "approve", "somebody") == 403
+        assert await made.decide(run.id, "approve", "ada") == 200
         await made.until(run.id, "succeeded")
         (pull,) = made.forge.repositories["acme/shop"].pulls
         assert (pull["title"], pull["draft"]) == (title, True)
@@ -264,5 +276,18 @@ async def test_an_alert_goes_its_whole_way(
         assert f"{name}.alert.resolved" in str(ended.error_message)
         decided = {each.id: each.decision for each in await app.runs.approvals(BO, other.id)}
         assert decided[question.id] == "decline"
+
+        assert await made.tell(name, starts, third) == 200
+        (last,) = [each for each in await app.runs.list(BO) if each.entity_id == third]
+        await made.until(last.id, "waiting_approval")
+        assert await made.decide(last.id, "decline", "ada") == 200
+        await made.until(last.id, "cancelled")
         assert len(made.forge.repositories["acme/shop"].pulls) == 1
         assert len(made.places.pushed) == 1
+        said = [text.partition("\n")[0] for text in vendor.notes.get(third, [])[2:]]
+        assert said == (["Codex has no fix. ada declined to publish it."] if name == "pagerduty" else [])
+        title, summary = "ZeroDivisionError: division by zero", SUMMARY.partition(".")[0]
+        asked = ("C024BE91L", f"Codex proposes a fix for {title}")
+        heard = [(channel, text.partition(".")[0]) for channel, text in made.slack.said]
+        wanted = [asked, ("C024BE91L", summary), asked, asked, ("C024BE91L", f"No fix for {title}")]
+        assert heard == (wanted if name == "sentry" else [])

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from linkspan.store.runs import Run
+from tests.recipes.pages import tools_of
 from tests.recipes.town import BO, PATIENCE, Town, town
 from tests.servers.scripted_model import Step, message, shell
 
@@ -56,22 +58,27 @@ def said(summary: str, *findings: dict[str, Any], event: str = "comment") -> Ste
     return [message(json.dumps({"summary": summary, "event": event, "findings": list(findings)}))]
 
 
+def opened(made: Town) -> dict[str, Any]:
+    """Push the change, and answer the pull request that somebody else than our account opens for it."""
+    made.git.commit("acme/shop", FIRST, branch="feature", parent=made.git.branches("acme/shop")["main"])
+    repository, branches = made.forge.repositories["acme/shop"], made.git.branches("acme/shop")
+    pull = {
+        **made.forge._thing(repository, {"title": "Totals", "body": "Adds totals."}, "pull"),
+        "user": {"id": 2, "login": "ada"},
+        "draft": False,
+        "merged_at": None,
+        "head": {"ref": "feature", "sha": branches["feature"], "repo": made.forge._shown(repository)},
+        "base": {"ref": "main", "sha": branches["main"], "repo": made.forge._shown(repository)},
+    }
+    repository.things.append(pull)
+    return pull
+
+
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Town]:
     """A repository with a pull request, and reviews turned on."""
     async with town(tmp_path, "review_pull_request", BASE) as made:
-        made.git.commit("acme/shop", FIRST, branch="feature", parent=made.git.branches("acme/shop")["main"])
-        repository = made.forge.repositories["acme/shop"]
-        branches = made.git.branches("acme/shop")
-        repository.things.append(
-            {
-                **made.forge._thing(repository, {"title": "Totals", "body": "Adds totals."}, "pull"),
-                "draft": False,
-                "merged_at": None,
-                "head": {"ref": "feature", "sha": branches["feature"], "repo": made.forge._shown(repository)},
-                "base": {"ref": "main", "sha": branches["main"], "repo": made.forge._shown(repository)},
-            }
-        )
+        opened(made)
         await made.app.recipes.enable(
             BO,
             "review_pull_request",
@@ -175,8 +182,8 @@ async def test_a_pull_request_is_reviewed_and_then_only_what_is_new(place: Town)
     assert line_at(place, threads(place)[5]) == "tip = 0.3"
     assert threads(place)[0]["resolved"] and all(len(each["comments"]) == 1 for each in threads(place))
     reviews = place.forge.repositories["acme/shop"].reviews
-    # The bot's account made the change, so the forge takes no judgement of it; the comment stays at its line.
-    assert [each["state"] for each in reviews] == ["COMMENTED", "COMMENTED"]
+    # Told to approve it still comments: that is for people. Changes it may ask for.
+    assert [each["state"] for each in reviews] == ["COMMENTED", "CHANGES_REQUESTED"]
 
     # Twenty pushes, one after the other: looked at once, or twice where the first of them was slow to come.
     place.model.prepare(
@@ -197,3 +204,28 @@ async def test_a_pull_request_is_reviewed_and_then_only_what_is_new(place: Town)
             await place.app.runs.bell.wait(0.2)
     assert len(await place.app.runs.list(BO)) in (3, 4)
     assert (len(threads(place)), len(reviews)) == (6, 2)
+
+
+def judged(place: Town) -> list[str]:
+    """Answer how each review that is there judges."""
+    return [each["state"] for each in place.forge.repositories["acme/shop"].reviews]
+
+
+async def test_what_is_approved_only_where_the_recipe_says_so(tmp_path: Path) -> None:
+    """With `may_approve` it is; a judgement of a change of our own account is given as a comment."""
+    page = yaml.safe_load(tools_of("review_pull_request", tmp_path).read_text())
+    trusted = {**page["recipes"]["review_pull_request"], "publish": {"as": "review", "may_approve": True}}
+    trusted["on"] = trusted.pop(True)  # what YAML 1.1 takes the word for
+    async with town(tmp_path, "review_pull_request", BASE, recipes={"trusted_review": trusted}) as made:
+        pull = opened(made)
+        await made.app.recipes.enable(BO, "trusted_review", {"repository": "acme/shop"})
+        made.model.prepare([said("All is well.", event="approve")])
+        await reviewed(made, "opened", 1)
+        assert judged(made) == ["APPROVED"]
+        pull["user"] = {"id": 1, "login": "acme"}
+        made.git.commit("acme/shop", SECOND, branch="feature")
+        floats = finding("orders.py", 49, "Floats again.", title="Tip")
+        made.model.prepare([said("Tips are floats.", floats, event="request_changes")])
+        await reviewed(made, "synchronize", 2)
+        assert judged(made) == ["APPROVED", "COMMENTED"]
+        assert line_at(made, threads(made)[0]) == "tip = 0.3"

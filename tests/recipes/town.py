@@ -27,6 +27,7 @@ from linkspan.accounts.principal import Principal, Tenant
 from linkspan.app import App, build
 from linkspan.codex.agents_api import AgentsApi
 from linkspan.codex.hosted import Hosted
+from linkspan.codex.responses import Responses
 from linkspan.net.egress import EgressGuard
 from linkspan.net.egress_proxy import EgressProxy
 from linkspan.settings import Settings, parse_egress
@@ -174,8 +175,9 @@ async def town(
                 asks = Hosted(
                     app.relay, app.run_tokens, public_url=hosted.public, clock=time.time, random=os.urandom
                 )
-                engine = AgentsApi(asks, sleep=hosted.pace)
-                parts = replace(parts, engines={**parts.engines, engine.name: engine})
+                there = (AgentsApi(asks, sleep=hosted.pace), Responses(asks, sleep=hosted.pace))
+                engines = {engine.name: engine for engine in there}
+                parts = replace(parts, engines={**parts.engines, **engines})
             working = asyncio.create_task(work_with(app, parts, worker="wrk_town"))
             try:
                 yield Town(app, forge, server, model, url, made)

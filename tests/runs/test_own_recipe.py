@@ -11,9 +11,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from linkspan import spec
 from linkspan.app import App, build
@@ -23,6 +20,8 @@ from tests.fakes.asgi import AsgiTransport
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.forge import Forge
 from tests.fakes.places import FakeForge, FakePlaces
+from tests.fakes.slack import TOKEN as SLACK_TOKEN
+from tests.fakes.slack import Slack
 from tests.runs.conftest import ACME, BO, FORGE_TOKEN, House, by_host
 from tests.runs.working import PATIENCE, Works, parts_of
 from tests.servers.node import ROOT
@@ -30,39 +29,12 @@ from tests.servers.node import ROOT
 BERLIN = ZoneInfo("Europe/Berlin")
 SUNDAY = datetime(2027, 1, 17, 18, 0, tzinfo=BERLIN).timestamp()
 MONDAY = datetime(2027, 1, 18, 6, 0, tzinfo=BERLIN).timestamp()
-SLACK_TOKEN = "canary-slack-token"
 
 
 def written() -> str:
     """Answer the tools.yaml of the page."""
     page = (ROOT / "docs" / "recipes" / "own.md").read_text(encoding="utf-8")
     return page.partition("```yaml\n")[2].partition("```")[0]
-
-
-class Slack:
-    """As much of Slack as posting a message needs."""
-
-    def __init__(self) -> None:
-        self.said: list[tuple[str, str]] = []
-
-    def app(self) -> Starlette:
-        """Answer its API."""
-
-        async def auth(_: Request) -> JSONResponse:
-            return JSONResponse({"ok": True, "team_id": "T1", "user_id": "U1", "team": "Acme"})
-
-        async def post(request: Request) -> JSONResponse:
-            assert request.headers["authorization"] == f"Bearer {SLACK_TOKEN}"
-            told = await request.json()
-            self.said.append((told["channel"], told["text"]))
-            return JSONResponse({"ok": True, "ts": "1.1", "message": {"ts": "1.1", "text": told["text"]}})
-
-        return Starlette(
-            routes=[
-                Route("/api/auth.test", auth, methods=["POST"]),
-                Route("/api/chat.postMessage", post, methods=["POST"]),
-            ]
-        )
 
 
 @pytest.fixture
@@ -121,6 +93,8 @@ async def test_every_monday_somebody_has_something_to_look_at(monday: tuple[App,
         await asyncio.gather(at_work, return_exceptions=True)
     assert (done.state, done.source, done.error_message) == ("succeeded", "schedule", None)
     assert done.pull_request is not None
+    (task,) = works.engine.tasks
+    assert task.network == ("packages.example",)
     (asked, told) = slack.said
     assert asked[0] == told[0] == "C024BE91L"
     assert asked[1].startswith("Dependencies are updated; somebody looks at it, please: https://")

@@ -175,6 +175,11 @@ async def test_what_the_engine_is_given(works: Works) -> None:
     assert task.workspace is not None
     assert task.folder == works.house.app.settings.home / "work/acme/runs" / run.id
     assert not task.approve_commands
+    assert (task.model_name, task.effort, task.network) == (None, None, ())
+    patch = await works.until((await works.start("patch", key="2")).id)
+    assert patch.state == "succeeded", patch.error_message
+    told = works.engine.tasks[1]
+    assert (told.model_name, told.effort) == ("gpt-test", "high")
 
 
 async def test_a_person_declines(works: Works) -> None:
