@@ -221,6 +221,8 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
         async with office(tmp_path, {"jira": {"base_url": tracker}}, links) as made:
             await made.app.recipes.enable(BO, "fix_jira", {"repository": "acme/shop", "askers": "ada"})
             jira.said("SHOP-1", "90", "Ada", "It must be 2.")
+            jira.issue("SHOP-9", "Prices are in cents", "Never round them.", [])
+            jira.links.append(frozenset({"SHOP-1", "SHOP-9"}))
             event = {"webhookEvent": "jira:issue_updated", "timestamp": 1, "issue": issue}
             headers = {"X-Atlassian-Webhook-Identifier": "one"}
             ours = {**event, "user": {"accountId": ME["accountId"]}}
@@ -231,6 +233,8 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
             await made.published(1)
             assert "Twice." in made.engine.tasks[0].materials[0].text
             assert "It must be 2." in made.engine.tasks[0].materials[1].text
+            assert made.engine.tasks[0].materials[2].name == "linked of ticket SHOP-1"
+            assert "Never round them." in made.engine.tasks[0].materials[2].text
             assert jira.moves == ["In Progress", "In Review"]
             await made.reviewed_and_merged()
             assert jira.moves == ["In Progress", "In Review", "In Progress", "In Review", "Done"]
