@@ -31,6 +31,7 @@ from tests.codex.conftest import served
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.forge import Forge
 from tests.fakes.jira import ME, Jira, words_of
+from tests.fakes.linear import Linear
 from tests.fakes.places import FakePlaces
 from tests.recipes.pages import tools_of
 from tests.runs.conftest import ACME, BO, FORGE_TOKEN
@@ -251,3 +252,29 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
             assert "@Codex please: Ada's printer." in made.engine.tasks[-1].materials[-1].text
             outcomes = [each.outcome for each in await made.app.arrivals.list(ACME, state="ignored")]
             assert "fix_jira: Eve called, whose word does not count (`by`)." in outcomes
+
+
+async def test_a_comment_calls_codex_at_linear(tmp_path: Path) -> None:
+    """Of whom the tenant named, on a ticket that is nobody's: Codex is given its words, and it is answered."""
+    there = Linear()
+    issue = there.issue("ENG-7", "No receipt", "None is printed.")
+    with serving(there.app()) as tracker:
+        links = {"linear": {"method": "header", "secrets": {"key": TOKEN}}}
+        async with office(tmp_path, {"linear": {"base_url": tracker}}, links) as made:
+            states = {name: name for name in ("working", "reviewing", "done")}
+            settings = {"repository": "acme/shop", "askers": "user-ada", **states}
+            await made.app.recipes.enable(BO, "fix_linear", settings)
+            for who in ("Eve", "Ada"):
+                told = there.said(issue, who, f"@codex please: {who}'s printer.")
+                told["webhookTimestamp"] = int(time.time() * 1000)
+                await made.told("linear", told, {"Linear-Delivery": who}, "Linear-Signature: ")
+            run = await made.published(1)
+            (ignored,) = await made.app.arrivals.list(ACME, state="ignored")
+            assert ignored.outcome == "fix_linear: Eve called, whose word does not count (`by`)."
+            assert (run.entity_id, run.source) == (issue["id"], "webhook:linear")
+            asked = made.engine.tasks[0].materials[-1]
+            assert asked.name == f"comment that asks for this, at ticket {issue['id']}"
+            assert "@codex please: Ada's printer." in asked.text
+            assert there.moves == ["working", "reviewing"]
+            said = [re.split("[:.]", each["body"])[0] for each in issue["said"][2:]]
+            assert said == SAID
