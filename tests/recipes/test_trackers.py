@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hmac
 import json
 import os
@@ -34,9 +35,11 @@ from tests.fakes.jira import ME, Jira, words_of
 from tests.fakes.linear import Linear
 from tests.fakes.places import FakePlaces
 from tests.recipes.pages import tools_of
+from tests.recipes.town import town
 from tests.runs.conftest import ACME, BO, FORGE_TOKEN
 from tests.runs.working import parts_of, working
 from tests.servers.emulate import TOKEN, known_words, linear
+from tests.servers.scripted_model import function_call, message, shell
 from tests.servers.serving import serving
 
 pytestmark = pytest.mark.e2e
@@ -140,10 +143,10 @@ async def office(
         await app.aclose()
 
 
-async def test_a_ticket_of_linear_goes_its_whole_way(tmp_path: Path) -> None:
-    """Given to Codex, in progress, in review, sent back, done: in Linear, with comments at each."""
+def team() -> dict[str, Any]:
+    """Answer what is at Linear: a team whose ticket is given to Codex."""
     states = [dict(zip(("name", "type"), each.split("/"), strict=True)) for each in STATES]
-    words = {
+    return {
         "users": [{"email": "codex@acme.example", "name": "codex", "admin": True}],
         "teams": [{"key": "ENG", "name": "Engineering", "states": states}],
         "issues": [
@@ -156,19 +159,23 @@ async def test_a_ticket_of_linear_goes_its_whole_way(tmp_path: Path) -> None:
             }
         ],
     }
-    with linear(tmp_path / "linear", **words) as tracker:
+
+
+async def ask(app: App, account: str, key: str, **arguments: Any) -> Any:
+    """Call `ENTITY.OPERATION` of an account, beside of what is tested."""
+    tool = app.catalog.tool_for(key)
+    assert tool is not None
+    found = await app.gateway.call(BO, tool, {**arguments, "account": account}, info=CallInfo("test"))
+    assert isinstance(found, Item | Page)
+    return found.result
+
+
+async def test_a_ticket_of_linear_goes_its_whole_way(tmp_path: Path) -> None:
+    """Given to Codex, in progress, in review, sent back, done: in Linear, with comments at each."""
+    with linear(tmp_path / "linear", **team()) as tracker:
         links = {"linear": {"method": "header", "secrets": {"key": TOKEN}}}
         async with office(tmp_path, {"linear": {"base_url": tracker}}, links, entities=known_words()) as made:
-            call = made.app.gateway.call
-
-            async def asked(key: str, **arguments: Any) -> Any:
-                tool = made.app.catalog.tool_for(key)
-                assert tool is not None
-                account = {"account": made.accounts["linear"]}
-                found = await call(BO, tool, {**arguments, **account}, info=CallInfo("test"))
-                assert isinstance(found, Item | Page)
-                return found.result
-
+            asked = functools.partial(ask, made.app, made.accounts["linear"])
             (ticket,) = (each for each in await asked("ticket.list") if each["title"] == "Wrong total")
             of_team = {each["name"]: each["id"] for each in await asked("team.states", id=ticket["team"])}
             settings = {"working": "In Progress", "reviewing": "In Review", "done": "Done"}
@@ -255,7 +262,7 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
 
 
 async def test_a_comment_calls_codex_at_linear(tmp_path: Path) -> None:
-    """Of whom the tenant named, on a ticket that is nobody's: Codex is given its words, and it is answered."""
+    """Of whom the tenant named, on a ticket that is nobody's: Codex is given its words, and answers it."""
     there = Linear()
     issue = there.issue("ENG-7", "No receipt", "None is printed.")
     with serving(there.app()) as tracker:
@@ -278,3 +285,50 @@ async def test_a_comment_calls_codex_at_linear(tmp_path: Path) -> None:
             assert there.moves == ["working", "reviewing"]
             said = [re.split("[:.]", each["body"])[0] for each in issue["said"][2:]]
             assert said == SAID
+
+
+async def test_codex_mends_what_a_ticket_of_linear_says(tmp_path: Path) -> None:
+    """The real Codex, in a copy of a repository: a draft that names the ticket, which is in review then."""
+    files = {"cart.py": "total = 2 * 2\n", "AGENTS.md": "Be brief.\n"}
+    links: list[Any] = [("linear", {}, {"key": TOKEN})]
+    with linear(tmp_path / "linear", **team()) as tracker:
+        where = {"linear": {"base_url": tracker}}
+        async with town(
+            tmp_path, "trackers", files, connectors=where, links=links, entities=known_words()
+        ) as place:
+            asked = functools.partial(ask, place.app, place.accounts["linear"])
+            (ticket,) = (each for each in await asked("ticket.list") if each["title"] == "Wrong total")
+            of_team = {each["name"]: each["id"] for each in await asked("team.states", id=ticket["team"])}
+            names = {"working": "In Progress", "reviewing": "In Review", "done": "Done"}
+            chosen = {name: of_team[state] for name, state in names.items()}
+            await place.app.recipes.enable(BO, "fix_linear", {"repository": "acme/shop", **chosen})
+            place.model.prepare(
+                [
+                    [
+                        function_call(
+                            "list_comments_of_ticket", {"id": ticket["id"]}, namespace="mcp__linkspan"
+                        )
+                    ],
+                    [shell("", "echo 'total = 2' > cart.py")],
+                    [message("The total is counted once.")],
+                ]
+            )
+            event = {
+                "type": "Issue",
+                "action": "update",
+                "actor": {"id": "ada"},
+                "webhookTimestamp": int(time.time() * 1000),
+                "data": {"id": ticket["id"], "updatedAt": "2026-11-20T08:00:00Z"},
+            }
+            await place.deliver("linear", event, {"Linear-Delivery": "one"}, signed="Linear-Signature: ")
+            (run,) = await place.runs(1)
+            done = await place.approve(run.id)
+            assert (done.state, done.error_message) == ("succeeded", None)
+            assert "Twice." in place.model.turns[0].text
+            assert place.git.show("acme/shop", f"codex/{run.id}:cart.py") == "total = 2"
+            (pull,) = place.forge.repositories["acme/shop"].pulls
+            assert (pull["title"], pull["draft"]) == (f"{ticket['key']}: Wrong total", True)
+            there = await asked("ticket.get", id=ticket["id"])
+            assert there["status_raw"] == "In Review"
+            said = [each["body"] for each in await asked("ticket.comments", id=ticket["id"])]
+            assert said[-1].startswith(f"The total is counted once.\n\n{pull['html_url']}")
