@@ -75,9 +75,9 @@ class Emulate:
         return str(self.ask("GET", f"/repos/acme/shop/git/ref/heads/{branch}")["object"]["sha"])
 
     def hook(self, url: str, secret: str) -> None:
-        """Let it tell a URL of reviews and of what becomes of pull requests, signed with a secret."""
+        """Let it tell a URL of issues and pull requests, with what becomes of them, signed with a secret."""
         config = {"url": url, "content_type": "json", "secret": secret}
-        events = ["pull_request", "pull_request_review"]
+        events = ["issues", "issue_comment", "pull_request", "pull_request_review"]
         self.ask("POST", "/repos/acme/shop/hooks", {"config": config, "events": events})
 
     def checked(self, branch: str, check: dict[str, Any]) -> None:
