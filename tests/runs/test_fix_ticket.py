@@ -44,10 +44,13 @@ async def shop(closed: Shop) -> AsyncIterator[Shop]:
 
 
 async def test_a_ticket_becomes_a_pull_request(shop: Shop) -> None:
-    """It is read, mended and tested in the sandbox, approved, pushed, opened once, and the ticket is told."""
+    """With its alert it is read, then mended and tested, approved, pushed, opened once, and the ticket is told."""
+    about = "SELECT id FROM alerts WHERE org = 'acme' AND title = 'ValueError: hour must be in 0..23'"
+    alert = shop.desk.store.one(about)["id"]
     shop.model.prepare(
         [
             [function_call("get_ticket", {"id": "HC-103"}, namespace="mcp__linkspan")],
+            [function_call("get_alert", {"id": alert}, namespace="mcp__linkspan")],
             [shell("", MEND)],
             [message(SUMMARY)],
         ]
@@ -57,7 +60,10 @@ async def test_a_ticket_becomes_a_pull_request(shop: Shop) -> None:
     assert waiting.state == "waiting_approval", waiting.error_message
     assert shop.model.turns[-1].outputs[-1].strip().endswith("OK")
     assert "Ordering after 22:40" in shop.model.turns[0].text
-    assert '"key":"HC-103"' in "".join(shop.model.turns[1].outputs[-1].split())
+    ticket, trace = (shop.model.turns[turn].outputs[-1] for turn in (1, 2))
+    assert '"key":"HC-103"' in "".join(ticket.split())
+    assert f'"alerts":["{alert}"]' in "".join(ticket.split())
+    assert "return ready.replace(hour=ready.hour + 1, minute=0, second=0, microsecond=0)" in trace
     assert list(shop.git.branches("acme/harbour")) == ["main"]
     question = await shop.app.runs.open_approval(BO, run.id)
     await shop.app.runs.decide(BO, run.id, question.id, "approve")
@@ -80,6 +86,7 @@ async def test_a_ticket_becomes_a_pull_request(shop: Shop) -> None:
     assert str(done.entity_url).endswith("/tickets/HC-103")
     _artifact, transcript = await shop.app.runs.artifact(BO, run.id, "transcript")
     assert b"Tool `get_ticket on ticket HC-103: ok" in transcript
+    assert f"Tool `get_alert on alert {alert}: ok".encode() in transcript
     assert not list(at_work_in(shop.app.settings.home / "work/acme/runs" / run.id))
     assert {request.headers["authorization"] for request in shop.model.requests} == {f"Bearer {KEY}"}
 
