@@ -41,10 +41,9 @@ class Jira:
 
     def issue(self, key: str, summary: str, text: str, labels: list[str]) -> Json:
         """Make an issue that is to be done, and answer it as it is delivered."""
-        content = [{"type": "paragraph", "content": [{"type": "text", "text": text}]}]
         self.issues[key] = {
             "summary": summary,
-            "description": {"type": "doc", "version": 1, "content": content},
+            "description": document({"type": "text", "text": text}),
             "issuetype": {"name": "Bug"},
             "labels": labels,
             "status": "To Do",
@@ -84,7 +83,7 @@ class Jira:
             else {"type": "text", "text": word}
             for word in words
         ]
-        body = {"type": "doc", "version": 1, "content": [{"type": "paragraph", "content": nodes}]}
+        body = document(*nodes)
         author = {"accountId": by.lower(), "displayName": by}
         made = {"id": number, "author": author, "body": body}
         self.comments[key].append(made)
@@ -149,6 +148,11 @@ class Jira:
         self.issues[key]["status"] = way["name"]
         self.moves.append(way["name"])
         return Response(status_code=204)
+
+
+def document(*nodes: Json) -> Json:
+    """Answer a document of one paragraph."""
+    return {"type": "doc", "version": 1, "content": [{"type": "paragraph", "content": list(nodes)}]}
 
 
 def words_of(node: Any) -> str:

@@ -31,10 +31,10 @@ from linkspan.store.runs import Run
 from tests.codex.conftest import served
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.forge import Forge
-from tests.fakes.jira import ME, Jira, words_of
+from tests.fakes.jira import ME, Jira, document, words_of
 from tests.fakes.linear import Linear
 from tests.fakes.places import FakePlaces
-from tests.recipes.pages import tools_of
+from tests.recipes.pages import part_of, tools_of
 from tests.recipes.town import town
 from tests.runs.conftest import ACME, BO, FORGE_TOKEN
 from tests.runs.working import parts_of, working
@@ -218,6 +218,8 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
     """Labelled, moved by transitions that are looked up, told in documents, done."""
     jira = Jira()
     issue = jira.issue("SHOP-1", "Wrong total", "Twice.", ["codex"])
+    jira.issues["SHOP-1"]["customfield_10042"] = document({"type": "text", "text": "Two soups cost four."})
+    own = yaml.safe_load(part_of("connectors/jira.md", "entities:"))
     with serving(jira.app()) as tracker:
         links = {
             "jira": {
@@ -226,7 +228,7 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
                 "secrets": {"username": "bot@acme.example", "password": "canary-jira"},
             }
         }
-        async with office(tmp_path, {"jira": {"base_url": tracker}}, links) as made:
+        async with office(tmp_path, {"jira": {"base_url": tracker}}, links, **own) as made:
             await made.app.recipes.enable(BO, "fix_jira", {"repository": "acme/shop", "askers": "ada"})
             jira.said("SHOP-1", "90", "Ada", "It must be 2.")
             jira.issue("SHOP-9", "Prices are in cents", "Never round them.", [])
@@ -240,6 +242,7 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
             await made.told("jira", theirs, headers, "X-Hub-Signature: sha256=")
             await made.published(1)
             assert "Twice." in made.engine.tasks[0].materials[0].text
+            assert "Two soups cost four." in made.engine.tasks[0].materials[0].text
             assert "It must be 2." in made.engine.tasks[0].materials[1].text
             assert made.engine.tasks[0].materials[2].name == "linked of ticket SHOP-1"
             assert "Never round them." in made.engine.tasks[0].materials[2].text
