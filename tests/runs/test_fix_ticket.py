@@ -44,7 +44,7 @@ async def shop(closed: Shop) -> AsyncIterator[Shop]:
 
 
 async def test_a_ticket_becomes_a_pull_request(shop: Shop) -> None:
-    """With its alert it is read, mended, tested, approved, pushed, opened once, and the ticket is told of it."""
+    """With its alert it is read, mended and tested, approved, pushed, opened once, and the ticket is told."""
     about = "SELECT id FROM alerts WHERE org = 'acme' AND title = 'ValueError: hour must be in 0..23'"
     alert = shop.desk.store.one(about)["id"]
     shop.model.prepare(
