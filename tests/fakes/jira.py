@@ -1,11 +1,13 @@
 """Jira Cloud's REST API, version 3, as far as a ticket's way needs it, after its documentation.
 
 It refuses what Jira refuses: a comment that is no document of Atlassian's (400), a transition that does not
-leave from where the issue is (400), an issue that is not there (404).
+leave from where the issue is (400), a query of an issue that is not there (400), an issue that is not there
+(404).
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -32,15 +34,16 @@ class Jira:
 
     issues: dict[str, Json] = field(default_factory=dict)
     comments: dict[str, list[Json]] = field(default_factory=dict)
+    links: list[frozenset[str]] = field(default_factory=list)
+    """The keys of two issues each."""
     moves: list[str] = field(default_factory=list)
     """The statuses that issues were moved to, in order."""
 
     def issue(self, key: str, summary: str, text: str, labels: list[str]) -> Json:
         """Make an issue that is to be done, and answer it as it is delivered."""
-        content = [{"type": "paragraph", "content": [{"type": "text", "text": text}]}]
         self.issues[key] = {
             "summary": summary,
-            "description": {"type": "doc", "version": 1, "content": content},
+            "description": document({"type": "text", "text": text}),
             "issuetype": {"name": "Bug"},
             "labels": labels,
             "status": "To Do",
@@ -63,6 +66,7 @@ class Jira:
             routes=[
                 Route("/myself", self._me),
                 Route("/serverInfo", self._server),
+                Route("/search/jql", self._search),
                 Route(issue, self._get),
                 Route(f"{issue}/comment", self._list, methods=["GET"]),
                 Route(f"{issue}/comment", self._comment, methods=["POST"]),
@@ -79,7 +83,7 @@ class Jira:
             else {"type": "text", "text": word}
             for word in words
         ]
-        body = {"type": "doc", "version": 1, "content": [{"type": "paragraph", "content": nodes}]}
+        body = document(*nodes)
         author = {"accountId": by.lower(), "displayName": by}
         made = {"id": number, "author": author, "body": body}
         self.comments[key].append(made)
@@ -99,6 +103,16 @@ class Jira:
     async def _get(self, request: Request) -> Response:
         key = request.path_params["key"]
         return JSONResponse(self.shown(key)) if key in self.issues else _missing()
+
+    async def _search(self, request: Request) -> Response:
+        asked = re.fullmatch(
+            r'issue IN linkedIssues\("([A-Z]+-\d+)"\) ORDER BY .*', request.query_params["jql"]
+        )
+        if asked is None or asked[1] not in self.issues:
+            message = "The JQL query is wrong, or the issue does not exist."
+            return JSONResponse({"errorMessages": [message], "errors": {}}, 400)
+        pairs = (pair for pair in self.links if asked[1] in pair)
+        return JSONResponse({"issues": [self.shown(key) for pair in pairs for key in pair - {asked[1]}]})
 
     async def _list(self, request: Request) -> Response:
         found = self.comments.get(request.path_params["key"])
@@ -134,6 +148,11 @@ class Jira:
         self.issues[key]["status"] = way["name"]
         self.moves.append(way["name"])
         return Response(status_code=204)
+
+
+def document(*nodes: Json) -> Json:
+    """Answer a document of one paragraph."""
+    return {"type": "doc", "version": 1, "content": [{"type": "paragraph", "content": list(nodes)}]}
 
 
 def words_of(node: Any) -> str:

@@ -18,3 +18,10 @@ def tools_of(name: str, folder: Path, *, below: str = "") -> Path:
     path = folder / "tools.yaml"
     path.write_text(text[start : text.index("```", start)], encoding="utf-8")
     return path
+
+
+def part_of(page: str, first: str) -> str:
+    """Answer the YAML of a page of docs that begins with a line."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    start = text.index(f"```yaml\n{first}\n") + len("```yaml\n")
+    return text[start : text.index("```", start)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,14 +28,19 @@ from tests.fakes.engine import ScriptedEngine
 from tests.fakes.places import FakePlaces
 from tests.recipes.pages import tools_of
 from tests.runs.conftest import ACME, BO
+from tests.runs.shop import KEY, working_at
 from tests.runs.working import parts_of, working
-from tests.servers.emulate import ANOTHER, TOKEN, Emulate, github
+from tests.servers.authority import Authority
+from tests.servers.emulate import ANOTHER, TOKEN, Emulate, WithGit, github
+from tests.servers.git import git_server
+from tests.servers.node import ROOT
+from tests.servers.scripted_model import ScriptedModel, message, shell
+from tests.servers.serving import serving
 
 pytestmark = pytest.mark.e2e
 PATIENCE = 120.0
 BASE = "https://linkspan.example"
 GIT = "https://git.example"
-EVENTS = ["issues", "issue_comment", "pull_request", "pull_request_review"]
 
 
 @dataclass
@@ -110,12 +117,7 @@ async def desk(folder: Path) -> AsyncIterator[Desk]:
             forge = GatewayForge(app.gateway, app.accounts, base=BASE, mask=str, random=os.urandom)
             parts = replace(parts_of(app, made), forge=forge)
             app.arrivals.following = Following(parts, app.runs)
-            told = {
-                "url": f"{url}/hooks/account/{account.id}",
-                "content_type": "json",
-                "secret": secret.reveal(),
-            }
-            await made.ask("POST", "/hooks", {"config": told, "events": EVENTS}, token=TOKEN)
+            hub.hook(f"{url}/hooks/account/{account.id}", secret.reveal())
             looking = asyncio.create_task(app.arrivals.run())
             try:
                 async with working(app, parts):
@@ -162,3 +164,58 @@ async def test_an_issue_goes_its_whole_way_at_a_foreign_github(tmp_path: Path) -
         assert (await made.newest(3)).entity_id == f"acme/shop#{number}"
         ignored = [each.outcome for each in await made.app.arrivals.list(ACME, state="ignored")]
         assert OWN in ignored
+
+
+async def test_codex_mends_what_an_issue_there_says(tmp_path: Path) -> None:
+    """Assigned there, and mended by the real Codex with real git: a draft that closes the issue."""
+    for name in ("tls", "repositories"):
+        (tmp_path / name).mkdir()
+    authority, model = Authority(tmp_path / "tls"), ScriptedModel()
+    home = ROOT / ".work" / f"hub-{uuid.uuid4().hex[:12]}"  # Codex refuses a home below /tmp
+    with ExitStack() as stack:
+        server = stack.enter_context(git_server(tmp_path / "repositories", authority))
+        server.people = {"x-access-token": TOKEN}
+        server.repository("acme/shop", {"cart.py": "total = 2 * 2\n", "AGENTS.md": "Be brief.\n"})
+        hub = stack.enter_context(github(tmp_path / "github", git_url=server.url))
+        beside = WithGit(hub, server.branches)
+        server.pushed = beside.pushed
+        where = {
+            "github": {
+                "base_url": stack.enter_context(serving(beside)),
+                "git": {"base_url": server.url},
+            },
+            "openai": {"base_url": f"{stack.enter_context(serving(model))}/v1"},
+        }
+        (tmp_path / "places.yaml").write_text(yaml.safe_dump({"connectors": where}))
+        stack.callback(shutil.rmtree, home, ignore_errors=True)
+        settings = Settings(home=home, egress=parse_egress("127.0.0.0/8"))
+        catalog = spec.load([tools_of("ticket_to_pr", tmp_path), tmp_path / "places.yaml"], {})
+        app = await build(settings, catalog=catalog)
+        await app.tenants.add("acme")
+        known = app.catalog.connectors
+        account = await app.accounts.link(
+            ACME, known["github"], secrets={"token": TOKEN}, verify=app.verifier
+        )
+        await app.accounts.link(ACME, known["openai"], secrets={"token": KEY})
+        await app.recipes.enable(BO, "fix_ticket", {"repositories": "acme/shop"})
+        secret = await app.hook_secrets.of_account(ACME, account.id)
+        async with served(app) as url, working_at(app, url, authority):
+            hub.hook(f"{url}/hooks/account/{account.id}", secret.reveal())
+            made = Desk(app, hub, ScriptedEngine(), PushingPlaces(home / "work"))
+            model.prepare(
+                [[shell("", "echo 'total = 2' > cart.py")], [message("The total is counted once.")]]
+            )
+            await made.ask("POST", "/issues", {"title": "Wrong total", "body": "Counted twice."})
+            await made.ask("POST", "/issues/1/comments", {"body": "It must be 2."})
+            await made.ask("PATCH", "/issues/1", {"assignees": ["codex-bot"]})
+            run = await made.newest(1)
+            assert "Counted twice." in model.turns[0].text
+            assert "It must be 2." in model.turns[0].text
+            branch = f"codex/{run.id}"
+            assert server.show("acme/shop", f"{branch}:cart.py") == "total = 2"
+            (pull,) = await made.ask("GET", "/pulls")
+            assert (pull["title"], pull["draft"], pull["head"]["ref"]) == ("Wrong total", True, branch)
+            assert "The total is counted once.\n\nCloses acme/shop#1" in pull["body"]
+            *_, finished = await made.comments(4)
+            assert finished.startswith(f"The total is counted once.\n\n{pull['html_url']}")
+        await app.aclose()

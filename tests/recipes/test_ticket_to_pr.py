@@ -39,6 +39,7 @@ async def test_an_assigned_issue_becomes_a_linked_pull_request(tmp_path: Path) -
         done = await place.approve(run.id)
         assert (done.state, done.error_message) == ("succeeded", None)
         assert "It is counted twice." in place.model.turns[0].text
+        assert "It must be 2." in place.model.turns[0].text
         assert "It must be 2." in place.model.turns[1].outputs[-1]
         (pull,) = repository.pulls
         assert (pull["title"], pull["draft"]) == ("The total is wrong", True)

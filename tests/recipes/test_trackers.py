@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hmac
 import json
 import os
@@ -30,12 +31,15 @@ from linkspan.store.runs import Run
 from tests.codex.conftest import served
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.forge import Forge
-from tests.fakes.jira import ME, Jira, words_of
+from tests.fakes.jira import ME, Jira, document, words_of
+from tests.fakes.linear import Linear
 from tests.fakes.places import FakePlaces
-from tests.recipes.pages import tools_of
+from tests.recipes.pages import part_of, tools_of
+from tests.recipes.town import town
 from tests.runs.conftest import ACME, BO, FORGE_TOKEN
 from tests.runs.working import parts_of, working
 from tests.servers.emulate import TOKEN, known_words, linear
+from tests.servers.scripted_model import function_call, message, shell
 from tests.servers.serving import serving
 
 pytestmark = pytest.mark.e2e
@@ -139,10 +143,10 @@ async def office(
         await app.aclose()
 
 
-async def test_a_ticket_of_linear_goes_its_whole_way(tmp_path: Path) -> None:
-    """Given to Codex, in progress, in review, sent back, done: in Linear, with comments at each."""
+def team() -> dict[str, Any]:
+    """Answer what is at Linear: a team whose ticket is given to Codex."""
     states = [dict(zip(("name", "type"), each.split("/"), strict=True)) for each in STATES]
-    words = {
+    return {
         "users": [{"email": "codex@acme.example", "name": "codex", "admin": True}],
         "teams": [{"key": "ENG", "name": "Engineering", "states": states}],
         "issues": [
@@ -155,19 +159,23 @@ async def test_a_ticket_of_linear_goes_its_whole_way(tmp_path: Path) -> None:
             }
         ],
     }
-    with linear(tmp_path / "linear", **words) as tracker:
+
+
+async def ask(app: App, account: str, key: str, **arguments: Any) -> Any:
+    """Call `ENTITY.OPERATION` of an account, beside of what is tested."""
+    tool = app.catalog.tool_for(key)
+    assert tool is not None
+    found = await app.gateway.call(BO, tool, {**arguments, "account": account}, info=CallInfo("test"))
+    assert isinstance(found, Item | Page)
+    return found.result
+
+
+async def test_a_ticket_of_linear_goes_its_whole_way(tmp_path: Path) -> None:
+    """Given to Codex, in progress, in review, sent back, done: in Linear, with comments at each."""
+    with linear(tmp_path / "linear", **team()) as tracker:
         links = {"linear": {"method": "header", "secrets": {"key": TOKEN}}}
         async with office(tmp_path, {"linear": {"base_url": tracker}}, links, entities=known_words()) as made:
-            call = made.app.gateway.call
-
-            async def asked(key: str, **arguments: Any) -> Any:
-                tool = made.app.catalog.tool_for(key)
-                assert tool is not None
-                account = {"account": made.accounts["linear"]}
-                found = await call(BO, tool, {**arguments, **account}, info=CallInfo("test"))
-                assert isinstance(found, Item | Page)
-                return found.result
-
+            asked = functools.partial(ask, made.app, made.accounts["linear"])
             (ticket,) = (each for each in await asked("ticket.list") if each["title"] == "Wrong total")
             of_team = {each["name"]: each["id"] for each in await asked("team.states", id=ticket["team"])}
             settings = {"working": "In Progress", "reviewing": "In Review", "done": "Done"}
@@ -210,6 +218,8 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
     """Labelled, moved by transitions that are looked up, told in documents, done."""
     jira = Jira()
     issue = jira.issue("SHOP-1", "Wrong total", "Twice.", ["codex"])
+    jira.issues["SHOP-1"]["customfield_10042"] = document({"type": "text", "text": "Two soups cost four."})
+    own = yaml.safe_load(part_of("connectors/jira.md", "entities:"))
     with serving(jira.app()) as tracker:
         links = {
             "jira": {
@@ -218,9 +228,11 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
                 "secrets": {"username": "bot@acme.example", "password": "canary-jira"},
             }
         }
-        async with office(tmp_path, {"jira": {"base_url": tracker}}, links) as made:
+        async with office(tmp_path, {"jira": {"base_url": tracker}}, links, **own) as made:
             await made.app.recipes.enable(BO, "fix_jira", {"repository": "acme/shop", "askers": "ada"})
             jira.said("SHOP-1", "90", "Ada", "It must be 2.")
+            jira.issue("SHOP-9", "Prices are in cents", "Never round them.", [])
+            jira.links.append(frozenset({"SHOP-1", "SHOP-9"}))
             event = {"webhookEvent": "jira:issue_updated", "timestamp": 1, "issue": issue}
             headers = {"X-Atlassian-Webhook-Identifier": "one"}
             ours = {**event, "user": {"accountId": ME["accountId"]}}
@@ -230,7 +242,10 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
             await made.told("jira", theirs, headers, "X-Hub-Signature: sha256=")
             await made.published(1)
             assert "Twice." in made.engine.tasks[0].materials[0].text
+            assert "Two soups cost four." in made.engine.tasks[0].materials[0].text
             assert "It must be 2." in made.engine.tasks[0].materials[1].text
+            assert made.engine.tasks[0].materials[2].name == "linked of ticket SHOP-1"
+            assert "Never round them." in made.engine.tasks[0].materials[2].text
             assert jira.moves == ["In Progress", "In Review"]
             await made.reviewed_and_merged()
             assert jira.moves == ["In Progress", "In Review", "In Progress", "In Review", "Done"]
@@ -247,3 +262,76 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
             assert "@Codex please: Ada's printer." in made.engine.tasks[-1].materials[-1].text
             outcomes = [each.outcome for each in await made.app.arrivals.list(ACME, state="ignored")]
             assert "fix_jira: Eve called, whose word does not count (`by`)." in outcomes
+
+
+async def test_a_comment_calls_codex_at_linear(tmp_path: Path) -> None:
+    """Of whom the tenant named, on a ticket that is nobody's: Codex is given its words, and answers it."""
+    there = Linear()
+    issue = there.issue("ENG-7", "No receipt", "None is printed.")
+    with serving(there.app()) as tracker:
+        links = {"linear": {"method": "header", "secrets": {"key": TOKEN}}}
+        async with office(tmp_path, {"linear": {"base_url": tracker}}, links) as made:
+            states = {name: name for name in ("working", "reviewing", "done")}
+            settings = {"repository": "acme/shop", "askers": "user-ada", **states}
+            await made.app.recipes.enable(BO, "fix_linear", settings)
+            for who in ("Eve", "Ada"):
+                told = there.said(issue, who, f"@codex please: {who}'s printer.")
+                told["webhookTimestamp"] = int(time.time() * 1000)
+                await made.told("linear", told, {"Linear-Delivery": who}, "Linear-Signature: ")
+            run = await made.published(1)
+            (ignored,) = await made.app.arrivals.list(ACME, state="ignored")
+            assert ignored.outcome == "fix_linear: Eve called, whose word does not count (`by`)."
+            assert (run.entity_id, run.source) == (issue["id"], "webhook:linear")
+            asked = made.engine.tasks[0].materials[-1]
+            assert asked.name == f"comment that asks for this, at ticket {issue['id']}"
+            assert "@codex please: Ada's printer." in asked.text
+            assert there.moves == ["working", "reviewing"]
+            said = [re.split("[:.]", each["body"])[0] for each in issue["said"][2:]]
+            assert said == SAID
+
+
+async def test_codex_mends_what_a_ticket_of_linear_says(tmp_path: Path) -> None:
+    """The real Codex, in a copy of a repository: a draft that names the ticket, which is in review then."""
+    files = {"cart.py": "total = 2 * 2\n", "AGENTS.md": "Be brief.\n"}
+    links: list[Any] = [("linear", {}, {"key": TOKEN})]
+    with linear(tmp_path / "linear", **team()) as tracker:
+        where = {"linear": {"base_url": tracker}}
+        async with town(
+            tmp_path, "trackers", files, connectors=where, links=links, entities=known_words()
+        ) as place:
+            asked = functools.partial(ask, place.app, place.accounts["linear"])
+            (ticket,) = (each for each in await asked("ticket.list") if each["title"] == "Wrong total")
+            of_team = {each["name"]: each["id"] for each in await asked("team.states", id=ticket["team"])}
+            names = {"working": "In Progress", "reviewing": "In Review", "done": "Done"}
+            chosen = {name: of_team[state] for name, state in names.items()}
+            await place.app.recipes.enable(BO, "fix_linear", {"repository": "acme/shop", **chosen})
+            place.model.prepare(
+                [
+                    [
+                        function_call(
+                            "list_comments_of_ticket", {"id": ticket["id"]}, namespace="mcp__linkspan"
+                        )
+                    ],
+                    [shell("", "echo 'total = 2' > cart.py")],
+                    [message("The total is counted once.")],
+                ]
+            )
+            event = {
+                "type": "Issue",
+                "action": "update",
+                "actor": {"id": "ada"},
+                "webhookTimestamp": int(time.time() * 1000),
+                "data": {"id": ticket["id"], "updatedAt": "2026-11-20T08:00:00Z"},
+            }
+            await place.deliver("linear", event, {"Linear-Delivery": "one"}, signed="Linear-Signature: ")
+            (run,) = await place.runs(1)
+            done = await place.approve(run.id)
+            assert (done.state, done.error_message) == ("succeeded", None)
+            assert "Twice." in place.model.turns[0].text
+            assert place.git.show("acme/shop", f"codex/{run.id}:cart.py") == "total = 2"
+            (pull,) = place.forge.repositories["acme/shop"].pulls
+            assert (pull["title"], pull["draft"]) == (f"{ticket['key']}: Wrong total", True)
+            there = await asked("ticket.get", id=ticket["id"])
+            assert there["status_raw"] == "In Review"
+            said = [each["body"] for each in await asked("ticket.comments", id=ticket["id"])]
+            assert said[-1].startswith(f"The total is counted once.\n\n{pull['html_url']}")

@@ -124,14 +124,15 @@ async def town(
     connectors: Mapping[str, Any] | None = None,
     links: Sequence[tuple[str, Mapping[str, str], Mapping[str, str]]] = (),
     recipes: Mapping[str, Any] | None = None,
+    entities: Mapping[str, Any] | None = None,
     hosted: HostedOpenAI | None = None,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Town]:
     """Start it with the tools.yaml of a page and a repository acme/shop.
 
-    `connectors` says where the products of the page are in this test, and `recipes` what is otherwise in its
-    recipes; `links` are further accounts, as connector, settings and secrets. `hosted` is OpenAI in the
-    scripted model's place, for runs that are worked there.
+    `connectors` says where the products of the page are in this test, and `recipes` and `entities` what is
+    otherwise in its recipes and entities; `links` are further accounts, as connector, settings and secrets.
+    `hosted` is OpenAI in the scripted model's place, for runs that are worked there.
     """
     for name in ("tls", "repositories"):
         (tmp_path / name).mkdir()
@@ -154,7 +155,8 @@ async def town(
             "openai": {"base_url": f"{model_url}/v1"},
             **(connectors or {}),
         }
-        places.write_text(yaml.safe_dump({"connectors": where, "recipes": dict(recipes or {})}))
+        words = {"connectors": where, "recipes": dict(recipes or {}), "entities": dict(entities or {})}
+        places.write_text(yaml.safe_dump(words))
         settings = Settings(home=home, egress=parse_egress("127.0.0.0/8"))
         app = await build(settings, catalog=spec.load([tools_of(page, tmp_path), places], {}), clock=clock)
         await app.tenants.add("acme")

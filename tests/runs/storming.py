@@ -20,7 +20,7 @@ from linkspan.runs.arrivals import Arrivals
 from linkspan.serving import Serving
 from tests.runs.dying import opened
 
-LEASE = 3.0
+LEASE = 10.0
 """Seconds after which another process works what one had taken that was killed."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from desk.outbox import post_over_http
 from linkspan.codex.app_server.process import at_work_in
 from linkspan.store.runs import Run
 from tests.runs.conftest import ACME, BO
-from tests.runs.shop import KEY, MEND, SUMMARY, Shop, a_worker, shop_at, working
+from tests.runs.shop import KEY, MEND, REPOSITORY, SUMMARY, Shop, a_worker, shop_at, working
 from tests.servers.node import ROOT
 from tests.servers.scripted_model import Answer, function_call, message, shell
 from tests.servers.serving import wait_until
@@ -43,10 +44,13 @@ async def shop(closed: Shop) -> AsyncIterator[Shop]:
 
 
 async def test_a_ticket_becomes_a_pull_request(shop: Shop) -> None:
-    """It is read, mended and tested in the sandbox, approved, pushed, opened once, and the ticket is told."""
+    """With its alert it is read, mended and tested, approved, pushed, opened once, and the ticket is told."""
+    about = "SELECT id FROM alerts WHERE org = 'acme' AND title = 'ValueError: hour must be in 0..23'"
+    alert = shop.desk.store.one(about)["id"]
     shop.model.prepare(
         [
             [function_call("get_ticket", {"id": "HC-103"}, namespace="mcp__linkspan")],
+            [function_call("get_alert", {"id": alert}, namespace="mcp__linkspan")],
             [shell("", MEND)],
             [message(SUMMARY)],
         ]
@@ -56,7 +60,10 @@ async def test_a_ticket_becomes_a_pull_request(shop: Shop) -> None:
     assert waiting.state == "waiting_approval", waiting.error_message
     assert shop.model.turns[-1].outputs[-1].strip().endswith("OK")
     assert "Ordering after 22:40" in shop.model.turns[0].text
-    assert '"key":"HC-103"' in "".join(shop.model.turns[1].outputs[-1].split())
+    ticket, trace = (shop.model.turns[turn].outputs[-1] for turn in (1, 2))
+    assert '"key":"HC-103"' in "".join(ticket.split())
+    assert f'"alerts":["{alert}"]' in "".join(ticket.split())
+    assert "return ready.replace(hour=ready.hour + 1, minute=0, second=0, microsecond=0)" in trace
     assert list(shop.git.branches("acme/harbour")) == ["main"]
     question = await shop.app.runs.open_approval(BO, run.id)
     await shop.app.runs.decide(BO, run.id, question.id, "approve")
@@ -79,6 +86,7 @@ async def test_a_ticket_becomes_a_pull_request(shop: Shop) -> None:
     assert str(done.entity_url).endswith("/tickets/HC-103")
     _artifact, transcript = await shop.app.runs.artifact(BO, run.id, "transcript")
     assert b"Tool `get_ticket on ticket HC-103: ok" in transcript
+    assert f"Tool `get_alert on alert {alert}: ok".encode() in transcript
     assert not list(at_work_in(shop.app.settings.home / "work/acme/runs" / run.id))
     assert {request.headers["authorization"] for request in shop.model.requests} == {f"Bearer {KEY}"}
 
@@ -242,7 +250,7 @@ async def test_an_agents_tool_call_ends_in_a_pull_request(shop: Shop) -> None:
 
 
 async def test_the_desks_signed_webhook_ends_in_a_pull_request(shop: Shop) -> None:
-    """A person assigns the ticket to Codex in the desk, which sends what it signed over HTTP."""
+    """A person assigns the ticket in the desk, which signs and sends that; it is followed to the merge."""
     shop.model.prepare([[shell("", MEND)], [message(SUMMARY)]])
     (account,) = await shop.app.accounts.list(ACME, "desk")
     secret = await shop.app.hook_secrets.of_account(ACME, account.id)
@@ -265,7 +273,60 @@ async def test_the_desks_signed_webhook_ends_in_a_pull_request(shop: Shop) -> No
     assert waiting.state == "waiting_approval", waiting.error_message
     question = await shop.app.runs.open_approval(BO, run.id)
     await shop.app.runs.decide(BO, run.id, question.id, "approve")
-    assert_published(shop, await shop.until(run))
+    done = await shop.until(run)
+    assert_published(shop, done)
+    await followed(shop, done)
+
+
+async def followed(shop: Shop, first: Run) -> None:
+    """A review that asks for more is gone on from once, and the merge is told; GitHub signs both."""
+    more = shell("", "sed -i 's/late = /evening = /; s/(late)/(evening)/' test_cafe.py")
+    shop.model.prepare([[more], [message("It is called evening now.")]])
+    (pull,) = shop.pull_requests(first)
+    ada = {"id": 2, "login": "ada"}
+    asked = {"id": 9, "number": pull["number"], "user": ada, "body": "Call it evening."}
+    asked |= {"state": "CHANGES_REQUESTED", "commit_id": pull["head"]["sha"]}
+    shop.forge.repositories[REPOSITORY].reviews.append(asked)
+    about = {"repository": {"full_name": REPOSITORY}, "sender": ada, "pull_request": pull}
+    await told_by_github(shop, "pull_request_review", {**about, "action": "submitted", "review": asked})
+    async with asyncio.timeout(PATIENCE):
+        while len(found := await shop.app.runs.list(BO)) < 2:
+            await shop.app.runs.bell.wait(0.2)
+    (again,) = [run for run in found if run.id != first.id]
+    waiting = await shop.until(again, "waiting_approval")
+    assert waiting.state == "waiting_approval", waiting.error_message
+    question = await shop.app.runs.open_approval(BO, again.id)
+    await shop.app.runs.decide(BO, again.id, question.id, "approve")
+    done = await shop.until(again)
+    assert (done.state, done.thread_id, done.branch) == ("succeeded", first.thread_id, first.branch)
+    assert "Call it evening." in shop.model.turns[-1].text
+    assert shop.branches() == {first.branch}
+    assert "evening = datetime" in shop.git.show(REPOSITORY, f"{first.branch}:test_cafe.py")
+    pull |= {"state": "closed", "merged_at": "2026-11-20T09:00:00Z", "updated_at": "2026-11-20T09:00:00Z"}
+    await told_by_github(shop, "pull_request", {**about, "action": "closed"})
+    ticket = "SELECT state FROM tickets WHERE org = 'acme' AND key = 'HC-103'"
+    async with asyncio.timeout(PATIENCE):
+        while shop.desk.store.one(ticket)["state"] != "fixed":
+            await shop.app.runs.bell.wait(0.2)
+    going_on, finished, merged = shop.comments("HC-103")[2:]
+    assert going_on.startswith("A reviewer asks for changes, and Codex goes on: http")
+    assert finished.startswith("It is called evening now.")
+    assert merged.startswith(f"Merged: {pull['html_url']}")
+
+
+async def told_by_github(shop: Shop, event: str, body: dict[str, Any]) -> None:
+    """Deliver what GitHub tells, as it signs it."""
+    (account,) = await shop.app.accounts.list(ACME, "github")
+    secret = await shop.app.hook_secrets.of_account(ACME, account.id)
+    raw = json.dumps(body).encode()
+    headers = {
+        "X-GitHub-Event": event,
+        "X-GitHub-Delivery": f"delivery of {event}",
+        "X-Hub-Signature-256": f"sha256={hmac.digest(secret.reveal().encode(), raw, 'sha256').hex()}",
+    }
+    async with httpx2.AsyncClient(base_url=shop.url, timeout=PATIENCE) as http:
+        answer = await http.post(f"/hooks/account/{account.id}", content=raw, headers=headers)
+    assert answer.json() == {"accepted": 1}, answer.text
 
 
 class Terminal:

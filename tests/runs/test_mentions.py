@@ -79,6 +79,18 @@ async def test_who_is_called_gets_the_comment(door: Door) -> None:
     assert "comment" not in retried.plan
 
 
+async def test_the_desks_own_recipe_is_called_by_those_whom_the_tenant_named(door: Door) -> None:
+    """As tools.yaml has it: nobody, until somebody is named."""
+    app = door.house.app
+    for askers in ([], ["priya"]):
+        await app.recipes.enable(BO, "fix_ticket", {"repository": "acme/cafe", "askers": askers})
+        await door.post(said(door, "@codex please"))
+        *_, told = await outcomes(door)
+        door.house.now[0] += 1
+    (run,) = await app.runs.list(BO)
+    assert (run.recipe, run.entity_id, told) == ("fix_ticket", "HC-103", f"done: fix_ticket: {run.id}.")
+
+
 async def test_a_retry_is_asked_for_by_the_same_comment(door: Door) -> None:
     """What did not succeed is done once more with the same words."""
     await on(door)

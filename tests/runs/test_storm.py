@@ -209,4 +209,4 @@ async def test_none_is_lost_and_none_is_worked_twice(engine: Engine, tmp_path: P
         f" second and worked at {unique / worked:.0f} a second, with a kill in the middle"
         f" ({sender.refused} attempts unanswered)"
     )
-    assert half < 1000
+    assert half <= most < 1000

@@ -28,8 +28,13 @@ from linkspan.runs.watching import LEASE, Watches
 from linkspan.settings import Settings
 from linkspan.store import watches as rows
 from linkspan.store.outbox import iso
+from linkspan.store.watches import Watched
+from linkspan.working import work_with
 from tests.fakes.asgi import AsgiTransport
-from tests.runs.conftest import ACME, BO, NOW, by_host
+from tests.fakes.engine import ScriptedEngine
+from tests.fakes.places import FakeForge, FakePlaces
+from tests.runs.conftest import ACME, BO, NOW, House, by_host
+from tests.runs.working import PATIENCE, Works, parts_of
 
 TOOLS = """
 linkspan: 1
@@ -114,6 +119,9 @@ class Tracker:
             more = str(page + 2) if len(found) > page + 2 else None
             return JSONResponse({"tickets": found[page : page + 2], "next": more})
 
+        async def one(request: Request) -> JSONResponse:
+            return JSONResponse({"id": request.path_params["id"], "author": "priya"})
+
         async def stream(request: Request) -> Response:
             assert request.query_params["topic"] == "alerts"
             assert request.headers["authorization"] == "Bearer canary-token"
@@ -123,7 +131,14 @@ class Tracker:
             told = [f"id: {n + 1}\ndata: {json.dumps(d)}\n\n" for n, d in enumerate(self.told) if n >= begin]
             return PlainTextResponse(": hello\n\n" + "".join(told), media_type="text/event-stream")
 
-        return Starlette(routes=[Route("/me", me), Route("/tickets", listed), Route("/stream", stream)])
+        return Starlette(
+            routes=[
+                Route("/me", me),
+                Route("/tickets", listed),
+                Route("/{kind}/{id}", one),
+                Route("/stream", stream),
+            ]
+        )
 
 
 @dataclass
@@ -314,6 +329,39 @@ async def test_an_event_of_a_stream_starts_a_run(place: Place) -> None:
     await place.app.arrivals.work_due()
     (run,) = await place.app.runs.list(BO)
     assert (run.recipe, run.entity_id, run.asker) == ("wake", "A1", "webhook:tracker")
+
+
+@pytest.mark.slow
+async def test_a_worker_looks_and_listens_by_itself(place: Place) -> None:
+    """What a stream tells and what changes in a list become runs that it does."""
+    app, tracker = place.app, place.tracker
+    for recipe in ("wake", "look"):
+        await app.recipes.enable(BO, recipe, {})
+    tracker.told = [{"type": "fired", "alert": "A1"}]
+    house = House(app, None, AsgiTransport(tracker.app()), place.now)
+    works = Works(house, ScriptedEngine(), FakePlaces(app.settings.home / "work"), FakeForge())
+    task = asyncio.create_task(work_with(app, parts_of(app, works), worker="wrk_watch", polling=0.05))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not any(each.position for each in await watched(app, "watch:changes")):
+                await app.runs.bell.wait(0.05)
+            place.now[0] += 60
+            tracker.tickets["T1"] = (place.now[0], "priya")
+            while len(runs := await app.runs.list(BO)) < 2:
+                await app.runs.bell.wait(0.05)
+            assert {(run.recipe, run.entity_id) for run in runs} == {("wake", "A1"), ("look", "T1")}
+            for run in runs:
+                done = await works.until(run.id)
+                assert (done.state, done.error_message) == ("succeeded", None)
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def watched(app: App, name: str) -> list[Watched]:
+    """Answer what is looked at for acme under a name."""
+    return [each for each in await app.watches.of_tenant(ACME) if each.name == name]
 
 
 CASES: list[tuple[str, Any, list[bytes], list[Told]]] = [

@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import yaml
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from linkspan.spec.language import CONNECTORS
 from tests.servers.node import NODE, installed
@@ -58,18 +61,70 @@ class Emulate:
 
     def branch(self, name: str, *, file: str = "cart.py") -> None:
         """Make a branch with a commit of its own, which adds a file."""
-        head = self.ask("GET", "/repos/acme/shop/git/ref/heads/main")["object"]["sha"]
+        head = self.head("main")
         self.ask("POST", "/repos/acme/shop/git/refs", {"ref": f"refs/heads/{name}", "sha": head})
-        self.ask(
-            "PUT",
-            f"/repos/acme/shop/contents/{file}",
-            {"message": "Fix", "content": "eA==", "branch": name},
-        )
+        self.commit(name, file=file)
+
+    def commit(self, branch: str, *, file: str) -> None:
+        """Add a commit to a branch, which adds a file."""
+        words = {"message": "Fix", "content": "eA==", "branch": branch}
+        self.ask("PUT", f"/repos/acme/shop/contents/{file}", words)
+
+    def head(self, branch: str) -> str:
+        """Answer the commit that a branch is at, which is none of git's."""
+        return str(self.ask("GET", f"/repos/acme/shop/git/ref/heads/{branch}")["object"]["sha"])
+
+    def hook(self, url: str, secret: str) -> None:
+        """Let it tell a URL of issues and pull requests, with what becomes of them, signed with a secret."""
+        config = {"url": url, "content_type": "json", "secret": secret}
+        events = ["issues", "issue_comment", "pull_request", "pull_request_review"]
+        self.ask("POST", "/repos/acme/shop/hooks", {"config": config, "events": events})
 
     def checked(self, branch: str, check: dict[str, Any]) -> None:
         """Say as CI what was checked of the head of a branch."""
-        sha = self.ask("GET", f"/repos/acme/shop/git/ref/heads/{branch}")["object"]["sha"]
-        self.ask("POST", "/repos/acme/shop/check-runs", {"head_sha": sha, **check})
+        self.ask("POST", "/repos/acme/shop/check-runs", {"head_sha": self.head(branch), **check})
+
+
+class WithGit:
+    """It, beside a server that has git: what passes speaks of git's commits where it has others of its own.
+
+    An ASGI application.
+    """
+
+    def __init__(self, forge: Emulate, branches: Callable[[str], Mapping[str, str]]) -> None:
+        """`branches` asks the git server for the branches of `acme/shop` and their commits."""
+        self._forge = forge
+        self._branches = branches
+        self._commits = {forge.head("main"): branches("acme/shop")["main"]}
+
+    def pushed(self, name: str) -> None:
+        """Let it know of what was pushed."""
+        known = {*self._commits.values()}
+        for branch, commit in self._branches(name).items():
+            if commit in known:
+                continue
+            file = f"{commit}.py"
+            if any(each["name"] == branch for each in self._forge.ask("GET", f"/repos/{name}/branches")):
+                self._forge.commit(branch, file=file)
+            else:
+                self._forge.branch(branch, file=file)
+            self._commits[self._forge.head(branch)] = commit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on."""
+        request = Request(scope, receive)
+        path, body = f"{request.url.path}?{request.url.query}".rstrip("?"), await request.body()
+        for own, commit in self._commits.items():
+            path, body = path.replace(commit, own), body.replace(commit.encode(), own.encode())
+        kept = ("authorization", "content-type", "accept")
+        headers = {name: request.headers[name] for name in kept if name in request.headers}
+        async with httpx2.AsyncClient(base_url=self._forge.url) as client:
+            answer = await client.request(request.method, path, content=body, headers=headers)
+        content = answer.content
+        for own, commit in self._commits.items():
+            content = content.replace(own.encode(), commit.encode())
+        told = {name: answer.headers[name] for name in ("content-type", "link") if name in answer.headers}
+        await Response(content, answer.status_code, told)(scope, receive, send)
 
 
 @contextlib.contextmanager
