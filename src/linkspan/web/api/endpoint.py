@@ -27,6 +27,7 @@ from linkspan.accounts.principal import Principal
 from linkspan.errors import Forbidden, Internal, InvalidArgument, LinkspanError, Unauthenticated
 from linkspan.store.admins import Role
 from linkspan.store.audit import AuditRow
+from linkspan.web.api.models import Page
 from linkspan.web.api.parts import Parts
 from linkspan.web.api.reading import Model, NoQuery, Query, read_body, read_query
 from linkspan.web.failures import told
@@ -187,7 +188,9 @@ class Door:
                 await parts.audit.write(_row(call, endpoint, outcome, began, parts.clock()))
         if isinstance(answer, Raw):
             return endpoint.status, answer
-        return endpoint.status, to_json(answer.model_dump(mode="json", by_alias=True))
+        data = answer.model_dump(mode="json", by_alias=True)
+        is_wrapped = query.envelope == "result" and not isinstance(answer, Page)
+        return endpoint.status, to_json({"result": data} if is_wrapped else data)
 
     async def _enter(self, request: Request, address: str) -> Admin | Principal:
         """Answer who shows the key; whoever guesses often is told to wait, and learns nothing by it."""

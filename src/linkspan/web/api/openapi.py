@@ -21,7 +21,8 @@ _PLACEHOLDER: Final = re.compile(r"\{([a-z]+)\}")
 _INFO: Final = (
     "Tenants, people, linked accounts, tokens, webhooks, runs and the audit log of this Linkspan. Every"
     " request carries an admin key (`linkspan admin create`); those for runs and recipes may"
-    " carry a tenant's token. Errors are told in docs/errors.md."
+    " carry a tenant's token. Errors are told in docs/errors.md. Single things answer themselves, as they are"
+    ' described; with `?envelope=result` they are answered as `{"result": …}`.'
 )
 
 
@@ -154,6 +155,7 @@ def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     return [
         {"name": name, "in": "query", "required": name in required, "schema": _plain(part)}
         for name, part in schema.get("properties", {}).items()
+        if name != "envelope"
     ]
 
 

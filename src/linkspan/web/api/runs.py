@@ -108,10 +108,13 @@ async def events(call: Call) -> Events | Raw:
         last = call.headers.get("last-event-id", "")
         after = int(last) if last.isascii() and last.isdigit() and len(last) < 16 else asked.after
         return Raw(EVENT_STREAM, _stream(call, found, after))
-    told = await call.parts.runs.events(principal, run, after=asked.after, limit=asked.limit)
+    after = asked.after if asked.next_cursor is None else int(asked.next_cursor)
+    told = await call.parts.runs.events(principal, run, after=after, limit=asked.limit)
+    following = told[-1].seq if told else after
     return Events(
         result=[RunEvent(**shown_event(each)) for each in told],
-        next_after=told[-1].seq if told else asked.after,
+        next_cursor=str(following) if len(told) == asked.limit else None,
+        next_after=following,
     )
 
 
