@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from linkspan import __version__
 from linkspan.web.api.endpoint import Endpoint
 from linkspan.web.api.models import Failure
+from linkspan.web.api.repeated import TOLD
 
 _ALWAYS: Final = (400, 401, 429)
 """What every door may fail with: the request, the key, and too many of them."""
@@ -71,6 +72,8 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
 
 def _operation(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
     fails = {*_ALWAYS, *endpoint.fails, *(_BODY if endpoint.body is not None else ())}
+    if endpoint.is_done_once:
+        fails.add(HTTPStatus.CONFLICT.value)
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
@@ -145,7 +148,7 @@ def _header_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     schema = {"type": "string", "pattern": "^[!-~]{1,200}$"}
     return [
         {"name": name, "in": "header", "required": False, "description": told, "schema": schema}
-        for name, told in endpoint.headers
+        for name, told in (*endpoint.headers, *((TOLD,) if endpoint.is_done_once else ()))
     ]
 
 

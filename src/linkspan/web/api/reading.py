@@ -23,6 +23,8 @@ class Model(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid", strict=True, frozen=True, hide_input_in_errors=True
     )
+    shown_once: ClassVar[tuple[str, ...]] = ()
+    """Its fields that hold a secret which was just made, and is shown in no other answer."""
 
 
 class Query(BaseModel):
