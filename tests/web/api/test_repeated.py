@@ -33,7 +33,8 @@ async def test_a_tenant_is_added_once(api: Api) -> None:
     told = await api.failure(409, "POST", "/tenant", json={"id": "hooli"}, headers=ONE)
     assert "used for something else" in told["message"]
     await api.failure(404, "GET", "/tenant/hooli")
-    await api.failure(400, "POST", "/tenant", json={"id": "hooli"}, headers={"Idempotency-Key": "x" * 201})
+    for key in ("x" * 201, "a b", ""):
+        await api.failure(400, "POST", "/tenant", json={"id": "hooli"}, headers={"Idempotency-Key": key})
 
 
 @pytest.mark.parametrize(("path", "body", "shown"), SHOWING)

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from linkspan import __version__
 from linkspan.web.api.endpoint import Endpoint
 from linkspan.web.api.models import Failure
-from linkspan.web.api.repeated import TOLD
+from linkspan.web.api.repeated import PATTERN, TOLD
 
 _ALWAYS: Final = (400, 401, 429)
 """What every door may fail with: the request, the key, and too many of them."""
@@ -145,7 +145,7 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 
 
 def _header_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
-    schema = {"type": "string", "pattern": "^[!-~]{1,200}$"}
+    schema = {"type": "string", "pattern": f"^{PATTERN}$"}
     return [
         {"name": name, "in": "header", "required": False, "description": told, "schema": schema}
         for name, told in (*endpoint.headers, *((TOLD,) if endpoint.is_done_once else ()))

@@ -7,6 +7,7 @@ that is told what was made, and that it is there.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -20,6 +21,8 @@ from linkspan.web.api.reading import Model
 
 HEADER: Final = "Idempotency-Key"
 TOLD: Final = (HEADER, "For a day the same request with the same key is done once.")
+PATTERN: Final = "[!-~]{1,200}"
+_KEY: Final = re.compile(PATTERN)
 AnswerT = TypeVar("AnswerT")
 
 
@@ -42,9 +45,9 @@ class Work(Generic[AnswerT]):
 def key_of(headers: Mapping[str, str]) -> str | None:
     """Answer the key of a request, if it has one. Raises `InvalidArgument`."""
     key: str | None = headers.get("idempotency-key")
-    if key is not None and not (key.isascii() and key.isprintable() and 0 < len(key) <= 200):
-        details = [{"path": HEADER, "message": "must be 1 to 200 printable characters of ASCII"}]
-        raise InvalidArgument(f"{HEADER}: must be 1 to 200 printable characters", details=details)
+    if key is not None and not _KEY.fullmatch(key):
+        details = [{"path": HEADER, "message": "must be 1 to 200 visible characters of ASCII"}]
+        raise InvalidArgument(f"{HEADER}: must be 1 to 200 visible characters of ASCII", details=details)
     return key
 
 
