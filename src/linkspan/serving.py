@@ -163,6 +163,7 @@ class Serving:
             feed=self.feed,
             audit=app.audit,
             log_bodies=app.log_bodies,
+            once=app.once,
             database=app.database,
             verifier=app.verifier,
             catalog=lambda: app.catalog,

@@ -165,7 +165,7 @@ def test_events_go_on_where_they_were_lost(slept: list[float]) -> None:
 
 
 async def test_the_async_client_against_linkspan(tmp_path: Path) -> None:
-    """Entities, the proxy, a batch and what fails, over the real API."""
+    """Entities and what is done with them, the proxy, a batch and what fails, over the real API."""
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -193,6 +193,8 @@ async def test_the_async_client_against_linkspan(tmp_path: Path) -> None:
             assert await linkspan.create(kind, title="x", idempotency_key="k1") == made
             changed = await linkspan.update(kind, made["id"], status="done")
             assert (await linkspan.get(kind, made["id"]))["status"] == changed["status"] == "done"
+            said = await linkspan.do(kind, "comment", made["id"], body="x", idempotency_key="k2")
+            assert said == await linkspan.do(kind, "comment", made["id"], body="x", idempotency_key="k2")
             assert (await linkspan.proxy("tracker", "GET", "/tickets/1")).json()["ticket"]["id"] == 1
             found = await linkspan.batch(
                 {"resource": "tickets", "method": "get", "id": "{{args.id}}"}, id="1"
@@ -203,10 +205,16 @@ async def test_the_async_client_against_linkspan(tmp_path: Path) -> None:
             with pytest.raises(errors.InvalidArgument) as told:
                 await linkspan.create(kind)
             assert told.value.details
-        server = Server(failed(429, wait="3"), ok(id="run_1"))
+        answers = [ok(id="run_1"), ok(result={"id": "a/b"}), ok(result=[{"id": "1"}])]
+        server = Server(failed(429, wait="3"), *answers)
         mocked = httpx2.MockTransport(server)
         async with AsyncLinkspan("http://x.example", token, transport=mocked, sleep=sleep) as linkspan:
             assert await linkspan.run("run_1") == {"id": "run_1"}
+            assert await linkspan.delete(kind, "a/b") == {"id": "a/b"}
+            assert await linkspan.do(kind, "search", query="soup") == [{"id": "1"}]
+        asked = [(each.method, each.url.raw_path.decode()) for each in server.asked[2:]]
+        assert asked == [("DELETE", f"/unified/{kind}/a%2Fb"), ("POST", f"/unified/{kind}/search")]
+        assert json.loads(server.asked[-1].content) == {"query": "soup"}
         assert waits == [3.0]
     finally:
         await app.aclose()

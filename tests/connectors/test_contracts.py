@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -170,12 +172,14 @@ def objections(description: Mapping[str, Any], request: Request) -> Iterator[str
     if request.body and body is None:
         yield f"{said}: takes no body"
     if body is not None and (request.body or body.get("required")):
-        schema = {**body["content"]["application/json"]["schema"], "components": description["components"]}
-        for error in jsonschema_rs.Draft202012Validator(schema).iter_errors(
-            json.loads(request.body or b"{}")
-        ):
+        kind = (
+            next(iter(body["content"])) if "application/json" not in body["content"] else "application/json"
+        )
+        schema = {**body["content"][kind]["schema"], "components": description["components"]}
+        read = json.loads(request.body or b"{}") if kind == "application/json" else form(request)
+        for error in jsonschema_rs.Draft202012Validator(schema).iter_errors(read):
             yield f"{said}: {error.instance_path}: {error.message}"
-        for name in unknown(description, schema, json.loads(request.body or b"{}")):
+        for name in unknown(description, schema, read):
             yield f"{said}: no member {name}"
 
 
@@ -191,6 +195,18 @@ def unlike_figmas(delivery: Mapping[str, Any]) -> list[str]:
     validator = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
     found = [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(delivery)]
     return found + [f"no member {name}" for name in unknown(description, schema, delivery)]
+
+
+def form(request: Request) -> dict[str, Any]:
+    """Answer the parts of a form (RFC 7578) by name; what is not text is bytes, which a schema cannot see."""
+    head = f"Content-Type: {request.headers.get('content-type', '')}\r\n\r\n".encode()
+    whole = message_from_bytes(head + (request.body or b""))
+    parts = whole.get_payload() if whole.is_multipart() else []
+    return {
+        str(part.get_param("name", header="content-disposition")): str(part.get_payload())
+        for part in parts
+        if isinstance(part, Message)
+    }
 
 
 @pytest.mark.parametrize("name", CONTRACTS)

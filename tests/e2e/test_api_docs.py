@@ -40,6 +40,8 @@ def test_every_example_works(tmp_path: Path) -> None:
     proof = json.loads(said[said.rindex('{"id":"acme"') :])
     assert proof["deleted"]["tenants"] == 1
     assert "canary-acme" not in said
+    assert '"integration":"desk"' in said, "a page of the unified API"
+    assert '"subject":"acme ticket 1"' in said.replace(": ", ":"), "what the product itself answers"
 
 
 def test_every_door_is_written_down() -> None:

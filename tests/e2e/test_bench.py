@@ -37,3 +37,15 @@ def test_the_bench_of_viewers_measures_all_that_it_says() -> None:
         assert 0 < told["late_ms"][f"{who} 20"]["p50"] <= told["late_ms"][f"{who} 20"]["p95"]
         assert told["events_per_s"][f"{who} 20"] > 0
     assert told["screen_ms"]["p95"] > 0
+
+
+def test_the_bench_of_the_proxy_measures_all_that_it_says() -> None:
+    """The proxy, the bare relay and the raw client answer, stream and hold out; no figure has a bar here."""
+    command = [sys.executable, "-m", "bench", "proxy", "--seconds", "0.3", "--rounds", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+    table, told = done.stdout.rsplit("\n", 2)[0], json.loads(done.stdout.splitlines()[-1])
+    assert "| a stream of 128 MiB, MB/s, beside the relay |" in table
+    assert set(told["proxy"]) == {"1", "16"}
+    rows = (*told["proxy"].values(), told["stream_mb_per_second"], told["tenants"])
+    assert {name: figure for row in rows for name, figure in row.items() if figure <= 0} == {}

@@ -24,7 +24,7 @@ EXCLUDED: Final = "positive_data_acceptance"
 """A `next_cursor` is a text, and of all texts only those are taken that a list has given out."""
 
 
-DATA: Final = "^/(unified|proxy|batch-request)"
+DATA: Final = "^/(unified|proxy|custom|batch-request)"
 UNHELPFUL: Final = (
     *("positive_data_acceptance", "negative_data_rejection"),
     *("unsupported_method", "missing_required_header", "use_after_free", "ensure_resource_availability"),
@@ -73,7 +73,7 @@ def test_nothing_that_anybody_sends_is_a_fault_of_ours(tmp_path: Path) -> None:
 
     What was made can be got, changed and removed along the description's links, and is gone then. The cases
     are the same in every run, some two thousand; they take half a minute on two busy cores. The doors to the
-    products are tried with a tenant's token: entities, the raw proxy and batches.
+    products are tried with a tenant's token: entities, the raw proxy, Truto's forms and batches.
     """
     with served(tmp_path) as (linkspan, url, keys):
         said = tried(

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from starlette.responses import JSONResponse
@@ -19,6 +20,7 @@ class Limited:
     app: ASGIApp
     limit: int | None = None
     period: float = 1.0
+    clock: Callable[[], float] = time.time
     rounds: int = 0
     """Of the event loop that an answer takes."""
     refused: int = 0
@@ -32,7 +34,7 @@ class Limited:
         if self.limit is None:
             await self.app(scope, receive, send)
             return
-        now = time.time()
+        now = self.clock()
         stretch = int(now / self.period)
         who = (dict(scope["headers"]).get(b"authorization", b"").decode(), stretch)
         self._seen[who] += 1

@@ -1,7 +1,9 @@
-"""OpenAI's API, scripted from its official description: what it answers, and what it was asked.
+"""OpenAI's API, scripted: what it answers, and what it was asked.
 
-It knows nothing. It answers in the shapes that the package openai has types for, keeps every request, streams
-when it is told to go on, and refuses by the number in a model's name (`status-429-insufficient_quota`).
+It knows nothing. It answers as the official description says (`tests/contracts/test_openai.py` holds models,
+responses, files and items of conversations against it), and otherwise (agents, groups) in the shapes that the
+package openai has types for. It keeps every request, streams when it is told to go on, and refuses by the
+number in a model's name (`status-429-insufficient_quota`).
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ HEADERS: Final = {
     "x-ratelimit-reset-requests": "120ms",
     "set-cookie": "__cf=x",
 }
+SHORT: Final = 100_000
+"""Bytes of a body that is kept."""
 KINDS: Final = {401: "invalid_request_error", 429: "requests", 500: "server_error"}
 
 
@@ -39,6 +43,8 @@ class Seen:
     query: str
     headers: Mapping[str, str] = field(repr=False)
     body: Any
+    raw: bytes = field(repr=False)
+    """The body as it came; empty where it is long."""
     length: int
     digest: str
 
@@ -67,14 +73,15 @@ class ScriptedOpenAI:
         async for part in request.stream():
             digest.update(part)
             length += len(part)
-            if length <= 100_000:
+            if length <= SHORT:
                 head += part
         body: Any = None
-        if length <= 100_000 and request.headers.get("content-type") == "application/json":
+        if length <= SHORT and request.headers.get("content-type") == "application/json":
             body = json.loads(head) if head else None
         path = request.url.path.removeprefix("/v1")
         seen = Seen(
-            request.method, path, request.url.query, dict(request.headers), body, length, digest.hexdigest()
+            *(request.method, path, request.url.query, dict(request.headers), body),
+            *(bytes(head) if length <= SHORT else b"", length, digest.hexdigest()),
         )
         self.seen.append(seen)
         if request.headers.get("authorization") != f"Bearer {KEY}":
@@ -161,13 +168,20 @@ def thing(kind: str, number: int) -> dict[str, Any]:
 
 def response(name: str, model: str, status: str, text: str | None = None) -> dict[str, Any]:
     """Answer a response of a model."""
-    content: list[Any] = [{"type": "output_text", "text": text, "annotations": []}]
+    content: list[Any] = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]
     said = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": content}
     rest = {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "metadata": {}}
+    usual = {
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "temperature": 1.0,
+        "top_p": 1.0,
+    }
     output = [said] if text is not None else []
     return {
         "id": name, "object": "response", "created_at": 1, "model": model, "status": status,
-        "output": output, **rest,
+        "output": output, **rest, **usual,
     }  # fmt: skip
 
 

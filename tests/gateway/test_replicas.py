@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -48,3 +49,42 @@ async def test_each_process_knows_how_many_there_are(db: Database) -> None:
     assert running.cancelled()
     assert paces[2].among == 3
     assert await one.look() == 2
+
+
+async def test_who_ends_while_it_says_so_is_forgotten(db: Database) -> None:
+    """What the store had begun is waited for, so that it does not come after the goodbye."""
+    held, now = Held(db), [1000.0]
+    ending = Replicas(held, Paces(), clock=lambda: now[0], random=os.urandom)
+    running = asyncio.ensure_future(ending.run())
+    await held.begun.wait()
+    running.cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    held.go_on.set()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    await held.writing
+    assert await Replicas(db, Paces(), clock=lambda: now[0], random=os.urandom).look() == 1
+
+
+class Held:
+    """A database whose next transaction waits, and is made even if nobody waits for it any more."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self.begun = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.writing = asyncio.ensure_future(self.go_on.wait())
+
+    async def transaction(self, *args: Any, **more: Any) -> Any:
+        """Make it when it may go on."""
+        self.writing = asyncio.ensure_future(self._later(*args, **more))
+        self.begun.set()
+        return await asyncio.shield(self.writing)
+
+    async def _later(self, *args: Any, **more: Any) -> Any:
+        await self.go_on.wait()
+        return await self._db.transaction(*args, **more)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)

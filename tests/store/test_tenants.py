@@ -94,6 +94,8 @@ async def test_removal_takes_every_row_and_no_others(db: Database, engine: Engin
         await session_threads.insert(db, session_thread(name))
         await session_threads.begin_turn(db, session_thread(name), 1, "run_1", now=1.0)
         await calls.begin(db, call(name), owner="o", now=1.0, lease=60.0)
+        of_the_api = call(name, caller=name, table="api_calls")
+        await calls.begin(db, of_the_api, owner="o", now=1.0, lease=60.0)
         await writer.write(entry(name))
         await starts.add(db, run(name), readers=["bo"])
         await run_events.append(db, name, "run_1", [(1.0, "state", {})], epoch=None)

@@ -103,6 +103,24 @@ class AsyncLinkspan(Base):
         path = f"/unified/{entities}/{quote(thing, safe='')}"
         return thing_of(await self.data(write("PATCH", path, fields, idempotency_key)))
 
+    async def delete(self, entities: str, thing: str, /) -> Thing:
+        """Remove a thing."""
+        return thing_of(await self.data(Ask("DELETE", f"/unified/{entities}/{quote(thing, safe='')}")))
+
+    async def do(
+        self,
+        entities: str,
+        operation: str,
+        thing: str | None = None,
+        /,
+        *,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> Any:
+        """Do any other operation: `do("ticketing/tickets", "comment", "7", body="…")`."""
+        path = f"/unified/{entities}" if thing is None else f"/unified/{entities}/{quote(thing, safe='')}"
+        return (await self.data(write("POST", f"{path}/{operation}", fields, idempotency_key)))["result"]
+
     async def proxy(
         self, connector: str, method: str, path: str, *, body: Any = None, **params: Any
     ) -> httpx2.Response:

@@ -51,9 +51,17 @@ def by_call_id(principal: Principal, tool: Tool, arguments: Mapping[str, Any], i
     Several tool calls of one piece of code-mode script share a call id, so the tool and the arguments belong
     to what is remembered.
     """
-    digest = _digest(arguments)
+    digest = digest_of(arguments)
     key = _hash(f"{info.thread_id}\0{info.call_id}\0{tool.name}\0{digest}")
     return Call(principal.tenant, f"{principal.kind}:{principal.subject}", key, tool.name, digest)
+
+
+def by_caller(tenant: Tenant | None, token: str, what: str, key: Any, asked: Any) -> Call:
+    """Answer how a write at the management API is told apart: by token, what is done, and key.
+
+    Other tokens may do less, so none is given what another was answered.
+    """
+    return Call(tenant, f"api:{token}", digest_of([tenant, what, key]), what, digest_of(asked), "api_calls")
 
 
 def by_key(tenant: Tenant, account: str, what: str, key: str, asked: Any) -> Call:
@@ -61,7 +69,7 @@ def by_key(tenant: Tenant, account: str, what: str, key: str, asked: Any) -> Cal
 
     The same key with something else `asked` is told as a conflict.
     """
-    return Call(tenant, "key", _hash(f"{account}\0{what}\0{key}"), what[:200], _digest(asked))
+    return Call(tenant, "key", _hash(f"{account}\0{what}\0{key}"), what[:200], digest_of(asked))
 
 
 class Once:
@@ -173,7 +181,8 @@ def _again(outcome: Mapping[str, Any]) -> Answer:
     return Blocks(*outcome["blocks"])
 
 
-def _digest(asked: Any) -> str:
+def digest_of(asked: Any) -> str:
+    """Answer what tells one request from another."""
     return _hash(json.dumps(asked, sort_keys=True, default=str))
 
 

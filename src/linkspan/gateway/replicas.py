@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final
 
 from linkspan.accounts.identifiers import identifier
@@ -44,7 +44,7 @@ class Replicas:
         try:
             while True:
                 try:
-                    await self.look()
+                    await _whole(self.look())
                 except LinkspanError as error:
                     log.warning("how many processes there are could not be read: %s", error.message)
                 await self._sleep(_EVERY)
@@ -56,3 +56,13 @@ class Replicas:
         self._name = self._name or identifier(self._random)
         self._paces.among = await replicas.beat(self._db, self._name, now=self._clock(), alive=_ALIVE)
         return self._paces.among
+
+
+async def _whole(look: Coroutine[None, None, int]) -> None:
+    """Wait for a look, to its end when cancelled: in the store it goes on, and would come after `leave`."""
+    looking = asyncio.ensure_future(look)
+    try:
+        await asyncio.shield(looking)
+    except asyncio.CancelledError:
+        await asyncio.gather(looking, return_exceptions=True)
+        raise

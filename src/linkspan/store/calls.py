@@ -8,6 +8,7 @@ out and every repetition is told that the outcome is unknown. Guessing would wri
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from linkspan.errors import NotFound
 from linkspan.store import tenants
@@ -22,14 +23,26 @@ class Call:
     """A write that may come twice: whose, and what exactly.
 
     `caller` is the principal within the tenant, `id` what the client calls it, `digest` tells its arguments
-    apart from others.
+    apart from others. Those of the management API have their own table: some are of no tenant, and one makes
+    a tenant.
     """
 
-    tenant: str
+    tenant: str | None
     caller: str
     id: str
     tool: str
     digest: str
+    table: Literal["calls", "api_calls"] = "calls"
+
+    @property
+    def whose(self) -> str:
+        """The condition that its tenant is this one, or that it has none."""
+        return "tenant IS NULL" if self.tenant is None else "tenant = :tenant"
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """What names its row."""
+        return {"tenant": self.tenant, "caller": self.caller, "call": self.id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +87,13 @@ async def begin(db: Database, call: Call, *, owner: str, now: float, lease: floa
 
     def work(tx: Transaction) -> Begun:
         tx.execute(
-            "DELETE FROM calls WHERE tenant = :tenant AND expires <= :now",
+            f"DELETE FROM {call.table} WHERE {call.whose} AND expires <= :now",  # noqa: S608
             {"tenant": call.tenant, "now": now},
         )
         rows = tx.query(
-            "SELECT tool, digest, lease, answer FROM calls"
-            " WHERE tenant = :tenant AND caller = :caller AND call = :call",
-            {"tenant": call.tenant, "caller": call.caller, "call": call.id},
+            f"SELECT tool, digest, lease, answer FROM {call.table}"  # noqa: S608
+            f" WHERE {call.whose} AND caller = :caller AND call = :call",
+            call.place,
         )
         if rows:
             row = rows[0]
@@ -89,15 +102,13 @@ async def begin(db: Database, call: Call, *, owner: str, now: float, lease: floa
             if row["answer"] is not None:
                 return Done(bytes(row["answer"]))
             return Running(row["lease"]) if now < row["lease"] else Unknown()
-        if not tenants.known(tx, call.tenant):
+        if call.tenant is not None and not tenants.known(tx, call.tenant):
             raise NotFound(f"There is no tenant {call.tenant!r}", hint="See: linkspan tenant list")
         tx.execute(
-            "INSERT INTO calls (tenant, caller, call, tool, digest, owner, lease, answer, expires)"
+            f"INSERT INTO {call.table} (tenant, caller, call, tool, digest, owner, lease, answer, expires)"  # noqa: S608
             " VALUES (:tenant, :caller, :call, :tool, :digest, :owner, :lease, NULL, :expires)",
             {
-                "tenant": call.tenant,
-                "caller": call.caller,
-                "call": call.id,
+                **call.place,
                 "tool": call.tool,
                 "digest": call.digest,
                 "owner": owner,
@@ -113,15 +124,9 @@ async def begin(db: Database, call: Call, *, owner: str, now: float, lease: floa
 async def finish(db: Database, call: Call, first: First, answer: bytes) -> bool:
     """Keep the (sealed) answer of a call that was begun; False when it is no longer this owner's."""
     changed = await db.execute(
-        "UPDATE calls SET answer = :answer WHERE tenant = :tenant AND caller = :caller AND call = :call"
+        f"UPDATE {call.table} SET answer = :answer WHERE {call.whose} AND caller = :caller AND call = :call"  # noqa: S608
         " AND owner = :owner AND answer IS NULL",
-        {
-            "tenant": call.tenant,
-            "caller": call.caller,
-            "call": call.id,
-            "owner": first.owner,
-            "answer": answer,
-        },
+        {**call.place, "owner": first.owner, "answer": answer},
         quiet=True,
     )
     return changed == 1
@@ -130,9 +135,9 @@ async def finish(db: Database, call: Call, first: First, answer: bytes) -> bool:
 async def give_up(db: Database, call: Call, first: First, now: float) -> bool:
     """End the lease of a call that was begun and will not be finished: its outcome is unknown from now on."""
     changed = await db.execute(
-        "UPDATE calls SET lease = :now WHERE tenant = :tenant AND caller = :caller AND call = :call"
+        f"UPDATE {call.table} SET lease = :now WHERE {call.whose} AND caller = :caller AND call = :call"  # noqa: S608
         " AND owner = :owner AND answer IS NULL",
-        {"tenant": call.tenant, "caller": call.caller, "call": call.id, "owner": first.owner, "now": now},
+        {**call.place, "owner": first.owner, "now": now},
         quiet=True,
     )
     return changed == 1
@@ -141,9 +146,9 @@ async def give_up(db: Database, call: Call, first: First, now: float) -> bool:
 async def forget(db: Database, call: Call, first: First) -> bool:
     """Let a call be made again, because it is certain that nothing was done."""
     gone = await db.execute(
-        "DELETE FROM calls WHERE tenant = :tenant AND caller = :caller AND call = :call"
+        f"DELETE FROM {call.table} WHERE {call.whose} AND caller = :caller AND call = :call"  # noqa: S608
         " AND owner = :owner AND answer IS NULL",
-        {"tenant": call.tenant, "caller": call.caller, "call": call.id, "owner": first.owner},
+        {**call.place, "owner": first.owner},
         quiet=True,
     )
     return gone == 1

@@ -634,6 +634,23 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ("ALTER TABLE runs ADD COLUMN entity_url {text}",),
     ("ALTER TABLE arrivals ADD COLUMN comment {text}",),
     ("CREATE TABLE replicas (id {text} PRIMARY KEY, seen double precision NOT NULL)",),
+    (
+        """
+        CREATE TABLE api_calls (
+            tenant {text} REFERENCES tenants (tenant),
+            caller {text} NOT NULL,
+            call {text} NOT NULL,
+            tool {text} NOT NULL,
+            digest {text} NOT NULL,
+            owner {text} NOT NULL,
+            lease double precision NOT NULL,
+            answer {blob},
+            expires double precision NOT NULL,
+            PRIMARY KEY (caller, call)
+        )
+        """,
+        "CREATE INDEX api_calls_by_expiry ON api_calls (tenant, expires)",
+    ),
 )
 
 

@@ -27,6 +27,7 @@ class SealedColumn:
 SEALED: Final = (
     SealedColumn("accounts", "sealed", "credential", "id", ("id",)),
     SealedColumn("calls", "answer", "call", "call", ("caller", "call")),
+    SealedColumn("api_calls", "answer", "call", "call", ("caller", "call")),
     SealedColumn("artifacts", "sealed", "artifact", "id", ("id",)),
     SealedColumn("log_bodies", "sealed", "log bodies", "id", ("id",)),
     SealedColumn("webhooks", "sealed", "webhook", "id", ("id",)),

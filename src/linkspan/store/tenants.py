@@ -24,6 +24,7 @@ OWNED = (
     "log_keepings",
     "audit",
     "calls",
+    "api_calls",
     "refresh_tokens",
     "grants",
     "oauth_clients",

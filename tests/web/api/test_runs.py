@@ -317,6 +317,8 @@ async def test_events_are_streamed_to_the_end_and_from_where_one_was(backend: Ba
     assert [id_ for id_, _name, _data in read(again.text)] == ["4", "5", ""]
     page = await backend.data("GET", f"/runs/{run}/events?after=3&limit=1")
     assert ([each["seq"] for each in page["result"]], page["next_after"]) == ([4], 4)
+    rest = await backend.data("GET", f"/runs/{run}/events?next_cursor={page['next_cursor']}")
+    assert ([each["seq"] for each in rest["result"]], rest["next_cursor"]) == ([5], None)
 
 
 async def test_a_key_that_is_revoked_watches_nothing_more(backend: Backend) -> None:

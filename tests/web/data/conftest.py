@@ -42,7 +42,7 @@ class Desk:
     admin: str
     now: list[float] = field(default_factory=lambda: [1_800_000_000.0])
     ahead: list[float] = field(default_factory=lambda: [0.0])
-    """By how much the clock of the products' budgets is."""
+    """By how much the clock of the products and of their budgets is."""
 
     async def __call__(
         self, method: str, path: str, *, key: str | None = "acme", **more: Any
@@ -89,13 +89,17 @@ async def desk(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
     """Linkspan with acme and globex in front of the tracker; a marker may give limits."""
     limits = getattr(request, "param", CallLimits())
     tracker, now, ahead = Tracker(), [1_800_000_000.0], [0.0]
-    limited = Limited(tracker.app())
+
+    def ticking() -> float:
+        return time.monotonic() + now[0] + ahead[0]
+
+    limited = Limited(tracker.app(), clock=ticking)
     transport = AsgiTransport(limited)
     app = await build(
         Settings(home=tmp_path / "home", call_limits=limits),
         catalog=spec.load([patient(tmp_path)], {}),
         transport=transport,
-        paces=Paces(clock=lambda: time.monotonic() + now[0] + ahead[0]),
+        paces=Paces(clock=ticking),
         random=os.urandom,
         clock=lambda: now[0],
     )

@@ -21,13 +21,16 @@ CONNECTORS = Path(spec.__file__).parent / "connectors"
 
 
 async def test_the_doors_to_the_products_are_described(desk: Desk) -> None:
-    """Each operation of each entity, each connector's proxy, batches; whole, and under names of their own."""
+    """Each operation of each entity, each connector's proxy, Truto's forms of both, batches.
+
+    It is whole, and all have names of their own.
+    """
     whole = (await desk("GET", "/openapi.json", key=None)).json()
     there = {
         (method, path)
         for path, methods in whole["paths"].items()
         for method in methods
-        if path.startswith(("/unified", "/proxy", "/batch"))
+        if path.startswith(("/unified", "/proxy", "/custom", "/batch"))
     }
     tickets = "/unified/ticketing/tickets"
     assert there == {
@@ -37,6 +40,10 @@ async def test_the_doors_to_the_products_are_described(desk: Desk) -> None:
         ("patch", f"{tickets}/{{id}}"),
         ("post", f"{tickets}/{{id}}/comment"),
         *((method, "/proxy/tracker/{path}") for method in ("get", "post", "put", "patch", "delete")),
+        *((method, "/custom/{path}") for method in ("get", "post", "put", "patch", "delete")),
+        *((method, "/proxy/{plural}") for method in ("get", "post")),
+        *((method, "/proxy/{plural}/{id}") for method in ("get", "patch", "delete")),
+        ("post", "/proxy/{plural}/{id}/{operation}"),
         ("post", "/batch-request"),
     }
     operations = [operation for methods in whole["paths"].values() for operation in methods.values()]
@@ -55,6 +62,7 @@ async def test_they_answer_as_they_are_described(desk: Desk) -> None:
     whole = (await desk("GET", "/openapi.json", key=None)).json()
     tickets = "/unified/ticketing/tickets"
     batch: dict[str, Any] = {"resources": [{"resource": "ticketing/tickets"}, {"resource": "nothing"}]}
+    account = (await desk.data("GET", f"{tickets}/1"))["integrated_account_id"]
     tried: list[tuple[str, str, str, int, Any]] = [
         ("GET", tickets, f"{tickets}?limit=2", 200, None),
         ("GET", f"{tickets}/{{id}}", f"{tickets}/1", 200, None),
@@ -67,6 +75,13 @@ async def test_they_answer_as_they_are_described(desk: Desk) -> None:
         ("POST", "/batch-request", "/batch-request", 200, batch),
         ("GET", "/proxy/tracker/{path}", "/proxy/tracker/tickets", 200, None),
         ("DELETE", "/proxy/tracker/{path}", "/proxy/tracker/nothing", 404, None),
+        ("GET", "/custom/{path}", f"/custom/tickets?integrated_account_id={account}", 200, None),
+        ("GET", "/proxy/{plural}", "/proxy/tickets?limit=2", 200, None),
+        ("POST", "/proxy/{plural}", "/proxy/tickets", 201, {"title": "x"}),
+        ("GET", "/proxy/{plural}/{id}", "/proxy/tickets/1", 200, None),
+        ("PATCH", "/proxy/{plural}/{id}", "/proxy/tickets/1", 200, {"status": "done"}),
+        ("DELETE", "/proxy/{plural}/{id}", "/proxy/tickets/1", 404, None),
+        ("POST", "/proxy/{plural}/{id}/{operation}", "/proxy/tickets/1/comment", 200, {"body": "x"}),
     ]
     for method, path, address, status, body in tried:
         answer = await desk(method, address, **({} if body is None else {"json": body}))
@@ -95,7 +110,7 @@ async def test_every_example_works_as_it_is_written(desk: Desk) -> None:
     tried = set()
     for method, path, operation, body in examples_of(whole):
         given = {each["name"]: each["example"] for each in operation["parameters"] if "example" in each}
-        if "{path}" in path and "path" not in given:
+        if set(re.findall(r"\{(\w+)\}", path)) - given.keys() or "{plural}" in path:
             continue
         address = re.sub(r"\{(\w+)\}", lambda found, given=given: given[found[1]], path)  # type: ignore[misc]
         answer = await desk(method.upper(), address, **({} if body is None else {"json": body}))
@@ -141,7 +156,7 @@ def test_the_examples_of_all_connectors_fit(tmp_path: Path) -> None:
             without.add(name)
         if method in ("post", "patch") and path.startswith("/unified") and body is None:
             without.add(name)
-        if path.startswith("/proxy") and "x-codeSamples" in operation:
+        if path.startswith("/proxy/") and "x-codeSamples" in operation:
             passed.add(path.split("/")[2])
     assert without == set()
     assert passed == set(names)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from starlette.responses import JSONResponse
@@ -126,16 +128,23 @@ async def test_what_goes_to_the_product_beside(desk: Desk) -> None:
     assert dry["result"]["request"]["body"] == {"subject": "A", "more": 1}
 
 
-async def test_a_dry_run_sends_nothing(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("method", "below", "given", "sent"),
+    [
+        ("POST", "", {"title": "A"}, ("POST", "/api/tickets", {"subject": "A"})),
+        ("PATCH", "/1", {"title": "A"}, ("PATCH", "/api/tickets/1", {"subject": "A"})),
+        ("POST", "/1/comment", {"body": "A"}, ("POST", "/api/tickets/1/comments", {"text": "A"})),
+    ],
+)
+async def test_a_dry_run_sends_nothing(
+    method: str, below: str, given: dict[str, Any], sent: Any, desk: Desk
+) -> None:
     """Of every write, asked for in the address or in the body; the credential is masked."""
     desk.transport.sent.clear()
-    for more in (
-        {"params": {"dry_run": "true"}, "json": {"title": "A"}},
-        {"json": {"title": "A", "dry_run": True}},
-    ):
-        shown = await desk.data("POST", TICKETS, **more)
+    for more in ({"params": {"dry_run": "true"}, "json": given}, {"json": {**given, "dry_run": True}}):
+        shown = await desk.data(method, TICKETS + below, **more)
         request = shown["result"]["request"]
-        assert (request["method"], request["body"]) == ("POST", {"subject": "A"})
+        assert (request["method"], urlsplit(request["url"]).path, request["body"]) == sent
         assert request["headers"]["Authorization"] == "Bearer [credential]"
     assert desk.transport.sent == []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr
 
@@ -90,5 +90,6 @@ class NewAccountToken(Model):
 class AccountToken(Model):
     """A token for one account and a quarter of an hour. It is shown here and never again."""
 
+    shown_once: ClassVar[tuple[str, ...]] = ("integrated_account_token",)
     integrated_account_token: str
     expires_at: Time

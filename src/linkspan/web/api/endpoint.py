@@ -25,10 +25,14 @@ from linkspan.accounts.admins import Admin
 from linkspan.accounts.opaque import is_like
 from linkspan.accounts.principal import Principal
 from linkspan.errors import Forbidden, Internal, InvalidArgument, LinkspanError, Unauthenticated
+from linkspan.gateway.once import by_caller
 from linkspan.store.admins import Role
 from linkspan.store.audit import AuditRow
+from linkspan.web.api import repeated
+from linkspan.web.api.models import Page
 from linkspan.web.api.parts import Parts
 from linkspan.web.api.reading import Model, NoQuery, Query, read_body, read_query
+from linkspan.web.api.repeated import Again
 from linkspan.web.failures import told
 
 log = logging.getLogger("linkspan.api")
@@ -123,6 +127,11 @@ class Endpoint:
     streams: bool = False
     """Whether it answers server-sent events to who accepts them."""
 
+    @property
+    def is_done_once(self) -> bool:
+        """Whether an `Idempotency-Key` is heeded before it, and not by itself. Deleting twice needs none."""
+        return self.method in ("POST", "PATCH") and all(name != repeated.HEADER for name, _ in self.headers)
+
 
 class Door:
     """One path with its methods, as an ASGI application."""
@@ -139,7 +148,7 @@ class Door:
         request_id = stated if _REQUEST_ID.fullmatch(stated) else uuid.uuid4().hex
         headers: dict[str, str] = {}
         try:
-            status, content = await self._answer(request, request_id)
+            status, content = await self._answer(request, request_id, headers)
             if isinstance(content, Raw):
                 await _raw(content, status, request_id)(scope, receive, send)
                 return
@@ -158,7 +167,9 @@ class Door:
         response.headers.update({**headers, **_always(request_id)})
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request, request_id: str) -> tuple[int, bytes | Raw]:
+    async def _answer(
+        self, request: Request, request_id: str, headers: dict[str, str]
+    ) -> tuple[int, bytes | Raw]:
         parts = self._parts
         visit = parts.see(request.scope)
         caller = await self._enter(request, visit.address)
@@ -177,7 +188,7 @@ class Door:
         began = parts.clock()
         outcome = "internal"
         try:
-            answer = await endpoint.handle(call)
+            answer = await _done(endpoint, call)
             outcome = "ok"
         except LinkspanError as error:
             outcome = error.code
@@ -187,7 +198,11 @@ class Door:
                 await parts.audit.write(_row(call, endpoint, outcome, began, parts.clock()))
         if isinstance(answer, Raw):
             return endpoint.status, answer
-        return endpoint.status, to_json(answer.model_dump(mode="json", by_alias=True))
+        if isinstance(answer, Again):
+            headers["Idempotent-Replayed"] = "true"
+        data = answer.data if isinstance(answer, Again) else answer.model_dump(mode="json", by_alias=True)
+        is_wrapped = query.envelope == "result" and not isinstance(answer, Page)
+        return endpoint.status, to_json({"result": data} if is_wrapped else data)
 
     async def _enter(self, request: Request, address: str) -> Admin | Principal:
         """Answer who shows the key; whoever guesses often is told to wait, and learns nothing by it."""
@@ -222,6 +237,21 @@ OPERATED: Final = frozenset(
     }
 )
 """What changes something and is not for admins alone: nothing of it makes a key or shows a secret."""
+
+
+async def _done(endpoint: Endpoint, call: Call) -> BaseModel | Raw | Again:
+    """Do the work of a door, once for each `Idempotency-Key`. Raises `Conflict` and what the work raises."""
+    key = repeated.key_of(call.headers) if endpoint.is_done_once else None
+    if key is None:
+        return await endpoint.handle(call)
+    tenant = getattr(call.query, "tenant_id", None) or getattr(call.body, "tenant_id", None)
+    if isinstance(call.caller, Principal):
+        tenant = call.caller.tenant
+    token = call.caller.token_id or call.caller.subject
+    asked = [each and each.model_dump(mode="json") for each in (call.query, call.body)]
+    row = by_caller(tenant, token, endpoint.name, [key, dict(call.path)], asked)
+    sealed = repeated.all_of(call.query, call.body)
+    return await repeated.once(call.parts.once, repeated.Work(row, sealed, lambda: endpoint.handle(call)))
 
 
 def _check_role(admin: Admin, endpoint: Endpoint) -> None:

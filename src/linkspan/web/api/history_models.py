@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from linkspan.web.api.models import Cursor, Limit, Line, MaybeOfTenant, Name, Time
+from linkspan.web.api.models import Cursor, Limit, Line, MaybeOfTenant, Name, Page, Time
 from linkspan.web.api.reading import Model
 from linkspan.web.api.run_models import Run
 
@@ -77,7 +77,5 @@ class FoundRun(Model):
     line: str | None
 
 
-class FoundRuns(Model):
+class FoundRuns(Page[FoundRun]):
     """The run that changed last first."""
-
-    result: list[FoundRun]

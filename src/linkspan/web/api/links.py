@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
 
@@ -47,6 +47,7 @@ class NewLinkToken(Model):
 class CreatedLinkToken(Model):
     """A link token. It is shown here and never again."""
 
+    shown_once: ClassVar[tuple[str, ...]] = ("link_token",)
     id: str
     link_token: str
     url: str

@@ -7,9 +7,9 @@ which was just made (a token, a webhook's secret, an invitation's link) say so i
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, computed_field
 
 from linkspan.web.api.reading import Model, Query
 
@@ -56,10 +56,19 @@ ItemT = TypeVar("ItemT")
 
 
 class Page(Model, Generic[ItemT]):
-    """A part of a list; `next_cursor` is null on the last one."""
+    """A list or a part of one, in the shape of every list here; `next_cursor` is null on the last one."""
 
+    model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_serialization_defaults_required=True)
     result: list[ItemT]
-    next_cursor: str | None
+    next_cursor: str | None = None
+    prev_cursor: str | None = None
+    is_partial_response: bool = False
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def result_count(self) -> int:
+        """How many are in this part."""
+        return len(self.result)
 
 
 class Deleted(Model):

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from linkspan import __version__
 from linkspan.web.api.endpoint import Endpoint
 from linkspan.web.api.models import Failure
+from linkspan.web.api.repeated import PATTERN, TOLD
 
 _ALWAYS: Final = (400, 401, 429)
 """What every door may fail with: the request, the key, and too many of them."""
@@ -21,7 +22,8 @@ _PLACEHOLDER: Final = re.compile(r"\{([a-z]+)\}")
 _INFO: Final = (
     "Tenants, people, linked accounts, tokens, webhooks, runs and the audit log of this Linkspan. Every"
     " request carries an admin key (`linkspan admin create`); those for runs and recipes may"
-    " carry a tenant's token. Errors are told in docs/errors.md."
+    " carry a tenant's token. Errors are told in docs/errors.md. Single things answer themselves, as they are"
+    ' described; with `?envelope=result` they are answered as `{"result": …}`.'
 )
 
 
@@ -70,6 +72,8 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
 
 def _operation(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
     fails = {*_ALWAYS, *endpoint.fails, *(_BODY if endpoint.body is not None else ())}
+    if endpoint.is_done_once:
+        fails.add(HTTPStatus.CONFLICT.value)
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
@@ -141,10 +145,10 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 
 
 def _header_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
-    schema = {"type": "string", "pattern": "^[!-~]{1,200}$"}
+    schema = {"type": "string", "pattern": f"^{PATTERN}$"}
     return [
         {"name": name, "in": "header", "required": False, "description": told, "schema": schema}
-        for name, told in endpoint.headers
+        for name, told in (*endpoint.headers, *((TOLD,) if endpoint.is_done_once else ()))
     ]
 
 
@@ -154,6 +158,7 @@ def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     return [
         {"name": name, "in": "query", "required": name in required, "schema": _plain(part)}
         for name, part in schema.get("properties", {}).items()
+        if name != "envelope"
     ]
 
 

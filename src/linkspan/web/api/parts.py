@@ -18,6 +18,7 @@ from linkspan.accounts.tenants import Tenants
 from linkspan.accounts.tokens import Tokens
 from linkspan.accounts.webhooks import Webhooks
 from linkspan.gateway.log_bodies import LogBodies
+from linkspan.gateway.once import Once
 from linkspan.gateway.throttle import Throttle
 from linkspan.runs.feed import Feed
 from linkspan.runs.history import History
@@ -63,6 +64,7 @@ class Parts:
     feed: Feed
     audit: AuditWriter
     log_bodies: LogBodies
+    once: Once
     database: Database
     verifier: Verifier
     catalog: Callable[[], Catalog]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 from starlette.requests import Request
 
@@ -23,12 +23,16 @@ class Model(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid", strict=True, frozen=True, hide_input_in_errors=True
     )
+    shown_once: ClassVar[tuple[str, ...]] = ()
+    """Its fields that hold a secret which was just made, and is shown in no other answer."""
 
 
 class Query(BaseModel):
     """The parameters of a URL: texts that mean what the fields say."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    envelope: Literal["result", "none"] = Field("none", exclude=True)
+    """Whether a single thing is answered as `{"result": …}`. No filter, so it is in no cursor."""
 
 
 class NoQuery(Query):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from linkspan.store.runs import State
-from linkspan.web.api.models import NAMED, Cursor, GivenTime, Limit, Line, MaybeOfTenant, Name, Time
+from linkspan.web.api.models import NAMED, Cursor, GivenTime, Limit, Line, MaybeOfTenant, Name, Page, Time
 from linkspan.web.api.reading import Model
 
 RunId = Annotated[str, Field(pattern=r"^run_[a-z2-7]{26}$")]
@@ -44,6 +44,9 @@ class EventListing(MaybeOfTenant):
 
     after: Annotated[int, Field(ge=0, le=2**53, description="The `seq` of the last event that is known.")] = 0
     limit: Annotated[int, Field(ge=1, le=1000)] = 200
+    next_cursor: (
+        Annotated[str, Field(pattern="^[0-9]{1,15}$", description="`next_cursor` of the page before.")] | None
+    ) = None
 
 
 class UsageOf(MaybeOfTenant):
@@ -168,10 +171,9 @@ class RunEvent(Model):
     data: dict[str, Any]
 
 
-class Events(Model):
+class Events(Page[RunEvent]):
     """Events in order. There are more when `last_event` of the run is beyond the last one."""
 
-    result: list[RunEvent]
     next_after: int
     """What to ask with next."""
 
@@ -206,10 +208,8 @@ class Approval(Model):
     decided: Decision | None
 
 
-class Approvals(Model):
+class Approvals(Page[Approval]):
     """What a run has asked."""
-
-    result: list[Approval]
 
 
 class Artifact(Model):
@@ -221,10 +221,8 @@ class Artifact(Model):
     updated_at: Time
 
 
-class Artifacts(Model):
+class Artifacts(Page[Artifact]):
     """What a run has made so far."""
-
-    result: list[Artifact]
 
 
 class Usage(Model):
@@ -269,10 +267,9 @@ class Budget(Model):
     minutes: ShareOfBudget
 
 
-class Usages(Model):
+class Usages(Page[Usage]):
     """What the tenant's runs used."""
 
-    result: list[Usage]
     budget: Budget
 
 
@@ -302,7 +299,5 @@ class Recipe(Model):
     changed_at: Time | None
 
 
-class Recipes(Model):
+class Recipes(Page[Recipe]):
     """The recipes of tools.yaml."""
-
-    result: list[Recipe]

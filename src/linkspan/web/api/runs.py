@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Final
 
-from linkspan.errors import InvalidArgument, Unauthenticated
+from linkspan.errors import Unauthenticated
 from linkspan.runs.shown import (
     shown_approval,
     shown_artifact,
@@ -22,6 +22,7 @@ from linkspan.web.api.accounts import seconds
 from linkspan.web.api.endpoint import Call, Endpoint, Handler, Raw
 from linkspan.web.api.models import MaybeOfTenant, Page
 from linkspan.web.api.reading import Model
+from linkspan.web.api.repeated import HEADER, key_of
 from linkspan.web.api.run_models import (
     Approval,
     Approvals,
@@ -43,7 +44,7 @@ from linkspan.web.api.run_models import (
 )
 
 EVENT_STREAM: Final = "text/event-stream"
-_KEY: Final = ("Idempotency-Key", "The same key is the same run: a repetition starts no other one.")
+_KEY: Final = (HEADER, "The same key is the same run: a repetition starts no other one.")
 _LAST: Final = ("Last-Event-ID", "Of a stream that was lost: the `id` of the last event that came.")
 _BEGINNING: Final = 0.0
 _LOOK_AGAIN: Final = 5.0
@@ -61,7 +62,7 @@ async def start(call: Call) -> Run:
         source="api",
         entity_id=asked.entity_id,
         account=asked.integrated_account_id,
-        key=_key(call),
+        key=key_of(call.headers),
         person=asked.person,
     )
     return _shown(run)
@@ -108,10 +109,13 @@ async def events(call: Call) -> Events | Raw:
         last = call.headers.get("last-event-id", "")
         after = int(last) if last.isascii() and last.isdigit() and len(last) < 16 else asked.after
         return Raw(EVENT_STREAM, _stream(call, found, after))
-    told = await call.parts.runs.events(principal, run, after=asked.after, limit=asked.limit)
+    after = asked.after if asked.next_cursor is None else int(asked.next_cursor)
+    told = await call.parts.runs.events(principal, run, after=after, limit=asked.limit)
+    following = told[-1].seq if told else after
     return Events(
         result=[RunEvent(**shown_event(each)) for each in told],
-        next_after=told[-1].seq if told else asked.after,
+        next_cursor=str(following) if len(told) == asked.limit else None,
+        next_after=following,
     )
 
 
@@ -165,7 +169,7 @@ async def retry(call: Call) -> Run:
     """Do once more, from the beginning, what did not succeed."""
     principal, run, asked = await call.principal(), call.path["id"], call.body
     call.about(principal.tenant, "run", run)
-    return _shown(await call.parts.runs.retry(principal, run, key=_key(call), person=asked.person))
+    return _shown(await call.parts.runs.retry(principal, run, key=key_of(call.headers), person=asked.person))
 
 
 async def fork(call: Call) -> Run:
@@ -173,7 +177,9 @@ async def fork(call: Call) -> Run:
     principal, run = await call.principal(), call.path["id"]
     asked: Said = call.body
     call.about(principal.tenant, "run", run)
-    forked = await call.parts.runs.fork(principal, run, asked.text, key=_key(call), person=asked.person)
+    forked = await call.parts.runs.fork(
+        principal, run, asked.text, key=key_of(call.headers), person=asked.person
+    )
     return _shown(forked)
 
 
@@ -228,14 +234,6 @@ async def usage(call: Call) -> Usages:
     return Usages(
         result=[Usage(**shown_usage(each)) for each in found], budget=Budget(**shown_budget(budget))
     )
-
-
-def _key(call: Call) -> str | None:
-    key: str | None = call.headers.get("idempotency-key")
-    if key is not None and not (key.isascii() and key.isprintable() and 0 < len(key) <= 200):
-        details = [{"path": "Idempotency-Key", "message": "must be 1 to 200 printable characters of ASCII"}]
-        raise InvalidArgument("Idempotency-Key: must be 1 to 200 printable characters", details=details)
-    return key
 
 
 def _shown(run: rows.Run) -> Run:

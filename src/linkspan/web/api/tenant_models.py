@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -72,6 +72,7 @@ class Person(Model):
 class InvitedPerson(Person):
     """A person, with the link that signs in once. It is shown here and never again."""
 
+    shown_once: ClassVar[tuple[str, ...]] = ("invitation_url",)
     invitation_url: str | None
     invitation_expires_at: Time | None
 
@@ -104,4 +105,5 @@ class Token(Model):
 class CreatedToken(Token):
     """A token with its text. It is shown here and never again."""
 
+    shown_once: ClassVar[tuple[str, ...]] = ("token",)
     token: str

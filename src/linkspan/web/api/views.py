@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -35,6 +35,7 @@ class NewViewToken(Model):
 class CreatedViewToken(Model):
     """A view token. It is shown here and never again."""
 
+    shown_once: ClassVar[tuple[str, ...]] = ("view_token",)
     id: str
     view_token: str
     url: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -51,6 +51,7 @@ class Webhook(Model):
 class CreatedWebhook(Webhook):
     """A webhook with its secret. It is shown here and never again."""
 
+    shown_once: ClassVar[tuple[str, ...]] = ("secret",)
     secret: str
 
 

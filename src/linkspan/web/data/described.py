@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from linkspan.spec.catalog import Catalog, Connector, Entity, Tool
+from linkspan.spec.catalog import Catalog, Entity, Tool
 from linkspan.web.data.batch import Batch, BatchAnswer
 from linkspan.web.data.examples import NOTHING, arguments_of, curl, page_of, path_of, proxied, sample
 
@@ -46,6 +46,10 @@ _ACCOUNT: Final = {
     "description": "Whose credential is used. Needed where the tenant has several accounts there.",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$"},
 }
+_NAMED: Final = {
+    **_ACCOUNT,
+    "description": "At whose product, with whose credential. Needed unless the token is of one account.",
+}
 _TENANT: Final = {
     "name": "tenant_id",
     "in": "query",
@@ -73,7 +77,10 @@ def described(catalog: Catalog) -> tuple[Json, Json]:
                 for method, path, operation in _operation(entity, tool):
                     paths.setdefault(path, {})[method] = operation
     for connector in catalog.connectors.values():
-        paths[f"/proxy/{connector.name}/{{path}}"] = _proxied(connector, proxied(catalog, connector.name))
+        place, name = f"/proxy/{connector.name}", f"proxy_{connector.name.replace('-', '_')}"
+        paths[f"{place}/{{path}}"] = _proxied(place, name, connector.title, proxied(catalog, connector.name))
+    paths["/custom/{path}"] = _proxied("/custom", "custom", "the account's product", {}, _NAMED)
+    paths |= _resources(catalog)
     paths["/batch-request"] = {"post": _batch()}
     schemas: Json = {}
     for model, mode in ((Batch, "validation"), (BatchAnswer, "serialization")):
@@ -149,19 +156,7 @@ def _with_example(content: Json, example: Any) -> Json:
 def _answer(tool: Tool) -> Json:
     shown = (tool.output_schema or {}).get("properties", {}).get("result", {})
     if shown.get("type") == "array":
-        page = {
-            "type": "object",
-            "properties": {
-                "result": shown,
-                "next_cursor": {"type": ["string", "null"]},
-                "prev_cursor": {"type": ["string", "null"]},
-                "result_count": {"type": "integer"},
-                "is_partial_response": {"type": "boolean"},
-                **_WHOSE,
-            },
-            "required": ["result", "next_cursor", "result_count", "is_partial_response"],
-        }
-        return _response("A page", page, page_of(sample(shown.get("items", {}))))
+        return _response("A page", _page(shown), page_of(sample(shown.get("items", {}))))
     if tool.output_schema is None:
         return {
             "description": "What it is",
@@ -172,7 +167,72 @@ def _answer(tool: Tool) -> Json:
     return _response("Done", done, sample(done))
 
 
-def _proxied(connector: Connector, examples: Mapping[str, tuple[str, Any]]) -> Json:
+def _page(result: Any) -> Json:
+    return {
+        "type": "object",
+        "properties": {
+            "result": result,
+            "next_cursor": {"type": ["string", "null"]},
+            "prev_cursor": {"type": ["string", "null"]},
+            "result_count": {"type": "integer"},
+            "is_partial_response": {"type": "boolean"},
+            **_WHOSE,
+        },
+        "required": ["result", "next_cursor", "result_count", "is_partial_response"],
+    }
+
+
+def _resources(catalog: Catalog) -> dict[str, Json]:
+    """Answer Truto's form, in which a thing is as its product has it; its arguments are those of /unified."""
+    taken = catalog.connectors
+    plurals = sorted({entity.plural for entity in catalog.entities.values()} - taken.keys())
+    if not plurals:
+        return {}
+    plural: Json = {"name": "plural", "in": "path", "required": True}
+    plural["schema"] = {**_TEXT, "enum": plurals}
+    known: Json = {"name": "id", "in": "path", "required": True, "schema": {**_TEXT, "minLength": 1}}
+    words: Json = {"name": "operation", "in": "path", "required": True}
+    words["schema"] = {**_TEXT, "pattern": "^[a-z][a-z0-9_]*$"}
+    done = {"type": "object", "properties": {"result": {}, **_WHOSE}, "required": ["result"]}
+
+    def operation(name: str, what: str, given: list[Json], answer: Any, *, writes: bool) -> Json:
+        found: Json = {
+            "operationId": f"resource_{name}",
+            "summary": f"{what}, as the product has it",
+            "description": "What /unified does, with things as the product has them (docs/unified.md).",
+            "tags": ["proxy"],
+            "security": _SECURITY,
+            "parameters": [plural, *given, *([_KEY] if writes else []), _ACCOUNT, _TENANT],
+            "responses": {"2XX": _response("Done", answer), **_failures()},
+        }
+        if writes and name != "delete":
+            content = {"application/json": {"schema": {"type": "object"}}}
+            found["requestBody"] = {"required": False, "content": content}
+        return found
+
+    return {
+        "/proxy/{plural}": {
+            "get": operation("list", "List things", [], _page({"type": "array", "items": {}}), writes=False),
+            "post": operation("create", "Create a thing", [], done, writes=True),
+        },
+        "/proxy/{plural}/{id}": {
+            "get": operation("get", "Get a thing", [known], done, writes=False),
+            "patch": operation("update", "Change a thing", [known], done, writes=True),
+            "delete": operation("delete", "Delete a thing", [known], done, writes=True),
+        },
+        "/proxy/{plural}/{id}/{operation}": {
+            "post": operation("do", "Do something with a thing", [known, words], done, writes=True)
+        },
+    }
+
+
+def _proxied(
+    place: str,
+    name: str,
+    title: str,
+    examples: Mapping[str, tuple[str, Any]],
+    account: Mapping[str, Any] = _ACCOUNT,
+) -> Json:
     path = {
         "name": "path",
         "in": "path",
@@ -185,12 +245,12 @@ def _proxied(connector: Connector, examples: Mapping[str, tuple[str, Any]]) -> J
         below, body = examples.get(method, (None, NOTHING))
         here = path if below is None else {**path, "example": below}
         operation: Json = {
-            "operationId": f"proxy_{connector.name.replace('-', '_')}_{method}",
-            "summary": f"{what} at {connector.title}, as it is",
+            "operationId": f"{name}_{method}",
+            "summary": f"{what} at {title}, as it is",
             "description": "Method, path, parameters and body go on as they came (docs/proxy.md).",
             "tags": ["proxy"],
             "security": _SECURITY,
-            "parameters": [here, *([_KEY] if method != "get" else []), _ACCOUNT, _TENANT],
+            "parameters": [here, *([_KEY] if method != "get" else []), account, _TENANT],
             "responses": {
                 "2XX": {
                     "description": "What the product answers",
@@ -208,7 +268,7 @@ def _proxied(connector: Connector, examples: Mapping[str, tuple[str, Any]]) -> J
             content: Json = {"application/json": sent, "*/*": {"schema": {}}}
             operation["requestBody"] = {"required": False, "content": content}
         if below is not None:
-            operation["x-codeSamples"] = [curl(method, f"/proxy/{connector.name}/{below}", {}, body)]
+            operation["x-codeSamples"] = [curl(method, f"{place}/{below}", {}, body)]
         operations[method] = operation
     return operations
 
