@@ -105,8 +105,8 @@ class AppServer:
         except ConfigurationError:
             raise
         except LinkspanError as error:
-            why = error.__cause__ if isinstance(error.__cause__, Refused) else error
-            log.warning("run %s: %s; codex said: %s", task.run, why, process.complaints[-2000:])
+            fault = error.__cause__ if isinstance(error.__cause__, Refused) else error
+            log.warning("run %s: %s; codex said: %s", task.run, fault, process.complaints[-2000:])
             message = f"{error.message.rstrip('.')}."
             code = "upstream_error" if error.code == "upstream_timeout" else error.code
             failure = Failure(code, message, retryable=True)
