@@ -309,6 +309,29 @@ async def test_two_people_talk_about_one_thing(door: Door) -> None:
             assert (ended["id"], ended["status"]) == (turn["expectedTurnId"], "completed")
 
 
+async def test_a_turn_that_its_tenant_has_no_room_for_is_refused(house: House) -> None:
+    """By our codes, over the socket: a full queue says when to come back, a spent budget does not."""
+    await house.enable("talk")
+    door = Door(Works(house, ScriptedEngine(), FakePlaces(house.app.settings.home / "work"), FakeForge()), "")
+    words = [{"type": "text", "text": "Make it three."}]
+    serving = Serving(house.app, clock=lambda: house.now[0])
+    starting, policy = house.app.runs.starting, house.app.catalog.runs
+    async with served(house.app, serving) as door.url, door.session(await door.token()) as client:
+        thread = (await client.ask("thread/start"))["thread"]["id"]
+        for bound, code in ({"waiting": 0}, "rate_limited"), ({"tenant_tokens": 0}, "quota_exceeded"):
+            starting._policy = lambda bound=bound: replace(policy, **bound)  # type: ignore[misc]
+            error = (await client.call("turn/start", threadId=thread, input=words))["error"]
+            assert (error["code"], error["data"]["code"]) == (-32000, code)
+            assert (error["data"]["retry_after"] is not None) == (code == "rate_limited")
+            assert "tenant acme has" in error["message"].lower()
+            assert (await client.ask("thread/turns/list", threadId=thread))["data"] == []
+        assert await house.app.runs.list(OPERATOR) == []
+        starting._policy = lambda: policy
+        turn = await client.say(thread, "Make it three.")
+        assert (await client.until("turn/started"))["turn"]["id"] == turn["id"]
+        assert [each.id for each in await house.app.runs.list(OPERATOR)] == [turn["id"]]
+
+
 async def test_a_person_answers_each_kind_of_question(door: Door) -> None:
     """Files outside of the checkout, more than the sandbox allows, a network: all of it or nothing."""
     wanted = {"network": {"enabled": True}, "fileSystem": None}
