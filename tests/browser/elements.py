@@ -15,9 +15,10 @@ INSIDE: Final = """(() => {
 })()"""
 """The words of what has the focus in an element's shadow."""
 _HEAR: Final = """window.heard = [];
-const names = "run watch ready state ended linked closed event error turn question";
-for (const name of names.split(" ")) addEventListener(`linkspan-${name}`, ({ target, detail }) => {
-  heard.push([target.localName, name, detail ?? null]);
+"run watch ready state ended linked closed event error turn question".split(" ").forEach((name) => {
+  addEventListener(`linkspan-${name}`, ({ target, detail }) => {
+    heard.push([target.localName, name, detail ?? null]);
+  });
 });"""
 _UNSTYLED: Final = """([element, parts]) => {
   const sheet = new CSSStyleSheet();
