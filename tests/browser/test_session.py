@@ -194,11 +194,18 @@ def test_a_conversation(anna: Person, quay: Quay, protocol: Protocol) -> None:
         assert "lsk_" not in str(kept)
 
 
-def test_the_server_is_another_one_in_the_middle_of_a_turn(anna: Person, quay: Quay) -> None:
-    """The page goes on by itself, without a gap and without a double; a turn that failed says why."""
+def test_the_server_is_another_one_in_the_middle_of_a_turn(
+    anna: Person, quay: Quay, protocol: Protocol
+) -> None:
+    """The page goes on by itself, without a gap and without a double; a turn that failed says why.
+
+    What is said and heard on each of its sockets is Codex's own protocol.
+    """
     anna.watch.expect("WebSocket connection")
     anna.watch.expect("status of 500")  # the product's backend, which reaches no Linkspan meanwhile
-    page = anna.open(f"{quay.url}/tickets/HC-104")
+    page = anna.open("about:blank")
+    overheard = Overheard.of(page)
+    page.goto(f"{quay.url}/tickets/HC-104")
     session = page.locator("linkspan-session")
     words = session.get_by_role("textbox", name="Say something to Codex")
     expect(session.get_by_role("button", name="Send")).to_have_attribute("aria-disabled", "false")
@@ -225,6 +232,8 @@ def test_the_server_is_another_one_in_the_middle_of_a_turn(anna: Person, quay: Q
     run.enter("failed", error_code="upstream_error", error_message="OpenAI did not answer.")
     expect(session.get_by_role("status")).to_have_text("OpenAI did not answer.")
     look(page, "session-failed")
+    overheard.check(protocol)
+    assert {"turn/start", "thread/resume", "turn/interrupt"} < overheard.methods()
     press_to(page, "New conversation")
     page.keyboard.press("Enter")
     expect(session.locator(".log > div")).to_have_count(0)
