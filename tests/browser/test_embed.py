@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.elements import INSIDE, frame_in, hear, heard, press_to, press_within, unstyled
 from tests.servers.browser import Person, look, until
 from tests.servers.linkspan import Linkspan
 from tests.servers.node import ROOT
@@ -22,15 +23,28 @@ from tests.servers.played import Played, Stage, stage, whole
 from tests.servers.serving import free_port, running
 
 pytestmark = pytest.mark.e2e
-INSIDE = "document.activeElement.shadowRoot?.activeElement?.textContent"
 CONNECT = """(token) => {
   const element = document.createElement("linkspan-connect");
   element.setAttribute("integration", "desk");
   element.setAttribute("label", "Connect the desk");
   element.getToken = async ({ integration }) => integration === "desk" && token;
   document.querySelector("main").append(element);
-  window.heard = null;
-  addEventListener("linkspan-closed", ({ type }) => { window.heard = [type]; });
+}"""
+VARIABLES = """(name) => {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(`${name} {
+    --linkspan-accent: rgb(1, 2, 3); --linkspan-on-accent: rgb(4, 5, 6); --linkspan-radius: 7px;
+    --linkspan-font: 21px monospace; --linkspan-link: rgb(8, 9, 10); --linkspan-focus: rgb(11, 12, 13);
+  }`);
+  document.adoptedStyleSheets.push(sheet);
+  const part = (name) => getComputedStyle(root.querySelector(`[part=${name}]`));
+  const root = document.querySelector(name).shadowRoot, button = part("button");
+  const found = [
+    button.backgroundColor, button.color, button.borderRadius, button.fontSize, button.outlineColor,
+    part("result").color,
+  ];
+  document.adoptedStyleSheets.pop();
+  return found;
 }"""
 RIGHTS = ("read", "run.start", "run.steer", "run.cancel", "run.approve")
 
@@ -76,12 +90,31 @@ def quay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quay]:
         yield Quay(f"http://localhost:{port}", linkspan, played)
 
 
+def test_an_element_looks_as_its_page_says(anna: Person, quay: Quay) -> None:
+    """Each variable is heeded and each part is reached, the focus among them."""
+    page = anna.open(f"{quay.url}/tickets/HC-103")
+    expect(page.get_by_role("button", name="Fix with Codex")).to_have_attribute("aria-disabled", "false")
+    press_to(page, "Fix with Codex")
+    assert page.evaluate(VARIABLES, "linkspan-fix") == [
+        "rgb(1, 2, 3)", "rgb(4, 5, 6)", "7px", "21px", "rgb(11, 12, 13)", "rgb(8, 9, 10)"
+    ]  # fmt: skip
+    page.evaluate(CONNECT, "no token")
+    expect(page.get_by_role("button", name="Connect the desk")).to_be_visible()
+    assert unstyled(page, "linkspan-fix", "row", "button", "watch", "result", "status") == []
+    assert unstyled(page, "linkspan-connect", "row", "button", "status") == []
+    assert unstyled(page, "linkspan-connect", "result") == ["result"]
+
+
 def test_the_button_is_pressed_and_the_result_is_seen(anna: Person, quay: Quay) -> None:
-    """By the keyboard, watched in the page, approved in the frame; the focus is nowhere lost."""
+    """By the keyboard, watched in the page, approved in the frame; the focus is nowhere lost.
+
+    The product's page hears of all of it.
+    """
+    hear(anna)
     page = anna.open(f"{quay.url}/tickets/HC-103")
     expect(page.get_by_role("button", name="Fix with Codex")).to_have_attribute("aria-disabled", "false")
     look(page, "embed-button")
-    press_tab_to(page, "Fix with Codex")
+    press_to(page, "Fix with Codex")
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_have_text("Queued")
     assert until(page, INSIDE) == "Watch"
@@ -98,7 +131,8 @@ def test_the_button_is_pressed_and_the_result_is_seen(anna: Person, quay: Quay) 
     expect(frame.get_by_text("I found it: <b>the till</b> adds no hour.")).to_be_visible()
     look(page, "embed-run")
     frame.get_by_label("Why, if you want to say").fill("It is small")
-    frame.get_by_role("button", name="Approve").click()
+    press_within(page, frame_in(page, "linkspan-run iframe"), "Approve")
+    page.keyboard.press("Enter")
     expect(frame.get_by_text("approved by priya, “It is small”")).to_be_visible()
     run.enter("succeeded", summary="The till adds an hour now.",
               pull_request={"url": "https://forge.example/acme/harbour/pull/7", "number": 7})  # fmt: skip
@@ -106,6 +140,14 @@ def test_the_button_is_pressed_and_the_result_is_seen(anna: Person, quay: Quay) 
     expect(frame.get_by_text("The till adds an hour now.")).to_be_visible()
     expect(page.get_by_role("button", name="Fix with Codex")).to_have_count(0)
     look(page, "embed-done")
+    assert unstyled(page, "linkspan-run", "frame") == []
+    told = heard(page, "linkspan-fix", "run")
+    assert {each["id"] for each in told} == {run.id}
+    assert [told[0]["state"], told[-1]["state"]] == ["queued", "succeeded"]
+    assert [each["id"] for each in heard(page, "linkspan-fix", "watch")] == [run.id]
+    assert len(heard(page, "linkspan-run", "ready")) == 1
+    assert all(each["state"] for each in heard(page, "linkspan-run", "state"))
+    assert len(heard(page, "linkspan-run", "ended")) == 1
     page.reload()
     expect(page.get_by_role("link", name="Pull request acme/harbour#7", exact=True)).to_be_visible()
     for kept in page.evaluate("[location.href, document.cookie, ...Object.values(localStorage)]"):
@@ -122,30 +164,38 @@ def test_a_run_that_failed_is_tried_again_after_the_tokens_minutes(anna: Person,
     expect(page.get_by_role("status")).to_have_text("Failed: OpenAI did not answer.")
     look(page, "embed-failed")
     quay.expire()
-    page.get_by_role("button", name="Try again").click()
+    press_to(page, "Try again")
+    page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_have_text("Queued")
     again = quay.taken(page)
     assert again.id != run.id
     # Without the page's own way to show it, it is shown over the page.
     page.evaluate("addEventListener('linkspan-watch', (event) => event.stopImmediatePropagation(), true)")
-    page.get_by_role("button", name="Watch").click()
+    press_to(page, "Watch")
+    page.keyboard.press("Enter")
     frame = page.frame_locator("dialog linkspan-run iframe")
     expect(frame.get_by_role("button", name="Cancel the run")).to_be_visible()
     look(page, "embed-dialog")
-    frame.get_by_role("button", name="Cancel the run").click()
+    assert unstyled(page, "linkspan-fix", "dialog", "close") == []
+    press_within(page, frame_in(page, "dialog linkspan-run iframe"), "Cancel the run")
+    page.keyboard.press("Enter")
     expect(frame.get_by_text("priya asked that it ends")).to_be_visible()
     again.enter("cancelled")
     expect(page.get_by_role("status").first).to_have_text("Cancelled")
     page.keyboard.press("Escape")
     expect(page.locator("dialog")).to_have_count(0)
+    assert until(page, INSIDE) == "What it did"
 
 
 def test_a_page_of_another_origin_gets_nothing(anna: Person, quay: Quay) -> None:
     """The product's backend refuses it, and what it says is shown beside the button, which does nothing."""
     anna.watch.expect("status of 403")
+    hear(anna)
     page = anna.open(f"{quay.url.replace('localhost', '127.0.0.1')}/tickets/HC-103")
     expect(page.get_by_role("status")).to_have_text("There is no token for it (403)")
     expect(page.get_by_role("button", name="Fix with Codex")).to_have_attribute("aria-disabled", "true")
+    told = {"code": "invalid_token", "message": "There is no token for it (403)"}
+    assert heard(page, "linkspan-fix", "error") == [told]
 
 
 def test_an_account_is_linked_by_an_element(anna: Person, quay: Quay) -> None:
@@ -155,24 +205,18 @@ def test_an_account_is_linked_by_an_element(anna: Person, quay: Quay) -> None:
             "link", "create", "desk", "--tenant", "acme", "--allowed-origin", quay.url, "--json"
         )
     )
+    hear(anna)
     page = anna.open(f"{quay.url}/tickets/HC-103")
     page.evaluate(CONNECT, made["link_token"])
     look(page, "embed-connect")
-    page.get_by_role("button", name="Connect the desk").click()
+    press_to(page, "Connect the desk")
+    page.keyboard.press("Enter")
     frame = page.frame_locator("iframe[title^=Connect]")
     expect(frame.get_by_role("heading", level=1)).to_be_visible()
-    frame.get_by_role("button", name="Close").click()
-    assert until(page, "window.heard").pop() == "linkspan-closed"
-    expect(page.get_by_role("button", name="Connect the desk")).to_be_visible()
-
-
-def press_tab_to(page: Page, name: str) -> None:
-    """Press Tab until something in an element's shadow has the focus."""
-    way = []
-    while page.evaluate(INSIDE) != name:
-        way.append(page.evaluate("document.activeElement.outerHTML.slice(0, 80)"))
-        assert len(way) < 20, way
-        page.keyboard.press("Tab")
+    press_within(page, frame_in(page, "iframe[title^=Connect]"), "Close")
+    page.keyboard.press("Enter")
+    assert len(heard(page, "linkspan-connect", "closed")) == 1
+    assert until(page, INSIDE) == "Connect the desk"
 
 
 def _listens(port: int) -> bool:

@@ -14,15 +14,24 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from tests.browser.elements import INSIDE, hear, heard, press_to
 from tests.browser.linking import KEY, Office, at_the_provider, framed, say_no, sign_in
 from tests.browser.product import Product, events, outcome, product, start
-from tests.servers.browser import Person, look, tab_to
+from tests.servers.browser import Person, look, tab_to, until
 from tests.servers.node import ROOT
 from tests.servers.serving import serving
 
 pytestmark = pytest.mark.e2e
 
 REFUSED = r"Failed to load resource: the server responded with a status of 4\d\d"
+
+ELEMENT = """(token) => {
+  const element = document.createElement("linkspan-connect");
+  element.setAttribute("integration", "tracker");
+  element.setAttribute("done", "The tracker is yours");
+  element.getToken = async () => token;
+  document.querySelector("main").append(element);
+}"""
 
 
 def names(page: Page) -> list[str]:
@@ -94,6 +103,26 @@ def test_somebody_signs_in_from_the_dialog(anna: Person, desk: Office) -> None:
     linked(outcome(page), desk, "oidc")
     anna.wait_for_windows(1)
     assert names(page).count("authorizing") == 3
+
+
+def test_an_element_links_an_account(anna: Person, desk: Office) -> None:
+    """From its button to the account, by the keyboard; the page hears of each step and of the account."""
+    hear(anna)
+    page = desk.shop.open(anna, None)
+    page.evaluate(ELEMENT, desk.link()["link_token"])
+    press_to(page, "Connect an account")
+    page.keyboard.press("Enter")
+    frame = framed(page)
+    heading(frame, "Connect The Tracker")
+    frame.get_by_label("Token", exact=True).focus()
+    page.keyboard.type(KEY)
+    page.keyboard.press("Enter")
+    (told,) = heard(page, "linkspan-connect", "linked")
+    linked({"resolved": told}, desk, "tracker")
+    page.get_by_role("status").get_by_text("The tracker is yours", exact=True).wait_for()
+    steps = [each["name"] for each in heard(page, "linkspan-connect", "event")]
+    assert (steps[0], steps[-1]) == ("ready", "verifying")
+    assert until(page, INSIDE) == "Connect an account"
 
 
 @pytest.mark.parametrize("way", ["Escape", "the button"])

@@ -20,6 +20,7 @@ from playwright.sync_api import Page, expect
 
 from linkspan.store import recipes as recipe_rows
 from linkspan.store.recipes import RecipeSettings
+from tests.browser.elements import hear, heard, press_to, unstyled
 from tests.browser.overheard import Overheard
 from tests.servers.browser import Person, look
 from tests.servers.codex import npm_command
@@ -30,6 +31,10 @@ from tests.servers.protocol import Protocol, described
 from tests.servers.serving import free_port, running, wait_until
 
 pytestmark = pytest.mark.e2e
+PARTS = (
+    *("log", "userMessage", "agentMessage", "commandExecution", "fileChange", "mcpToolCall"),
+    *("question", "accept", "decline", "form", "words", "button", "stop", "new", "status"),
+)
 RIGHTS = ("read", "run.start", "run.steer", "run.cancel", "run.approve")
 
 
@@ -120,6 +125,7 @@ def test_a_conversation(anna: Person, quay: Quay, protocol: Protocol) -> None:
 
     All of it is Codex's own protocol, on both sides.
     """
+    hear(anna)
     page = anna.open("about:blank")
     overheard = Overheard.of(page)
     page.goto(f"{quay.url}/tickets/HC-103")
@@ -127,7 +133,7 @@ def test_a_conversation(anna: Person, quay: Quay, protocol: Protocol) -> None:
     words = session.get_by_role("textbox", name="Say something to Codex")
     expect(session.get_by_role("button", name="Send")).to_have_attribute("aria-disabled", "false")
     look(page, "session-empty")
-    words.focus()
+    press_to(page, "Say something to Codex")
     page.keyboard.type("What is wrong with <b>the till</b>?")
     page.keyboard.press("Enter")
     run = quay.taken("What is wrong")
@@ -146,11 +152,15 @@ def test_a_conversation(anna: Person, quay: Quay, protocol: Protocol) -> None:
     run.item("c1", "commandExecution", **command, exitCode=1, aggregatedOutput="1 failed\n")
     change = {"path": "/workspace/cafe/orders.py", "kind": {"type": "update"}, "diff": "+ an hour"}
     run.item("f1", "fileChange", status="completed", changes=[change])
+    asked: dict[str, Any] = {"server": "linkspan", "tool": "get_ticket", "arguments": {"id": "HC-103"}}
+    run.item("t1", "mcpToolCall", status="completed", **asked)
+    expect(session.get_by_text("Used get_ticket")).to_be_visible()
     run.ask("command", "May I reach the network?", command="pip download <script>", item_id="c2")
     question = session.get_by_role("group", name="Codex asks")
     expect(question.get_by_text("pip download <script>")).to_be_visible()
     look(page, "session-asks")
-    question.get_by_role("button", name="Allow").focus()
+    assert unstyled(page, "linkspan-session", *PARTS) == []
+    press_to(page, "Allow", key="Shift+Tab")
     page.keyboard.press("Enter")
     expect(question).to_have_count(0)
     expect(words).to_be_focused()
@@ -161,11 +171,20 @@ def test_a_conversation(anna: Person, quay: Quay, protocol: Protocol) -> None:
     run.item("m1", "agentMessage", text="It adds no hour. The menu stays.")
     run.enter("succeeded")
     expect(session.get_by_role("button", name="Stop")).to_be_hidden()
+    (ready,) = heard(page, "linkspan-session", "ready")
+    turns = heard(page, "linkspan-session", "turn")
+    assert ready == {"thread": None}
+    assert [(each["id"], each["status"]) for each in turns] == [
+        (run.id, "inProgress"), (run.id, "completed")
+    ]  # fmt: skip
+    told = [each["method"] for each in heard(page, "linkspan-session", "question")]
+    assert told == ["item/commandExecution/requestApproval"]
     before = log_of(page)
     assert [line for line in before if "menu stays" in line] == ["It adds no hour. The menu stays."]
     look(page, "session-done")
     page.reload()
     expect(session.get_by_text("The menu stays.")).to_be_visible()
+    assert [bool(each["thread"]) for each in heard(page, "linkspan-session", "ready")] == [True]
     assert log_of(page) == before
     overheard.check(protocol)
     assert overheard.methods() == {
@@ -175,11 +194,18 @@ def test_a_conversation(anna: Person, quay: Quay, protocol: Protocol) -> None:
         assert "lsk_" not in str(kept)
 
 
-def test_the_server_is_another_one_in_the_middle_of_a_turn(anna: Person, quay: Quay) -> None:
-    """The page goes on by itself, without a gap and without a double; a turn that failed says why."""
+def test_the_server_is_another_one_in_the_middle_of_a_turn(
+    anna: Person, quay: Quay, protocol: Protocol
+) -> None:
+    """The page goes on by itself, without a gap and without a double; a turn that failed says why.
+
+    What is said and heard on each of its sockets is Codex's own protocol.
+    """
     anna.watch.expect("WebSocket connection")
     anna.watch.expect("status of 500")  # the product's backend, which reaches no Linkspan meanwhile
-    page = anna.open(f"{quay.url}/tickets/HC-104")
+    page = anna.open("about:blank")
+    overheard = Overheard.of(page)
+    page.goto(f"{quay.url}/tickets/HC-104")
     session = page.locator("linkspan-session")
     words = session.get_by_role("textbox", name="Say something to Codex")
     expect(session.get_by_role("button", name="Send")).to_have_attribute("aria-disabled", "false")
@@ -200,12 +226,16 @@ def test_the_server_is_another_one_in_the_middle_of_a_turn(anna: Person, quay: Q
     run.item("m2", "agentMessage", text="Two, nearly. Three.")
     expect(session.get_by_text("Two, nearly. Three.")).to_be_visible()
     assert log_of(page) == ["One.", "Two, nearly. Three."]
-    session.get_by_role("button", name="Stop").click()
+    press_to(page, "Stop")
+    page.keyboard.press("Enter")
     quay.wait_for_interrupt(run)
     run.enter("failed", error_code="upstream_error", error_message="OpenAI did not answer.")
     expect(session.get_by_role("status")).to_have_text("OpenAI did not answer.")
     look(page, "session-failed")
-    session.get_by_role("button", name="New conversation").click()
+    overheard.check(protocol)
+    assert {"turn/start", "thread/resume", "turn/interrupt"} < overheard.methods()
+    press_to(page, "New conversation")
+    page.keyboard.press("Enter")
     expect(session.locator(".log > div")).to_have_count(0)
 
 

@@ -100,7 +100,7 @@ async def test_the_budget_ends_a_run_in_a_sentence(bridge: Bridge, engine: AppSe
         "quota_exceeded",
         False,
     )
-    assert outcome.failure.message.startswith("The run's budget is spent.")
+    assert outcome.failure.message == "The budget of 1,000 tokens for this run is spent."
     assert len(bridge.model.requests) == 1
 
 
@@ -207,7 +207,6 @@ async def test_tools_that_cannot_be_reached_end_a_run(bridge: Bridge, engine: Ap
     assert outcome.failure is not None
     failure = outcome.failure
     assert (outcome.status, failure.code, failure.retryable) == ("failed", "upstream_error", True)
-    assert failure.message.startswith("Codex refused thread/start: ")
-    assert "required MCP servers failed to initialize: linkspan" in failure.message
+    assert failure.message == "Codex could not reach the tools of this run, so nothing was begun."
     assert bridge.token not in str(outcome)
     assert bridge.model.turns == ()

@@ -87,7 +87,7 @@ async def test_a_budget_that_is_spent_ends_it(bridge: Bridge) -> None:
     assert refused.status_code == 400
     error = refused.json()["error"]
     assert error["code"] == "quota_exceeded"
-    assert error["message"].startswith("The run's budget is spent.")
+    assert error["message"] == "The budget of 1,000 tokens for this run is spent."
     assert error["linkspan"] == {"retryable": False}
     assert len(bridge.model.requests) == 1
 

@@ -62,6 +62,16 @@ def edit(path: str, text: str) -> Act:
     return act
 
 
+def tell(*events: Event) -> Act:
+    """Tell what Codex tells."""
+
+    async def act(task: Task, host: Host) -> None:
+        for event in events:
+            await host.tell(event)
+
+    return act
+
+
 def ask(command: str = "rm -r build", *, kind: QuestionKind = "command", **about: Any) -> Act:
     """Ask a person, whether a command may run or so; a decline goes on without it, a cancel ends the turn."""
 

@@ -183,6 +183,16 @@ async def shop_at(
 
 
 @asynccontextmanager
+async def begun_anew(shop: Shop) -> AsyncIterator[App]:
+    """Another application over the same home, as after a restart: what it knows is what is written down."""
+    app = await build(shop.app.settings, catalog=spec.load(shop.tools, {}))
+    try:
+        yield app
+    finally:
+        await app.aclose()
+
+
+@asynccontextmanager
 async def working(
     shop: Shop,
     *,

@@ -385,7 +385,7 @@ async def test_the_money_is_spent(house: House) -> None:
         Answer([shell("", MEND)], input_tokens=900, output_tokens=200), [message(SUMMARY)], recipe="costly"
     )
     done = await house.ended(
-        run, "failed", "quota_exceeded", "The run's budget is spent. Sum up what was done, and end."
+        run, "failed", "quota_exceeded", "The budget of money for this run (0.01) is spent."
     )
     assert done.cost == pytest.approx(0.029)
     assert len(house.shop.model.turns) == 1

@@ -148,7 +148,7 @@ async def test_a_budget_ends_a_run(house: House) -> None:
     assert kept.cost == pytest.approx(0.21)
     assert await tokens.spent(ACME, run.id, "gpt-test", used)
     assert not await tokens.spent(ACME, run.id, "gpt-test", used)
-    with pytest.raises(QuotaExceeded):
+    with pytest.raises(QuotaExceeded, match=r"^the budget of 50,000 tokens for this run is spent$"):
         await tokens.grant(pair.model.reveal())
     other = {"output_tokens": 10_000, "total_tokens": 10_000}
     house.now[0] += 40 * 86_400
@@ -161,7 +161,23 @@ async def test_money_ends_a_run_too(house: House) -> None:
     """At a price of the operator's."""
     run = await working(house)
     dear = {"output_tokens": 10_000, "total_tokens": 10_000}
+    pair = await issue(house, run)
     assert not await house.app.run_tokens.spent(ACME, run.id, "gpt-test", dear)
+    with pytest.raises(QuotaExceeded, match=r"^the budget of money for this run \(1\) is spent$"):
+        await house.app.run_tokens.grant(pair.model.reveal())
+
+
+async def test_a_tenants_budget_ends_its_runs(house: House) -> None:
+    """Where this one has not used up its own, a person is told whose is spent."""
+    run = await working(house)
+    pair = await issue(house, run)
+    house.app.runs.starting._policy = lambda: replace(house.app.catalog.runs, tenant_tokens=1000)
+    used = {"output_tokens": 1000, "total_tokens": 1000}
+    assert not await house.app.run_tokens.spent(ACME, run.id, "other", used)
+    with pytest.raises(
+        QuotaExceeded, match=r"^tenant acme has used up its budget for runs of the last 30 days$"
+    ):
+        await house.app.run_tokens.grant(pair.model.reveal())
 
 
 async def test_a_dated_release_has_the_price_of_its_name(house: House) -> None:

@@ -52,7 +52,7 @@ class ConsoleSessions:
         admin = self._known(email or "")
         if admin is None:
             raise Forbidden(
-                f"{email or 'Your account there'} may not use the console",
+                f"{f'the account {email}' if email else 'your account there'} may not use the console",
                 hint="The operator names who may with LINKSPAN_CONSOLE_PEOPLE.",
             )
         return await self._open(admin.subject, None), admin

@@ -36,6 +36,11 @@ class Budget:
     """That engines worked; waiting for a person does not count."""
 
 
+def used_up(tenant: str, policy: RunsPolicy) -> str:
+    """Answer what somebody is told whose tenant has nothing left."""
+    return f"tenant {tenant} has used up its budget for runs of the last {policy.every / 86_400:g} days"
+
+
 async def budget_of(db: Database, policy: RunsPolicy, tenant: str, *, now: float) -> Budget:
     """Answer where a tenant's runs stand, counted as it is when one is started."""
     since = now - policy.every

@@ -13,7 +13,7 @@ from linkspan.errors import Conflict, InvalidArgument, QuotaExceeded, RateLimite
 from linkspan.runs.about import readers_of, still
 from linkspan.runs.asked import same_run
 from linkspan.runs.bell import Bell
-from linkspan.runs.budgets import Budget, budget_of
+from linkspan.runs.budgets import Budget, budget_of, used_up
 from linkspan.runs.ids import run_id
 from linkspan.runs.recipes import TenantRecipe
 from linkspan.runs.rights import asked_by, may_look
@@ -202,8 +202,7 @@ class Starting:
         tokens, money = await self.budget_left(tenant)
         left = (tokens, money, await self.seconds_left(tenant))
         if any(each is not None and each <= 0 for each in left):
-            days = self._policy().every / 86_400
             raise QuotaExceeded(
-                f"tenant {tenant} has used up its budget for runs of the last {days:g} days",
+                used_up(tenant, self._policy()),
                 hint="It is `runs.budget` in tools.yaml; GET /usage says what was used.",
             )

@@ -14,6 +14,7 @@ from linkspan.accounts.opaque import Shown, mint, read
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.errors import Forbidden, QuotaExceeded, Unauthenticated
 from linkspan.runs.about import person_of, recipe_of
+from linkspan.runs.budgets import used_up
 from linkspan.runs.lease import LostError
 from linkspan.runs.runs import Runs
 from linkspan.spec.recipe import RunsPolicy
@@ -130,7 +131,7 @@ class RunTokens:
             raise _unknown()
         left = await self.left(run)
         if left is not None and left <= 0:
-            raise QuotaExceeded("the run's budget is spent", hint="Sum up what was done, and end.")
+            raise QuotaExceeded(self._what_is_spent(run))
         recipe, policy = recipe_of(run), self._policy()
         counts = recipe.money is not None or policy.tenant_money is not None
         return Grant(Tenant(run.tenant), run.id, None, recipe.model, left, policy if counts else None)
@@ -170,6 +171,15 @@ class RunTokens:
         own = None if recipe.tokens is None else recipe.tokens - run.total_tokens
         bounds = [bound for bound in (own, tokens) if bound is not None]
         return max(min(bounds), 0) if bounds else None
+
+    def _what_is_spent(self, run: Run) -> str:
+        """Answer whose budget it is, for people: Codex ends with it, so no model ever reads it."""
+        recipe = recipe_of(run)
+        if recipe.money is not None and (run.cost or 0.0) >= recipe.money:
+            return f"the budget of money for this run ({recipe.money:g}) is spent"
+        if recipe.tokens is not None and run.total_tokens >= recipe.tokens:
+            return f"the budget of {recipe.tokens:,} tokens for this run is spent"
+        return used_up(run.tenant, self._policy())
 
     async def seconds_left(self, run: Run) -> float | None:
         """Answer how long Codex may still work for the run's tenant; None: without bounds."""

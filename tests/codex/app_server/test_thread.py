@@ -10,10 +10,10 @@ import pytest
 
 from linkspan.accounts.principal import Tenant
 from linkspan.codex.app_server.home import Home
-from linkspan.codex.app_server.rpc import Connection
+from linkspan.codex.app_server.rpc import Connection, Refused
 from linkspan.codex.app_server.thread import Opened, first_message, message_id, open_thread
 from linkspan.codex.engine import Access, Limits, Task, Thread
-from linkspan.errors import Internal
+from linkspan.errors import Internal, UpstreamError
 from linkspan.vault.secret import Secret
 
 
@@ -28,6 +28,17 @@ class Saying(Connection):
         """Answer."""
         self.asked.append((method, params))
         return self.answer_
+
+
+class Refusing(Connection):
+    """A connection on which every call is refused."""
+
+    def __init__(self, refusal: Refused) -> None:
+        self.refusal = refusal
+
+    async def call(self, method: str, params: Mapping[str, Any], *, seconds: float = 30.0) -> Any:
+        """Refuse."""
+        raise self.refusal
 
 
 def task_in(folder: Path, **more: Any) -> Task:
@@ -90,6 +101,23 @@ async def test_a_thread_is_resumed_where_its_record_is(tmp_path: Path) -> None:
     record.touch()
     await open_thread(saying, task, home)
     assert [method for method, _ in saying.asked] == ["thread/start", "thread/resume"]
+
+
+@pytest.mark.parametrize("words", ["linkspan: handshaking failed: " + "x" * 900, "linkspan"])
+async def test_tools_that_cannot_be_reached_are_told_in_a_sentence(tmp_path: Path, words: str) -> None:
+    """For a person: what Codex says of it goes to the log."""
+    refused = Refused("thread/start", {"message": f"required MCP servers failed to initialize: {words}"})
+    with pytest.raises(UpstreamError, match="could not reach the tools") as told:
+        await open_thread(
+            Refusing(refused), task_in(tmp_path), Home(tmp_path / "home", tmp_path / "checkout", (), {})
+        )
+    assert told.value.message == "Codex could not reach the tools of this run, so nothing was begun"
+    assert told.value.__cause__ is refused
+    other = Refused("thread/start", {"message": "no such model"})
+    with pytest.raises(Refused, match="Codex refused thread/start: no such model"):
+        await open_thread(
+            Refusing(other), task_in(tmp_path), Home(tmp_path / "home", tmp_path / "checkout", (), {})
+        )
 
 
 def test_what_is_said_first_depends_on_what_was_said_before(tmp_path: Path) -> None:

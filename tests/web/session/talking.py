@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
@@ -16,6 +16,35 @@ from websockets.typing import Origin, Subprotocol
 PAGE = "https://shop.example"
 PATIENCE = 60.0
 Json = dict[str, Any]
+
+
+_ABOUT: Final = {"threadId": "t", "turnId": "u"}
+_COMMAND: Final = {
+    "id": "c1", "type": "commandExecution", "command": "make test", "cwd": "/workspace",
+    "commandActions": [], "status": "inProgress",
+}  # fmt: skip
+_CALL: Final = {
+    "id": "m1", "type": "mcpToolCall", "server": "linkspan", "tool": "get_ticket",
+    "arguments": {"id": "HC-103"}, "status": "completed",
+}  # fmt: skip
+SAID_BY_CODEX: Final[Sequence[tuple[str, Json]]] = (
+    ("item/started", {**_ABOUT, "item": _COMMAND, "startedAtMs": 1}),
+    ("item/commandExecution/outputDelta", {**_ABOUT, "itemId": "c1", "delta": "2 passed"}),
+    ("item/completed", {**_ABOUT, "item": {**_COMMAND, "status": "completed"}, "completedAtMs": 2}),
+    ("item/completed", {**_ABOUT, "item": _CALL, "completedAtMs": 2}),
+    ("item/agentMessage/delta", {**_ABOUT, "itemId": "a1", "delta": "It is three."}),
+    ("item/reasoning/summaryTextDelta", {**_ABOUT, "itemId": "r1", "delta": "Hm.", "summaryIndex": 1}),
+    ("item/reasoning/textDelta", {**_ABOUT, "itemId": "r1", "delta": "Well.", "contentIndex": 0}),
+    ("turn/plan/updated", {**_ABOUT, "plan": [{"step": "Look", "status": "inProgress"}]}),
+    ("turn/diff/updated", {**_ABOUT, "diff": "+three"}),
+    ("warning", {"threadId": "t", "message": "The model is an old one."}),
+    ("configWarning", {"summary": "A word in config.toml is unknown."}),
+    (
+        "error",
+        {**_ABOUT, "error": {"message": "?", "codexErrorInfo": "serverOverloaded"}, "willRetry": True},
+    ),
+)
+"""What Codex tells of a turn, one of each method that becomes an event which a session tells of."""
 
 
 @dataclass

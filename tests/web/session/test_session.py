@@ -18,17 +18,21 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from linkspan.accounts.principal import Principal, Tenant
-from linkspan.codex.broker.methods import OPEN
+from linkspan.codex.app_server.events import event_of
+from linkspan.codex.app_server.rpc import Told
+from linkspan.codex.broker.methods import OPEN, TOLD
+from linkspan.errors import Internal
 from linkspan.serving import Serving
 from linkspan.telemetry import Telemetry
 from linkspan.telemetry.prometheus import PrometheusMeters
 from linkspan.web.session import socket as session_socket
+from linkspan.web.session.requests import Requests
 from tests.codex.conftest import served
-from tests.fakes.engine import ScriptedEngine, ask, edit, listen
+from tests.fakes.engine import ScriptedEngine, ask, edit, listen, tell
 from tests.fakes.places import FakeForge, FakePlaces
 from tests.runs.conftest import ACME, OPERATOR, House, house, seeded
 from tests.runs.working import Works, parts_of, working
-from tests.web.session.talking import PAGE, Client, Json, page, session
+from tests.web.session.talking import PAGE, SAID_BY_CODEX, Client, Json, page, session
 
 __all__ = ["house", "seeded"]
 ALL = ("run.start", "run.steer", "run.cancel", "run.approve")
@@ -114,6 +118,36 @@ async def test_a_whole_session(door: Door) -> None:
     record = await history.record(OPERATOR, second["id"])
     said = [each.data for each in record.events if each.kind == "steered"]
     assert said == [{"by": "service:shop for anna", "text": "Say so."}]
+
+
+async def test_everything_that_may_be_told_is_told(door: Door) -> None:
+    """And nothing else: what comes over a socket is the table, whatever happens in a turn."""
+    events = [event_of(Told(method, params)) for method, params in SAID_BY_CODEX]
+    door.works.engine.acts = [tell(*[each for each in events if each is not None]), ask("make test")]
+    async with door.session(await door.token()) as client:
+        thread = (await client.ask("thread/start"))["thread"]["id"]
+        await client.say(thread, "Make it three.")
+        question = await client.message("item/commandExecution/requestApproval")
+        await client.send({"id": question["id"], "result": {"decision": "accept"}})
+        await client.until("turn/completed")
+        await client.until("thread/status/changed")
+        told = {each["method"] for each in client.heard if "method" in each and "id" not in each}
+    assert told == TOLD
+
+
+async def test_what_nobody_has_decided_is_not_told() -> None:
+    """It is a fault of ours, which ends the socket, and not something that a page learns."""
+    sent: list[Json] = []
+
+    async def send(message: Json) -> None:
+        sent.append(message)
+
+    nothing: Any = None
+    requests = Requests(nothing, nothing, send)
+    with pytest.raises(Internal, match="fs/changed"):
+        await requests.tell("fs/changed", {"path": "/etc"})
+    await requests.close()
+    assert sent == []
 
 
 async def test_who_comes_back_in_the_middle_of_a_turn_misses_nothing(door: Door) -> None:
@@ -273,6 +307,29 @@ async def test_two_people_talk_about_one_thing(door: Door) -> None:
             await client.ask("turn/steer", **turn, input=words)
             ended = (await client.until("turn/completed"))["turn"]
             assert (ended["id"], ended["status"]) == (turn["expectedTurnId"], "completed")
+
+
+async def test_a_turn_that_its_tenant_has_no_room_for_is_refused(house: House) -> None:
+    """By our codes, over the socket: a full queue says when to come back, a spent budget does not."""
+    await house.enable("talk")
+    door = Door(Works(house, ScriptedEngine(), FakePlaces(house.app.settings.home / "work"), FakeForge()), "")
+    words = [{"type": "text", "text": "Make it three."}]
+    serving = Serving(house.app, clock=lambda: house.now[0])
+    starting, policy = house.app.runs.starting, house.app.catalog.runs
+    async with served(house.app, serving) as door.url, door.session(await door.token()) as client:
+        thread = (await client.ask("thread/start"))["thread"]["id"]
+        for bound, code in ({"waiting": 0}, "rate_limited"), ({"tenant_tokens": 0}, "quota_exceeded"):
+            starting._policy = lambda bound=bound: replace(policy, **bound)  # type: ignore[misc]
+            error = (await client.call("turn/start", threadId=thread, input=words))["error"]
+            assert (error["code"], error["data"]["code"]) == (-32000, code)
+            assert (error["data"]["retry_after"] is not None) == (code == "rate_limited")
+            assert "tenant acme has" in error["message"].lower()
+            assert (await client.ask("thread/turns/list", threadId=thread))["data"] == []
+        assert await house.app.runs.list(OPERATOR) == []
+        starting._policy = lambda: policy
+        turn = await client.say(thread, "Make it three.")
+        assert (await client.until("turn/started"))["turn"]["id"] == turn["id"]
+        assert [each.id for each in await house.app.runs.list(OPERATOR)] == [turn["id"]]
 
 
 async def test_a_person_answers_each_kind_of_question(door: Door) -> None:

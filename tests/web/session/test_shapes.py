@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from linkspan.codex.app_server.events import event_of
+from linkspan.codex.app_server.rpc import Told
+from linkspan.codex.broker.methods import TOLD
 from linkspan.store.run_events import RunEvent
 from linkspan.web.session.shapes import Places, Telling, turn_of
+from tests.servers import codex as codex_cli
+from tests.servers.protocol import described
 from tests.store.rows import run, session_thread
+from tests.web.session.talking import SAID_BY_CODEX
 
 WORK = Path("/nowhere/work")
 RUN = replace(run("acme"), plan={"words": "Make it three."})
@@ -61,6 +70,26 @@ def test_what_is_being_written_is_in_what_is_read() -> None:
         RunEvent(3, 3.0, "message_delta", {"item_id": "i1", "text": "nearly."}),
     ]
     assert [each["text"] for each in TELLING.items(events)] == ["Two, nearly."]
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("command", [codex_cli.npm_command, codex_cli.python_command])
+def test_what_is_told_is_a_notification_of_codexs(command: Callable[[], tuple[str, ...]]) -> None:
+    """Each kind of event, from what Codex says to what a session says of it, by the binary's own schema."""
+    methods = set()
+    with described(command()) as protocol:
+        for seq, (method, params) in enumerate(SAID_BY_CODEX, 1):
+            protocol.check("ServerNotification", {"method": method, "params": params})
+            event = event_of(Told(method, params))
+            assert event is not None
+            ((name, told),) = TELLING.notices(RunEvent(seq, float(seq), event.kind, event.data))
+            protocol.check("ServerNotification", {"method": name, "params": told})
+            methods.add(name)
+        for state in ("running", "waiting_approval"):
+            ((name, told),) = TELLING.notices(RunEvent(99, 99.0, "state", {"state": state}))
+            protocol.check("ServerNotification", {"method": name, "params": told})
+            methods.add(name)
+    assert methods < TOLD
 
 
 def test_a_turn_ends_as_its_run_does() -> None:

@@ -1,7 +1,7 @@
 """A whole session with the real Codex, every message of it held against the binary's own schema.
 
 Real are Codex, its sandbox, git, the server and its worker; the model is scripted. The server is another one
-in the middle of it, over the same store, as after a restart.
+in the middle of it, an application of its own over the same home, as after a restart.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import pytest
 
 from linkspan.accounts.principal import Principal
 from linkspan.codex.app_server.process import at_work_in
+from linkspan.store.audit import AuditFilter, find
 from tests.codex.conftest import served
 from tests.runs.conftest import ACME, BO, seeded
-from tests.runs.shop import REPOSITORY, a_worker, shop_at, working_at
+from tests.runs.shop import REPOSITORY, a_worker, begun_anew, shop_at, working_at
 from tests.servers import codex as codex_cli
 from tests.servers.protocol import Conversation, Protocol, described
 from tests.servers.scripted_model import Answer, function_call, message, patch, shell
@@ -82,6 +83,7 @@ async def test_a_session(seeded: tuple[Path, dict[str, Any]], tmp_path: Path, pr
         async with working_at(app, shop.url, shop.authority):
             shop.model.prepare(
                 [
+                    [function_call("get_ticket", {"id": "HC-103"}, namespace="mcp__linkspan")],
                     [shell("", "echo three > made.txt && cat made.txt")],
                     [function_call("exec_command", OUTSIDE)],
                     lambda seen: [patch(str(seen.body["model"]), ADD.format(beside))],
@@ -92,6 +94,9 @@ async def test_a_session(seeded: tuple[Path, dict[str, Any]], tmp_path: Path, pr
                 thread = (await client.ask("thread/start"))["thread"]["id"]
                 await client.ask("model/list")
                 turn = await client.say(thread, "Make a file.")
+                called = await a_tool_call(client)
+                assert (called["tool"], called["status"]) == ("get_ticket", "completed")
+                assert "HC-103" in json.dumps(called["result"])
                 asked = await client.message("item/commandExecution/requestApproval")
             assert "by hand" in asked["params"]["command"]
             async with session(shop.url, token, **held()) as client:
@@ -100,7 +105,7 @@ async def test_a_session(seeded: tuple[Path, dict[str, Any]], tmp_path: Path, pr
                 kinds = [item["type"] for item in again["items"]]
                 assert kinds[0] == "userMessage"
                 assert again["items"][0]["content"][0]["text"] == "Make a file."
-                assert "commandExecution" in kinds
+                assert {"mcpToolCall", "commandExecution"} < set(kinds)
                 assert (await client.message("item/commandExecution/requestApproval"))["id"] == asked["id"]
                 await client.send({"id": asked["id"], "result": {"decision": "accept"}})
                 # A file beside the checkout: what it is stands in the item that the question names.
@@ -115,9 +120,16 @@ async def test_a_session(seeded: tuple[Path, dict[str, Any]], tmp_path: Path, pr
                 assert (await client.until("item/completed"))["turnId"] == turn["id"]
                 ended = (await client.until("turn/completed"))["turn"]
                 assert (ended["id"], ended["status"]) == (turn["id"], "completed"), ended
+            await app.audit.flush()
+        rows = [each.row for each in await find(app.database, ACME, AuditFilter(tool="get_ticket"))]
+        # Codex asked as the run; what it was given with the words was read before, by us.
+        (asked_for,) = [each for each in rows if each.via == "mcp"]
+        assert (asked_for.principal_kind, asked_for.principal_subject) == ("run", turn["id"])
+        assert (asked_for.outcome, asked_for.entity_id) == ("ok", "HC-103")
         async with (
-            served(app) as url,
-            working_at(app, url, shop.authority),
+            begun_anew(shop) as later,
+            served(later) as url,
+            working_at(later, url, shop.authority),
             session(url, token, **held()) as client,
         ):
             resumed = await client.ask("thread/resume", threadId=thread)
@@ -137,6 +149,14 @@ async def test_a_session(seeded: tuple[Path, dict[str, Any]], tmp_path: Path, pr
         seen = shop.model.turns[-1].text
         assert "Make a file." in seen
         assert seen.count("Answer whoever talks with you") == 1
+
+
+async def a_tool_call(client: Client) -> Json:
+    """Answer the next call of one of our tools that is over."""
+    while True:
+        item: Json = (await client.until("item/completed"))["item"]
+        if item["type"] == "mcpToolCall":
+            return item
 
 
 async def second_turn(client: Client, thread: str, shop: Any, thinks: list[bool]) -> None:
@@ -189,7 +209,7 @@ async def test_a_turn_outlives_its_worker_and_a_thread_its_codex(
             with a_worker(shop, log):
                 turn = await client.say(thread, "Make a file.")
                 await client.until("item/agentMessage/delta")
-        async with served(app) as url, session(url, token) as client:
+        async with begun_anew(shop) as later, served(later) as url, session(url, token) as client:
             resumed = (await client.ask("thread/resume", threadId=thread))["thread"]
             assert [each["id"] for each in resumed["turns"]] == [turn["id"]]
             assert resumed["status"]["type"] == "active"

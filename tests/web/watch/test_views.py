@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -178,6 +179,10 @@ async def test_pages_of_other_origins_get_nothing(shop: Shop) -> None:
     view = await shop.view(run_id=shop.run)
     frame = await shop.http.get(f"{view.path}/{shop.run}")
     assert f"frame-ancestors {SHOP_PAGE}" in frame.headers["content-security-policy"]
+    policy = frame.headers["content-security-policy"]
+    assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+    assert "'unsafe" not in policy
+    assert not re.search(r"<script(?! type=\"module\" src=)|\son\w+=|\sstyle=", frame.text)
     assert "HC-103" not in frame.text
     unknown = await shop.http.get(f"/t/acme/views/{'a' * 12}/{shop.run}")
     assert "frame-ancestors 'none'" in unknown.headers["content-security-policy"]

@@ -17,7 +17,7 @@ from linkspan import __version__
 from linkspan.codex.app_server.binary import Binary, find_binary, version_of
 from linkspan.codex.app_server.home import Home, make_home
 from linkspan.codex.app_server.process import Process, at_work_in, end_all
-from linkspan.codex.app_server.rpc import Connection
+from linkspan.codex.app_server.rpc import Connection, Refused
 from linkspan.codex.app_server.session import Session, Stopped
 from linkspan.codex.app_server.thread import (
     Opened,
@@ -105,7 +105,8 @@ class AppServer:
         except ConfigurationError:
             raise
         except LinkspanError as error:
-            log.warning("run %s: %s; codex said: %s", task.run, error.message, process.complaints[-2000:])
+            fault = error.__cause__ if isinstance(error.__cause__, Refused) else error
+            log.warning("run %s: %s; codex said: %s", task.run, fault, process.complaints[-2000:])
             message = f"{error.message.rstrip('.')}."
             code = "upstream_error" if error.code == "upstream_timeout" else error.code
             failure = Failure(code, message, retryable=True)

@@ -11,11 +11,13 @@ import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any, Final, Protocol
 
 from linkspan.errors import UpstreamError, UpstreamTimeout
 
 _WAITING: Final = 256
+_LONGEST: Final = 500
 
 
 class Pipe(Protocol):
@@ -45,7 +47,9 @@ class Refused(UpstreamError):
     """Codex answered a call with an error."""
 
     def __init__(self, method: str, error: Mapping[str, Any]) -> None:
-        super().__init__(f"Codex refused {method}: {str(error.get('message', error))[:500]}")
+        self.words = " ".join(str(error.get("message", error)).split())
+        """Codex's own, however long."""
+        super().__init__(f"Codex refused {method}: {shorten(self.words, _LONGEST, placeholder=' …')}")
         self.rpc_code = error.get("code")
         self.data = error.get("data")
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from linkspan.codex.app_server.home import Home, thread_config
-from linkspan.codex.app_server.rpc import Connection
+from linkspan.codex.app_server.rpc import Connection, Refused
 from linkspan.codex.engine import Json, Material, Task
-from linkspan.errors import Internal
+from linkspan.errors import Internal, UpstreamError
 
 GO_ON: Final = (
     "The process that you worked in was stopped from outside and has been started again. The files are as you"
@@ -27,6 +27,8 @@ GO_ON: Final = (
 )
 _HOUSE_RULES: Final = "AGENTS.md"
 _SANDBOXES: Final = {"workspaceWrite", "readOnly"}
+_NO_TOOLS: Final = "required MCP servers failed to initialize"
+"""So Codex (0.163 to 0.169) says it, and after that what its HTTP client says."""
 _SLOW: Final = 60.0
 """Seconds for starting a thread, which starts its tools as well."""
 
@@ -46,17 +48,25 @@ class Opened:
 async def open_thread(connection: Connection, task: Task, home: Home) -> Opened:
     """Go on with the task's thread, or start one where there is none or Codex never wrote it down.
 
-    Raises `Internal` when Codex does not hold to what the home says, before it was told anything.
+    Raises `Internal` when Codex does not hold to what the home says, before it was told anything, and
+    `UpstreamError` when it reached no tools: a model without them would have nothing to look with.
     """
     asked: Json = {"cwd": str(home.workspace), "config": thread_config(task)}
     if task.model_name is not None:
         asked["model"] = task.model_name
-    if task.thread is not None and home.rollout(task.thread.id) is not None:
-        told = await connection.call("thread/resume", {**asked, "threadId": task.thread.id}, seconds=_SLOW)
-        opened = _opened(told, is_new=False)
-    else:
-        told = await connection.call("thread/start", asked, seconds=_SLOW)
-        opened = _opened(told, is_new=True)
+    is_new = task.thread is None or home.rollout(task.thread.id) is None
+    method = "thread/start" if is_new else "thread/resume"
+    if task.thread is not None and not is_new:
+        asked["threadId"] = task.thread.id
+    try:
+        told = await connection.call(method, asked, seconds=_SLOW)
+    except Refused as refused:
+        if _NO_TOOLS in refused.words:
+            raise UpstreamError(
+                "Codex could not reach the tools of this run, so nothing was begun"
+            ) from refused
+        raise
+    opened = _opened(told, is_new=is_new)
     _check(told, home, has_network=bool(task.network))
     return opened
 

@@ -246,7 +246,7 @@ TOLD: Final = frozenset(
         "warning",
     }
 )
-"""What products are told without asking."""
+"""What products are told without asking; a session sends nothing else."""
 
 _CHECKS: Final = {
     name: jsonschema_rs.validator_for(

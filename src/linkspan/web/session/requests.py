@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from linkspan.codex.broker.methods import OPEN, params_of, words_of
-from linkspan.errors import Conflict, InvalidArgument, LinkspanError, NotFound
+from linkspan.codex.broker.methods import OPEN, TOLD, params_of, words_of
+from linkspan.errors import Conflict, Internal, InvalidArgument, LinkspanError, NotFound
 from linkspan.runs.feed import Feed
 from linkspan.runs.runs import Runs
 from linkspan.runs.threads import Threads
@@ -89,7 +89,12 @@ class Requests:
             await self._asks(number, method, message.get("params"))
 
     async def tell(self, method: str, params: Json) -> None:
-        """Send a notification, unless the other side said that it does not want it."""
+        """Send a notification, unless the other side said that it does not want it.
+
+        Raises `Internal` for one that the table does not have: nobody has decided that products are told it.
+        """
+        if method not in TOLD:
+            raise Internal(f"{method} is told to no product")
         if method not in self._unwanted:
             await self._send({"jsonrpc": "2.0", "method": method, "params": params})
 
