@@ -236,6 +236,7 @@ async def yard(
     hosts |= dict.fromkeys(("api.github.com", "gitlab.com", "api.bitbucket.org"), forge.app())
     transport = AsgiTransport(by_host(hosts))
     catalog = spec.load([ROOT / "tools.yaml", file], {})
+    catalog = replace(catalog, recipes={"fix": catalog.recipes["fix"]})  # the sample's own follow GitHub, too
     app: App = await build(
         Settings(home=tmp_path / "home"), catalog=catalog, transport=transport, clock=lambda: now[0]
     )
