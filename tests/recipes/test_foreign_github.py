@@ -22,11 +22,11 @@ from linkspan.runs.following import Following
 from linkspan.runs.hooks import OWN
 from linkspan.runs.publishing import GatewayForge
 from linkspan.settings import Settings, parse_egress
-from linkspan.store.runs import Run
 from tests.codex.conftest import served
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.places import FakePlaces
 from tests.recipes.pages import tools_of
+from tests.recipes.town import newest_approved
 from tests.runs.conftest import ACME, BO
 from tests.runs.shop import KEY, working_at
 from tests.runs.working import parts_of, working
@@ -71,22 +71,6 @@ class Desk:
     async def ask(self, method: str, path: str, body: Any = None, *, token: str = ANOTHER) -> Any:
         """Do something at GitHub, as ada."""
         return await asyncio.to_thread(self.hub.ask, method, f"/repos/acme/shop{path}", body, token=token)
-
-    async def newest(self, count: int) -> Run:
-        """Approve the newest of so many runs when it asks, and answer it at its end."""
-        is_decided = False
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                found = sorted(await self.app.runs.list(BO), key=lambda run: (run.created, run.id))
-                run = found[-1] if len(found) == count else None
-                if run is not None and run.state == "waiting_approval" and not is_decided:
-                    question = await self.app.runs.open_approval(BO, run.id)
-                    await self.app.runs.decide(BO, run.id, question.id, "approve")
-                    is_decided = True
-                if run is not None and run.is_finished:
-                    assert run.state == "succeeded", run.error_message
-                    return run
-                await self.app.runs.bell.wait(0.1)
 
     async def comments(self, count: int) -> list[str]:
         """Answer what the issue was told, once there are so many comments."""
@@ -137,14 +121,14 @@ async def test_an_issue_goes_its_whole_way_at_a_foreign_github(tmp_path: Path) -
         await made.ask("PATCH", "/issues/1", {"assignees": []}, token=TOKEN)
         assert issue["number"] == 1
         await made.ask("PATCH", "/issues/1", {"assignees": ["codex-bot"]})
-        first = await made.newest(1)
+        first = await newest_approved(made.app, 1)
         assert "Counted twice." in made.engine.tasks[0].materials[0].text
         (pull,) = await made.ask("GET", "/pulls")
         assert (pull["title"], pull["head"]["ref"]) == ("Wrong total", first.branch)
         assert "Closes acme/shop#1" in pull["body"]
         review = {"event": "REQUEST_CHANGES", "body": "Say that it is cents."}
         await made.ask("POST", f"/pulls/{pull['number']}/reviews", review)
-        second = await made.newest(2)
+        second = await newest_approved(made.app, 2)
         assert (second.parent, second.branch, second.thread_id) == (first.id, first.branch, first.thread_id)
         assert any("Say that it is cents." in each.text for each in made.engine.tasks[-1].materials)
         await made.ask("POST", f"/pulls/{pull['number']}/reviews", {"event": "APPROVE", "body": "Good."})
@@ -161,7 +145,7 @@ async def test_an_issue_goes_its_whole_way_at_a_foreign_github(tmp_path: Path) -
         await made.ask("POST", "/issues", {"title": "No receipt", "body": "None is printed."})
         number = (await made.ask("GET", "/issues"))[0]["number"]
         await made.ask("POST", f"/issues/{number}/labels", {"labels": ["codex"]})
-        assert (await made.newest(3)).entity_id == f"acme/shop#{number}"
+        assert (await newest_approved(made.app, 3)).entity_id == f"acme/shop#{number}"
         ignored = [each.outcome for each in await made.app.arrivals.list(ACME, state="ignored")]
         assert OWN in ignored
 
@@ -208,7 +192,7 @@ async def test_codex_mends_what_an_issue_there_says(tmp_path: Path) -> None:
             await made.ask("POST", "/issues", {"title": "Wrong total", "body": "Counted twice."})
             await made.ask("POST", "/issues/1/comments", {"body": "It must be 2."})
             await made.ask("PATCH", "/issues/1", {"assignees": ["codex-bot"]})
-            run = await made.newest(1)
+            run = await newest_approved(made.app, 1)
             assert "Counted twice." in model.turns[0].text
             assert "It must be 2." in model.turns[0].text
             branch = f"codex/{run.id}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hmac
 import json
@@ -27,7 +26,6 @@ from linkspan.gateway.results import Item, Page
 from linkspan.runs.following import Following
 from linkspan.runs.publishing import GatewayForge
 from linkspan.settings import Settings, parse_egress
-from linkspan.store.runs import Run
 from tests.codex.conftest import served
 from tests.fakes.engine import ScriptedEngine
 from tests.fakes.forge import Forge
@@ -35,7 +33,7 @@ from tests.fakes.jira import ME, Jira, document, words_of
 from tests.fakes.linear import Linear
 from tests.fakes.places import FakePlaces
 from tests.recipes.pages import part_of, tools_of
-from tests.recipes.town import town
+from tests.recipes.town import newest_approved, town
 from tests.runs.conftest import ACME, BO, FORGE_TOKEN
 from tests.runs.working import parts_of, working
 from tests.servers.emulate import TOKEN, known_words, linear
@@ -43,7 +41,6 @@ from tests.servers.scripted_model import function_call, message, shell
 from tests.servers.serving import serving
 
 pytestmark = pytest.mark.e2e
-PATIENCE = 60.0
 BASE = "https://linkspan.example"
 STATES = ["Todo/unstarted", "In Progress/started", "In Review/started", "Done/completed"]
 SAID = ["Codex has started on this", "A change waits for somebody's word", "The till adds up again"]
@@ -81,22 +78,6 @@ class Office:
         headers = {"X-GitHub-Event": event, "X-GitHub-Delivery": uuid.uuid4().hex}
         await self.told("github", body, headers, "X-Hub-Signature-256: sha256=")
 
-    async def published(self, count: int) -> Run:
-        """Approve the newest of so many runs, and answer it at its end."""
-        is_decided = False
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                found = sorted(await self.app.runs.list(BO), key=lambda run: run.created)
-                run = found[-1] if len(found) == count else None
-                if run is not None and run.state == "waiting_approval" and not is_decided:
-                    question = await self.app.runs.open_approval(BO, run.id)
-                    await self.app.runs.decide(BO, run.id, question.id, "approve")
-                    is_decided = True
-                if run is not None and run.is_finished:
-                    assert run.state == "succeeded", run.error_message
-                    return run
-                await self.app.runs.bell.wait(0.1)
-
     async def reviewed_and_merged(self) -> None:
         """Let somebody ask for changes, Codex make them, and the pull request be merged."""
         repository = self.forge.repositories["acme/shop"]
@@ -104,7 +85,7 @@ class Office:
         review = {"id": 7, "number": pull["number"], "user": REVIEWER, "state": "CHANGES_REQUESTED"}
         repository.reviews.append({**review, "body": "Add a test.", "commit_id": pull["head"]["sha"]})
         await self.from_github("pull_request_review", "submitted", review=review, sender=REVIEWER)
-        again = await self.published(2)
+        again = await newest_approved(self.app, 2)
         assert any("Add a test." in each.text for each in self.engine.tasks[-1].materials)
         assert self.engine.tasks[-1].prompt.startswith("A reviewer asks for changes.")
         assert (again.goes_on, self.places.pushed) == (True, [again.branch])
@@ -199,7 +180,7 @@ async def test_a_ticket_of_linear_goes_its_whole_way(tmp_path: Path) -> None:
             }
             for delivery in ("one", "two"):
                 await made.told("linear", event, {"Linear-Delivery": delivery}, "Linear-Signature: ")
-            await made.published(1)
+            await newest_approved(made.app, 1)
             assert "Twice." in made.engine.tasks[0].materials[0].text
             assert "it must be 2" in made.engine.tasks[0].materials[1].text
             (pull,) = made.forge.repositories["acme/shop"].pulls
@@ -240,7 +221,7 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
             assert not await made.app.runs.list(BO)
             theirs = {**event, "timestamp": 2, "user": {"accountId": "ada"}}
             await made.told("jira", theirs, headers, "X-Hub-Signature: sha256=")
-            await made.published(1)
+            await newest_approved(made.app, 1)
             assert "Twice." in made.engine.tasks[0].materials[0].text
             assert "Two soups cost four." in made.engine.tasks[0].materials[0].text
             assert "It must be 2." in made.engine.tasks[0].materials[1].text
@@ -257,7 +238,7 @@ async def test_a_ticket_of_jira_goes_its_whole_way(tmp_path: Path) -> None:
             for number, who in (("91", "Eve"), ("92", "Ada")):
                 told = jira.said("SHOP-2", number, who, "@Codex", f" please: {who}'s printer.")
                 await made.told("jira", told, headers, "X-Hub-Signature: sha256=")
-            last = await made.published(3)
+            last = await newest_approved(made.app, 3)
             assert last.entity_id == "SHOP-2"
             assert "@Codex please: Ada's printer." in made.engine.tasks[-1].materials[-1].text
             outcomes = [each.outcome for each in await made.app.arrivals.list(ACME, state="ignored")]
@@ -278,7 +259,7 @@ async def test_a_comment_calls_codex_at_linear(tmp_path: Path) -> None:
                 told = there.said(issue, who, f"@codex please: {who}'s printer.")
                 told["webhookTimestamp"] = int(time.time() * 1000)
                 await made.told("linear", told, {"Linear-Delivery": who}, "Linear-Signature: ")
-            run = await made.published(1)
+            run = await newest_approved(made.app, 1)
             (ignored,) = await made.app.arrivals.list(ACME, state="ignored")
             assert ignored.outcome == "fix_linear: Eve called, whose word does not count (`by`)."
             assert (run.entity_id, run.source) == (issue["id"], "webhook:linear")
