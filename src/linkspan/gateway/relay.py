@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from linkspan import errors, wire
 from linkspan.accounts.accounts import Accounts
@@ -19,6 +19,7 @@ from linkspan.accounts.principal import Principal
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.govern import caller_of
 from linkspan.gateway.log_bodies import Collected, LogBodies
+from linkspan.net.limits import TooMany
 from linkspan.net.messages import Streamed, StreamingTransport
 from linkspan.net.pacing import Paces
 from linkspan.refusals import harmless, is_quota_spent
@@ -123,11 +124,11 @@ class Relay:
             if self._bodies is not None:
                 kept = await self._bodies.of_call(principal.tenant, credential.account)
             ask = ask if kept is None else kept.passing(ask)
-            async with self._answer(principal, there, credential, ask, timeout, idle) as (answer, wait):
+            async with self._answer(principal, there, credential, ask, timeout, idle) as (answer, refused):
                 status = answer.status
                 outcome = "ok" if status < 400 else "upstream_error"
                 shown = answer if kept is None else kept.answering(answer)
-                yield shown if wait is False else _too_many(shown, wait)
+                yield shown if refused is None else _said_so(shown, refused)
         except errors.LinkspanError as error:
             outcome, status = error.code, status or error.upstream_status
             raise
@@ -217,15 +218,15 @@ class Relay:
         ask: Passing,
         timeout: float,
         idle: float,
-    ) -> AsyncIterator[tuple[Streamed, float | Literal[False] | None]]:
-        """Open the answer; beside it stands how long to wait, False if it does not refuse more calls."""
+    ) -> AsyncIterator[tuple[Streamed, TooMany | None]]:
+        """Open the answer; beside it stands what it says of too many calls, if it refuses more."""
         tenant = principal.tenant
         async with contextlib.AsyncExitStack() as stack:
             pace = self._paces.of(
                 (tenant, credential.account), ask.path, caller_of(principal), connector.title
             )
 
-            async def send(credential: Credential) -> tuple[Streamed, float | Literal[False] | None]:
+            async def send(credential: Credential) -> tuple[Streamed, TooMany | None]:
                 turn = await pace.enter(connector.rate_budget)
                 try:
                     passing = wire.pass_on(
@@ -234,7 +235,7 @@ class Relay:
                     coming = await stack.enter_async_context(passing)
                     coming, failure = await wire.failure_of(coming, connector, credential)
                     now = self._clock()
-                    wait: float | Literal[False] | None = False
+                    refused = None
                     if failure is not None:
                         root = {
                             "status": failure.status,
@@ -242,16 +243,16 @@ class Relay:
                             "body": as_data(failure.body),
                         }
                         if is_quota_spent(root, connector):
-                            return coming, False
-                        wait = wire.limit_in(failure, connector.through(credential.method), now)
+                            return coming, None
+                        refused = wire.limit_in(failure, connector.through(credential.method), now)
                     turn.answered(coming.status, coming.headers, now)
-                    if wait is not False:
-                        turn.refused(wait)
-                    return coming, wait
+                    if refused is not None:
+                        turn.refused(refused.wait)
+                    return coming, refused
                 finally:
                     turn.end()
 
-            answer, wait = await send(credential)
+            answer, refused = await send(credential)
             if answer.status == 401:
                 reason, raw = await _said(answer, connector)
                 fresh = await self._accounts.after_refusal(tenant, credential, connector, reason)
@@ -262,23 +263,23 @@ class Relay:
                         f"{connector.title}'s access token was renewed", hint="Send the request once more."
                     )
                 await stack.aclose()
-                answer, wait = await send(fresh)
+                answer, refused = await send(fresh)
                 if answer.status == 401:
                     await self._accounts.refused(tenant, fresh, reason)
                     raise _refused(reason, raw, connector)
-            if answer.status == 403 and wait is False:
+            if answer.status == 403 and refused is None:
                 whole = await answer.read(LONGEST_FAILURE)
                 answer = Streamed.whole(whole)
                 said = harmless(_message(whole.body)) or f"{connector.title} does not allow this"
                 await self._accounts.note_forbidden(tenant, credential.account, said)
-            yield answer, wait
+            yield answer, refused
 
 
-def _too_many(answer: Streamed, wait: float | None) -> Streamed:
+def _said_so(answer: Streamed, refused: TooMany) -> Streamed:
     """Answer a refusal of more calls with the status that says so, and with its time."""
     if answer.status == 429:
         return answer
-    told = {} if wait is None else {"retry-after": str(max(1, math.ceil(wait)))}
+    told = {} if refused.wait is None else {"retry-after": str(max(1, math.ceil(refused.wait)))}
     return replace(answer, status=429, headers={**answer.headers, **told})
 
 

@@ -14,11 +14,10 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 from urllib.parse import urlsplit
 
 from linkspan.errors import NeedsReauth, RateLimited, UpstreamError, UpstreamTimeout
-from linkspan.net.limits import RateLimit, in_words, read_rate_limit, retry_after, tightest
+from linkspan.net.limits import RateLimit, TooMany, in_words, read_rate_limit, retry_after, tightest
 from linkspan.net.messages import CHECK_BASE_URL, ConnectionFailed, Request, Response, Transport
 from linkspan.net.pacing import Pace
 from linkspan.net.urls import origin_of, resolve
@@ -149,9 +148,9 @@ class Client:
             if call.says_spent(response):
                 return response, None
             limit = tightest(turn.answered(response.status, response.headers, now))
-            told = call.limit(response, now) if response.status >= 400 or call.rule is not None else False
-            if told is not False:
-                turn.refused(told)
+            told = call.limit(response, now) if response.status >= 400 or call.rule is not None else None
+            if told is not None:
+                turn.refused(told.wait)
             return response, limit
         finally:
             if turn is not None:
@@ -168,12 +167,13 @@ class Client:
                 repeatable = outcome.reason in _PASSING and (call.repeatable or not outcome.sent)
                 if not repeatable or not call.may_wait(wait, now):
                     raise outcome
-            elif (told := call.limit(outcome, now)) is not False:
+            elif (told := call.limit(outcome, now)) is not None:
                 # A little later than told: clocks differ, and others were told the same.
                 why = "rate_limit"
-                wait = self._backoff(call, 1.0) if told is None else told + self._backoff(call)
+                named = told.wait
+                wait = self._backoff(call, 1.0) if named is None else named + self._backoff(call)
                 if not call.may_wait(wait, now):
-                    raise _rate_limited(outcome, told, now)
+                    raise _rate_limited(outcome, named, now)
             elif outcome.status in _REDIRECTS and "location" in outcome.headers:
                 call.follow(outcome)
                 wait, why = None, ""
@@ -231,9 +231,9 @@ class _Call:
         """Answer the seconds that the next attempt may take."""
         return max(0.001, min(self.timeout, self.began + self.timeout + self.budget - now))
 
-    def limit(self, response: Response, now: float) -> float | Literal[False] | None:
-        """Answer how long the product wants us to wait, None when it names no time, False if it does not."""
-        return False if self.says_spent(response) else limit_of(response, self.rule, now)
+    def limit(self, response: Response, now: float) -> TooMany | None:
+        """Answer what the product says of too many calls; None if it says nothing of the kind."""
+        return None if self.says_spent(response) else limit_of(response, self.rule, now)
 
     def says_spent(self, response: Response) -> bool:
         """Tell whether the product says that a quota is spent: so no more than that is learned from it."""
@@ -284,16 +284,16 @@ def _redirect(response: Response, here: str, what: str) -> UpstreamError:
     )
 
 
-def limit_of(response: Response, rule: LimitRule | None, now: float) -> float | Literal[False] | None:
-    """Answer how long an answer that refuses more calls says to wait; None for no time.
+def limit_of(response: Response, rule: LimitRule | None, now: float) -> TooMany | None:
+    """Answer what an answer says that refuses more calls; None if it says something else.
 
-    False if it says something else. `rule` is the product's own, beside what is understood by itself.
+    `rule` is the product's own, beside what is understood by itself.
     """
     told = rule(response) if rule is not None else False
     if told is False and not _is_limit(response, now):
-        return False
+        return None
     named = None if isinstance(told, bool) else retry_after(told, now)
-    return named if named is not None else retry_after(response.headers, now)
+    return TooMany(named if named is not None else retry_after(response.headers, now))
 
 
 def _is_limit(response: Response, now: float) -> bool:

@@ -134,6 +134,14 @@ def scope_of_limits(headers: Mapping[str, str]) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class TooMany:
+    """What an answer says that refuses more calls for now."""
+
+    wait: float | None
+    """Seconds for which it wants none; None where it names no time."""
+
+
 def retry_after(told: Mapping[str, str] | str | float | None, now: float) -> float | None:
     """Answer how many seconds to wait, or None when nobody says or it cannot be read.
 

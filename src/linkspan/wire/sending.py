@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from linkspan import errors
 from linkspan.net import bodies
 from linkspan.net.client import Client, LimitRule, SpentRule, limit_of
 from linkspan.net.kept import Kept
-from linkspan.net.limits import RateLimit, limit_of_queries
+from linkspan.net.limits import RateLimit, TooMany, limit_of_queries
 from linkspan.net.messages import Request, Response
 from linkspan.net.pacing import Pace
 from linkspan.refusals import is_quota_spent, refusal
@@ -122,10 +122,10 @@ async def _with_etag(
     return replace(plan, if_match=False, headers=(*plan.headers, ("If-Match", lambda _scope: etag)))
 
 
-def limit_in(response: Response, connector: Connector, now: float) -> float | Literal[False] | None:
-    """Answer how long a whole answer says to wait as it refuses more calls: by the rule of requests of ours.
+def limit_in(response: Response, connector: Connector, now: float) -> TooMany | None:
+    """Answer what a whole answer says that refuses more calls, by the rule of requests of ours.
 
-    None where it names no time, False where it says something else. `now` is in epoch seconds.
+    None where it says something else. `now` is in epoch seconds.
     """
     return limit_of(response, _rate_rule(connector), now)
 
