@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from linkspan.accounts.principal import Principal, Tenant
-from linkspan.errors import InvalidArgument, NotFound, NotLinked
+from linkspan.errors import InvalidArgument, NotFound, UpstreamError
 from linkspan.gateway.call import Gateway
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.results import Item, Page
 from linkspan.runs.about import person_of
+from linkspan.runs.publishing import parts_of
 from linkspan.store.runs import Run
 
 GOOD_FOR: Final = 10.0
@@ -86,33 +87,39 @@ class Checks:
     async def _ask(self, run: Run, identified: str) -> Standing:
         principal = Principal(Tenant(run.tenant), "run", run.id, _SCOPES, person=person_of(run))
         known = await self._call(principal, "pull_request.get", {"id": identified})
-        pulled: Mapping[str, Any] = known if isinstance(known, Mapping) else {}
+        pulled: Mapping[str, Any] = known.result if isinstance(known.result, Mapping) else {}
         told = pulled.get("checks")
         found, knows = list(told or ()), told is not None
-        commit, repository = pulled.get("head_sha") or run.branch, run.repository or ""
-        owner, _, name = repository.rpartition("/")
-        # A tool that several forges have takes none of the words of another one.
-        where = {"owner": owner, "repo": name} if owner else {"project": repository}
-        given = {**where, "ref": commit, "limit": _MOST_CHECKS}
+        commit = pulled.get("head_sha") or run.branch
+        offered = {**parts_of(run.repository or ""), "ref": commit, "limit": _MOST_CHECKS}
         for kind in _KINDS if commit else ():
-            if self._gateway.catalog.tool_for(kind) is not None:
-                # Another forge, which keeps none there, or one of a tool that only others have.
-                with contextlib.suppress(InvalidArgument, NotFound, NotLinked):
-                    found += await self._call(principal, kind, given) or ()
-                    knows = True
+            if not (taken := self._taken(kind, known.connector)):
+                continue
+            given = {name: value for name, value in offered.items() if name in taken}
+            with contextlib.suppress(InvalidArgument, NotFound):  # a commit that the forge does not know
+                found += (await self._call(principal, kind, {**given, "account": known.account})).result or ()
+                knows = True
         checks = {each.name: each for each in map(_check, found[:_MOST_CHECKS])}.values()
         state = str(pulled.get("state") or "unknown")
         return Standing(state, pulled.get("review_state"), tuple(checks) if knows else None)
 
-    async def _call(self, principal: Principal, key: str, arguments: Mapping[str, Any]) -> Any:
+    def _taken(self, kind: str, connector: str) -> Collection[str]:
+        """Answer what a forge takes when it is asked for such checks; nothing where it keeps none there."""
+        tool = self._gateway.catalog.tool_for(kind)
+        if tool is None or connector not in tool.operations:
+            return ()
+        own = tool.operations[connector].schema.get("properties", {})
+        return {*own, *({"limit"} & tool.input_schema.get("properties", {}).keys())}
+
+    async def _call(self, principal: Principal, key: str, arguments: Mapping[str, Any]) -> Item | Page:
         tool = self._gateway.catalog.tool_for(key)
         if tool is None:
             raise NotFound(f"tools.yaml has no {key}")
-        taken = tool.input_schema.get("properties", {})
-        given = {name: value for name, value in arguments.items() if name in taken}
         info = CallInfo(self._random(16).hex(), via="run")
-        found = await self._gateway.call(principal, tool, given, info=info)
-        return found.result if isinstance(found, Item | Page) else None
+        found = await self._gateway.call(principal, tool, arguments, info=info)
+        if not isinstance(found, Item | Page):
+            raise UpstreamError(f"the forge answered {key} with something else than data")
+        return found
 
 
 def _hear(asked: asyncio.Task[Standing]) -> None:

@@ -110,7 +110,7 @@ class GatewayForge:
         if publication.draft and "draft" not in known:
             title = f"Draft: {title}"  # so GitLab marks one, and people read it anywhere
         offered: Json = {
-            **_parts(repository),
+            **parts_of(repository.id),
             "title": title,
             "description": self._body(publication, filter_),
             "head": branch,
@@ -228,7 +228,7 @@ class GatewayForge:
         self, principal: Principal, repository: Repository, branch: str, *, which: str
     ) -> list[Json]:
         known = await self._known(principal, "pull_request.list")
-        parts = _parts(repository)
+        parts = parts_of(repository.id)
         # Each forge has its own words for what is asked; what it does not know is not asked.
         offered: Json = {**parts, "from": f"{parts['owner']}:{branch}", "from_branch": branch}
         if "which" in known:
@@ -320,10 +320,13 @@ def _without_name(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _parts(repository: Repository) -> dict[str, str]:
-    """Answer what a repository is called in arguments: by owner and name, or by its id."""
-    owner, _, name = repository.id.rpartition("/")
-    return {"owner": owner, "repo": name, "project": repository.id}
+def parts_of(repository: str) -> dict[str, str]:
+    """Answer all that a repository of this id may be called in arguments: by owner and name, or by its id.
+
+    Which of it a forge goes by is said by its connector: each operation is given the words that it takes.
+    """
+    owner, _, name = repository.rpartition("/")
+    return {"owner": owner, "repo": name, "project": repository}
 
 
 def _meant(words: Sequence[str], which: str) -> list[str]:
