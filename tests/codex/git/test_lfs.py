@@ -274,6 +274,57 @@ async def test_who_is_busy_is_asked_again_within_bounds(objects: Objects) -> Non
     assert len(forge.busy[ids["never"]]) == 5
 
 
+def busy(*codes: int) -> BENT:
+    """Refuse an object with each of these, and then hand it out."""
+    left = list(codes)
+    return lambda told: told.update(error={"code": left.pop(0), "message": "Not now"}) if left else None
+
+
+async def test_an_object_that_is_refused_for_now_is_asked_for_again_alone(objects: Objects) -> None:
+    """Within the bounds of a whole answer; those beside it come."""
+    forge = objects.lfs
+    files: dict[str, File] = {
+        "good": forge.add(b"good"),
+        "soon": forge.add(b"soon", busy(429)),
+        "later": forge.add(b"later", busy(503, 429)),
+        "never": forge.add(b"never", busy(*[429] * 9)),
+    }
+    checkout = await objects.prepare(objects.bench.repository("acme/shop", files), "lfs")
+    for name in ("good", "soon", "later"):
+        assert (checkout.path / name).read_bytes() == name.encode(), name
+    assert checkout.left_out == ["The LFS file never stays a pointer: the forge refused it (429), 4 times."]
+    assert [len(question) for question in forge.asked] == [4, 3, 2, 1]
+    assert objects.bench.waited == [1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        ((401, {}, b"{}"), "the forge answered 401 when it was asked for them"),
+        (
+            (429, {"retry-after": "600"}, b""),
+            "the forge answered 429 when it was asked for them, until 10 minutes from now",
+        ),
+        ((200, {}, b"<html>"), "the forge answered with something that is not of Git LFS"),
+    ],
+)
+async def test_a_second_question_that_fails_takes_nothing_from_the_first(
+    objects: Objects, second: tuple[int, dict[str, str], bytes], reason: str
+) -> None:
+    """Only what was refused stays a pointer."""
+    forge = objects.lfs
+
+    def refuse(told: dict[str, Any]) -> None:
+        told["error"] = {"code": 429}
+        forge.batch = second
+
+    files: dict[str, File] = {"good": forge.add(b"good"), "busy": forge.add(b"busy", refuse)}
+    checkout = await objects.prepare(objects.bench.repository("acme/shop", files), "lfs")
+    assert (checkout.path / "good").read_bytes() == b"good"
+    assert checkout.left_out == [f"The LFS file busy stays a pointer: {reason}."]
+    assert objects.bench.waited == [1.0]
+
+
 async def test_whether_a_file_is_executable_is_published_without_an_upload(objects: Objects) -> None:
     """Of a file in its place, and of one that was copied."""
     files: dict[str, File] = {

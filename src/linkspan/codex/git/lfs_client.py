@@ -20,9 +20,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from linkspan.codex.places import GitAccess, Repository
-from linkspan.errors import EgressRefused, UpstreamError
+from linkspan.errors import EgressRefused, LinkspanError, UpstreamError
 from linkspan.net.limits import in_words, retry_after
-from linkspan.net.messages import Request, Streamed, StreamingTransport, set_header
+from linkspan.net.messages import Request, Response, Streamed, StreamingTransport, set_header
 from linkspan.net.urls import origin_of, resolve
 
 AT_ONCE: Final = 100
@@ -88,8 +88,33 @@ class LfsClient:
     async def find(self, objects: Sequence[LfsObject]) -> dict[LfsObject, Action | str]:
         """Answer where each of at most `AT_ONCE` objects is, or in words why it is not to be had.
 
-        Raises `UpstreamError`, `UpstreamTimeout`, `EgressRefused` and `TooLarge` when nothing can be told.
+        A forge that is busy, all of it or for one of them, is asked again for what it has not told. Raises
+        `UpstreamError`, `UpstreamTimeout`, `EgressRefused` and `TooLarge` when nothing can be told.
         """
+        found: dict[LfsObject, Action | str] = {}
+        waiting, tries = objects, 1
+        while True:
+            try:
+                answer = await self._ask(waiting)
+                if answer.status == 200:
+                    told = _read(answer.body)
+                    found |= {each: self._action(each, told.get(each.oid)) for each in waiting}
+                    busy = {each: code for each in waiting if (code := _code(told.get(each.oid))) in _BUSY}
+                    if not busy:
+                        return found
+                    waiting, codes = list(busy), sorted(set(busy.values()))
+                    status, refused = codes[0], f"the forge refused it ({', '.join(map(str, codes))})"
+                else:
+                    status = answer.status
+                    refused = f"the forge answered {status} when it was asked for them"
+                await self._wait(tries, status, answer.headers, refused)
+            except LinkspanError as error:
+                if not found:
+                    raise
+                return {**found, **dict.fromkeys(waiting, error.message)}
+            tries += 1
+
+    async def _ask(self, objects: Sequence[LfsObject]) -> Response:
         asked = {
             "operation": "download",
             "transfers": ["basic"],
@@ -98,18 +123,7 @@ class LfsClient:
         }
         headers = {"Accept": _TYPE, "Content-Type": _TYPE, **self._credential()}
         request = Request("POST", self._batch, headers, json.dumps(asked).encode(), ca=self._ca(self._batch))
-        tries = 1
-        while True:
-            answer = await self._transport.exchange(
-                request, timeout=_ANSWER_SECONDS, max_bytes=_LONGEST_ANSWER
-            )
-            if answer.status == 200:
-                break
-            refused = f"the forge answered {answer.status} when it was asked for them"
-            await self._wait(tries, answer.status, answer.headers, refused)
-            tries += 1
-        told = _read(answer.body)
-        return {each: self._action(each, told.get(each.oid)) for each in objects}
+        return await self._transport.exchange(request, timeout=_ANSWER_SECONDS, max_bytes=_LONGEST_ANSWER)
 
     async def download(self, wanted: LfsObject, action: Action, into: Path) -> None:
         """Write an object into a new file, whole and the one that was asked for, or raise as `find` does."""
@@ -147,11 +161,11 @@ class LfsClient:
     def _action(self, wanted: LfsObject, told: Mapping[str, Any] | None) -> Action | str:
         if told is None:
             return "the forge said nothing of it"
-        if isinstance(fault := told.get("error"), dict):
-            code = fault.get("code")
+        if isinstance(told.get("error"), dict):
+            code = _code(told)
             if code in (404, 410):
                 return "the forge does not have it"
-            return f"the forge refused it ({code})" if code in range(1_000) else "the forge refused it"
+            return "the forge refused it" if code is None else f"the forge refused it ({code})"
         if told.get("size") != wanted.size:
             return "the forge has it with another size"
         actions = told.get("actions")
@@ -221,6 +235,13 @@ def _read(body: bytes) -> dict[str, Mapping[str, Any]]:
     return {
         each["oid"]: each for each in objects if isinstance(each, dict) and isinstance(each.get("oid"), str)
     }
+
+
+def _code(told: Mapping[str, Any] | None) -> int | None:
+    """Answer the status that an object is refused with, which is that of an answer (docs/api/batch.md)."""
+    fault = told.get("error") if told is not None else None
+    code = fault.get("code") if isinstance(fault, dict) else None
+    return code if isinstance(code, int) and code in range(1_000) else None
 
 
 async def _keep(answer: Streamed, wanted: LfsObject, into: Path) -> None:
