@@ -97,6 +97,48 @@ async def test_a_batch_that_comes_twice_writes_once(desk: Desk) -> None:
     assert sum(ticket["subject"] == "Once" for ticket in desk.tracker.tickets["acme"]) == 1
 
 
+async def test_keys_are_told_apart_to_their_last_character(desk: Desk) -> None:
+    """However long: no write is taken for another one. What is no key is refused before anything is done."""
+    made = {"resource": "tickets", "method": "create", "body": {"title": "Long"}}
+    for last in "AB":
+        headers = {"Idempotency-Key": "k" * 254 + last}
+        await desk.data("POST", "/batch-request", json={"resources": [made]}, headers=headers)
+    assert sum(ticket["subject"] == "Long" for ticket in desk.tracker.tickets["acme"]) == 2
+    headers = {"Idempotency-Key": "k" * 256}
+    await desk.failure(400, "POST", "/batch-request", json={"resources": [made]}, headers=headers)
+
+
+@pytest.mark.parametrize("word", ["dry_run", "truto_dry_run"])
+async def test_a_dry_run_reads_and_shows_what_it_would_write(desk: Desk, word: str) -> None:
+    """Nothing is sent that changes anything; loops go over what was read."""
+    asked = {
+        "resources": [
+            {"resource": "tickets", "name": "done", "query": {"status": "done"}},
+            {
+                "resource": "tickets", "name": "said", "method": "comment", "loop_on": "done",
+                "id": "{{resources.done.id}}", "body": {"body": "Closed."},
+            },
+            {"resource": "tickets", "name": "made", "method": "create", "body": {"title": "Never"}},
+        ],
+    }  # fmt: skip
+    answer = await desk.data("POST", "/batch-request", params={word: "true"}, json=asked)
+    assert [ticket["id"] for ticket in answer["result"]["done"]] == ["2", "5"]
+    shown = [*answer["result"]["said"], *answer["result"]["made"]]
+    assert [(one["dry_run"], one["request"]["method"]) for one in shown] == [(True, "POST")] * 3
+    assert {request.method for request in desk.transport.sent} == {"GET"}
+    await desk.data("POST", "/batch-request", params={word: "false"}, json=asked)
+    assert sum(request.method == "POST" for request in desk.transport.sent) == 3
+
+
+@pytest.mark.parametrize("query", ["bogus=1", "truto_bogus=1", "response_format=raw", "remote_query[a]=b"])
+async def test_parameters_that_a_batch_does_not_know_are_refused(desk: Desk, query: str) -> None:
+    """By name, and nothing is asked."""
+    asked = {"resources": [{"resource": "tickets"}]}
+    told = await desk.failure(400, "POST", f"/batch-request?{query}", json=asked)
+    assert query.partition("=")[0] in told["message"]
+    assert desk.transport.sent == []
+
+
 def test_placeholders_keep_types_and_are_cast() -> None:
     """A whole text keeps the type of what it names; nothing is evaluated."""
     seen = {"ticketing/tickets": [{"id": 7, "ok": True}], "one": {"id": "8"}}

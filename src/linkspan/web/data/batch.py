@@ -16,16 +16,17 @@ from pydantic_core import from_json, to_json
 
 from linkspan.accounts.principal import Principal
 from linkspan.errors import Conflict, Internal, InvalidArgument, LinkspanError, NotFound
+from linkspan.gateway.once import digest_of
 from linkspan.gateway.results import Blocks, DryRun, Item, Page
 from linkspan.spec.catalog import Catalog
 from linkspan.web.api.reading import Model, validated
-from linkspan.web.data.asking import Asked
+from linkspan.web.data.asking import Asked, check_key
 from linkspan.web.data.doors import log
 from linkspan.web.data.parts import DataParts
 from linkspan.web.data.placeholders import fill
 from linkspan.web.data.resources import Target, entity_of
 from linkspan.web.data.unified import IDEMPOTENCY, Answered, Wish, fulfil, read_json
-from linkspan.web.data.words import Words, arguments_of
+from linkspan.web.data.words import Words, arguments_of, read_words
 from linkspan.web.failures import told
 
 MOST_CALLS: Final = 500
@@ -110,7 +111,11 @@ def _in_circles(parts: Sequence[Part]) -> list[str]:
 class Doing:
     """One batch while it is done."""
 
-    def __init__(self, parts: DataParts, principal: Principal, asked: Asked, batch: Batch) -> None:
+    def __init__(
+        self, parts: DataParts, principal: Principal, asked: Asked, batch: Batch, *, only_shows: bool
+    ) -> None:
+        """`only_shows`: what would write is shown and not sent; what reads is done, since others need it."""
+        self._only_shows = only_shows
         self._parts = parts
         self._principal = principal
         self._asked = asked
@@ -173,14 +178,15 @@ class Doing:
             arguments["id"] = str(given["id"])
         asked = self._asked
         if (key := asked.headers.get(IDEMPOTENCY)) is not None:
-            own = f"{key[:120]}:{part.key}:{number}"
+            own = f"{digest_of(key)}:{part.key}:{number}"  # not longer than a key may be
             asked = replace(asked, headers={**asked.headers, IDEMPOTENCY: own})
+        words = Words(dry_run=self._only_shows and tool.kind != "read")
         found: list[Any] = []
         while True:
             self._calls += 1
             if self._calls > MOST_CALLS:
                 raise InvalidArgument(f"a batch may make {MOST_CALLS} calls")
-            wish = Wish(Target(tool), arguments, Words())
+            wish = Wish(Target(tool), arguments, words)
             result, _ = await fulfil(self._parts, self._principal, asked, wish)
             match result:
                 case Page():
@@ -238,7 +244,22 @@ async def batch(parts: DataParts, asked: Asked, principal: Principal, raw: bytes
         raise NotFound("There is nothing at this address", hint="Batches are sent to /batch-request.")
     if asked.method != "POST":
         raise InvalidArgument(f"This address does not take {asked.method}", hint="Use POST.")
+    only_shows = _is_dry_run(asked)
+    if (key := asked.headers.get(IDEMPOTENCY)) is not None:
+        check_key(key)
     wanted = read_batch(raw, asked.headers.get("content-type", ""))
     asked = replace(asked, account=wanted.integrated_account_id or asked.account)
-    answer = await Doing(parts, principal, asked, wanted).run()
+    answer = await Doing(parts, principal, asked, wanted, only_shows=only_shows).run()
     return Answered(200, to_json(answer.model_dump(mode="json")))
+
+
+def _is_dry_run(asked: Asked) -> bool:
+    """Answer what `dry_run` of the address says, the one parameter that a batch has. Raises for any other."""
+    words = read_words(asked, {})
+    others = [name for name, _ in asked.pairs if name != "dry_run"]
+    others += [f"truto_{name}" for name in asked.words if name != "dry_run"]
+    if others:
+        details = [{"path": name, "message": "is not known here"} for name in others]
+        hint = "A batch takes dry_run; parameters of its calls are in the body."
+        raise InvalidArgument(f"{others[0]} is not known here", hint=hint, details=details)
+    return bool(words.dry_run)

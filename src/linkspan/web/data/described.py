@@ -62,6 +62,12 @@ _KEY: Final = {
     "description": "For a day the same request with the same key is done once.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
 }
+_DRY_RUN: Final = {
+    "name": "dry_run",
+    "in": "query",
+    "description": "What would write is shown and not sent; what reads is done.",
+    "schema": {"type": "boolean"},
+}
 _MORE: Final = (
     " More parameters, with and without `truto_`: response_format, remote_data, exclude_fields[], key_by,"
     " envelope, remote_query[NAME] (docs/unified.md)."
@@ -286,7 +292,7 @@ def _batch() -> Json:
         "description": "What fails is told by name, and takes only what depends on it (docs/unified.md).",
         "tags": ["unified"],
         "security": _SECURITY,
-        "parameters": [],
+        "parameters": [_DRY_RUN, _KEY],
         "requestBody": {"required": True, "content": content},
         "responses": {
             "200": _response("What was found", {"$ref": "#/components/schemas/BatchAnswer"}),
