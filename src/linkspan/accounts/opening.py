@@ -96,9 +96,10 @@ class Opener:
             except LinkspanError:
                 continue
             secrets, until = self.service(way.service, principal.tenant, principal)
-            return Opened(
-                Credential(connector.name, connector.name, way.type, secrets, settings, origins), until
-            )
+            person = None if way.service.tenant.key is None else owner_of(principal)
+            name = connector.name
+            credential = Credential(name, name, way.type, secrets, settings, origins, person=person)
+            return Opened(credential, until)
         return None
 
     def service(

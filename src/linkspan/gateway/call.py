@@ -158,8 +158,8 @@ class Gateway:
             return await doing.do()
         if info.idempotency_key is not None:
             asked = [given, info.remote.query, info.remote.body]
-            account = request.credential.account
-            once = by_key(principal.tenant, account, tool.key, info.idempotency_key, asked)
+            whose = request.credential.whose
+            once = by_key(principal.tenant, whose, tool.key, info.idempotency_key, asked)
         else:
             once = by_call_id(principal, tool, given, info)
         return await self._once.run(once, doing.write)

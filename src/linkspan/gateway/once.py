@@ -64,12 +64,14 @@ def by_caller(tenant: Tenant | None, token: str, what: str, key: Any, asked: Any
     return Call(tenant, f"api:{token}", digest_of([tenant, what, key]), what, digest_of(asked), "api_calls")
 
 
-def by_key(tenant: Tenant, account: str, what: str, key: str, asked: Any) -> Call:
-    """Answer how a write of a program is told apart: by account, what is done, and the key that it chose.
+def by_key(tenant: Tenant, whose: str, what: str, key: str, asked: Any) -> Call:
+    """Answer how a write of a program is told apart: by whose it is, what is done, and the key that it chose.
+
+    `whose` is that of the credential which is used, named or not: one person is not given another's answer.
 
     The same key with something else `asked` is told as a conflict.
     """
-    return Call(tenant, "key", _hash(f"{account}\0{what}\0{key}"), what[:200], digest_of(asked))
+    return Call(tenant, "key", _hash(f"{whose}\0{what}\0{key}"), what[:200], digest_of(asked))
 
 
 class Once:

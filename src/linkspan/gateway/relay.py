@@ -89,6 +89,11 @@ class Relay:
         self._paces = paces
         self._clock = clock
 
+    async def whose(self, principal: Principal, connector: str, account: str | None) -> str:
+        """Answer `Credential.whose` of the account that `open` would use; raises what that raises."""
+        there = self._connector(principal, connector)
+        return (await self._accounts.credential(principal, there, account)).whose
+
     @contextlib.asynccontextmanager
     async def open(
         self,

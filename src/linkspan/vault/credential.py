@@ -25,3 +25,10 @@ class Credential:
     """Whose own account it is; None for one that the tenant shares."""
     sandbox: bool = False
     """It only reads."""
+    person: str | None = None
+    """Of the operator's own key: the person that the product is told it is used for."""
+
+    @property
+    def whose(self) -> str:
+        """What is done with it is another's where this differs: its account, and that person."""
+        return self.account if self.person is None else f"{self.account}\0{self.person}"

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
+import pytest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from linkspan import spec
+from linkspan.accounts.principal import Tenant
+from tests.fakes.tracker import patient
 from tests.web.data.conftest import Desk
 
 TICKETS = "/unified/ticketing/tickets"
@@ -82,6 +87,46 @@ async def test_through_the_proxy(desk: Desk) -> None:
     for _ in range(2):
         await desk.failure(503, "POST", path, json={"subject": "C"}, headers=two)
     assert count(desk, "C") == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "word"), [(TICKETS, "title"), ("/proxy/tracker/tickets", "subject")], ids=["unified", "proxy"]
+)
+async def test_nobody_is_given_another_persons_answer(desk: Desk, path: str, word: str) -> None:
+    """The account that is used tells keys apart, though none was named."""
+    tracked = desk.app.catalog.connectors["tracker"]
+    for person, org in (("anna", "acme"), ("bo", "globex")):
+        secrets = {"token": f"canary-{org}"}
+        await desk.app.accounts.link(Tenant("acme"), tracked, secrets=secrets, subject=person)
+        key = await desk.token(subject=person, kind="person")
+        first = await desk("POST", path, json={word: "A"}, headers=ONE, key=key)
+        assert (first.status_code, first.headers.get("idempotent-replayed")) == (201, None)
+        again = await desk("POST", path, json={word: "A"}, headers=ONE, key=key)
+        assert (again.headers["idempotent-replayed"], again.content) == ("true", first.content)
+        assert sum(ticket["subject"] == "A" for ticket in desk.tracker.tickets[org]) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "word"), [(TICKETS, "title"), ("/proxy/tracker/tickets", "subject")], ids=["unified", "proxy"]
+)
+async def test_the_operators_key_is_used_for_one_person_at_a_time(
+    desk: Desk, tmp_path: Path, path: str, word: str
+) -> None:
+    """Where the product is told for whom, their keys are told apart, too."""
+    own = '{type: bearer, per: operator, secret: "${WORD}", tenant: {header: X-For, sign: {key: "${WORD}"}}}'
+    file = patient(tmp_path)
+    linked = '{type: bearer, title: API token, help_url: "https://tracker.example/help"}'
+    text = file.read_text().replace(linked, own).replace("{settings.site}", "http://tracker.example")
+    site = '    settings:\n      site: {type: origin, title: Site, default: "http://tracker.example"}\n'
+    file.write_text(text.replace(site, ""))
+    desk.app.gateway.replace_catalog(spec.load([file], {"WORD": "canary-acme"}))
+    await desk.app.tenants.add("third")
+    for person in ("anna", "bo"):
+        key = await desk.token("third", subject=person, kind="person")
+        for replayed in (None, "true"):
+            answer = await desk("POST", path, json={word: "A"}, headers=ONE, key=key)
+            assert (answer.status_code, answer.headers.get("idempotent-replayed")) == (201, replayed)
+    assert count(desk, "A") == 2
 
 
 async def test_a_stream_is_not_kept(desk: Desk) -> None:

@@ -85,7 +85,7 @@ class Passage:
         await parts.governor.take(principal, f"proxy.{connector.name}")
         passing, listing, position = self._passing(principal, connector)
         passing = await _with_body(passing, asked, content)
-        call = self._call(principal, connector, passing)
+        call = await self._call(principal, connector, passing)
         if call is None:
             async with self._passed(principal, connector, passing, listing, position) as answer:
                 yield answer
@@ -110,7 +110,7 @@ class Passage:
                 await parts.once.leave(call, begun)
             raise
 
-    def _call(self, principal: Principal, connector: Connector, passing: Passing) -> Call | None:
+    async def _call(self, principal: Principal, connector: Connector, passing: Passing) -> Call | None:
         """Answer how a write with an `Idempotency-Key` is told apart; None where there is none of ours.
 
         A body that is not here yet cannot be compared with another: then the key is the product's to heed.
@@ -121,9 +121,9 @@ class Passage:
             return None
         check_key(key)
         what = f"{asked.method} {connector.name} {passing.path}"
-        account = asked.account or principal.account or ""
+        whose = await self._parts.relay.whose(principal, connector.name, asked.account)
         body = (passing.body or b"").hex()
-        return by_key(principal.tenant, account, what, key, [passing.query, body])
+        return by_key(principal.tenant, whose, what, key, [passing.query, body])
 
     @contextlib.asynccontextmanager
     async def _passed(
