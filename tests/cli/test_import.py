@@ -35,6 +35,11 @@ DESCRIPTION: dict[str, Any] = {
                 "properties": {
                     "id": {"type": "string", "readOnly": True},
                     "quay": {"type": "string"},
+                    "lights": {
+                        "required": ["red"],
+                        "properties": {"tower": DEEP, "red": {"type": "integer"}, "on": {"readOnly": True}},
+                    },
+                    "rope": DEEP,
                     "metres": {"type": "integer"},
                 },
             },
@@ -245,8 +250,9 @@ def test_what_is_drafted_works_against_the_product(shell: Shell, harbour: str, t
     assert call("issue.create", "--arg", "subject=Ropes")["result"]["title"] == "Ropes"
     assert call("issue.close", "--arg", "id=2")
     assert call("issue.get", "--arg", "id=2")["result"]["status"] == "done"
-    berth = call("berth.create", "--arg", "quay=North", "--arg", "metres=80")["result"]
-    assert (berth["quay"], berth["metres"]) == ("North", 80)
+    given = ("quay=North", "metres=80", 'lights:={"red": 2}')
+    berth = call("berth.create", *(word for each in given for word in ("--arg", each)))["result"]
+    assert (berth["quay"], berth["metres"], berth["lights"]) == ("North", 80, {"red": 2})
 
 
 def test_the_draft_is_readable_and_marked_where_it_was_guessed(file: Path) -> None:
@@ -258,7 +264,9 @@ def test_the_draft_is_readable_and_marked_where_it_was_guessed(file: Path) -> No
     pages = "{style: page, send: {query: page}, size: {query: per_page, max: 50}, total: total}"
     assert f"pagination: {pages}     # guessed" in text
     assert 'request: "GET /issues/{id}"' in text
-    assert 'body: {data: {quay: "$quay", metres: "$metres"}}     # guessed' in text
+    body = 'body: {data: {quay: "$quay", metres: "$metres", lights: "$lights"}}     # guessed'
+    assert f"{body}\n            # Its body may have more: rope (nothing plain in it).\n" in text
+    assert "lights: {type: object, properties: {red: {type: integer}, tower: {type: object}}}" in text
     assert "issue_id: " in text.split("create:")[1].split("get:")[0]  # `id` means the thing itself everywhere
 
 
@@ -401,6 +409,38 @@ def test_pages_that_were_not_understood_are_said(tmp_path: Path) -> None:
     assert "    pagination:" not in told
     assert (
         "# It gives no pages that were understood: offset counts nothing, and the answer has no next" in told
+    )
+
+
+def test_objects_of_a_body_make_room_for_what_is_plain(tmp_path: Path) -> None:
+    """They come after it, and go first where the schema would be too large; what is left out is said."""
+    said = {"type": "string", "description": "A word about it, as long as a sentence is that says a thing."}
+    objects = {f"part{at}": {"properties": {f"of{member}": said for member in range(9)}} for at in range(8)}
+    plain = {f"word{at}": said for at in range(15)}
+    bodies = {"thing": {**objects, "word": said}, "text": {**objects, **plain}}
+    schemas = {name: {"required": ["part1"], "properties": each} for name, each in bodies.items()}
+    document = {
+        "info": {"title": "Parts"},
+        "servers": [{"url": "https://parts.example"}],
+        "paths": {
+            f"/{name}s": {"post": {"requestBody": {"content": {"application/json": {"schema": schema}}}}}
+            for name, schema in schemas.items()
+        },
+    }
+    path = tmp_path / "parts.json"
+    path.write_text(json.dumps(document))
+    told = drafted(str(path))
+    assert not told["left_out"]
+    thing, text = (told["yaml"].partition(f"\n  {name}:\n")[2] for name in ("thing", "text"))
+    assert 'body: {part1: "$part1", word: "$word"}' in thing
+    assert "part1: {type: object, required: true}" in thing
+    assert (
+        "# Its body may have more: part0, part2, part3, part4, part5, part6, part7"
+        " (the schema would be too large)." in thing
+    )
+    assert (
+        "# Its body may have more: word13, word14, part0, part2, part3, part4, part5, part6 and 1 more"
+        " (14 arguments are enough)." in text
     )
 
 

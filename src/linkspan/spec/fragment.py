@@ -15,11 +15,12 @@ from linkspan.spec.drafts import SCHEMA_URL, flow, harmless, scalar
 from linkspan.spec.fields import read_model
 from linkspan.spec.language import ModelField, model_names
 from linkspan.spec.openapi import Description, mapping, matches, type_of, word
-from linkspan.spec.picking import Picked, envelope_of, nouns_below, parameters_of, pick, snake
+from linkspan.spec.picking import Asked, Picked, asked_by, envelope_of, nouns_below, pick, snake
 
 MOST: Final = 60
 """How many tools one import makes."""
 _MOST_FIELDS: Final = 16
+_MOST_NAMED: Final = 8
 _ROUNDS: Final = 40
 _CALLED: Final[Mapping[str, str]] = {
     "issue": "ticket", "bug": "ticket", "task": "ticket", "work_item": "ticket", "story": "ticket",
@@ -172,7 +173,7 @@ class Fragment:
                 if found is None:
                     return
                 if code == "schema_too_large" and not found.is_slim:
-                    found.is_slim = True
+                    found.is_flat, found.is_slim = True, found.is_flat
                     return
                 argument = path[path.index("params") + 1] if "params" in path[:-1] else ""
                 if code == "bad_enum" and argument and not argument.startswith(f"{entity.name}_"):
@@ -341,8 +342,7 @@ class Fragment:
         return lines
 
     def _operation(self, entity: _Entity, one: Picked) -> list[str]:
-        params, query, body = parameters_of(self._description, one)
-        described = one.described
+        asked, described = asked_by(self._description, one), one.described
 
         def placeholder(match: re.Match[str]) -> str:
             return "{id}" if match[1] == one.id_from else f"{{{one.argument(match[1])}}}"
@@ -353,15 +353,16 @@ class Fragment:
             f"            description: {scalar(self._said(entity, one))}",
             f"            request: {scalar(f'{described.method.upper()} {path}')}",
         ]
-        if params:
+        if asked.params:
             lines.append("            params:")
-            lines += [f"              {name}: {flow(said)}" for name, said in params.items()]
-        if query:
-            lines.append(f"            query: {flow(query)}")
-        if body:
-            mark = "     # guessed" if envelope_of(self._description, one) in body else ""
+            lines += [f"              {name}: {flow(said)}" for name, said in asked.params.items()]
+        if asked.query:
+            lines.append(f"            query: {flow(asked.query)}")
+        if asked.body:
+            mark = "     # guessed" if envelope_of(self._description, one) in asked.body else ""
             sent = "form" if described.encoding == "form" else "body"
-            lines.append(f"            {sent}: {flow(body)}{mark}")
+            lines.append(f"            {sent}: {flow(asked.body)}{mark}")
+        lines += _left(asked)
         if one.items is not None:
             lines.append(
                 f"            items: {scalar(one.items)}{'     # guessed' if one.is_guessed else ''}"
@@ -388,6 +389,16 @@ class Fragment:
         verb = verbs.get(one.name) or f"{one.name.replace('_', ' ').capitalize()}: {entity.noun}"
         said = harmless(one.described.summary, 140).rstrip(".")
         return f"{verb}. {said}." if said and said.lower() != verb.lower() else f"{verb}."
+
+
+def _left(asked: Asked) -> list[str]:
+    """Say which members of a body are not asked for; their names are somebody's words."""
+    told = []
+    for why, names in asked.left.items():
+        shown = ", ".join(harmless(name, 40) for name in names[:_MOST_NAMED])
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        told.append(f"{shown}{more} ({why})")
+    return [f"            # Its body may have more: {'; '.join(told)}."] if told else []
 
 
 def _field(schema: Mapping[str, Any], description: Description) -> dict[str, Any]:

@@ -30,6 +30,9 @@ _THINGS: Final = ("data", "result", "item")
 _ASKED_BY: Final = ("query", "q", "search", "text", "term", "terms", "keyword", "keywords", "words")
 """What products call the text that is searched for; here it is `query`."""
 _MOST_PARAMETERS: Final = 14
+_MOST_MEMBERS: Final = 12
+"""How many members are told of an object that is one argument."""
+_MEMBER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,60}\Z")
 
 
 @dataclass(slots=True)
@@ -54,8 +57,10 @@ class Picked:
     """Whether where the list is was chosen among several."""
     by_product: set[str] = field(default_factory=set)
     """Arguments that take the product's words, though a field of that name has its own."""
+    is_flat: bool = False
+    """Leave out objects that need not be given, and what others are made of: the schema was too large."""
     is_slim: bool = False
-    """Leave out what need not be given: the schema was too large."""
+    """Leave out all that need not be given: the schema was too large even so."""
 
     @property
     def key(self) -> str:
@@ -68,6 +73,17 @@ class Picked:
             return "query"
         name = snake(word)
         return f"{self.entity}_{name}" if name in _RESERVED or name in self.by_product else name
+
+
+@dataclass(slots=True)
+class Asked:
+    """What an operation asks of a caller, and where it goes."""
+
+    params: dict[str, Any] = field(default_factory=dict)
+    query: dict[str, Any] = field(default_factory=dict)
+    body: dict[str, Any] = field(default_factory=dict)
+    left: dict[str, list[str]] = field(default_factory=dict)
+    """Members of the body that are not asked for, by the reason."""
 
 
 def snake(word: str) -> str:
@@ -149,10 +165,10 @@ def _why_not_sent(description: Description, picked: Picked) -> str | None:
     """Answer why a write would say nothing, if it would."""
     if picked.name not in ("create", "update"):
         return None
-    params, _, body = parameters_of(description, picked)
-    if picked.described.body and not body:
+    asked = asked_by(description, picked)
+    if picked.described.body and not asked.body:
         return "nothing in its body could be an argument: its members are objects, or not described"
-    return "it sends nothing of what it makes" if picked.name == "create" and not params else None
+    return "it sends nothing of what it makes" if picked.name == "create" and not asked.params else None
 
 
 def _whole(part: str) -> bool:
@@ -243,14 +259,9 @@ def _read_answer(description: Description, picked: Picked) -> None:
     picked.thing = answer
 
 
-def parameters_of(
-    description: Description, picked: Picked
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Answer what stands in `params`, `query` and `body`."""
-    params: dict[str, Any] = {}
-    query: dict[str, Any] = {}
-    body: dict[str, Any] = {}
-    one = picked.described
+def asked_by(description: Description, picked: Picked) -> Asked:
+    """Answer what stands in `params`, `query` and `body`, and what does not."""
+    asked, one = Asked(), picked.described
     for given in sorted(one.parameters, key=lambda each: each.get("in") != "path"):
         name, where = str(given["name"]), given.get("in")
         is_needed = where == "path" or given.get("required") is True
@@ -261,20 +272,19 @@ def parameters_of(
         if picked.pagination and where == "query" and goes_on_by(description, given):
             continue
         is_asked = name == picked.query_from and where == "query"
-        if not is_needed and not is_asked and (picked.is_slim or len(params) >= _MOST_PARAMETERS):
+        if not is_needed and not is_asked and (picked.is_slim or len(asked.params) >= _MOST_PARAMETERS):
             continue
         arg = picked.argument(name)
-        params[arg] = _parameter(description, given.get("schema") or given, given, is_needed)
+        asked.params[arg] = _parameter(description, given.get("schema") or given, given, is_needed)
         if where == "query":
-            query[name] = f"${arg}"
+            asked.query[name] = f"${arg}"
     envelope = envelope_of(description, picked)
     if envelope is not None:
         inner = description.schema(mapping(one.body.get("properties"))[envelope])
-        body[envelope] = _members(description, picked, inner, params)
-        if not body[envelope]:
-            body.clear()
-    body |= _members(description, picked, one.body, params, beside=envelope)
-    return params, query, body
+        if members := _members(description, picked, inner, asked):
+            asked.body[envelope] = members
+    asked.body |= _members(description, picked, one.body, asked, beside=envelope)
+    return asked
 
 
 def envelope_of(description: Description, picked: Picked) -> str | None:
@@ -290,30 +300,57 @@ def _members(
     description: Description,
     picked: Picked,
     schema: Mapping[str, Any],
-    params: dict[str, Any],
+    asked: Asked,
     beside: str | None = None,
 ) -> dict[str, str]:
-    """Answer what an object to be sent is made of, and add each argument to `params`."""
+    """Answer what an object to be sent is made of, and add each argument to what is asked."""
     made: dict[str, str] = {}
-    properties = mapping(schema.get("properties"))
-    needed = [name for name in schema.get("required", ()) if name in properties]
-    for name in [*needed, *(name for name in properties if name not in needed)]:
-        member = description.schema(properties[name])
-        is_optional = name not in needed
+    members = {name: description.schema(said) for name, said in mapping(schema.get("properties")).items()}
+    needed = [name for name in schema.get("required", ()) if name in members]
+    others = [name for name in members if name not in needed]
+    # What is plain first: an object costs as much as several.
+    for name in [*needed, *sorted(others, key=lambda name: bool(members[name].get("properties")))]:
+        member, is_optional = members[name], name not in needed
         if member.get("readOnly") is True or name == beside:
             continue
-        if is_optional and (picked.is_slim or len(params) >= _MOST_PARAMETERS or member.get("properties")):
+        inner = _inner(description, member)
+        if is_optional and (why := _why_not_asked(picked, member, inner, len(asked.params))):
+            asked.left.setdefault(why, []).append(name)
             continue
         arg = picked.argument(name)
-        if arg in params:
+        if arg in asked.params:
             arg = f"new_{arg}"
-        params[arg] = _parameter(description, member, member, not is_optional)
+        asked.params[arg] = _parameter(description, member, member, not is_optional)
+        if inner and not picked.is_flat:
+            asked.params[arg]["properties"] = inner
         made[name] = f"${arg}"
     return made
 
 
+def _why_not_asked(
+    picked: Picked, member: Mapping[str, Any], inner: Mapping[str, Any], asked: int
+) -> str | None:
+    """Answer why what need not be given is not asked for, if it is not."""
+    if member.get("properties") and not inner:
+        return "nothing plain in it"
+    if picked.is_slim or (picked.is_flat and inner):
+        return "the schema would be too large"
+    return f"{_MOST_PARAMETERS} arguments are enough" if asked >= _MOST_PARAMETERS else None
+
+
+def _inner(description: Description, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer what an object that is one argument is made of; nothing where it holds only further objects."""
+    made: dict[str, Any] = {}
+    members, needed = mapping(schema.get("properties")), schema.get("required", ())
+    for name in sorted(members, key=lambda name: name not in needed):
+        member = description.schema(members[name])
+        if len(made) < _MOST_MEMBERS and member.get("readOnly") is not True and _MEMBER.match(name):
+            made[name] = _parameter(description, member, member, is_needed=False, longest=60)
+    return made if any(each["type"] != "object" for each in made.values()) else {}
+
+
 def _parameter(
-    description: Description, schema: Any, said: Mapping[str, Any], is_needed: bool
+    description: Description, schema: Any, said: Mapping[str, Any], is_needed: bool, longest: int = 110
 ) -> dict[str, Any]:
     from linkspan.spec.drafts import harmless
 
@@ -327,7 +364,7 @@ def _parameter(
     words = [each for each in enum if isinstance(each, str)] if isinstance(enum, list) else []
     if kind == "string" and words and len(words) == len(enum or ()) and len(words) <= 20:
         made["enum"] = list(dict.fromkeys(words))
-    text = harmless(said.get("description") or found.get("description"), 110)
+    text = harmless(said.get("description") or found.get("description"), longest)
     if text:
         made["description"] = text
     if is_needed:
