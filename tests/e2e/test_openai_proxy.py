@@ -45,6 +45,7 @@ class Office:
     """The token of a tenant whose key is none."""
     model: ScriptedOpenAI
     pid: int
+    log: Path
 
     def client(self, **more: Any) -> openai.OpenAI:
         """The package as a program has it: another base URL, another key."""
@@ -78,7 +79,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         token, other = (linkspan.create_token(tenant)[1] for tenant in ("acme", "globex"))
         with linkspan.serve(log=folder / "log") as url:
             port = int(url.rpartition(":")[2])
-            yield Office(url, upstream, token, other, model, _listener(port))
+            yield Office(url, upstream, token, other, model, _listener(port), folder / "log")
 
 
 def _listener(port: int) -> int:
@@ -200,6 +201,34 @@ def test_who_hangs_up_in_the_middle_ends_it_upstream(office: Office) -> None:
             office.model.go_on.set()
 
     assert any(hang_up() < 1.0 for _ in range(5))
+
+
+def test_what_breaks_off_upstream_breaks_off_here(office: Office) -> None:
+    """Nobody takes a part for the whole, of a known length or not; the log has one line for each, with why."""
+    key = {"Authorization": f"Bearer {office.token}"}
+    url = f"{office.url}/proxy/openai"
+    asked = {"model": "breaking-off", "input": "x", "stream": True}
+    for number, (method, path, body) in enumerate(
+        [("POST", "responses", asked), ("GET", "files/file_cut/content", None)]
+    ):
+        got = b""
+        named = {**key, "X-Request-Id": f"broken-{number}"}
+        with (
+            pytest.raises(httpx2.RemoteProtocolError),
+            httpx2.stream(method, f"{url}/{path}", json=body, headers=named, timeout=PATIENCE) as answer,
+        ):
+            assert answer.status_code == 200
+            for part in answer.iter_bytes():
+                got += part
+        assert got.startswith(b"event: response.created" if body else b"one")
+        said = [line for line in office.log.read_text().splitlines() if f"request broken-{number}: " in line]
+        assert len(said) == 1
+        assert "broke off: The connection to 127.0.0.1 was lost" in said[0]
+    with pytest.raises(openai.APIConnectionError):
+        list(office.client().responses.create(model="breaking-off", input="x", stream=True))
+    log = office.log.read_text()
+    assert "Traceback" not in log
+    assert "without completing" not in log
 
 
 def test_fifty_megabytes_take_no_memory(office: Office) -> None:

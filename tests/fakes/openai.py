@@ -3,7 +3,8 @@
 It knows nothing. It answers as the official description says (`tests/contracts/test_openai.py` holds models,
 responses, files and items of conversations against it), and otherwise (agents, groups) in the shapes that the
 package openai has types for. It keeps every request, streams when it is told to go on, and refuses by the
-number in a model's name (`status-429-insufficient_quota`).
+number in a model's name (`status-429-insufficient_quota`), and hangs up in the middle of what `breaking-off`
+and `file_cut` answer.
 """
 
 from __future__ import annotations
@@ -99,9 +100,14 @@ class ScriptedOpenAI:
             return answer({"id": "file_1", "object": "file", "bytes": length, "created_at": 1, **name})
         if request.method == "GET" and path == "/files/file_1/content":
             return self._content(request)
+        if request.method == "GET" and path == "/files/file_cut/content":
+            return BrokenOff(b"one", 200, {"content-length": "2048"}, "application/octet-stream")
         return self._list(path, request.query_params)
 
     def _respond(self, body: Any) -> Response:
+        if body["model"] == "breaking-off":
+            first = event("response.created", 0, response=response("resp_1", body["model"], "in_progress"))
+            return BrokenOff(first, media_type="text/event-stream")
         if not body.get("stream"):
             return answer(response("resp_1", body["model"], "completed", " ".join(self.words)))
         return StreamingResponse(self._stream(body["model"]), media_type="text/event-stream", headers=HEADERS)
@@ -152,6 +158,21 @@ class ScriptedOpenAI:
                 {"object": "list", "data": data, "has_more": first, "next": "t2" if first else None}
             )
         return refusal(404, f"no such path: {path}", "not_found")
+
+
+class BrokenOff(Response):
+    """The beginning of an answer; then the connection is closed."""
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Tell no length but one that is given."""
+        super().init_headers(headers)
+        if headers is None or "content-length" not in headers:
+            del self.headers["content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, and leave."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
 
 
 def thing(kind: str, number: int) -> dict[str, Any]:

@@ -86,12 +86,13 @@ async def test_a_fault_of_ours_tells_nothing_of_it(caplog: pytest.LogCaptureFixt
     assert "insides" in caplog.text
 
 
-async def test_what_fails_later_breaks_off() -> None:
-    """An answer that had begun ends."""
+@pytest.mark.parametrize("error", [UpstreamError("it was lost"), RuntimeError("it was lost")])
+async def test_what_fails_later_breaks_off(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """An answer that had begun is never ended as if it were whole; the log has why."""
 
     async def chunks() -> AsyncIterator[bytes]:
         yield b"one"
-        raise UpstreamError("lost")
+        raise error
 
     @contextlib.asynccontextmanager
     async def breaking(_: AsyncIterator[bytes]) -> AsyncIterator[Streamed]:
@@ -99,7 +100,16 @@ async def test_what_fails_later_breaks_off() -> None:
 
     caller = Caller(b"")
     assert await caller.ask(breaking) == (200, b"one")
-    assert caller.got[-1]["more_body"] is False
+    assert all(message.get("more_body", True) for message in caller.got)
+    assert "request r1: /x" in caplog.text
+    assert "it was lost" in caplog.text
+
+
+async def test_a_body_that_becomes_too_large_in_the_middle_of_its_answer() -> None:
+    """Breaks the answer off, and what was answered so far is there."""
+    caller = Caller(b"x" * 60, b"x" * 60)
+    assert await caller.ask(echo) == (201, b"x" * 60)
+    assert caller.got[-1]["more_body"] is True
 
 
 async def test_a_body_over_the_limit_is_told() -> None:

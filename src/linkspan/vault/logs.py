@@ -27,6 +27,11 @@ _REQUEST = re.compile(r"request ([A-Za-z0-9._-]{1,64}): ")
 """How every line begins that is about one request."""
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Tell that it is not uvicorn's word of an answer that was broken off: we have told which one, and why."""
+    return record.msg != "ASGI callable returned without completing response."
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: `time` (UTC), `level`, `logger`, `message`, fields, `exception`."""
 
@@ -61,3 +66,4 @@ def configure_logging(
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)

@@ -48,7 +48,11 @@ async def pass_through(
     request_id: str,
     max_bytes: int,
 ) -> None:
-    """Answer one request with a stream. What fails before it begins is told; afterwards it breaks off."""
+    """Answer one request with a stream. What fails before it begins is told; afterwards it breaks off.
+
+    Then the last message is not sent, so that nobody takes for whole what is not: the server closes the
+    connection in the middle of the body (RFC 9112 §8), and the log has why.
+    """
     body = _Body(receive, max_bytes)
     passing = asyncio.create_task(_pass(send, opening, refused, body, request_id, scope["path"]))
     watching = asyncio.create_task(body.until_gone())
@@ -102,23 +106,20 @@ async def _pass(send: Send, opening: Open, refused: Refused, body: _Body, reques
             has_begun = True
             async for chunk in answer.chunks:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    except ConnectionResetError:
-        # Who sent it is gone, or is told that it was too much.
-        if body.is_too_large and not has_begun:
-            await _refuse(send, refused, TooLarge("the body of the request is too large"), request_id)
-        return
-    except LinkspanError as error:
-        if has_begun:
-            log.info("request %s: %s broke off: %s", request_id, path, error.message)
-        else:
-            told = TooLarge("the body of the request is too large") if body.is_too_large else error
-            await _refuse(send, refused, told, request_id)
-            return
-    except Exception:
-        log.exception("request %s: %s failed", request_id, path)
+    except Exception as error:
+        failure: LinkspanError | None = error if isinstance(error, LinkspanError) else None
+        if body.is_too_large:
+            failure = TooLarge("the body of the request is too large")
+        elif isinstance(error, ConnectionResetError):
+            return  # Who sent it is gone.
+        if failure is None:
+            log.exception("request %s: %s failed", request_id, path)
+            failure = Internal("something went wrong inside Linkspan")
+        elif has_begun:
+            log.warning("request %s: %s broke off: %s", request_id, path, failure.message)
         if not has_begun:
-            await _refuse(send, refused, Internal("something went wrong inside Linkspan"), request_id)
-            return
+            await _refuse(send, refused, failure, request_id)
+        return
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
