@@ -8,6 +8,7 @@ import time
 import tracemalloc
 from collections.abc import AsyncIterator
 
+import httpx2
 import pytest
 
 from linkspan.codex import model_proxy
@@ -172,7 +173,7 @@ async def test_a_revoked_token_is_over_with_the_next_call(bridge: Bridge) -> Non
 
 
 async def test_a_token_that_is_revoked_in_the_middle_cuts_the_answer(bridge: Bridge) -> None:
-    """Within a second or two of words."""
+    """Within a second or two of words, and nobody takes what came for the whole."""
     began = time.monotonic()
 
     def slowly() -> bool:
@@ -180,11 +181,13 @@ async def test_a_token_that_is_revoked_in_the_middle_cuts_the_answer(bridge: Bri
 
     bridge.script(Answer([message("First."), message("Second."), message("Third.")], until=slowly))
     seen = ""
-    async with bridge.ask() as answer:
-        async for line in answer.aiter_lines():
-            seen += line
-            if "First." in line:
-                await bridge.app.run_tokens.revoke(bridge.run)
+    with pytest.raises(httpx2.RemoteProtocolError):
+        async with bridge.ask() as answer:
+            async for line in answer.aiter_lines():
+                seen += line
+                if "First." in line:
+                    await bridge.app.run_tokens.revoke(bridge.run)
+    assert "First." in seen
     assert "response.completed" not in seen
 
 

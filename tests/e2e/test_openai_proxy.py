@@ -204,7 +204,7 @@ def test_who_hangs_up_in_the_middle_ends_it_upstream(office: Office) -> None:
 
 
 def test_what_breaks_off_upstream_breaks_off_here(office: Office) -> None:
-    """Nobody takes a part for the whole, of a known length or not; the log has one line for each, with why."""
+    """Nobody takes a part for the whole, of a known length or not; the log has one line, with why."""
     key = {"Authorization": f"Bearer {office.token}"}
     url = f"{office.url}/proxy/openai"
     asked = {"model": "breaking-off", "input": "x", "stream": True}

@@ -28,7 +28,7 @@ _REQUEST = re.compile(r"request ([A-Za-z0-9._-]{1,64}): ")
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Tell that it is not uvicorn's word of an answer that was broken off: we have told which one, and why."""
+    """Tell that it is not uvicorn's word of an answer that was broken off, of which we told more."""
     return record.msg != "ASGI callable returned without completing response."
 
 
