@@ -121,6 +121,20 @@ async def test_each_delivery_finds_whose_it_is(front: Front) -> None:
     assert sum(map(len, (await front.arrived()).values())) == 3
 
 
+async def test_whose_account_an_app_is_installed_in_is_not_who_writes(front: Front) -> None:
+    """A person's own doing starts a run where the app is installed in the person's own account.
+
+    Of an account whose own credential writes, the same is its own doing.
+    """
+    acted = {"repository": {"full_name": "acme/shop", "owner": {"id": 7}}, "sender": {"id": 7}}
+    assert (await front.deliver("github", acted)).json() == {"accepted": 1}
+    await front.app.database.execute("UPDATE accounts SET method = 'github_app' WHERE connector = 'github'", {})
+    acted["issue"] = {"id": 3, "number": 9, "updated_at": "2026-11-02T09:00:00Z"}
+    assert (await front.deliver("github", acted)).json() == {"accepted": 1}
+    told = {each.outcome: each.state for each in await front.app.arrivals.list(Tenant("acme"))}
+    assert told == {"Our own account did it.": "ignored", None: "pending"}
+
+
 async def test_slacks_challenge_is_answered_at_the_address_of_the_app(front: Front) -> None:
     """Signed as every delivery, and with another secret told nothing."""
     asked = {"type": "url_verification", "challenge": "3eZbrw1aB", "event": None}

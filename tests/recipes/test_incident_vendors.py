@@ -257,6 +257,9 @@ async def test_an_alert_goes_its_whole_way(
         (pull,) = made.forge.repositories["acme/shop"].pulls
         assert (pull["title"], pull["draft"]) == (title, True)
         assert vendor.things[first]["status"] != "resolved"
+        if name == "sentry":  # an alert rule that fires again, before anybody has merged it
+            assert await made.tell(name, "alert.triggered", first) == 200
+            assert await app.runs.list(BO) == [await app.runs.find(ACME, run.id)]
 
         pull |= {"state": "closed", "merged_at": "2026-11-20T09:00:00Z"}
         told = {"action": "closed", "repository": {"full_name": "acme/shop"}, "pull_request": pull}

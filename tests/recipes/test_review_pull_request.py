@@ -212,15 +212,28 @@ def judged(place: Town) -> list[str]:
 
 
 async def test_what_is_approved_only_where_the_recipe_says_so(tmp_path: Path) -> None:
-    """With `may_approve` it is; a judgement of a change of our own account is given as a comment."""
+    """With `may_approve` it is; a judgement of a change of our own account is given as a comment.
+
+    A draft is looked at when it is one no more.
+    """
     page = yaml.safe_load(tools_of("review_pull_request", tmp_path).read_text())
     trusted = {**page["recipes"]["review_pull_request"], "publish": {"as": "review", "may_approve": True}}
     trusted["on"] = trusted.pop(True)  # what YAML 1.1 takes the word for
+    del trusted["debounce"]
     async with town(tmp_path, "review_pull_request", BASE, recipes={"trusted_review": trusted}) as made:
         pull = opened(made)
         await made.app.recipes.enable(BO, "trusted_review", {"repository": "acme/shop"})
         made.model.prepare([said("All is well.", event="approve")])
-        await reviewed(made, "opened", 1)
+        pull["draft"] = True
+        await made.from_github("pull_request", "opened", pull)
+        async with asyncio.timeout(PATIENCE):
+            while "trusted_review: `when` is not so." not in [
+                each.outcome for each in await made.app.arrivals.list(BO.tenant)
+            ]:
+                await made.app.runs.bell.wait(0.2)
+        assert await made.app.runs.list(BO) == []
+        pull["draft"] = False
+        await reviewed(made, "ready_for_review", 1)
         assert judged(made) == ["APPROVED"]
         pull["user"] = {"id": 1, "login": "acme"}
         made.git.commit("acme/shop", SECOND, branch="feature")

@@ -20,7 +20,8 @@ async def test_an_assigned_issue_becomes_a_linked_pull_request(tmp_path: Path) -
     async with town(tmp_path, "ticket_to_pr", FILES) as place:
         await place.app.recipes.enable(BO, "fix_ticket", {"repositories": ["acme/shop"]})
         repository = place.forge.repositories["acme/shop"]
-        said = {"title": "The total is wrong", "body": "It is counted twice."}
+        criteria = "## Acceptance criteria\n\n- A cart of two costs 2.\n- An empty one costs nothing."
+        said = {"title": "The total is wrong", "body": f"It is counted twice.\n\n{criteria}"}
         issue = place.forge._thing(repository, said, "issues")
         repository.things.append(issue)
         comment = {"id": 9, "number": 1, "body": "It must be 2.", "user": {"id": 2, "login": "ada"}}
@@ -39,6 +40,8 @@ async def test_an_assigned_issue_becomes_a_linked_pull_request(tmp_path: Path) -
         done = await place.approve(run.id)
         assert (done.state, done.error_message) == ("succeeded", None)
         assert "It is counted twice." in place.model.turns[0].text
+        for line in criteria.split("\n"):
+            assert line in place.model.turns[0].text
         assert "It must be 2." in place.model.turns[0].text
         assert "It must be 2." in place.model.turns[1].outputs[-1]
         (pull,) = repository.pulls

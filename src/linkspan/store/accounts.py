@@ -150,11 +150,13 @@ async def own_identities(db: Database, account: Account) -> frozenset[str]:
     """Answer who the tenant's shared accounts are at the product where this account is, itself among them.
 
     Two sites of a connector number their people each for itself, so accounts at other origins say nothing;
-    a person's own account says who the person is, who also writes by hand.
+    a person's own account says who the person is, who also writes by hand. So does the installation of an app
+    in a person's own account: whose it is, and not who writes, which is the app's bot.
     """
     there = await of_connector(db, account.tenant, account.connector)
     shared = [each for each in there if each.subject is None and set(each.origins) & set(account.origins)]
-    return frozenset(each.identity_id for each in (account, *shared) if each.identity_id is not None)
+    writing = [each for each in (account, *shared) if each.method != "github_app"]
+    return frozenset(each.identity_id for each in writing if each.identity_id is not None)
 
 
 async def of_tenant(db: Database, tenant: str) -> list[Account]:
