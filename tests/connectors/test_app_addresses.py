@@ -128,7 +128,9 @@ async def test_whose_account_an_app_is_installed_in_is_not_who_writes(front: Fro
     """
     acted = {"repository": {"full_name": "acme/shop", "owner": {"id": 7}}, "sender": {"id": 7}}
     assert (await front.deliver("github", acted)).json() == {"accepted": 1}
-    await front.app.database.execute("UPDATE accounts SET method = 'github_app' WHERE connector = 'github'", {})
+    await front.app.database.execute(
+        "UPDATE accounts SET method = 'github_app' WHERE connector = 'github'", {}
+    )
     acted["issue"] = {"id": 3, "number": 9, "updated_at": "2026-11-02T09:00:00Z"}
     assert (await front.deliver("github", acted)).json() == {"accepted": 1}
     told = {each.outcome: each.state for each in await front.app.arrivals.list(Tenant("acme"))}
