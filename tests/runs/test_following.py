@@ -272,6 +272,18 @@ async def yard(
     store.close()
 
 
+def at_work(yard: Yard) -> asyncio.Event:
+    """Let Codex work on what comes next until that is ended; it rings when it has begun."""
+    began = asyncio.Event()
+
+    async def wait(_task: Any, _host: Any) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    yard.works.engine.acts = [wait]
+    return began
+
+
 @pytest.mark.parametrize("yard", FOLLOWED, indirect=True)
 async def test_a_ticket_follows_its_pull_request_at_every_forge(yard: Yard) -> None:
     """Two rounds of changes in the same thread and on the same branch, approved, merged, told each time."""
@@ -314,13 +326,7 @@ async def test_codex_goes_on_only_so_often(yard: Yard) -> None:
 @pytest.mark.parametrize("yard", ["github", "gitlab"], indirect=True)
 async def test_what_is_closed_meanwhile_ends_the_round(yard: Yard) -> None:
     """Codex is ended in the middle of it, nothing more is pushed, and then the ticket is told, once."""
-    side, app, began = yard.side, yard.works.house.app, asyncio.Event()
-
-    async def wait(_task: Any, _host: Any) -> None:
-        began.set()
-        await asyncio.Event().wait()
-
-    yard.works.engine.acts = [wait]
+    side, app, began = yard.side, yard.works.house.app, at_work(yard)
     await yard.told(side.reviewed("ada", "changes_requested", "Cents."))
     going_on = await yard.newest(2, "running")
     await asyncio.wait_for(began.wait(), 30)
@@ -333,3 +339,26 @@ async def test_what_is_closed_meanwhile_ends_the_round(yard: Yard) -> None:
     assert await yard.became() == f"done: fix: {first.id}: closed."
     assert yard.said == ["Finished", "Going on", "Closed"]
     assert yard.works.places.commits == commits
+
+
+@pytest.mark.parametrize("yard", ["github"], indirect=True)
+async def test_a_review_is_kept_until_the_ticket_is_free(yard: Yard) -> None:
+    """While another run works on it for an hour the forge is asked nothing; then Codex goes on."""
+    app, now, began = yard.works.house.app, yard.works.house.now, at_work(yard)
+    first = await yard.newest(1)
+    other = await yard.works.start("fix", key="another")
+    await asyncio.wait_for(began.wait(), 30)
+    told = await yard.told(yard.side.reviewed("ada", "changes_requested", "Cents."))
+    assert told == f"pending: fix: {other.id} works on ticket HC-103 already: it is at work."
+    asked = len(await app.database.query("SELECT id FROM audit"))
+    for _ in range(60):
+        now[0] += 60
+        assert await yard.became() == told
+    assert len(await app.database.query("SELECT id FROM audit")) == asked
+    yard.works.engine.acts = []
+    await app.runs.cancel(BO, other.id)
+    assert (await yard.works.until(other.id)).state == "cancelled"
+    became = await yard.became()
+    run = await yard.newest(3)
+    assert became == f"done: fix: {run.id}."
+    assert (run.state, run.parent, run.branch) == ("succeeded", first.id, first.branch)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from linkspan.store import accounts, deliveries, tenants
+from linkspan.store import accounts, deliveries, starts, tenants
 from linkspan.store.database import Database
 from linkspan.store.deliveries import Arrival, HookSecret
-from tests.store.rows import account
+from tests.store.rows import account, run
 
 ARRIVAL = Arrival(
     "acme", "arr_1", "desk", "acc_1", "ticket.assigned", "ticket", "HC-1", 1.0, "pending", 0, 1.0
@@ -27,6 +27,27 @@ async def test_an_event_is_kept_once_and_taken_by_one(db: Database, other: Datab
     assert await deliveries.settle(other, second, "done", "run_1", now=63.0)
     assert await deliveries.sweep(db, finished_before=63.0) == 0
     assert await deliveries.sweep(db, finished_before=64.0) == 1
+
+
+async def test_an_event_that_waits_for_a_run_is_taken_when_that_has_ended(db: Database) -> None:
+    """And one whose run is not there any more; worked once more, it waits for none."""
+    await tenants.add(db, "acme", 1.0)
+    for number in range(2):
+        await starts.add(db, run("acme", id=f"run_{number}", entity_id=f"HC-{number}"))
+    await deliveries.add(db, [replace(ARRIVAL, id=f"arr_{number}") for number in range(3)])
+    for each in await deliveries.claim(db, now=2.0, lease=60.0, limit=10):
+        waits_for = each.id.replace("arr", "run")
+        assert await deliveries.settle(db, each, "pending", "waits", now=2.0, due=4.0, waits_for=waits_for)
+
+    async def taken(now: float) -> list[str]:
+        return sorted(each.id for each in await deliveries.claim(db, now=now, lease=60.0, limit=10))
+
+    assert await taken(3.9) == []
+    assert await taken(4.0) == ["arr_2"]
+    await db.execute("UPDATE runs SET state = 'succeeded', finished = 5 WHERE id = 'run_1'")
+    assert await taken(5.0) == ["arr_1"]
+    assert await deliveries.again(db, "acme", "arr_0", now=6.0) is not None
+    assert await taken(6.0) == ["arr_0"]
 
 
 async def test_a_secret_is_taken_over_by_no_other_tenant(db: Database) -> None:

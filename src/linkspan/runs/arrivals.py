@@ -29,7 +29,7 @@ from linkspan.runs.ids import run_id
 from linkspan.runs.looking import keep_looking
 from linkspan.runs.mentions import find_comment, why_not
 from linkspan.runs.runs import Runs
-from linkspan.runs.starting import QueueFull
+from linkspan.runs.starting import QueueFull, WorkedOn
 from linkspan.spec.expressions import compile_predicate
 from linkspan.spec.recipe import Recipe
 from linkspan.store import accounts as account_rows
@@ -48,7 +48,7 @@ WAITS: Final = (10.0, 60.0, 300.0, 1800.0)
 LEASE: Final = 120.0
 LOOK: Final = 2.0
 AGAIN: Final = 2.0
-"""Seconds until an event that waits for a run to end is looked at again."""
+"""Seconds until an event is looked at again that waits for a run: for its end, at the earliest then."""
 ROOM: Final = 30.0
 """And one that found as many runs waiting for their turn as may."""
 KEEP: Final = 30 * 86_400.0
@@ -59,12 +59,13 @@ _PASSING: Final = (RateLimited, UpstreamTimeout, Internal)
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What became of an event; `due`: it is looked at again then."""
+    """What became of an event; `due`: it is looked at again then, when the run `waits_for` has ended."""
 
     state: ArrivalState
     told: str
     due: float | None = None
     failures: int = 0
+    waits_for: str | None = None
 
 
 class Arrivals:
@@ -181,6 +182,7 @@ class Arrivals:
             now=self._clock(),
             due=done.due,
             failures=done.failures,
+            waits_for=done.waits_for,
         )
 
     async def _outcome(self, arrival: Arrival) -> _Outcome:
@@ -204,13 +206,7 @@ class Arrivals:
             return wait
         if (told := await self._too_often(arrival, recipe)) is not None:
             return _Outcome("ignored", f"{recipe.name}: {told}")
-        try:
-            run = await self._start(arrival, recipe)
-        except QueueFull:
-            return self._wait_for_room(recipe)
-        except Conflict as error:
-            return _Outcome("ignored", f"{recipe.name}: {error.message}.")
-        return _Outcome("done", f"{recipe.name}: {run.id}.")
+        return await self._begin(arrival, recipe)
 
     async def _is_overtaken(self, arrival: Arrival, recipe: Recipe) -> bool:
         is_quiet = arrival.does == "start" and waits_for_quiet(recipe)
@@ -233,7 +229,8 @@ class Arrivals:
             active = await self._runs.end_by_event(tenant, active.id, _named(arrival))
             if active.is_finished:
                 return None
-        return _Outcome("pending", f"{recipe.name} waits for {active.id} to end.", self._clock() + AGAIN)
+        told = f"{recipe.name} waits for {active.id} to end."
+        return _Outcome("pending", told, self._clock() + AGAIN, waits_for=active.id)
 
     async def _stop(self, arrival: Arrival, recipe: Recipe) -> _Outcome:
         """End what has not published yet, and what waits to be started."""
@@ -272,8 +269,8 @@ class Arrivals:
         except QueueFull:
             return self._wait_for_room(recipe)
         told = f"{recipe.name}: {done.told}."
-        if done.waits:
-            return _Outcome("pending", told, self._clock() + AGAIN)
+        if done.waits_for is not None:
+            return _Outcome("pending", told, self._clock() + AGAIN, waits_for=done.waits_for)
         return _Outcome("done" if done.came_true else "ignored", told)
 
     async def _too_often(self, arrival: Arrival, recipe: Recipe) -> str | None:
@@ -290,6 +287,19 @@ class Arrivals:
         if count >= recipe.most_runs:
             return f"events started {count} runs on it in a short time, which may be a loop."
         return None
+
+    async def _begin(self, arrival: Arrival, recipe: Recipe) -> _Outcome:
+        """Start a run, unless there is no room for it or the thing is worked on."""
+        try:
+            run = await self._start(arrival, recipe)
+        except QueueFull:
+            return self._wait_for_room(recipe)
+        except Conflict as error:
+            told = f"{recipe.name}: {error.message}."
+            if isinstance(error, WorkedOn) and recipe.concurrency != "skip":  # it began in between
+                return _Outcome("pending", told, self._clock() + AGAIN)
+            return _Outcome("ignored", told)
+        return _Outcome("done", f"{recipe.name}: {run.id}.")
 
     async def _start(self, arrival: Arrival, recipe: Recipe) -> Run:
         return await self._runs.start(

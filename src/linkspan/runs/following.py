@@ -17,6 +17,7 @@ from linkspan.errors import NotFound
 from linkspan.runs.context import Context, Json
 from linkspan.runs.outlet import Parts
 from linkspan.runs.runs import Runs
+from linkspan.runs.starting import WorkedOn
 from linkspan.spec.expressions import compile_predicate
 from linkspan.spec.recipe import Aftermath, Follow, Recipe
 from linkspan.store import run_events
@@ -31,11 +32,11 @@ _MOST_OF_ONE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What came of an event; `waits`: it is looked at again."""
+    """What came of an event; `waits_for`: it is looked at again when that run has ended."""
 
     told: str
     came_true: bool = False
-    waits: bool = False
+    waits_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Following:
         if first is None:
             return Followed("no run of it opened this pull request")
         if first.pull_request is None:
-            return Followed(f"{first.id} is about to open it", waits=True)
+            return Followed(f"{first.id} is about to open it", waits_for=first.id)
         chain = await rows.listed(
             self._p.db, tenant, recipe=recipe.name, branch=first.branch, limit=_MOST_OF_ONE
         )
@@ -85,7 +86,7 @@ class Following:
         if (moment := _OVER.get(str(there.get("state")))) is not None:
             if going_on is not None:
                 await self._runs.end_by_event(tenant, going_on.id, f"{arrival.connector}.{arrival.event}")
-                return Followed(f"{going_on.id} ends first", waits=True)
+                return Followed(f"{going_on.id} ends first", waits_for=going_on.id)
             return await self._tell(chain, recipe, follow, moment, there)
         if arrival.does == "follow_end":
             return Followed("our own account did it")
@@ -115,7 +116,7 @@ class Following:
         if not fresh:
             return Followed("no review that asks for more than was gone on from")
         if going_on is not None:
-            return Followed(f"{going_on.id} goes on with it", waits=True)
+            return Followed(f"{going_on.id} goes on with it", waits_for=going_on.id)
         rounds = sum(run.goes_on for run in chain)
         if rounds >= follow.rounds:
             return Followed(f"Codex went on {rounds} times already, which is as often as it may")
@@ -125,7 +126,10 @@ class Following:
         account = AccountId(arrival.account)
         source = f"webhook:{arrival.connector}"
         principal = Principal(Tenant(arrival.tenant), "service", source, ("run.start",), account=account)
-        run = await self._runs.go_on(principal, last, reviews=fresh, key=arrival.id)
+        try:
+            run = await self._runs.go_on(principal, last, reviews=fresh, key=arrival.id)
+        except WorkedOn as error:  # on another branch, for another reason
+            return Followed(error.message, waits_for=error.run)
         return Followed(run.id, came_true=True)
 
     async def _tell(

@@ -33,6 +33,24 @@ class QueueFull(RateLimited):
     """As many runs of a tenant wait for their turn as may."""
 
 
+class WorkedOn(Conflict):
+    """A run of the recipe works on the thing already; `run` is its id, which not everybody may be told."""
+
+    def __init__(self, there: Run, *, told: bool) -> None:
+        thing = f"{there.entity} {there.entity_id}"
+        if told:
+            super().__init__(
+                f"{there.id} works on {thing} already: it {still(there)}",
+                hint=f"Watch it with: linkspan run watch {there.id}",
+                details={"run": there.id, "state": there.state},
+            )
+        else:
+            super().__init__(
+                f"somebody else has {thing} worked on already", hint="Ask again when that has ended."
+            )
+        self.run = there.id
+
+
 class Starting:
     """Writes down what is to be worked."""
 
@@ -158,7 +176,7 @@ class Starting:
     async def add(self, principal: Principal, run: Run) -> Run:
         """Write a run down, and answer it; or the same one, when it was asked for before.
 
-        Raises `QuotaExceeded`, `QueueFull`, and `Conflict` when its thing is worked on already.
+        Raises `QuotaExceeded`, `QueueFull`, `WorkedOn`, and `Conflict` when the key was another run's.
         """
         there = await rows.find(self._db, run.tenant, run.id)
         if there is not None:
@@ -183,16 +201,7 @@ class Starting:
             )
         kept, is_new = added
         if kept.id != run.id:
-            if not may_look(principal, kept):
-                raise Conflict(
-                    f"somebody else has {run.entity} {run.entity_id} worked on already",
-                    hint="Ask again when that has ended.",
-                )
-            raise Conflict(
-                f"{kept.id} works on {run.entity} {run.entity_id} already: it {still(kept)}",
-                hint=f"Watch it with: linkspan run watch {kept.id}",
-                details={"run": kept.id, "state": kept.state},
-            )
+            raise WorkedOn(kept, told=may_look(principal, kept))
         if not is_new:
             return same_run(kept, run)
         self._bell.ring()

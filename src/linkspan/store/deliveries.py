@@ -64,6 +64,8 @@ class Arrival:
     """What came of it, for people."""
     comment: str | None = None
     """The id of the comment that it tells of."""
+    waits_for: str | None = None
+    """The run that is to end before it is looked at again."""
 
 
 _COLUMNS: Final = tuple(each.name for each in fields(Arrival))
@@ -206,10 +208,15 @@ def _thing(arrival: Arrival) -> dict[str, str]:
 
 
 async def claim(db: Database, *, now: float, lease: float, limit: int) -> list[Arrival]:
-    """Take up to `limit` events that are due: nobody else is given them for `lease` seconds."""
+    """Take up to `limit` events that are due: nobody else is given them for `lease` seconds.
+
+    One that waits for a run is due when that has ended, in days perhaps: nothing is read for it meanwhile.
+    """
     rows = await db.query(
         "SELECT tenant, id, attempts FROM arrivals WHERE state = 'pending' AND due <= :now"
-        " AND (lease IS NULL OR lease <= :now) ORDER BY due, id LIMIT :limit",
+        " AND (lease IS NULL OR lease <= :now) AND (waits_for IS NULL OR NOT EXISTS (SELECT 1 FROM runs"
+        " WHERE runs.tenant = arrivals.tenant AND runs.id = arrivals.waits_for AND runs.finished IS NULL))"
+        " ORDER BY due, id LIMIT :limit",
         {"now": now, "limit": limit},
     )
     if not rows:
@@ -237,11 +244,15 @@ async def settle(
     now: float,
     due: float | None = None,
     failures: int = 0,
+    waits_for: str | None = None,
 ) -> bool:
-    """Note what came of an event; `due`: it is tried again then. False when somebody else has taken it."""
+    """Note what came of an event. False when somebody else has taken it.
+
+    `due`: it is tried again then, and not before the run `waits_for` has ended.
+    """
     changed = await db.execute(
         "UPDATE arrivals SET state = :state, outcome = :outcome, lease = NULL, finished = :finished,"
-        " due = :due, failures = :failures"
+        " due = :due, failures = :failures, waits_for = :waits_for"
         " WHERE tenant = :tenant AND id = :id AND attempts = :attempts AND state = 'pending'",
         {
             "tenant": arrival.tenant,
@@ -252,6 +263,7 @@ async def settle(
             "finished": None if state == "pending" else now,
             "due": arrival.due if due is None else due,
             "failures": failures,
+            "waits_for": waits_for,
         },
         quiet=True,
     )
@@ -264,7 +276,7 @@ async def again(db: Database, tenant: str, identified: str, *, now: float) -> Ar
     def work(tx: Transaction) -> list[Row]:
         return tx.query(
             "UPDATE arrivals SET state = 'pending', due = :now, lease = NULL, finished = NULL,"
-            " outcome = NULL, failures = 0 WHERE tenant = :tenant AND id = :id RETURNING *",
+            " outcome = NULL, failures = 0, waits_for = NULL WHERE tenant = :tenant AND id = :id RETURNING *",
             {"tenant": tenant, "id": identified, "now": now},
         )
 

@@ -651,6 +651,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX api_calls_by_expiry ON api_calls (tenant, expires)",
     ),
+    ("ALTER TABLE arrivals ADD COLUMN waits_for {text}",),
 )
 
 
