@@ -88,6 +88,7 @@ class Serving:
             app.settings,
             hub=self.hub,
             authorization_servers=authorization_servers,
+            request_id_of=request_id_of,
         )
         sign_in = self._sign_in()
         api, watching = self._api(sign_in.see), self._watching(sign_in.see)
@@ -273,6 +274,6 @@ async def _fault(request: Request, error: Exception) -> Response:
 
 
 def _shown(error: LinkspanError, request: Request, status: int | None = None) -> Response:
-    request_id = request_id_of(dict(request.headers))
+    request_id = request_id_of(request.scope)
     shown, body, headers = told(error, request_id, status=status)
     return Response(body, shown, {**headers, "X-Request-Id": request_id})

@@ -21,7 +21,7 @@ async def ids(
     completions: Completions, tenant: str = "acme", *scopes: str, account: str | None = None
 ) -> list[str]:
     caller = Caller(principal(tenant, *scopes), "2025-06-18", False)
-    return await completions.ids(TEMPLATE, "", caller, account, lambda: "req")
+    return await completions.ids(TEMPLATE, "", caller, account, "req")
 
 
 async def test_a_list_is_kept_for_half_a_minute(gateway: FakeGateway) -> None:

@@ -45,7 +45,13 @@ HELLO: dict[str, Any] = {
 
 @pytest.fixture
 async def stateful(methods: Methods, settings: Settings, hub: Hub) -> AsyncIterator[McpEndpoint]:
-    endpoint = McpEndpoint(methods, authenticate, replace(settings, stateful=True), hub=hub)
+    def request_id_of(scope: Any) -> str:
+        given: bytes = dict(scope["headers"]).get(b"x-request-id", b"none")
+        return given.decode()
+
+    endpoint = McpEndpoint(
+        methods, authenticate, replace(settings, stateful=True), hub=hub, request_id_of=request_id_of
+    )
     yield endpoint
     await endpoint.aclose()
 
@@ -83,6 +89,19 @@ async def test_a_session_is_opened_used_and_ended(stateful: McpEndpoint) -> None
         headers = {**http.headers, "mcp-session-id": session}
         assert (await client.delete(http.path, headers=headers)).status_code == 200
         assert (await http.post(call, mcp_session_id=session)).status_code == 404
+
+
+async def test_a_call_of_a_session_has_the_id_of_its_request(
+    stateful: McpEndpoint, gateway: FakeGateway
+) -> None:
+    """And not of the one that opened the session."""
+    call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "list_tickets"}}
+    async with connect(stateful) as client:
+        http = Http(client)
+        session = await hello(http)
+        for number in ("mine-1", "mine-2"):
+            await http.post(call, mcp_session_id=session, x_request_id=number)
+            assert gateway.calls[-1][3].request_id == number
 
 
 async def test_a_session_belongs_to_who_opened_it(stateful: McpEndpoint) -> None:

@@ -13,7 +13,7 @@ import pytest
 from linkspan.codex.model_proxy import refusal
 from linkspan.errors import Forbidden, UpstreamError
 from linkspan.net.messages import Streamed
-from linkspan.web.passing import Open, headers_of, pass_through, request_id_of
+from linkspan.web.passing import Open, pass_through, request_id_of
 
 
 class Caller:
@@ -152,6 +152,10 @@ async def test_hanging_up_ends_the_other_side() -> None:
 
 def test_a_callers_request_id_is_kept_when_it_is_one() -> None:
     """Nothing else gets into our logs."""
-    scope = {"type": "http", "headers": [(b"X-Request-Id", b"abc-1"), (b"Accept", b"a")]}
-    assert request_id_of(headers_of(scope)) == "abc-1"
-    assert request_id_of({"x-request-id": "a b\n"}) != "a b\n"
+    scope = {"type": "http", "headers": [(b"accept", b"a"), (b"x-request-id", b"abc-1")]}
+    assert request_id_of(scope) == "abc-1"
+    for headers in ([], [(b"x-request-id", b"a b\n")]):
+        unknown = {"type": "http", "headers": headers}
+        made = request_id_of(unknown)
+        assert len(made) == 32
+        assert request_id_of({**unknown, "path": "/below"}) == made  # as Starlette hands scopes on

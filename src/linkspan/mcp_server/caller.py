@@ -30,6 +30,8 @@ class Caller:
     capabilities: Mapping[str, Any] = field(default_factory=dict)
     ask: Ask | None = None
     tell: Tell | None = None
+    request_id: str | None = None
+    """The id of the request over HTTP: that of its calls, in the log and in their errors."""
 
     @property
     def shows_forms(self) -> bool:

@@ -67,10 +67,14 @@ class Calls:
         except Exception as cause:
             raise internal(cause, info.request_id, tool.name) from cause
 
-    def refused(self, error: errors.LinkspanError) -> bytes:
+    def refused(self, error: errors.LinkspanError, caller: Caller) -> bytes:
         """Answer the open result of a call that is not made."""
-        error.request_id = self._new_id()
+        error.request_id = self.id_of(caller)
         return error_result(error, self._limit)
+
+    def id_of(self, caller: Caller) -> str:
+        """Answer the id of the request, where it came with one, or a new one."""
+        return caller.request_id or self._new_id()
 
     def _info(
         self, tool: Tool, params: Mapping[str, Any], caller: Caller, elicit: Elicitor | None
@@ -81,7 +85,7 @@ class Calls:
         token = meta.get("progressToken")
         if caller.tell is not None and token is not None and tells_progress(tool):
             progress = _progress(token, caller)
-        return CallInfo(self._new_id(), "mcp", caller.client, thread, turn, call, elicit, progress)
+        return CallInfo(self.id_of(caller), "mcp", caller.client, thread, turn, call, elicit, progress)
 
     def _tell_written(
         self, written: Written, tool: Tool, arguments: Json, answer: Answer, caller: Caller

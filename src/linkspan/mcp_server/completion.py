@@ -28,7 +28,7 @@ class Completions:
         self._kept: OrderedDict[_Key, tuple[float, tuple[str, ...]]] = OrderedDict()
 
     async def ids(
-        self, template: object, prefix: str, caller: Caller, account: str | None, new_id: Callable[[], str]
+        self, template: object, prefix: str, caller: Caller, account: str | None, request_id: str
     ) -> list[str]:
         """Answer the ids that begin with `prefix`, in the list's order; nothing where there is no list."""
         if not isinstance(template, str) or not template.startswith(SCHEME):
@@ -43,7 +43,7 @@ class Completions:
         now = self._clock()
         if kept is None or kept[0] < now:
             arguments = {"account": account} if account else {}
-            info = CallInfo(new_id(), "mcp", caller.client)
+            info = CallInfo(request_id, "mcp", caller.client)
             try:
                 answer = await self._gateway.call(principal, tool, arguments, info=info)
             except errors.LinkspanError:

@@ -46,10 +46,11 @@ class Mirror:
 
 @dataclass(slots=True)
 class Headers:
-    """One request's headers by lower-case name, and which of them came more than once."""
+    """One request's headers by lower-case name, which of them came more than once, and the request's id."""
 
     values: dict[bytes, bytes]
     repeated: set[bytes]
+    request_id: str | None = None
 
     def text(self, name: bytes) -> str | None:
         """Answer a header's value without the white space around it."""
@@ -57,7 +58,7 @@ class Headers:
         return None if value is None else value.strip(b" \t").decode("latin-1")
 
 
-def collect(raw: Sequence[tuple[bytes, bytes]]) -> Headers:
+def collect(raw: Sequence[tuple[bytes, bytes]], request_id: str | None = None) -> Headers:
     """Answer the headers of an ASGI scope."""
     values: dict[bytes, bytes] = {}
     repeated: set[bytes] = set()
@@ -65,7 +66,7 @@ def collect(raw: Sequence[tuple[bytes, bytes]]) -> Headers:
         if name in values:
             repeated.add(name)
         values[name] = value
-    return Headers(values, repeated)
+    return Headers(values, repeated, request_id)
 
 
 def check(headers: Headers, method: str, params: Mapping[str, Any]) -> str:

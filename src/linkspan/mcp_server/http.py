@@ -62,7 +62,8 @@ class McpEndpoint:
     """The MCP endpoint of all tenants, and the protected-resource metadata beside it (RFC 9728).
 
     `authorization_servers` answers the issuers for a base URL and a tenant; without it the metadata names
-    none and a client needs a token that it was given.
+    none and a client needs a token that it was given. `request_id_of` answers the id of a request (an ASGI
+    scope), which is its calls' too; without it each call has its own.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class McpEndpoint:
         *,
         hub: Hub | None = None,
         authorization_servers: Callable[[str, str], list[str]] | None = None,
+        request_id_of: Callable[[Any], str] | None = None,
     ) -> None:
         self._methods = methods
         self._authenticate = authenticate
@@ -82,6 +84,7 @@ class McpEndpoint:
         self._stateful = settings.stateful
         self._sessions: SdkSessions | None = None
         self._authorization_servers = authorization_servers
+        self._request_id_of = request_id_of or _unidentified
         self._mirrors: tuple[Catalog | None, dict[str, tuple[Mirror, ...]]] = (None, {})
         self._streams: set[Subscription] = set()
 
@@ -104,23 +107,26 @@ class McpEndpoint:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one HTTP request for `/t/{tenant}/mcp`."""
+        headers = collect(scope["headers"], self._request_id_of(scope))
         try:
-            await self._answer(scope, receive, send)
+            await self._answer(scope, headers, receive, send)
         except Exception as cause:
-            log.error("%s %s failed: %s", scope["method"], scope["path"], outline(cause))
+            number, told = headers.request_id, "Error: something went wrong inside Linkspan. Try again."
+            log.error("request %s: %s %s failed: %s", number, scope["method"], scope["path"], outline(cause))
             with contextlib.suppress(RuntimeError):  # an answer was begun: what is left is to end it
-                await refuse(send, 500, "internal", "Error: something went wrong inside Linkspan. Try again.")
+                await refuse(send, number, 500, "internal", told)
 
-    async def _answer(self, scope: Any, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Any, headers: Headers, receive: Receive, send: Send) -> None:
+        number = headers.request_id
         found = _PATH.match(scope["path"])
         if found is None:
-            await refuse(send, 404, "not_found", "Error: there is nothing here. MCP is at /t/TENANT/mcp.")
+            told = "Error: there is nothing here. MCP is at /t/TENANT/mcp."
+            await refuse(send, number, 404, "not_found", told)
             return
         tenant = found.group(1)
-        headers = collect(scope["headers"])
         refusal = self._access.refusal(headers, scope["client"][0] if scope.get("client") else None)
         if refusal:
-            await refuse_name(send, refusal)
+            await refuse_name(send, number, refusal)
             return
         token = bearer(headers)
         try:
@@ -128,7 +134,7 @@ class McpEndpoint:
         except Unauthenticated:
             principal = None
         except LinkspanError as error:
-            await refuse(send, error.status, error.code, error.for_model())
+            await refuse(send, number, error.status, error.code, error.for_model())
             return
         audience = principal.audience if principal is not None else None
         if audience is not None and audience != self._resource(scope, headers, tenant):
@@ -141,9 +147,9 @@ class McpEndpoint:
         modern = stated is not None and stated.encode("latin-1") not in _LEGACY
         if self._stateful and not modern:
             sessions = self._sessions or await self._open_sessions()
-            await sessions(scope, receive, send, principal)
+            await sessions(scope, receive, send, principal, number)
         elif scope["method"] != "POST":
-            await refuse(send, 405, "invalid_argument", "Error: use POST.", (b"allow", b"POST"))
+            await refuse(send, number, 405, "invalid_argument", "Error: use POST.", (b"allow", b"POST"))
         elif not self._surface_is_open(principal):
             await self._no_scope(scope, headers, tenant, send)
         else:
@@ -159,11 +165,13 @@ class McpEndpoint:
         send: Send,
     ) -> None:
         if not (headers.text(b"content-type") or "").lower().startswith("application/json"):
-            await refuse(send, 415, "invalid_argument", "Error: send Content-Type: application/json.")
+            told = "Error: send Content-Type: application/json."
+            await refuse(send, headers.request_id, 415, "invalid_argument", told)
             return
         body = await read_body(headers, receive, self._max_body)
         if body is None:
-            await refuse(send, 413, "too_large", f"Error: a request may have {self._max_body} bytes.")
+            told = f"Error: a request may have {self._max_body} bytes."
+            await refuse(send, headers.request_id, 413, "too_large", told)
             return
         try:
             message = from_json(body, allow_inf_nan=False)
@@ -270,9 +278,8 @@ class McpEndpoint:
                 )
             agent = headers.values.get(b"user-agent")
             client = agent.decode("latin-1")[:200] if agent else None
-            return Caller(
-                principal, headers.text(VERSION) or protocol.LEGACY_VERSIONS[1], False, client=client
-            )
+            version = headers.text(VERSION) or protocol.LEGACY_VERSIONS[1]
+            return Caller(principal, version, False, client=client, request_id=headers.request_id)
         version = check(headers, method, params)
         capabilities = meta.get(protocol.META_CAPABILITIES)
         return Caller(
@@ -281,6 +288,7 @@ class McpEndpoint:
             True,
             client=client_name(meta.get(protocol.META_CLIENT)),
             capabilities=capabilities if isinstance(capabilities, dict) else {},
+            request_id=headers.request_id,
         )
 
     def _check_mirrors(self, headers: Headers, params: Mapping[str, Any]) -> None:
@@ -367,23 +375,24 @@ class McpEndpoint:
         self, scope: Any, headers: Headers, tenant: str, send: Send, *, sent: bool
     ) -> None:
         told = challenge(self._resource(scope, headers, tenant), error="invalid_token" if sent else None)
-        await refuse_token(send, tenant, told)
+        await refuse_token(send, headers.request_id, tenant, told)
 
     async def _no_scope(self, scope: Any, headers: Headers, tenant: str, send: Send) -> None:
         told = challenge(self._resource(scope, headers, tenant), error="insufficient_scope")
-        await refuse_scopes(send, tenant, told)
+        await refuse_scopes(send, headers.request_id, tenant, told)
 
     async def metadata(self, scope: Any, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Answer `/.well-known/oauth-protected-resource/t/{tenant}/mcp`, whether the tenant exists or not."""
         found = _PATH.search(scope["path"])
-        headers = collect(scope["headers"])
+        number = self._request_id_of(scope)
+        headers = collect(scope["headers"], number)
         refusal = self._access.refusal(headers, scope["client"][0] if scope.get("client") else None)
         if refusal:
-            await refuse_name(send, refusal)
+            await refuse_name(send, number, refusal)
         elif found is None or scope["path"][: found.start()] != "/.well-known/oauth-protected-resource":
-            await refuse(send, 404, "not_found", "Error: there is no such resource.")
+            await refuse(send, number, 404, "not_found", "Error: there is no such resource.")
         elif scope["method"] not in ("GET", "HEAD"):
-            await refuse(send, 405, "invalid_argument", "Error: use GET.", (b"allow", b"GET, HEAD"))
+            await refuse(send, number, 405, "invalid_argument", "Error: use GET.", (b"allow", b"GET, HEAD"))
         else:
             base = self._access.base_url(scope, headers)
             catalog = self._methods.gateway.catalog
@@ -397,3 +406,7 @@ class McpEndpoint:
             if servers:
                 document["authorization_servers"] = servers
             await reply(send, 200, encode(document))
+
+
+def _unidentified(_scope: Any) -> None:
+    return None

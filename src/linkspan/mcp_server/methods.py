@@ -47,7 +47,6 @@ class Methods:
     ) -> None:
         self.gateway = gateway
         self._calls = Calls(gateway, new_id=new_id, limit=max_result_bytes, written=written)
-        self._new_id = new_id
         self._surfaces = Surfaces()
         self._completions = Completions(gateway, clock)
         self._questions = Questions(sealer, clock)
@@ -93,7 +92,7 @@ class Methods:
             raise Fault(INVALID_PARAMS, "params.arguments must be an object")
         tool = self.gateway.catalog.tool(name)
         if tool is None:
-            return self._closed(self._calls.refused(self._unknown_tool(name, caller)), caller)
+            return self._closed(self._calls.refused(self._unknown_tool(name, caller), caller), caller)
         elicit = self._questions.of(tool, params, arguments, caller)
         try:
             opened = await self._calls.result(tool, arguments, params, caller, elicit)
@@ -159,7 +158,8 @@ class Methods:
         values: list[str] = []
         if ref["type"] == "ref/resource" and name == "id":
             account = _chosen_account(params.get("context"))
-            values = await self._completions.ids(ref.get("uri"), prefix, caller, account, self._new_id)
+            number = self._calls.id_of(caller)
+            values = await self._completions.ids(ref.get("uri"), prefix, caller, account, number)
         shown = values[:_MAX_COMPLETIONS]
         completion = {"values": shown, "total": len(values), "hasMore": len(values) > len(shown)}
         return self._closed(b'{"completion":' + encode(completion), caller)

@@ -27,25 +27,29 @@ async def reply(send: Send, status: int, body: bytes, *more: tuple[bytes, bytes]
     await send({"type": "http.response.body", "body": body})
 
 
-async def refuse(send: Send, status: int, code: str, message: str, *more: tuple[bytes, bytes]) -> None:
+async def refuse(
+    send: Send, request_id: str | None, status: int, code: str, message: str, *more: tuple[bytes, bytes]
+) -> None:
     """Send a refusal in the error shape that all doors share."""
-    error = {"code": code, "message": message, "status": status, "retry_after": None, "request_id": None}
+    error = {"code": code, "message": message, "status": status, "retry_after": None}
+    error["request_id"] = request_id
     await reply(send, status, encode({"error": error}), *more)
 
 
-async def refuse_name(send: Send, status: int) -> None:
+async def refuse_name(send: Send, request_id: str | None, status: int) -> None:
     """Refuse a Host (421) or an Origin (403)."""
     what = (
         "this server is not known by that Host" if status == 421 else "that Origin may not call this server"
     )
     told = f"Error: {what}. The operator names it with LINKSPAN_PUBLIC_URL."
-    await refuse(send, status, "forbidden", told)
+    await refuse(send, request_id, status, "forbidden", told)
 
 
-async def refuse_token(send: Send, tenant: str, told: bytes) -> None:
+async def refuse_token(send: Send, request_id: str | None, tenant: str, told: bytes) -> None:
     """Refuse a request without a token that is good; `told` is its `WWW-Authenticate`."""
     await refuse(
         send,
+        request_id,
         401,
         "unauthenticated",
         "Error: a valid bearer token of this tenant is needed."
@@ -54,10 +58,11 @@ async def refuse_token(send: Send, tenant: str, told: bytes) -> None:
     )
 
 
-async def refuse_scopes(send: Send, tenant: str, told: bytes) -> None:
+async def refuse_scopes(send: Send, request_id: str | None, tenant: str, told: bytes) -> None:
     """Refuse a token that may use nothing at all; `told` is its `WWW-Authenticate`."""
     await refuse(
         send,
+        request_id,
         403,
         "forbidden",
         "Error: the scopes of this token allow none of the tools."

@@ -37,6 +37,7 @@ Context = ServerRequestContext[Any, Any]
 LINGER = 25.0
 """Seconds that calls in flight may still take when the process is stopped."""
 _PRINCIPAL = "linkspan.principal"
+_REQUEST_ID = "linkspan.mcp_request_id"
 _URIS = "uris"
 _METHODS: Mapping[str, type[BaseModel]] = {
     "server/discover": t.RequestParams,
@@ -98,7 +99,9 @@ class SdkSessions:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send, principal: Principal) -> None:
+    async def __call__(
+        self, scope: Any, receive: Receive, send: Send, principal: Principal, request_id: str | None
+    ) -> None:
         """Answer one HTTP request of a session, or the one that opens it."""
         if self._running is None:
             self._running = asyncio.get_running_loop().create_task(self._run())
@@ -109,7 +112,7 @@ class SdkSessions:
             scopes=[],
             subject=f"{principal.tenant}/{principal.kind}/{principal.subject}",
         )
-        given = {**scope, _PRINCIPAL: principal, "user": AuthenticatedUser(token)}
+        given = {**scope, _PRINCIPAL: principal, _REQUEST_ID: request_id, "user": AuthenticatedUser(token)}
         if scope["method"] != "POST":
             await self._manager.handle_request(given, receive, send)
             return
@@ -156,6 +159,7 @@ async def _answered(methods: Methods, context: Context, principal: Principal) ->
         capabilities=capabilities.model_dump(by_alias=True, exclude_none=True) if capabilities else {},
         ask=_asker(context),
         tell=_teller(context),
+        request_id=context.request.scope.get(_REQUEST_ID) if context.request is not None else None,
     )
     try:
         return _loaded(await methods.answer(context.method, params, caller))

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from linkspan.errors import Forbidden, NotFound
 from linkspan.web.failures import told
-from linkspan.web.passing import headers_of, request_id_of
+from linkspan.web.passing import REQUEST_ID, request_id_of
 
 METADATA = "/.well-known/oauth-protected-resource/t/"
 Refusal = Callable[[Scope], int]
@@ -49,8 +49,9 @@ class Front:
         self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one connection."""
+        """Answer one connection; whatever is answered has the id of its request (`X-Request-Id`)."""
         if scope["type"] == "http":
+            send = _identified(send, request_id_of(scope))
             path: str = scope["path"]
             if path.startswith("/t/") and path.endswith("/mcp"):
                 await self._mcp(scope, receive, send)
@@ -61,10 +62,8 @@ class Front:
             status = 0 if path in _OPEN else self._refusal(scope)
             if status == 421 or (status and not _FOR_ANY_ORIGIN.fullmatch(path)):
                 error = _MISDIRECTED if status == 421 else _FOREIGN
-                request_id = request_id_of(headers_of(scope))
-                shown, body, headers = told(error, request_id, status=status)
-                answer = Response(body, shown, {**headers, "X-Request-Id": request_id})
-                await answer(scope, receive, send)
+                shown, body, headers = told(error, request_id_of(scope), status=status)
+                await Response(body, shown, headers)(scope, receive, send)
                 return
             door = self._doors.get(path[1:].partition("/")[0])
             if door is not None:
@@ -76,3 +75,17 @@ class Front:
             await send({"type": "websocket.close"})  # before it was accepted: 403
             return
         await self.rest(scope, receive, send)
+
+
+def _identified(send: Send, request_id: str) -> Send:
+    """Answer a `send` that puts the id into the head of the answer, unless a door has done so itself."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            if all(name != REQUEST_ID for name, _ in headers):
+                headers.append((REQUEST_ID, request_id.encode()))
+                message = {**message, "headers": headers}
+        await send(message)
+
+    return sending

@@ -11,8 +11,11 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from pydantic_core import to_json
+from starlette.responses import JSONResponse
+from starlette.types import Scope
 
 from linkspan.errors import Forbidden, InvalidArgument, LinkspanError, QuotaExceeded, RateLimited
+from linkspan.web.passing import request_id_of
 
 UNTOLD: Final = 30.0
 """Seconds that who is refused is told to wait where nobody says for how long."""
@@ -66,6 +69,13 @@ def told(
     if wait is not None:
         headers["Retry-After"] = str(max(1, math.ceil(wait)))
     return answered, to_json(body), headers
+
+
+def alone(error: LinkspanError, scope: Scope) -> JSONResponse:
+    """Answer a failure in our own shape, without Truto's keys: for scripts of our pages, and products."""
+    error.request_id = request_id_of(scope)
+    headers = {"Cache-Control": "no-store", "X-Request-Id": error.request_id}
+    return JSONResponse(error.to_dict(), error.status, headers)
 
 
 def _wait(error: LinkspanError, status: int) -> float | None:

@@ -14,7 +14,7 @@ def fault(
     log: logging.Logger, request: Request, what: str, message: str = "Something went wrong inside Linkspan"
 ) -> Internal:
     """Write what was just caught into the log, and answer what a page says of it."""
-    number = request_id_of(dict(request.headers))
+    number = request_id_of(request.scope)
     log.exception("request %s: %s failed at %s", number, what, request.url.path)
     error = Internal(f"{message} (request {number})", hint="Its log says why, under that number.")
     error.request_id = number

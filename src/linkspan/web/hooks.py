@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from linkspan.errors import LinkspanError, TooLarge
 from linkspan.runs.hooks import Answer, Delivery, Hooks
+from linkspan.web.failures import alone
 
 MOST_BYTES: Final = 2 * 2**20
 """Of one delivery."""
@@ -38,7 +39,7 @@ async def _answered(request: Request, hooks: Hooks, name: str, *, is_account: bo
         take = hooks.of_account if is_account else hooks.of_connector
         answer = await take(name, delivery)
     except LinkspanError as error:
-        return JSONResponse(error.to_dict(), status_code=error.status)
+        return alone(error, request.scope)
     except ClientDisconnect:
         raise HTTPException(400) from None
     return _response(answer)

@@ -23,7 +23,7 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request through."""
         headers = headers_of(scope)
-        request_id = request_id_of(headers)
+        request_id = request_id_of(scope)
         scheme, _, token = headers.get("authorization", "").partition(" ")
         shown = token.strip() if scheme.lower() == "bearer" else ""
         proxy, query = self._proxy, scope["query_string"].decode("latin-1")

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import re
-import uuid
+import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
@@ -19,7 +19,9 @@ from linkspan.errors import Internal, LinkspanError, TooLarge
 from linkspan.net.messages import Streamed
 
 log = logging.getLogger("linkspan.web")
+REQUEST_ID: Final = b"x-request-id"
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_KNOWN: Final = "linkspan.request_id"
 
 Open = Callable[[AsyncIterator[bytes]], contextlib.AbstractAsyncContextManager[Streamed]]
 """Takes the body that is coming, and opens the answer."""
@@ -32,10 +34,14 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-def request_id_of(headers: dict[str, str]) -> str:
-    """Answer the id that the caller gave its request, or a new one."""
-    stated = headers.get("x-request-id", "")
-    return stated if _REQUEST_ID.fullmatch(stated) else uuid.uuid4().hex
+def request_id_of(scope: Scope) -> str:
+    """Answer the id that the caller gave its request, else a new one: the same whoever asks for it."""
+    known: str | None = scope.get(_KNOWN)
+    if known is None:
+        raw = next((value for name, value in scope["headers"] if name == REQUEST_ID), b"")
+        stated = raw.decode("latin-1")
+        known = scope[_KNOWN] = stated if _REQUEST_ID.fullmatch(stated) else secrets.token_hex(16)
+    return known
 
 
 async def pass_through(

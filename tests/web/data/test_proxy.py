@@ -205,16 +205,63 @@ async def test_limits_of_ours(desk: Desk) -> None:
 
 
 async def test_everything_has_a_request_id(desk: Desk) -> None:
-    """What is not there and what may not come in, too."""
+    """By every door, once, and the caller's own; what is not there and what may not come in, too."""
+    mcp, metadata = "/t/acme/mcp", "/.well-known/oauth-protected-resource"
+    evil = {"Origin": "https://evil.example"}
     for path, headers, status in (
         ("/nothing", {}, 404),
         ("/tenant", {}, 401),
-        ("/tenant", {"Origin": "https://evil.example"}, 403),
+        ("/tenant", evil, 403),
         ("/tenant", {"Host": "evil.example"}, 421),
+        ("/unified/ticketing/tickets", {}, 200),
+        ("/proxy/tracker/none", {}, 404),
+        (mcp, {}, 405),
+        (mcp, evil, 403),
+        ("/t/globex/mcp", {}, 401),
+        (f"{metadata}{mcp}", {}, 200),
+        (f"{metadata}/t/A/mcp", {}, 404),
+        ("/openapi.json", {}, 200),
+        ("/readyz", {}, 200),
+        ("/healthz", {}, 200),
+        ("/static/linkspan.js", {}, 200),
+        ("/console", {}, 303),
+        ("/connect-account", {}, 200),
+        ("/hooks/x", {}, 401),
+        ("/t/acme/views/x", {}, 401),
     ):
-        answer = await desk("GET", path, headers=headers)
-        assert answer.status_code == answer.json()["statusCode"] == status
-        assert answer.headers["x-request-id"] == answer.json()["request_id"]
+        for own in ("", "mine-1"):
+            answer = await desk("GET", path, headers={**headers, **({"X-Request-Id": own} if own else {})})
+            assert answer.status_code == status, (path, answer.status_code, answer.text[:200])
+            (number,) = answer.headers.get_list("x-request-id")
+            assert number == own or (not own and len(number) == 32)
+            if status >= 400:
+                assert answer.json()["error"]["request_id"] == number
+
+
+async def test_a_call_over_mcp_has_the_id_of_its_request(desk: Desk) -> None:
+    """In the log and in the error, and the answer says it; each call of a batch has it."""
+    headers = {"Accept": "application/json", "X-Request-Id": "mine-1"}
+    calls = [
+        {
+            "jsonrpc": "2.0",
+            "id": name,
+            "method": "tools/call",
+            "params": {"name": name, "arguments": {"id": "99"}},
+        }
+        for name in ("get_ticket", "nothing")
+    ]
+    for body in (*calls, calls):
+        answer = await desk("POST", "/t/acme/mcp", json=body, headers=headers)
+        assert answer.headers["x-request-id"] == "mine-1"
+        told = answer.json()
+        for one in told if isinstance(told, list) else [told]:
+            assert one["result"]["structuredContent"]["error"]["request_id"] == "mine-1"
+    rows = await desk.rows(request_id="mine-1")
+    assert [row.tool for row in rows] == ["get_ticket"] * 2
+    answer = await desk("POST", "/t/acme/mcp", json=calls[0], headers={"X-Request-Id": "a b"})
+    (row, *_) = await desk.rows()
+    assert len(row.request_id) == 32
+    assert row.request_id == answer.headers["x-request-id"]
 
 
 async def test_a_method_that_is_none(desk: Desk) -> None:

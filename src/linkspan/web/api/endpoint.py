@@ -9,8 +9,6 @@ leaves a row in its audit log before it is answered.
 from __future__ import annotations
 
 import logging
-import re
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -34,10 +32,10 @@ from linkspan.web.api.parts import Parts
 from linkspan.web.api.reading import Model, NoQuery, Query, read_body, read_query
 from linkspan.web.api.repeated import Again
 from linkspan.web.failures import told
+from linkspan.web.passing import request_id_of
 
 log = logging.getLogger("linkspan.api")
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(slots=True)
@@ -144,8 +142,7 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope, receive)
-        stated = request.headers.get("x-request-id", "")
-        request_id = stated if _REQUEST_ID.fullmatch(stated) else uuid.uuid4().hex
+        request_id = request_id_of(scope)
         headers: dict[str, str] = {}
         try:
             status, content = await self._answer(request, request_id, headers)

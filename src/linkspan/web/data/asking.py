@@ -95,7 +95,7 @@ def read_request(scope: Scope, *, is_admins: bool = False) -> Asked:
         "&".join(kept),
         words,
         headers,
-        request_id_of(headers),
+        request_id_of(scope),
         named.get(ACCOUNT) or None,
         named.get(TENANT) or None,
     )

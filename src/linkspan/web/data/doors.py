@@ -14,7 +14,7 @@ from linkspan.web.data.asking import Asked, read_request
 from linkspan.web.data.parts import DataParts
 from linkspan.web.data.unified import Answered
 from linkspan.web.failures import told
-from linkspan.web.passing import headers_of, request_id_of
+from linkspan.web.passing import request_id_of
 
 log = logging.getLogger("linkspan.api")
 Work = Callable[[Asked, Principal, bytes], Awaitable[Answered]]
@@ -38,7 +38,7 @@ class WholeDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. What was begun is done to its end, whoever hangs up."""
-        request_id = request_id_of(headers_of(scope))
+        request_id = request_id_of(scope)
         try:
             status, headers, body = await self._answer(scope, receive)
         except _Gone:

@@ -17,7 +17,7 @@ from linkspan.web.data.proxy import Passage
 from linkspan.web.data.resources import entity_of, target_of
 from linkspan.web.data.unified import Answered, answered, fulfil, read_json, wish_of
 from linkspan.web.failures import told
-from linkspan.web.passing import headers_of, request_id_of
+from linkspan.web.passing import request_id_of
 
 
 class ProxyDoor:
@@ -33,7 +33,7 @@ class ProxyDoor:
         try:
             asked = asked_of(scope)
         except LinkspanError as error:
-            request_id = request_id_of(headers_of(scope))
+            request_id = request_id_of(scope)
             status, body, headers = told(error, request_id)
             await send_whole(send, status, headers, body, request_id)
             return

@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -27,6 +26,7 @@ from linkspan.gateway.throttle import Throttle
 from linkspan.runs.threads import Threads, owner_of
 from linkspan.runs.views import View, Views
 from linkspan.telemetry.meters import Meters
+from linkspan.web.failures import alone
 from linkspan.web.oauth.place import Place, See, is_tenant, may_sign_in
 from linkspan.web.passing import request_id_of
 from linkspan.web.session.following import News, Record
@@ -78,8 +78,7 @@ class Sockets:
             if self._open[names[0]] >= _MOST_OF_TENANT or self._open[names[1]] >= _MOST_OF_PERSON:
                 raise RateLimited("too many sessions are open", hint="Close one.", retry_after=30.0)
         except LinkspanError as error:
-            answer = JSONResponse(error.to_dict(), error.status, headers={"Cache-Control": "no-store"})
-            await socket.send_denial_response(answer)
+            await socket.send_denial_response(alone(error, socket.scope))
             return
         self._open.update(names)
         try:
@@ -116,7 +115,7 @@ class Sockets:
         except (Unauthenticated, Forbidden):
             await _close(socket, _OVER, "the token is over")
         except Exception:
-            number = request_id_of(dict(socket.headers))
+            number = request_id_of(socket.scope)
             log.exception("request %s: a session of tenant %s was ended", number, place.tenant)
             await _close(socket, _FAULT, "come back")
         finally:

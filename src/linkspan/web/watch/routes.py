@@ -18,6 +18,7 @@ from linkspan.runs.checks import Checks
 from linkspan.runs.feed import Feed
 from linkspan.runs.runs import Runs
 from linkspan.store.database import Database
+from linkspan.web.failures import alone
 from linkspan.web.faults import fault
 from linkspan.web.oauth.forms import read_form
 from linkspan.web.oauth.login import see_other
@@ -172,7 +173,7 @@ def door(see: See, answer: Answer, *, always_json: bool = False) -> Callable[[Re
         except Exception:
             told = fault(log, request, "the page of a run")
         if always_json or _SCRIPT in request.headers:
-            return JSONResponse(told.to_dict(), told.status, headers={"Cache-Control": "no-store"})
+            return alone(told, request.scope)
         return _page(told, request)
 
     return endpoint

@@ -25,6 +25,7 @@ from linkspan.store import run_events as event_rows
 from linkspan.store.run_events import RunEvent
 from linkspan.store.runs import Run
 from linkspan.store.view_tokens import ViewToken
+from linkspan.web.failures import alone
 from linkspan.web.oauth.place import Place
 from linkspan.web.watch.entries import STATES
 from linkspan.web.watch.pages import Ground, frame, plan_of, pull_request_of
@@ -203,7 +204,7 @@ def _shared(
             place = place_of(parts.see, request)
             token = await views.find(place.tenant, request.path_params["view"])
         except LinkspanError as error:
-            return JSONResponse(error.to_dict(), error.status, headers={"Cache-Control": "no-store"})
+            return alone(error, request.scope)
         if request.method == "OPTIONS":
             response = Response(status_code=204 if _names(token, request) else 403)
             response.headers["Access-Control-Allow-Methods"] = methods
