@@ -81,9 +81,8 @@ async def test_a_token_of_one_tenant_is_nothing_at_another(client: Client) -> No
         await client.rpc("acme", "lsk_tenant_aaaaaaaaaaaa_" + "A" * 43, "tools/list"),
     ]
     assert {answer.status_code for answer in answers} == {401}
-    bodies = {
-        answer.text.replace("globex", "T").replace("nobody", "T").replace("acme", "T") for answer in answers
-    }
+    told = [answer.text.replace(answer.headers["x-request-id"], "N") for answer in answers]
+    bodies = {text.replace("globex", "T").replace("nobody", "T").replace("acme", "T") for text in told}
     assert len(bodies) == 1
 
 
