@@ -186,7 +186,7 @@ class Ours:
             told = await answer.json()
             if answer.status != 201:
                 raise RuntimeError(f"no run was begun: {told}")
-            return str(told["id"])
+            return str(told["result"]["id"])
 
     async def watch(self, run: str) -> dict[str, float]:
         """Follow a run to its end; answer when each word came."""
@@ -213,7 +213,7 @@ class Ours:
         while left:
             for run in sorted(left):
                 async with self.session.get(f"/runs/{run}") as answer:
-                    told = await answer.json()
+                    told = (await answer.json())["result"]
                 if told["state"] in ("failed", "cancelled", "timed_out"):
                     raise RuntimeError(f"a run ended as {told['state']}: {told['error']}")
                 if told["state"] != "succeeded":

@@ -181,7 +181,7 @@ async def _view(base: str, token: str, run: str) -> str:
         aiohttp.ClientSession() as session,
         session.post(f"{base}/view-token", json=body, headers=headers) as answer,
     ):
-        return str((await answer.json())["url"])
+        return str((await answer.json())["result"]["url"])
 
 
 def _on_screen(view: str, seconds: float) -> list[float]:

@@ -298,6 +298,8 @@ connect();
 connect("a token", { integrate: "tracker" });
 const fix: LinkspanFix = document.createElement("linkspan-fix");
 fix.getToken = async ({ entity, id }) => (await fetch(`/token/${entity}/${id}`)).json();
+fix.getToken = async () => ({ result: { url: "https://linkspan.example/t/acme/views/v/#view_token=x" } });
+fix.getToken = async () => ({ link_token: "a token" });
 // @ts-expect-error  an address or what Linkspan answered
 document.createElement("linkspan-session").getToken = async () => 7;
 export {};

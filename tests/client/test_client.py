@@ -205,7 +205,7 @@ async def test_the_async_client_against_linkspan(tmp_path: Path) -> None:
             with pytest.raises(errors.InvalidArgument) as told:
                 await linkspan.create(kind)
             assert told.value.details
-        answers = [ok(id="run_1"), ok(result={"id": "a/b"}), ok(result=[{"id": "1"}])]
+        answers = [ok(result={"id": "run_1"}), ok(result={"id": "a/b"}), ok(result=[{"id": "1"}])]
         server = Server(failed(429, wait="3"), *answers)
         mocked = httpx2.MockTransport(server)
         async with AsyncLinkspan("http://x.example", token, transport=mocked, sleep=sleep) as linkspan:

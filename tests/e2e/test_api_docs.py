@@ -37,7 +37,7 @@ def test_every_example_works(tmp_path: Path) -> None:
         said = said_by(["bash", "-c", script], linkspan, **own, PATH=path)
     assert SERVED in BLOCKS[0]
     assert receiver.events[0] == "test"
-    proof = json.loads(said[said.rindex('{"id":"acme"') :])
+    proof = json.loads(said[said.rindex('{"result":{"id":"acme"') :])["result"]
     assert proof["deleted"]["tenants"] == 1
     assert "canary-acme" not in said
     assert '"integration":"desk"' in said, "a page of the unified API"

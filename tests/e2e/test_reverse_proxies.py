@@ -239,8 +239,9 @@ def view_token(behind: Behind) -> str:
     with behind.client("nginx", token=backend) as client:
         made = client.post("/view-token", json={**asked, "allowed_origins": ["https://shop.example"]})
     assert made.is_success, made.text
-    assert made.json()["url"].startswith(f"https://{NAME}/")
-    return str(made.json()["view_token"])
+    told = made.json()["result"]
+    assert told["url"].startswith(f"https://{NAME}/")
+    return str(told["view_token"])
 
 
 def guessed(behind: Behind) -> None:

@@ -98,7 +98,8 @@ def test_a_run_waits_for_a_worker_elsewhere(work: Path) -> None:
             assert made.status_code == 201, made.text
 
             def told() -> Any:
-                return http.get(f"/runs/{made.json()['id']}").raise_for_status().json()
+                run = made.json()["result"]["id"]
+                return http.get(f"/runs/{run}").raise_for_status().json()["result"]
 
             assert (told()["state"], model.turns) == ("queued", ())
             with working(environ, url, worked):

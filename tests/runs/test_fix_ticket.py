@@ -240,7 +240,7 @@ async def test_an_agents_tool_call_ends_in_a_pull_request(shop: Shop) -> None:
         (asked,) = (await http.get(path, headers=product)).raise_for_status().json()["result"]
         assert (asked["kind"], asked["decided"]) == ("publish", None)
         decided = await http.post(f"{path}/{asked['id']}/approve", json={"person": "bo"}, headers=product)
-        assert decided.raise_for_status().json()["decided"]["by"]["person"] == "bo"
+        assert decided.raise_for_status().json()["result"]["decided"]["by"]["person"] == "bo"
         await until("succeeded")
         contents = (await ask("resources/read", uri=f"linkspan://run/{run}/transcript"))["contents"]
     assert SUMMARY in contents[0]["text"]

@@ -174,9 +174,9 @@ async def test_a_question_reaches_everybody_and_its_id_answers_it(
                 await app.runs.bell.wait(0.05)
         assert heard["waiting_approval"]["approval"] == listed
         path = f"/runs/{run}/approvals/{question}/approve"
-        answered = (await http.post(path, json={"person": "bo", "note": "good"})).raise_for_status().json()
+        answered = await http.post(path, json={"person": "bo", "note": "good"})
         by = {"kind": "service", "subject": "shop", "person": "bo"}
-        assert answered["decided"]["by"] == by
+        assert answered.raise_for_status().json()["result"]["decided"]["by"] == by
         decided = await listener.until("decided")
         assert decided == {"approval": question, "decision": "approve", "by": "service:shop for bo"}
         assert (await works.until(run)).state == "succeeded"

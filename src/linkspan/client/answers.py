@@ -115,7 +115,7 @@ def batch_of(told: Thing) -> Batch:
 
 
 def thing_of(told: Thing) -> Thing:
-    """Answer a thing."""
+    """Answer a thing, which the API answers below `result`."""
     found: Thing = told["result"]
     return found
 

@@ -135,10 +135,8 @@ class AsyncLinkspan(Base):
     async def start_run(self, recipe: str, *, idempotency_key: str | None = None, **more: Any) -> Thing:
         """Start a run of Codex."""
         asked = write("POST", "/runs", {"recipe": recipe, **more}, idempotency_key)
-        started: Thing = await self.data(asked)
-        return started
+        return thing_of(await self.data(asked))
 
     async def run(self, run: str, /) -> Thing:
         """Answer a run of Codex."""
-        found: Thing = await self.data(Ask("GET", f"/runs/{run}"))
-        return found
+        return thing_of(await self.data(Ask("GET", f"/runs/{run}")))

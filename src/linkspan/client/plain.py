@@ -196,15 +196,12 @@ class Runs:
 
     def start(self, recipe: str, *, idempotency_key: str | None = None, **more: Any) -> Thing:
         """Start one: `entity_id`, `person`, `integrated_account_id`."""
-        started: Thing = self._client.data(
-            write("POST", "/runs", {"recipe": recipe, **more}, idempotency_key)
-        )
-        return started
+        asked = write("POST", "/runs", {"recipe": recipe, **more}, idempotency_key)
+        return thing_of(self._client.data(asked))
 
     def get(self, run: str, /) -> Thing:
         """Answer one."""
-        found: Thing = self._client.data(Ask("GET", f"/runs/{run}"))
-        return found
+        return thing_of(self._client.data(Ask("GET", f"/runs/{run}")))
 
     def list(self, **filters: Any) -> Iterator[Thing]:
         """Answer all that fit, the one that changed last first."""
@@ -218,8 +215,7 @@ class Runs:
 
     def do(self, verb: str, run: str, /, **more: Any) -> Thing:
         """`cancel`, `interrupt`, `steer`, `retry`, `fork`, `approve` or `decline` a run."""
-        done: Thing = self._client.data(Ask("POST", f"/runs/{run}/{verb}", body=more))
-        return done
+        return thing_of(self._client.data(Ask("POST", f"/runs/{run}/{verb}", body=more)))
 
     def events(self, run: str, /, *, after: int = 0) -> Iterator[Event]:
         """Answer what happened and what happens, to the run's end. Goes on where a connection was lost."""

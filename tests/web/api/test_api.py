@@ -67,7 +67,7 @@ async def test_tenants_are_added_listed_and_removed(api: Api) -> None:
     """By name, in pages; the removal answers its proof."""
     added = await api("POST", "/tenant", json={"id": "initech"})
     assert added.status_code == 201
-    assert (await api.data("GET", "/tenant/initech")) == added.json()
+    assert (await api.data("GET", "/tenant/initech")) == added.json()["result"]
     first = await api.data("GET", "/tenant?limit=2")
     assert [each["id"] for each in first["result"]] == ["acme", "globex"]
     rest = await api.data("GET", "/tenant", params={"limit": 2, "next_cursor": first["next_cursor"]})
@@ -177,13 +177,13 @@ async def test_a_token_of_one_account_works_for_that_account_only(api: Api) -> N
     body = {"integrated_account_id": linked["id"]}
     made = await api.data("POST", "/integrated-account/token", json=body)
     rpc = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_tickets"}}
-    called = await api.data("POST", "/t/acme/mcp", key=made["integrated_account_token"], json=rpc)
-    assert not called["result"].get("isError")
+    called = await api("POST", "/t/acme/mcp", key=made["integrated_account_token"], json=rpc)
+    assert not called.json()["result"].get("isError")
     await api.data("DELETE", f"/integrated-account/{linked['id']}")
     again = await api.link("acme")
     assert again["id"] != linked["id"]
-    called = await api.data("POST", "/t/acme/mcp", key=made["integrated_account_token"], json=rpc)
-    assert called["result"]["isError"] is True
+    called = await api("POST", "/t/acme/mcp", key=made["integrated_account_token"], json=rpc)
+    assert called.json()["result"]["isError"] is True
     refused = await api("POST", "/t/globex/mcp", key=made["integrated_account_token"], json=rpc)
     assert refused.status_code == 401
 

@@ -109,8 +109,8 @@ def test_what_was_made_is_linked_with_what_can_be_done_with_it() -> None:
         taken = {each["name"] for each in named[link["operationId"]]["parameters"]}
         assert set(link["parameters"]) <= taken
     assert linked["revoke_token"]["parameters"] == {
-        "id": "$response.body#/id",
-        "tenant_id": "$response.body#/tenant_id",
+        "id": "$response.body#/result/id",
+        "tenant_id": "$response.body#/result/tenant_id",
     }
 
 
@@ -148,6 +148,6 @@ async def test_what_is_answered_is_what_is_described(path: str, api: Api) -> Non
 
 async def test_it_is_served_to_everybody(api: Api) -> None:
     """A description is no secret; it says where the server is."""
-    served = await api.data("GET", "/openapi.json", key=None)
+    served = (await api("GET", "/openapi.json", key=None)).json()
     assert served == {**with_data(DESCRIBED, api.app.catalog), "servers": [{"url": BASE}]}
     assert DESCRIBED["paths"].items() <= served["paths"].items()

@@ -37,10 +37,22 @@ async def test_a_tenant_is_added_once(api: Api) -> None:
         await api.failure(400, "POST", "/tenant", json={"id": "hooli"}, headers={"Idempotency-Key": key})
 
 
+async def test_a_repetition_is_answered_in_the_envelope_that_it_asks_for(api: Api) -> None:
+    """Which shape is asked for is no part of what was asked: it is the same tenant, added once."""
+    told = []
+    for envelope in ("result", "none", "result"):
+        path = f"/tenant?envelope={envelope}"
+        answer = await api("POST", path, json={"id": "initech"}, headers=ONE)
+        assert answer.status_code == 201
+        told.append(answer.json())
+    assert told[0]["result"]["id"] == "initech"
+    assert told == [told[0], told[0]["result"], told[0]]
+
+
 @pytest.mark.parametrize(("path", "body", "shown"), SHOWING)
 async def test_a_secret_is_shown_once(path: str, body: dict[str, Any], shown: str, api: Api) -> None:
     """Nothing is made a second time, and the repetition is told what was; with another key there are two."""
-    made = (await api("POST", path, json=body, headers=ONE)).json()
+    made = await api.data("POST", path, json=body, headers=ONE)
     assert made[shown]
     told = await api.failure(409, "POST", path, json=body, headers=ONE)
     assert told["details"] == {"reason": "done", **({"id": made["id"]} if "id" in made else {})}

@@ -22,6 +22,7 @@ from linkspan.store import runs as rows
 from linkspan.store.approvals import Approval
 from linkspan.store.runs import Run
 from tests.runs.conftest import House, house, seeded
+from tests.web.api.conftest import opened
 
 __all__ = ["house", "seeded"]
 NOWHERE = f"run_{'a' * 26}"
@@ -45,7 +46,7 @@ class Backend:
     async def data(self, method: str, path: str, **more: Any) -> Any:
         answer = await self(method, path, **more)
         assert answer.is_success, answer.text
-        return answer.json()
+        return opened(answer.json())
 
     async def code(self, method: str, path: str, **more: Any) -> tuple[int, str]:
         answer = await self(method, path, **more)

@@ -15,6 +15,7 @@ from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.log_bodies import KEPT, LONGEST, MOST_SHOWN, _masked
 from linkspan.vault.redact import Redactor
 from linkspan.wire import Passing
+from tests.web.api.conftest import opened
 from tests.web.data.conftest import Desk
 
 UNKNOWN = "hush-of-somebody-else"
@@ -34,11 +35,16 @@ def switch(desk: Desk, tenant: str = "acme") -> str:
     return f"/integrated-account/{desk.accounts[tenant]}/log-bodies"
 
 
+async def operated(desk: Desk, method: str, path: str, **more: Any) -> Any:
+    """Ask the management API with an admin key; answer its list, or the thing in its envelope."""
+    return opened(await desk.data(method, path, **{"key": desk.admin, **more}))
+
+
 async def newest(desk: Desk, tenant: str = "acme", **more: Any) -> dict[str, Any]:
     """Answer the newest row of a tenant's log that is about a product, whole."""
-    listed = await desk.data("GET", f"/log?tenant_id={tenant}&via=rest", key=desk.admin)
+    listed = await operated(desk, "GET", f"/log?tenant_id={tenant}&via=rest")
     row: dict[str, Any] = listed["result"][0]
-    whole = await desk.data("GET", f"/log/{row['id']}?tenant_id={tenant}", key=desk.admin, **more)
+    whole = await operated(desk, "GET", f"/log/{row['id']}?tenant_id={tenant}", **more)
     assert {name: whole[name] for name in row} == row
     return dict(whole)
 
@@ -53,10 +59,10 @@ async def test_nothing_is_kept_unless_an_operator_wants_it(desk: Desk) -> None:
     await desk.data("POST", "/proxy/tracker/tickets", json=SECRET)
     row = await newest(desk)
     assert (row["has_bodies"], row["exchanges"], await stored(desk.app)) == (False, [], [])
-    told = await desk.data("POST", switch(desk), key=desk.admin, json={"minutes": 10})
+    told = await operated(desk, "POST", switch(desk), json={"minutes": 10})
     assert (told["is_on"], told["wanted_by"], told["until"]) == (True, "anna", "2027-01-15T08:10:00.000Z")
-    assert await desk.data("GET", switch(desk), key=desk.admin) == told
-    assert (await desk.data("GET", switch(desk, "globex"), key=desk.admin))["is_on"] is False
+    assert await operated(desk, "GET", switch(desk)) == told
+    assert (await operated(desk, "GET", switch(desk, "globex")))["is_on"] is False
     (row_of_switch,) = await desk.rows(tool="keep_log_bodies")
     assert (row_of_switch.principal_subject, row_of_switch.account) == ("anna", desk.accounts["acme"])
 
@@ -90,16 +96,16 @@ async def test_it_ends_by_itself(desk: Desk) -> None:
     """To the second, and with a word; longer than an hour it cannot be wanted."""
     await desk.failure(400, "POST", switch(desk), key=desk.admin, json={"minutes": 61})
     await desk.failure(400, "POST", switch(desk), key=desk.admin, json={"minutes": 0})
-    await desk.data("POST", switch(desk), key=desk.admin, json={})
+    await operated(desk, "POST", switch(desk), json={})
     desk.now[0] += LONGEST - 0.5
     await desk.data("GET", "/proxy/tracker/me")
     assert (await newest(desk))["has_bodies"] is True
     desk.now[0] += 1
     await desk.data("GET", "/proxy/tracker/me")
     assert (await newest(desk))["has_bodies"] is False
-    assert (await desk.data("GET", switch(desk), key=desk.admin))["is_on"] is False
-    await desk.data("POST", switch(desk), key=desk.admin, json={})
-    assert (await desk.data("DELETE", switch(desk), key=desk.admin))["is_on"] is False
+    assert (await operated(desk, "GET", switch(desk)))["is_on"] is False
+    await operated(desk, "POST", switch(desk), json={})
+    assert (await operated(desk, "DELETE", switch(desk)))["is_on"] is False
     await desk.data("GET", "/proxy/tracker/me")
     assert (await newest(desk))["has_bodies"] is False
     bodies = desk.app.log_bodies
@@ -116,12 +122,12 @@ async def test_who_may(desk: Desk) -> None:
     for key in (viewer, operator):
         await desk.failure(403, "POST", switch(desk), key=key, json={})
     await desk.failure(401, "POST", switch(desk), json={})
-    await desk.data("POST", switch(desk), key=desk.admin, json={})
+    await operated(desk, "POST", switch(desk), json={})
     await desk.data("GET", "/proxy/tracker/me")
     row = await newest(desk)
     address = f"/log/{row['id']}?tenant_id=acme"
-    assert (await desk.data("GET", address, key=operator))["exchanges"] == row["exchanges"] != []
-    seen = await desk.data("GET", address, key=viewer)
+    assert (await operated(desk, "GET", address, key=operator))["exchanges"] == row["exchanges"] != []
+    seen = await operated(desk, "GET", address, key=viewer)
     assert (seen["has_bodies"], seen["exchanges"]) == (True, [])
     await desk.failure(401, "GET", address)
     for wrong in (f"/log/{row['id']}?tenant_id=globex", "/log/x?tenant_id=acme", "/log/0?tenant_id=acme"):
@@ -130,7 +136,7 @@ async def test_who_may(desk: Desk) -> None:
 
 async def test_what_is_no_text_is_left_out_and_what_is_long_is_cut(desk: Desk) -> None:
     """But for how much there was; a secret at the cut does not come through in half."""
-    await desk.data("POST", switch(desk), key=desk.admin, json={})
+    await operated(desk, "POST", switch(desk), json={})
     desk.tracker.faults.append(Response(b"\x89PNG" * 100, media_type="image/png"))
     sent = await desk(
         "POST", "/proxy/tracker/tickets", content=b"\0\1", headers={"content-type": "image/gif"}
@@ -168,14 +174,14 @@ def test_no_way_of_writing_hides_a_secret_that_is_known() -> None:
 
 async def test_they_go_with_the_log_or_sooner(desk: Desk) -> None:
     """After the log's retention or seven days; the row stays and says that they were there."""
-    await desk.data("POST", switch(desk), key=desk.admin, json={})
+    await operated(desk, "POST", switch(desk), json={})
     await desk.data("GET", "/proxy/tracker/me")
     row = await newest(desk)
     assert await desk.app.log_bodies.forget(None) == 0
     desk.now[0] += 100
     assert await desk.app.log_bodies.forget(101) == 0
     assert await desk.app.log_bodies.forget(99) == 1
-    left = await desk.data("GET", f"/log/{row['id']}?tenant_id=acme", key=desk.admin)
+    left = await operated(desk, "GET", f"/log/{row['id']}?tenant_id=acme")
     assert (left["has_bodies"], left["exchanges"]) == (True, [])
     await desk.data("GET", "/proxy/tracker/me")
     await desk.app.log_bodies.flush()
@@ -185,12 +191,12 @@ async def test_they_go_with_the_log_or_sooner(desk: Desk) -> None:
     assert await stored(desk.app) == []
     assert await desk.app.database.query("SELECT * FROM log_keepings") == []
     await desk.data("GET", "/proxy/tracker/me")
-    assert (await desk.data("DELETE", "/tenant/acme", key=desk.admin))["id"] == "acme"
+    assert (await operated(desk, "DELETE", "/tenant/acme"))["id"] == "acme"
 
 
 async def test_of_a_stream_that_is_broken_off_there_is_what_came(desk: Desk) -> None:
     """The request whole, and so much of the answer; of a product that does not answer the request alone."""
-    await desk.data("POST", switch(desk), key=desk.admin, json={})
+    await operated(desk, "POST", switch(desk), json={})
     principal, info = Principal(Tenant("acme"), "run", "run_1", scopes=()), CallInfo("req-1", via="run")
     ask = Passing("POST", "/tickets", "", {"content-type": "application/json"}, b'{"subject": "Slowly"}')
     opening = desk.app.relay.open(principal, "tracker", ask, info=info, name="pass")

@@ -40,7 +40,7 @@ async def test_a_token_is_bound_to_what_was_said(place: Place, key: str) -> None
         expires_in=3600,
     )
     assert answer.status_code == 201
-    made = answer.json()
+    made = answer.json()["result"]
     assert set(made) == {"id", "link_token", "url", "expires_at"}
     assert made["url"] == f"{BASE}/connect-account#link_token={made['link_token']}"
     session = await place.app.link_sessions.find(made["link_token"].split("_")[2])
@@ -77,7 +77,7 @@ async def test_a_token_for_an_account_that_is_there(place: Place, key: str) -> N
     await (await place.opened("tracker", person="bo")).link()
     account = (await place.only()).id
     made = await make(place, key, integrated_account_id=account)
-    session = await place.app.link_sessions.find(made.json()["link_token"].split("_")[2])
+    session = await place.app.link_sessions.find(made.json()["result"]["link_token"].split("_")[2])
     assert session is not None
     assert (session.tenant, session.subject, session.connectors, session.account) == (
         "acme",
@@ -159,7 +159,7 @@ async def test_a_token_that_went_astray_is_ended(place: Place, key: str) -> None
 
 async def test_a_link_token_opens_nothing_else(place: Place, key: str) -> None:
     """Neither the management API nor a tenant's endpoint."""
-    token = (await make(place, key, tenant_id="acme")).json()["link_token"]
+    token = (await make(place, key, tenant_id="acme")).json()["result"]["link_token"]
     http = place.browser().http
     headers = {"Authorization": f"Bearer {token}"}
     assert (await http.get("/tenant", headers=headers)).status_code == 401
@@ -172,6 +172,6 @@ async def test_a_tenant_that_leaves_takes_its_links_along(place: Place, key: str
     browser = await place.opened("tracker")
     http = place.browser().http
     gone = await http.delete("/tenant/acme", headers={"Authorization": f"Bearer {key}"})
-    assert gone.json()["deleted"]["link_sessions"] == 1
+    assert gone.json()["result"]["deleted"]["link_sessions"] == 1
     assert (await browser.http.get(f"/link-session/{browser.session}")).status_code == 401
     assert "lsk_" not in json.dumps(gone.json())

@@ -46,7 +46,7 @@ class Shop:
         """Answer one that is made."""
         answer = await self.mint(**more)
         assert answer.status_code == 201, answer.text
-        made = answer.json()
+        made = answer.json()["result"]
         return View(self, made["id"], made["view_token"])
 
 

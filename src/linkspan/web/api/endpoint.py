@@ -126,6 +126,11 @@ class Endpoint:
     """Whether it answers server-sent events to who accepts them."""
 
     @property
+    def is_list(self) -> bool:
+        """Whether it answers a page, which has `result` of its own and is never put below another."""
+        return self.answer is not None and issubclass(self.answer, Page)
+
+    @property
     def is_done_once(self) -> bool:
         """Whether an `Idempotency-Key` is heeded before it, and not by itself. Deleting twice needs none."""
         return self.method in ("POST", "PATCH") and all(name != repeated.HEADER for name, _ in self.headers)
@@ -198,7 +203,7 @@ class Door:
         if isinstance(answer, Again):
             headers["Idempotent-Replayed"] = "true"
         data = answer.data if isinstance(answer, Again) else answer.model_dump(mode="json", by_alias=True)
-        is_wrapped = query.envelope == "result" and not isinstance(answer, Page)
+        is_wrapped = query.envelope == "result" and not endpoint.is_list
         return endpoint.status, to_json({"result": data} if is_wrapped else data)
 
     async def _enter(self, request: Request, address: str) -> Admin | Principal:

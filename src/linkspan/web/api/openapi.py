@@ -22,8 +22,8 @@ _PLACEHOLDER: Final = re.compile(r"\{([a-z]+)\}")
 _INFO: Final = (
     "Tenants, people, linked accounts, tokens, webhooks, runs and the audit log of this Linkspan. Every"
     " request carries an admin key (`linkspan admin create`); those for runs and recipes may"
-    " carry a tenant's token. Errors are told in docs/errors.md. Single things answer themselves, as they are"
-    ' described; with `?envelope=result` they are answered as `{"result": …}`.'
+    " carry a tenant's token. Errors are told in docs/errors.md. Single things are answered as"
+    ' `{"result": …}`, and with `?envelope=none` as what is described there, alone.'
 )
 
 
@@ -112,7 +112,7 @@ def _links(made: Endpoint, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         if made.method != "POST" or not goes_on or names[0] not in fields:
             continue
         names += [name for name in endpoint.query.model_fields if name in fields]
-        parameters = {name: f"$response.body#/{name}" for name in names}
+        parameters = {name: f"$response.body#/result/{name}" for name in names}
         links[endpoint.name] = {"operationId": endpoint.name, "parameters": parameters}
     return links
 
@@ -123,10 +123,21 @@ def _success(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
         answer = _response(phrase, {})
         answer["content"] = {"*/*": {"schema": {"type": "string", "contentMediaType": "*/*"}}}
         return answer
-    answer = _response(phrase, schemas[endpoint.answer, "serialization"])
+    schema = schemas[endpoint.answer, "serialization"]
+    answer = _response(phrase, schema if endpoint.is_list else _below_result(schema))
     if endpoint.streams:
         answer["content"]["text/event-stream"] = {"schema": {"type": "string"}}
     return answer
+
+
+def _below_result(schema: Any) -> dict[str, Any]:
+    """Answer the shape in which a single thing is answered unless `envelope=none` is asked for."""
+    return {
+        "type": "object",
+        "properties": {"result": schema},
+        "required": ["result"],
+        "additionalProperties": False,
+    }
 
 
 def _response(phrase: str, schema: Any) -> dict[str, Any]:

@@ -31,8 +31,8 @@ class Query(BaseModel):
     """The parameters of a URL: texts that mean what the fields say."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-    envelope: Literal["result", "none"] = Field("none", exclude=True)
-    """Whether a single thing is answered as `{"result": …}`. No filter, so it is in no cursor."""
+    envelope: Literal["result", "none"] = Field("result", exclude=True)
+    """Whether a single thing is answered as `{"result": …}` or as itself. No filter: it is in no cursor."""
 
 
 class NoQuery(Query):

@@ -64,8 +64,11 @@ export interface Asked {
   integration?: string | null;
 }
 
-/** What a product's backend answers: Linkspan's own answer to it, or of that the `url` or the `link_token` alone. */
-export type Answered = string | { url: string } | { link_token: string };
+/** Of what Linkspan answers, the thing with the address or the token in it. */
+export type Given = { url: string } | { link_token: string };
+
+/** What a product's backend answers: Linkspan's own answer to it, the thing in that, or its `url` or `link_token` alone. */
+export type Answered = string | Given | { result: Given };
 
 declare class LinkspanElement extends HTMLElement {
   /** In place of the attribute `tokens`: answers what the product's backend was told by Linkspan. */

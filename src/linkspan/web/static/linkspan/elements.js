@@ -69,10 +69,14 @@ class Linkspan extends (globalThis.HTMLElement ?? class {}) {
 
   row(...inside) { this.shadowRoot.replaceChildren(make("div", { part: "row" }, ...inside, this.status)); }
 
-  /** What the product's backend answers: a token or its address, or what Linkspan answered it, as JSON. */
+  /** What the product's backend answers: a token or its address, or the thing in what Linkspan answered it. */
   async fetched() {
     const asked = { id: this.word("entity-id", this.id), ...Object.fromEntries(["entity", "recipe", "run", "integration"].map((name) => [name, this.word(name)])) };
-    if (this.getToken) return this.getToken(asked);
+    const answer = await (this.getToken ? this.getToken(asked) : this.#posted(asked));
+    return answer.result ?? answer;
+  }
+
+  async #posted(asked) {
     const answer = await fetch(this.word("tokens"), {
       method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(asked), signal: this.over.signal,
     });
