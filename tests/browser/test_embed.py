@@ -23,11 +23,11 @@ from tests.servers.played import Played, Stage, stage, whole
 from tests.servers.serving import free_port, running
 
 pytestmark = pytest.mark.e2e
-CONNECT = """(token) => {
+CONNECT = """(answered) => {
   const element = document.createElement("linkspan-connect");
   element.setAttribute("integration", "desk");
   element.setAttribute("label", "Connect the desk");
-  element.getToken = async ({ integration }) => integration === "desk" && token;
+  element.getToken = async ({ integration }) => integration === "desk" && answered;
   document.querySelector("main").append(element);
 }"""
 VARIABLES = """(name) => {
@@ -199,7 +199,7 @@ def test_a_page_of_another_origin_gets_nothing(anna: Person, quay: Quay) -> None
 
 
 def test_an_account_is_linked_by_an_element(anna: Person, quay: Quay) -> None:
-    """Its token comes from a script here; closed without an account, it tells the page so."""
+    """A script gives it what Linkspan answered, without its envelope; closed again, it tells the page so."""
     made = json.loads(
         quay.linkspan.run(
             "link", "create", "desk", "--tenant", "acme", "--allowed-origin", quay.url, "--json"
@@ -207,7 +207,7 @@ def test_an_account_is_linked_by_an_element(anna: Person, quay: Quay) -> None:
     )
     hear(anna)
     page = anna.open(f"{quay.url}/tickets/HC-103")
-    page.evaluate(CONNECT, made["link_token"])
+    page.evaluate(CONNECT, {"link_token": made["link_token"]})
     look(page, "embed-connect")
     press_to(page, "Connect the desk")
     page.keyboard.press("Enter")
