@@ -5,6 +5,7 @@ import { connect } from "./connect.js";
 const PATIENCE = 15_000; // ms that a loaded frame has to say something; one that may not be shown never does
 const OFTEN = 1000; // ms between two tries; twice as long after each
 const LONGEST = 30_000;
+const SILENCE = 40_000; // ms; a stream that is open says something every 15 s
 const LOST = ["forbidden", "not_found", "unauthenticated", "invalid_token"]; // which no second try mends
 const STYLE = `
 :host { display: inline-block; font: var(--linkspan-font, inherit) }
@@ -48,7 +49,10 @@ class Linkspan extends (globalThis.HTMLElement ?? class {}) {
     queueMicrotask(() => this.isConnected && this.begin()); // until then a script may set `getToken`
   }
 
-  disconnectedCallback() { this.over.abort(); }
+  disconnectedCallback() {
+    this.over.abort();
+    this.#view = null; // put into a page again, its minutes may be over
+  }
 
   tell(name, detail, cancelable) {
     return this.dispatchEvent(new CustomEvent(`linkspan-${name}`, { detail, cancelable, bubbles: true, composed: true }));
@@ -99,7 +103,7 @@ class Linkspan extends (globalThis.HTMLElement ?? class {}) {
   async ask(below, options, again) {
     const { base, token } = await this.view(again);
     const headers = { ...options?.headers, authorization: `Bearer ${token}` };
-    const answer = await fetch(base + below, { ...options, signal: this.over.signal, headers });
+    const answer = await fetch(base + below, { signal: this.over.signal, ...options, headers });
     if (answer.status === 401 && !again) return this.ask(below, options, true);
     if (answer.ok) return answer;
     const { code, message } = (await answer.json().catch(() => ({}))).error ?? {};
@@ -167,12 +171,17 @@ export class LinkspanFix extends Linkspan {
   async #follow() {
     const { signal } = this.over;
     for (let pause = OFTEN; !signal.aborted; pause = Math.min(pause * 2, LONGEST)) {
+      const silent = new AbortController();
+      let due;
+      const heard = () => { clearTimeout(due); due = setTimeout(() => silent.abort(), SILENCE); };
       try {
-        const answer = await this.ask("/progress");
+        heard();
+        const answer = await this.ask("/progress", { signal: AbortSignal.any([signal, silent.signal]) });
         const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
         for (let rest = ""; ;) {
           const { value, done } = await reader.read();
           if (done) break;
+          heard();
           pause = OFTEN;
           const messages = (rest + value).split("\n\n");
           rest = messages.pop();
@@ -184,7 +193,7 @@ export class LinkspanFix extends Linkspan {
         }
       } catch (error) {
         if (LOST.includes(error.error_type)) return this.fault(error);
-      }
+      } finally { clearTimeout(due); }
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
   }
@@ -192,8 +201,8 @@ export class LinkspanFix extends Linkspan {
   #open() {
     if (!this.tell("watch", this.run, true)) return; // the product's page shows it itself
     const getToken = async () => {
-      const { url, token } = await this.view();
-      return `${url.origin}${this.run.path}#view_token=${token}`;
+      const { base, token } = await this.view(true); // a frame cannot say that its token is over
+      return `${base}/${this.run.id}#view_token=${token}`;
     };
     const dialog = make("dialog", { part: "dialog", ariaLabel: "What Codex does", onclose: () => (dialog.remove(), this.watch.focus()) },
       button("close", () => dialog.close(), "Close"), make("linkspan-run", { getToken }));
@@ -219,8 +228,9 @@ export class LinkspanRun extends Linkspan {
       let due = setTimeout(() => signal.aborted || this.fault(failure(
         "connection_error", `Nothing came from ${url.origin}. Do the view token's allowed_origins name ${location.origin}?`,
       )), PATIENCE);
-      addEventListener("message", ({ source, origin, data: { type, state, code } = {} }) => {
+      addEventListener("message", ({ source, origin, data }) => {
         if (source !== frame.contentWindow || origin !== url.origin) return;
+        const { type, state, code } = data;
         clearTimeout(due);
         if (type === "linkspan:ready") (anew = false, this.tell("ready"));
         else if (type === "linkspan:failed") {

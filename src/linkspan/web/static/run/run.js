@@ -6,16 +6,28 @@ const framed = "framed" in root.dataset;
 const token = framed && new URLSearchParams(location.hash.slice(1)).get("view_token");
 const OFTEN = 250; // ms between two looks at what stands beside
 const CHECKS = 15_000; // ms between two looks at checks that have not ended
+const SILENCE = 40_000; // ms; a stream that is open says something every 15 s
+const LONGEST = 10_000; // ms between two tries
 
 if (token) history.replaceState(null, "", location.pathname + location.search);
-const ask = (path, options = {}) => fetch(`${base}/${path}`, {
-  ...options,
-  headers: { "linkspan-page": "1", ...(token && { authorization: `Bearer ${token}` }), ...options.headers },
-});
+async function ask(path, options = {}) {
+  const answer = await fetch(`${base}/${path}`, {
+    ...options,
+    headers: { "linkspan-page": "1", ...(token && { authorization: `Bearer ${token}` }), ...options.headers },
+  });
+  if (answer.status === 401) tell("failed", { code: "unauthenticated" }); // the product's page has a new token made
+  return answer;
+}
 const tell = (name, more = {}) => framed && parent !== window
   && parent.postMessage({ type: `linkspan:${name}`, ...more }, document.referrer ? new URL(document.referrer).origin : "*");
 const part = (id) => document.getElementById(id);
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const reached = (answer) => Boolean(answer) && answer.status < 500;
+// Does what answers whether it reached the server until it does.
+async function until(work) {
+  for (let pause = 500; !(await work()); pause = Math.min(pause * 2, LONGEST)) await wait(pause);
+}
 
 async function load(path, place) {
   const answer = await ask(path);
@@ -23,12 +35,12 @@ async function load(path, place) {
   return answer;
 }
 
-// Words that somebody is typing stay, whatever else is written anew.
+// Words that somebody is typing stay, whatever else is written anew. Answers whether the server was reached.
 async function renew() {
   const place = part("beside");
-  const answer = await ask("beside");
-  if (!answer.ok) return;
-  const text = await answer.text();
+  const answer = await ask("beside").catch(() => null);
+  const text = answer?.ok && await answer.text().catch(() => null);
+  if (!text) return reached(answer) && !answer.ok;
   const typed = [...place.querySelectorAll("textarea, input[type=text]")].map(({ id, value }) => [id, value]);
   const { activeElement: active } = document;
   const focus = place.contains(active) && (active.id || active.textContent);
@@ -39,22 +51,24 @@ async function renew() {
   for (const [id, value] of typed) if (value && part(id)) part(id).value = value;
   if (focus) (part(focus) ?? [...place.querySelectorAll("button")].find((each) => each.textContent === focus))?.focus();
   tell("state", { state: part("state")?.textContent });
+  return true;
 }
 
 // Under whoever reads them files stay open or closed and where they are, with the focus. What a large change does to an
-// open one is asked for before anything is put in place.
+// open one is asked for before anything is put in place. Answers whether the server was reached.
 let asked = 0;
 let placed = 0;
 const named = (place) => new Map([...place.querySelectorAll("details")].map((file) => [file.dataset.path, file]));
 async function renewFiles() {
   const turn = ++asked;
-  const text = await ask("changes").then((answer) => answer.ok && answer.text()).catch(() => null);
-  if (!text) return;
+  const answer = await ask("changes").catch(() => null);
+  const text = answer?.ok && await answer.text().catch(() => null);
+  if (!text) return reached(answer) && !answer.ok;
   const made = document.createRange().createContextualFragment(text);
   const files = named(made);
   const place = part("changes");
   await Promise.all([...named(place)].map(([path, { open }]) => open && files.get(path)?.dataset.file && fill(files.get(path))));
-  if (turn < placed) return;
+  if (turn < placed) return true;
   placed = turn;
   const before = named(place);
   const { activeElement: active } = document;
@@ -78,11 +92,12 @@ async function renewFiles() {
   now?.focus?.({ preventScroll: true });
   const there = first && files.get(first.dataset.path);
   if (there) scrollBy(0, there.getBoundingClientRect().top - top);
+  return true;
 }
 
 const soon = (work) => {
   let due;
-  return () => { due ??= setTimeout(() => { due = undefined; work(); }, OFTEN); };
+  return () => { due ??= setTimeout(() => { due = undefined; until(work); }, OFTEN); };
 };
 const beside = soon(renew);
 const changes = soon(renewFiles);
@@ -121,8 +136,12 @@ async function follow() {
   let last = part("live").dataset.last;
   let pause = 500;
   for (;;) {
+    const silent = new AbortController();
+    let due;
+    const heard = () => { clearTimeout(due); due = setTimeout(() => silent.abort(), SILENCE); };
     try {
-      const answer = await ask(`stream?after=${last}`, { headers: { accept: "text/event-stream" } });
+      heard();
+      const answer = await ask(`stream?after=${last}`, { headers: { accept: "text/event-stream" }, signal: silent.signal });
       if ([401, 403, 404].includes(answer.status)) {
         tell("failed", { code: "unauthenticated" });
         return pulse("Load the page again to go on watching.");
@@ -134,6 +153,7 @@ async function follow() {
       for (let rest = ""; ;) {
         const { value, done } = await reader.read();
         if (done) break;
+        heard();
         const messages = (rest + value).split("\n\n");
         rest = messages.pop();
         for (const message of messages) {
@@ -143,10 +163,10 @@ async function follow() {
           if (read.id) last = read.id;
         }
       }
-    } catch { /* the connection is gone: again, in a moment */ }
+    } catch { /* the connection is gone: again, in a moment */ } finally { clearTimeout(due); }
     pulse("The connection is lost. Trying again …");
     await wait(pause);
-    pause = Math.min(pause * 2, 10_000);
+    pause = Math.min(pause * 2, LONGEST);
   }
 }
 
@@ -158,8 +178,8 @@ function pulse(text) {
 
 async function over() {
   part("pulse")?.remove();
-  await renew();
-  await renewFiles();
+  await until(renew);
+  await until(renewFiles);
   await checks();
   tell("ended", { state: part("state")?.textContent });
 }
