@@ -59,6 +59,8 @@ class LinkspanError(Exception):
         self.request_id = request_id
         self.raw_response: Any = None
         """What the product answered, without the credential: for programs over REST, and for no model."""
+        self.rate_limit: Any = None
+        """What the product said of its limit in that answer (`net.limits.RateLimit`), if it did."""
         self.partly_done = False
         """Whether an earlier request of the same call had changed something already."""
 

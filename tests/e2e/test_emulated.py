@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import yaml
 
+from linkspan.errors import RateLimited
 from tests.servers.emulate import ANOTHER, TOKEN, Emulate, Workspace, github, known_words, linear, slack
 from tests.servers.linkspan import SECRET, Endpoint, Linkspan
 
@@ -306,8 +307,21 @@ def test_what_github_refuses_is_told(hub: Hub) -> None:
 
 
 def test_what_github_counts_is_told(hub: Hub) -> None:
-    """When an hour's requests are spent: a 403 that says when there are more, and not how long to wait."""
-    assert hub.forge.spend() == "0"
+    """When an hour's requests are spent: a 403 that says when there are more, and not how long to wait.
+
+    By every door; until then the API over HTTP answers what GitHub does.
+    """
+    with hub.endpoint.api() as api:
+        asked: list[Callable[[], Any]] = [
+            lambda: api.proxy("github").get("/user").json()["login"],
+            lambda: api.entities("ci-cd/repositories").get("acme/shop")["name"],
+        ]
+        assert [ask() for ask in asked] == ["acme", "shop"]
+        assert hub.forge.spend() == "0"
+        for ask in asked:
+            with pytest.raises(RateLimited) as told:
+                ask()
+            assert 0 < (told.value.retry_after or 0) <= 3600
     refused = hub.endpoint.call("get_repository", id="acme/shop")["error"]
     assert refused["code"] == "rate_limited", refused
     assert 0 < refused["retry_after"] <= 3600

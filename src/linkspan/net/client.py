@@ -173,7 +173,9 @@ class Client:
                 named = told.wait
                 wait = self._backoff(call, 1.0) if named is None else named + self._backoff(call)
                 if not call.may_wait(wait, now):
-                    raise _rate_limited(outcome, named, now)
+                    refused = _rate_limited(outcome, named, now)
+                    refused.rate_limit = limit
+                    raise refused
             elif outcome.status in _REDIRECTS and "location" in outcome.headers:
                 call.follow(outcome)
                 wait, why = None, ""

@@ -186,6 +186,7 @@ def _understood(
 
 def _refused(answer: Answer, response: Response, connector: Connector) -> errors.LinkspanError:
     error = refusal(answer.root, connector)
+    error.rate_limit = answer.rate_limit
     if len(response.body) > LONGEST_FAILURE:
         error.raw_response = None
     return error

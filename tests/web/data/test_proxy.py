@@ -12,6 +12,8 @@ from tests.fakes.tracker import too_many
 from tests.net.test_limits import NOW, SAMPLES
 from tests.web.data.conftest import Desk
 
+UNIFIED = "/unified/ticketing/tickets/1"
+
 
 async def test_a_request_goes_through_as_it_came(desk: Desk) -> None:
     """Method, path, parameters and body; the credential is the account's, and our own word is not sent."""
@@ -272,12 +274,13 @@ async def test_a_method_that_is_none(desk: Desk) -> None:
 
 
 async def test_every_product_s_headers_come_out_in_one_shape(desk: Desk) -> None:
-    """What products really send about their limits, through the proxy; and each refusal as the same error."""
+    """What products really send about their limits, by both doors; and each refusal as the same error."""
     desk.now[0] = NOW
     words = ("limit", "remaining", "reset")
     key = await desk.token(subject="sampler")
     for name, headers, limit in SAMPLES:
         path = "/proxy/tracker/tickets"
+        desk.ahead[0] += 90_000
         said = {**headers, "date": "Wed, 18 Nov 2026 11:06:40 GMT"}
         desk.tracker.faults.append(JSONResponse({"tickets": []}, 200, said))
         answer = await desk("GET", path, key=key)
@@ -289,11 +292,15 @@ async def test_every_product_s_headers_come_out_in_one_shape(desk: Desk) -> None
             reset = None if limit.reset_at is None else math.ceil(limit.reset_at - NOW)
             expected = (limit.limit, limit.remaining, reset)
             assert told == [None if word is None else str(word) for word in expected], name
-        desk.ahead[0] += 90_000
-        desk.tracker.faults.append(JSONResponse({}, 429, {**said, "retry-after": "30"}))
-        refused = await desk.failure(429, "GET", path, key=key)
-        assert (refused["code"], refused["retry_after"]) == ("rate_limited", 30), name
-        desk.ahead[0] += 90_000
+        for where, status in ((path, 429), (UNIFIED, 429), (UNIFIED, 404)):
+            desk.ahead[0] += 90_000
+            desk.tracker.faults.append(JSONResponse({}, status, {**said, "retry-after": "30"}))
+            refused = await desk("GET", where, key=key)
+            assert refused.status_code == status, refused.text
+            assert status != 429 or refused.json()["code"] == "rate_limited", name
+            assert status != 429 or refused.json()["retry_after"] == 30, name
+            if limit is not None:
+                assert [refused.headers.get(f"ratelimit-{word}") for word in words] == told, (name, where)
 
 
 async def test_addresses_below_the_doors_that_lead_nowhere(desk: Desk) -> None:

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from linkspan.accounts.principal import Principal
 from linkspan.errors import Internal, LinkspanError, TooLarge
 from linkspan.web.data.asking import Asked, read_request
+from linkspan.web.data.limits import limit_headers
 from linkspan.web.data.parts import DataParts
 from linkspan.web.data.unified import Answered
 from linkspan.web.failures import told
@@ -45,6 +46,7 @@ class WholeDoor:
             return
         except LinkspanError as error:
             status, body, headers = told(error, request_id)
+            headers |= limit_headers(error.rate_limit, self._parts.clock())
         except Exception:
             log.exception("request %s: %s %s failed", request_id, scope["method"], scope["path"])
             fault = Internal("Something went wrong inside Linkspan", hint="Its log has it under request_id.")
