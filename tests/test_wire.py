@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -14,10 +15,14 @@ from hypothesis import strategies as st
 
 from linkspan import wire
 from linkspan.errors import InvalidArgument
+from linkspan.net.messages import Response
 from linkspan.spec import yaml
-from linkspan.spec.catalog import Catalog, Scope
+from linkspan.spec.catalog import AuthMethod, Catalog, Scope
 from linkspan.spec.compile import compile_catalog
+from linkspan.vault.credential import Credential
+from linkspan.vault.secret import Secret
 from linkspan.wire import Outgoing, Position
+from linkspan.wire.credentials import authorized, without_secrets
 
 FILE = """\
 linkspan: 1
@@ -166,3 +171,24 @@ NO_HEADER = [word for word in EVIL if set(word) & set("\r\n\x00") or not word.is
 def test_what_no_header_can_hold_is_refused(value: str) -> None:
     """Line ends above all: nothing is sent instead of two headers."""
     assert request("create_ticket", {"title": "x", "kind": value}) is None
+
+
+def test_a_credential_that_is_a_parameter_is_there_once() -> None:
+    """Whatever the address has of that name already, as that of a next page has; all else stays as it was."""
+    there = "https://desk.example/api?k%65y=old&a=b%20c&key=x&&keys=1"
+    outgoing = Outgoing("GET", there, {}, None, None, repeatable=True, base="https://desk.example/api")
+    method = AuthMethod("query", name="key", fields=("key",))
+    made = authorized(outgoing, method, {"key": "canary/1"}.__getitem__)
+    assert made.url == "https://desk.example/api?a=b%20c&keys=1&key=canary%2F1"
+    alone = authorized(replace(outgoing, url="https://desk.example/api"), method, {"key": "c"}.__getitem__)
+    assert alone.url == "https://desk.example/api?key=c"
+
+
+@pytest.mark.parametrize("form", ["canary/+1", "canary%2F%2B1", "canary%2f%2b1"])
+def test_a_credential_is_masked_in_headers_however_it_is_encoded(form: str) -> None:
+    """In the address of a next page it is encoded, by each product in its way."""
+    credential = Credential("acc_1", "desk", "query", {"key": Secret("canary/+1")}, {}, ())
+    answer = Response(200, {"link": f"<https://desk.example/?key={form}&page=2>"}, form.encode(), "")
+    masked = without_secrets(answer, credential)
+    assert masked.headers == {"link": "<https://desk.example/?key=[credential]&page=2>"}
+    assert masked.body == b"[credential]"

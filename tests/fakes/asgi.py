@@ -18,6 +18,8 @@ class AsgiTransport:
 
     def __init__(self, app: Any) -> None:
         self.sent: list[Request] = []
+        self.waits: list[tuple[float, float]] = []
+        """Of each stream how long its head, and each further piece, would be waited for."""
         self.began = asyncio.Event()
         self._client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app))
 
@@ -27,8 +29,9 @@ class AsgiTransport:
         self.began.set()
         try:
             async with asyncio.timeout(timeout):
+                headers = [(name.encode(), value.encode()) for name, value in request.headers.items()]
                 answer = await self._client.request(
-                    request.method, request.url, headers=dict(request.headers), content=request.body
+                    request.method, request.url, headers=headers, content=request.body
                 )
         except TimeoutError as error:
             raise UpstreamTimeout("The product did not answer in time") from error
@@ -41,7 +44,7 @@ class AsgiTransport:
         self, request: Request, *, content: AsyncIterator[bytes] | None = None, timeout: float, idle: float
     ) -> AsyncIterator[Streamed]:
         """Send one request, and hand its answer out; in one process it is whole before it begins."""
-        del idle
+        self.waits.append((timeout, idle))
         body = b"".join([part async for part in content]) if content is not None else request.body
         whole = Request(request.method, request.url, request.headers, body)
         answer = await self.exchange(whole, timeout=timeout, max_bytes=10 * 2**20)

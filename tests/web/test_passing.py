@@ -70,6 +70,18 @@ async def test_bodies_pass() -> None:
     assert (b"cache-control", b"no-store") in caller.got[0]["headers"]
 
 
+async def test_a_header_is_sent_as_it_came() -> None:
+    """In UTF-8, or whatever it was written in: aiohttp reads it so."""
+
+    @contextlib.asynccontextmanager
+    async def named(content: AsyncIterator[bytes]) -> AsyncIterator[Streamed]:
+        yield Streamed(200, {"x-one": "日", "x-other": "\udce9"}, content, "http://there/")
+
+    caller = Caller(b"")
+    assert await caller.ask(named) == (200, b"")
+    assert {(b"x-one", "日".encode()), (b"x-other", b"\xe9")} <= set(caller.got[0]["headers"])
+
+
 async def test_what_fails_before_it_begins_is_told() -> None:
     """In the shape of errors, with the request's id."""
     status, body = await Caller(b"").ask(failing(Forbidden("this is not allowed")))

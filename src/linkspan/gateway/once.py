@@ -112,8 +112,8 @@ class Once:
                 await self.keep(call, begun, {"blocks": [answer.blocks, answer.account]})
         return answer
 
-    async def begin(self, call: Call) -> First | dict[str, Any]:
-        """Answer the right to do it, or what came of it.
+    async def begin(self, call: Call, *, lease: float = LEASE) -> First | dict[str, Any]:
+        """Answer the right to do it within `lease` seconds, or what came of it.
 
         Raises `Conflict` for a call that is still done after `PATIENCE`, for one whose outcome nobody knows
         (its process died in the middle), never to be written twice, and for a key that was used for something
@@ -122,7 +122,7 @@ class Once:
         owner = self._random(12).hex()
         waited = 0.0
         while True:
-            begun = await calls.begin(self._database, call, owner=owner, now=self._clock(), lease=LEASE)
+            begun = await calls.begin(self._database, call, owner=owner, now=self._clock(), lease=lease)
             if not isinstance(begun, calls.Running):
                 break
             if waited >= PATIENCE:

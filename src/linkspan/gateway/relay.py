@@ -35,14 +35,16 @@ LONGEST_FAILURE: Final = 65_536
 _OUT: Final = frozenset(
     {
         *("accept", "accept-language", "content-type", "content-encoding", "content-length", "range"),
-        *("if-match", "if-none-match", "if-modified-since", "idempotency-key", "prefer"),
+        *("content-range", "content-disposition", "content-language", "content-md5", "content-digest"),
+        *("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"),
+        *("idempotency-key", "prefer"),
     }
 )
 _IN: Final = frozenset(
     {
         *("content-type", "content-length", "content-range", "content-disposition", "content-language"),
         *("etag", "last-modified", "link", "location", "retry-after", "retry-after-ms", "x-request-id"),
-        *("x-should-retry", "accept-ranges"),
+        *("x-should-retry", "accept-ranges", "content-location"),
     }
 )
 
@@ -52,8 +54,18 @@ def outgoing_headers(headers: Mapping[str, str], more: tuple[str, ...] = ()) -> 
 
     Bodies are asked for as they are, since a packed stream would come in lumps.
     """
-    kept = {name: value for name, value in headers.items() if name in _OUT or name.startswith(more)}
+    kept = {name: _as_sent(value) for name, value in headers.items() if name in _OUT or name.startswith(more)}
     return {**kept, "accept-encoding": "identity"}
+
+
+def _as_sent(value: str) -> str:
+    """Answer what will be written as it came: ASGI's bytes were read as Latin-1, UTF-8 is written."""
+    if value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
 
 
 def incoming_headers(headers: Mapping[str, str], more: tuple[str, ...] = ()) -> dict[str, str]:

@@ -9,7 +9,11 @@ from urllib.parse import quote, urldefrag, urljoin, urlsplit
 _PORTS = {"http": 80, "https": 443}
 _KEPT = "%/:?#[]@!$&'()*+,;=~"
 """What stays as it is beside letters, digits and `-._` (RFC 3986 §2.2), with the `%` of what is encoded."""
-_DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:/|\Z)", re.IGNORECASE)
+_SLASH = r"(?:[/\\]|%(?:25)*(?:2f|5c))"
+_PARAMETER = r"(?:(?:;|%(?:25)*3b)[^/]*)?"
+DOTS = re.compile(rf"{_SLASH}(?:\.|%(?:25)*2e){{1,2}}{_PARAMETER}(?:{_SLASH}|\Z)", re.IGNORECASE)
+"""What leads up from where it stands in a path (RFC 3986 §5.2.4), for servers too that resolve it after they
+have decoded it, once or more often, or that take what follows `;` for a parameter of the segment."""
 
 
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*\Z")
@@ -55,6 +59,6 @@ def resolve(base: str, reference: str) -> str:
 def is_below(url: str, base: str) -> bool:
     """Tell whether a URL has the origin of `base` and a path at or below its path, dots not counted."""
     path, above = urlsplit(url).path, urlsplit(base).path.rstrip("/")
-    if origin_of(url) != origin_of(base) or _DOTS.search(path):
+    if origin_of(url) != origin_of(base) or DOTS.search(path):
         return False
     return path == above or path.startswith(above + "/")

@@ -139,5 +139,10 @@ async def _refuse(send: Send, refused: Refused, error: LinkspanError, request_id
 async def _start(send: Send, status: int, headers: dict[str, str], request_id: str) -> None:
     given = {**headers, "cache-control": "no-store"}
     given.setdefault("x-request-id", request_id)
-    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items()]
+    pairs = [(name.encode("latin-1"), _as_read(value)) for name, value in given.items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
+
+
+def _as_read(value: str) -> bytes:
+    """Answer the bytes that a product sent as a header: the transport reads them so (PEP 383)."""
+    return value.encode("utf-8", "surrogateescape")

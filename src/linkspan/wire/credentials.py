@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 
 from linkspan import errors
 from linkspan.net.messages import Request, Response
@@ -16,6 +17,7 @@ from linkspan.vault.credential import Credential
 from linkspan.wire.requests import Outgoing
 
 MASK: Final = "[credential]"
+_ESCAPE: Final = re.compile("%[0-9A-F]{2}")
 _SHORTEST_SECRET: Final = 6
 """Shorter ones would be found in texts that have nothing to do with them."""
 
@@ -51,7 +53,7 @@ def _credential_parts(
 
 
 def authorized(outgoing: Outgoing, method: AuthMethod, secret: Callable[[str], str]) -> Request:
-    """Answer the request with its credential, whose parts `secret` answers by name."""
+    """Answer the request with its credential, whose parts `secret` answers by name, alone in its place."""
     headers, url = dict(outgoing.headers), outgoing.url
     header, parameter = _credential_parts(method, secret)
     if header is not None:
@@ -62,9 +64,15 @@ def authorized(outgoing: Outgoing, method: AuthMethod, secret: Callable[[str], s
         mark = method.service.tenant
         _put(headers, mark.header, f"{mark.prefix}{secret('tenant')}")
     if parameter is not None:
-        joint = "&" if "?" in url else "?"
-        url += f"{joint}{encoded(parameter[0])}={quote(parameter[1], safe='[]')}"
+        path, _, query = url.partition("?")
+        others = [part for part in query.split("&") if part and _name_of(part) != parameter[0]]
+        others.append(f"{encoded(parameter[0])}={quote(parameter[1], safe='[]')}")
+        url = f"{path}?{'&'.join(others)}"
     return Request(outgoing.method, url, headers, outgoing.body, outgoing.ca, outgoing.use)
+
+
+def _name_of(part: str) -> str:
+    return unquote_plus(part.partition("=")[0])
 
 
 def _put(headers: dict[str, str], name: str, value: str) -> None:
@@ -111,12 +119,13 @@ def without_secrets(response: Response, credential: Credential) -> Response:
         if len(secret) < _SHORTEST_SECRET:
             continue
         written = encoded(secret)
-        forms = {secret, written, json.dumps(secret)[1:-1]} if written != secret else {secret}
-        for form in map(str.encode, forms):
-            if form in body:
-                body = body.replace(form, MASK.encode())
-        if any(secret in value for value in headers.values()):
-            headers = {name: value.replace(secret, MASK) for name, value in headers.items()}
+        lower = _ESCAPE.sub(lambda found: found[0].lower(), written)
+        forms = {secret, written, lower, json.dumps(secret)[1:-1]} if written != secret else {secret}
+        for form in forms:
+            if (raw := form.encode()) in body:
+                body = body.replace(raw, MASK.encode())
+            if any(form in value for value in headers.values()):
+                headers = {name: value.replace(form, MASK) for name, value in headers.items()}
     if body is response.body and headers is response.headers:
         return response
     return Response(response.status, headers, body, response.url)

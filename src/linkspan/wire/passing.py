@@ -10,11 +10,12 @@ from typing import Final
 from linkspan import errors
 from linkspan.net.messages import Response, Streamed, StreamingTransport, set_header
 from linkspan.net.queries import plain, query_text
+from linkspan.net.urls import DOTS
 from linkspan.spec.catalog import ABSENT, Connector, RequestPlan, Scope
 from linkspan.telemetry.meters import Use
 from linkspan.vault.credential import Credential
 from linkspan.wire.credentials import authorized, check_destination, method_of, without_secrets
-from linkspan.wire.requests import DOTS, OVERRIDDEN, PATH, USER_AGENT, Outgoing, base_url, ca_of, given
+from linkspan.wire.requests import OVERRIDDEN, PATH, USER_AGENT, Outgoing, base_url, ca_of, given
 from linkspan.wire.sending import LONGEST_FAILURE, as_root
 
 SHORT: Final = 4_096
@@ -59,7 +60,8 @@ async def pass_on(
 ) -> AsyncIterator[Streamed]:
     """Pass a request on below the connector's base URL and hand its answer out as it comes, whatever it says.
 
-    The body of a failure is read first, so that a product that sends the credential back does not tell it.
+    The body of a failure is read first, so that a product that sends the credential back does not tell it;
+    nor is it told in a header, such as the address of a next page where the credential is a parameter.
     Raises `InvalidArgument` for a path that leads elsewhere, `NeedsReauth` for an origin that the account was
     not linked for, and what the transport raises.
     """
@@ -89,7 +91,8 @@ async def pass_on(
     request = authorized(outgoing, method, lambda name: credential.secrets[name].reveal())
     async with transport.stream(request, content=ask.content, timeout=timeout, idle=idle) as answer:
         if answer.status < 400:
-            yield answer
+            head = Response(answer.status, answer.headers, b"", answer.url)
+            yield replace(answer, headers=without_secrets(head, credential).headers)
             return
         yield Streamed.whole(without_secrets(await answer.read(LONGEST_FAILURE), credential))
 

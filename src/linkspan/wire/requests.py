@@ -11,7 +11,7 @@ from linkspan import __version__, errors
 from linkspan.net import bodies, paging
 from linkspan.net.messages import set_header
 from linkspan.net.queries import plain, query_pairs, query_text
-from linkspan.net.urls import origin_of, resolve
+from linkspan.net.urls import DOTS, origin_of, resolve
 from linkspan.spec.catalog import ABSENT, Arrays, Connector, Paging, RequestPlan, Scope, Upload
 from linkspan.telemetry.meters import OTHER, Use
 from linkspan.vault.credential import Credential
@@ -20,7 +20,6 @@ OVERRIDDEN: Final = frozenset({"PUT", "PATCH", "DELETE"})
 """Methods that some products take as POST with a header."""
 USER_AGENT: Final = f"linkspan/{__version__}"
 PATH: Final = re.compile(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]*\Z")
-DOTS: Final = re.compile(r"/(?:\.|%2e){1,2}(?:/|\Z)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,3 +144,29 @@ async def test_a_stream_is_not_kept(desk: Desk) -> None:
         )
         assert "was done" in told["message"]
     assert count(desk, "A") == 0
+
+
+async def test_what_may_be_a_stream_is_not_held_back(desk: Desk) -> None:
+    """Data, and what tells a short length, are kept; other things of unknown length are handed on at once."""
+    for number, (kind, is_kept) in enumerate(
+        [("application/x-ndjson", False), ("audio/mpeg", False), ("application/vnd.a+json", True)]
+    ):
+        answer = StreamingResponse(iter([b"{}", b"\n"]), media_type=kind)
+        desk.tracker.faults.append(answer)
+        headers = {"Idempotency-Key": str(number)}
+        for status in (200, 200 if is_kept else 409):
+            said = await desk("POST", "/proxy/tracker/tickets", json={"subject": "A"}, headers=headers)
+            assert said.status_code == status
+    desk.tracker.faults.append(Response(b"short", media_type="text/plain"))
+    for _ in range(2):
+        said = await desk("POST", "/proxy/tracker/tickets", json={"subject": "A"}, headers=ONE)
+        assert said.content == b"short"
+    assert count(desk, "A") == 0
+
+
+async def test_a_raw_answer_is_not_kept(desk: Desk) -> None:
+    """So a write with a key does not ask for one: its repetition would be answered otherwise."""
+    told = await desk.failure(400, "POST", f"{TICKETS}?response_format=raw", json={"title": "A"}, headers=ONE)
+    assert "response_format=raw" in told["error"]["message"]
+    assert count(desk, "A") == 0
+    assert (await desk("GET", f"{TICKETS}?response_format=raw", headers=ONE)).status_code == 200

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from typing import Any
 
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -301,6 +303,55 @@ async def test_every_product_s_headers_come_out_in_one_shape(desk: Desk) -> None
             assert status != 429 or refused.json()["retry_after"] == 30, name
             if limit is not None:
                 assert [refused.headers.get(f"ratelimit-{word}") for word in words] == told, (name, where)
+
+
+@pytest.mark.parametrize("word", ["dry_run=true", "bogus=1", "exclude_fields=id", "response_format=unified"])
+async def test_a_word_of_ours_that_would_not_be_heeded(desk: Desk, word: str) -> None:
+    """Is told, and nothing is sent, least of all what was to be shown; other words are the product's."""
+    before = len(desk.tracker.tickets["acme"])
+    told = await desk.failure(400, "POST", f"/proxy/tracker/tickets?truto_{word}", json={"subject": "x"})
+    assert told["error"]["details"][0]["path"] == f"truto_{word.partition('=')[0]}"
+    assert "nothing was sent" in told["message"]
+    assert len(desk.tracker.tickets["acme"]) == before
+    assert desk.transport.sent == []
+    await desk.data("GET", "/proxy/tracker/me?dry_run=true&truto_ignore_limit=true&truto_response_format=raw")
+    assert desk.transport.sent[-1].url == "http://tracker.example/api/me?dry_run=true"
+
+
+async def test_a_product_may_think_as_long_as_its_own_client_waits(desk: Desk) -> None:
+    """Ten minutes, as OpenAI's does; who repeats the request meanwhile gets the one answer."""
+    desk.tracker.faults.append(0.3)
+    asked: dict[str, Any] = {"json": {"subject": "x"}, "headers": {"Idempotency-Key": "one"}}
+    first = asyncio.create_task(desk("POST", "/proxy/tracker/tickets", **asked))
+    await desk.transport.began.wait()
+    desk.now[0] += 600
+    again = await desk("POST", "/proxy/tracker/tickets", **asked)
+    assert (again.status_code, again.content) == (201, (await first).content)
+    ((timeout, idle),) = desk.transport.waits
+    assert min(timeout, idle) > 600
+
+
+async def test_headers_are_the_same_bytes_on_both_sides(desk: Desk) -> None:
+    """A file's name in UTF-8, asked for and answered."""
+    said = 'attachment; filename="日本.pdf"'.encode()
+    faulty = Response(b"x")
+    faulty.raw_headers.append((b"content-disposition", said))
+    faulty.raw_headers.append((b"content-location", b"/files/1"))
+    desk.tracker.faults.append(faulty)
+    answer = await desk("POST", "/proxy/tracker/tickets", headers={"Content-Disposition": said}, json={})
+    assert answer.status_code == 200
+    assert (b"content-disposition", said) in answer.headers.raw
+    assert answer.headers["content-location"] == "/files/1"
+
+
+async def test_a_credential_in_an_address_that_is_answered_stays_here(desk: Desk) -> None:
+    """As of a next page, or of a redirect, where the product takes its key as a parameter."""
+    there = "https://tracker.example/api/tickets?key=canary-acme&page=2"
+    for status, name in ((200, "link"), (302, "location")):
+        desk.tracker.faults.append(Response(b"x", status, {name: there}))
+        answer = await desk("GET", "/proxy/tracker/tickets")
+        assert answer.status_code == status
+        assert answer.headers[name] == there.replace("canary-acme", "[credential]")
 
 
 async def test_addresses_below_the_doors_that_lead_nowhere(desk: Desk) -> None:

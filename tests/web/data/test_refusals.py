@@ -171,5 +171,8 @@ async def test_paths_that_are_not_let_through(door: Door) -> None:
         told = refused.json()
         assert (refused.status_code, told["code"], told["is_remote_error"]) == (403, "forbidden", False)
         assert words in told["message"]
+    for path in ("/files/..%2forganization/users", "/files/..;/organization/users"):
+        refused = await door.http.get(f"/proxy/openai{path}")
+        assert (refused.status_code, refused.json()["code"]) == (400, "invalid_argument")
     assert door.products.asked == 0
     assert (await door.http.get("/proxy/openai/models")).status_code == 200

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, Final
@@ -19,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from linkspan.accounts.principal import Principal
 from linkspan.errors import Conflict, Forbidden, InvalidArgument, LinkspanError, RateLimited, TooLarge
 from linkspan.gateway.calls import CallInfo
-from linkspan.gateway.once import by_key, raise_kept
+from linkspan.gateway.once import LEASE, by_key, raise_kept
 from linkspan.gateway.relay import LONGEST_FAILURE, as_data, incoming_headers, outgoing_headers
 from linkspan.net.limits import read_rate_limit
 from linkspan.net.messages import Response, Streamed
@@ -38,9 +39,18 @@ MOST: Final = 512 * 2**20 + 2**20
 """Bytes of one request: a file of half a gibibyte, as OpenAI takes it, with what surrounds it."""
 SHORT: Final = 2**20
 """Bytes of a body that is read before it is sent: it can be sent once more with a renewed access token."""
+PATIENCE: Final = 660.0
+"""Seconds until an answer begins, the body's way there included, and between two pieces of it: more than the
+ten minutes that OpenAI's package waits for a model that thinks."""
+_LEASE: Final = 2 * PATIENCE + LEASE
+"""Seconds a write may take, which may be sent once more with a renewed access token."""
 _LONGEST_PAGE: Final = 10 * 2**20
 _SAFE: Final = ("GET", "HEAD")
 _METHODS: Final = (*_SAFE, "POST", "PUT", "PATCH", "DELETE")
+_FORMATS: Final = ("raw", "stream", "normalized")
+_WITHOUT_EFFECT: Final = ("ignore_remote_data", "ignore_limit", "body_passthrough", "super_query")
+"""Words of Truto's that ask for what the proxy does anyway."""
+_TEXTS: Final = ("json", "xml")
 _OWN_WORDS: Final = ("code", "type", "param")
 _HARMLESS: Final = {
     "x-content-type-options": "nosniff",
@@ -80,6 +90,7 @@ class Passage:
         asked, parts = self._asked, self._parts
         principal = await parts.entrance.enter(asked, self._address)
         connector = await self._chosen(principal)
+        _check_words(asked)
         kind: Kind = "read" if asked.method in _SAFE else "write"
         self._allow(principal, connector, kind)
         await parts.governor.take(principal, f"proxy.{connector.name}")
@@ -90,7 +101,7 @@ class Passage:
             async with self._passed(principal, connector, passing, listing, position) as answer:
                 yield answer
             return
-        begun = await parts.once.begin(call)
+        begun = await parts.once.begin(call, lease=_LEASE)
         if not isinstance(begun, First):
             yield _replayed(begun)
             return
@@ -144,6 +155,8 @@ class Passage:
             info=info,
             name=f"proxy_{asked.method.lower()}",
             account=asked.account,
+            timeout=PATIENCE,
+            idle=PATIENCE,
             about=passing.path[:200],
         ) as answer:
             await parts.governor.go_on(principal)
@@ -218,9 +231,10 @@ class Passage:
 async def _kept(answer: Streamed) -> tuple[dict[str, Any], Streamed]:
     """Answer what is kept of an answer for a day, and the answer to go on with.
 
-    A stream, and what is long, is not kept: who repeats it is told that it was done.
+    A stream, and what is long, is not kept: who repeats it is told that it was done. What may be a stream is
+    not held back for that.
     """
-    if answer.headers.get("content-type", "").startswith("text/event-stream"):
+    if not _is_short(answer):
         return {"streamed": answer.status}, answer
     head = bytearray()
     async for chunk in answer.chunks:
@@ -229,6 +243,15 @@ async def _kept(answer: Streamed) -> tuple[dict[str, Any], Streamed]:
             return {"streamed": answer.status}, replace(answer, chunks=_rest(bytes(head), answer.chunks))
     kept = {"raw": [answer.status, dict(answer.headers), base64.b64encode(head).decode()]}
     return kept, Streamed.whole(Response(answer.status, answer.headers, bytes(head), answer.url))
+
+
+def _is_short(answer: Streamed) -> bool:
+    """Tell whether an answer is, by what it says of itself, no stream: short, or data of no told length."""
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    length = answer.headers.get("content-length")
+    if kind == "text/event-stream" or (length is None and answer.status not in (204, 304)):
+        return re.split(r"[/+]", kind)[-1] in _TEXTS
+    return length is None or (length.isdecimal() and len(length) < 15 and int(length) <= SHORT)
 
 
 async def _rest(head: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -260,6 +283,25 @@ async def _with_body(passing: Passing, asked: Asked, content: AsyncIterator[byte
         return replace(passing, content=content)
     body = b"".join([part async for part in content])
     return replace(passing, body=body or None)
+
+
+def _check_words(asked: Asked) -> None:
+    """Raise `InvalidArgument` for a word of ours that is not heeded here: a dry run that writes is none."""
+    for name, values in asked.words.items():
+        message = "is not known to the proxy"
+        hint = f"Known here: {', '.join(f'truto_{word}' for word in ('response_format', *_WITHOUT_EFFECT))}."
+        if name == "response_format":
+            if values[-1] in _FORMATS:
+                continue
+            message, hint = f"is {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}", "Leave it out for what comes."
+        elif name in _WITHOUT_EFFECT:
+            continue
+        elif name == "dry_run":
+            message = "is not for the proxy, which has no dry run: it sends what it is given"
+            hint = "Leave it out to have it done. The doors of /unified have dry_run."
+        path = f"truto_{name}"
+        details = [{"path": path, "message": message}]
+        raise InvalidArgument(f"{path} {message}; nothing was sent", hint=hint, details=details)
 
 
 def _failure(answer: Response, connector: Connector, now: float) -> LinkspanError:

@@ -89,6 +89,12 @@ async def fulfil(
         arguments["account"] = asked.account
     if words.dry_run and tool.kind != "read":
         arguments["dry_run"] = True
+    key = _key(asked)
+    if key is not None and words.format == "raw" and tool.kind != "read":
+        raise InvalidArgument(
+            "an answer as the product gave it is not kept for a repetition; nothing was done",
+            hint="Leave out either Idempotency-Key or response_format=raw.",
+        )
     watch = Watch() if words.format == "raw" else None
     body = wish.body if words.passes_body else wish.remote_body
     remote = Remote(
@@ -98,7 +104,7 @@ async def fulfil(
         asked.request_id,
         via="rest",
         thread_id=asked.headers.get("thread-id"),
-        idempotency_key=_key(asked),
+        idempotency_key=key,
         only_show=bool(words.dry_run),
         watch=watch,
         remote=remote,
