@@ -78,7 +78,14 @@ async def work_runs(
         kept=app.kept,
         tokens=app.run_tokens,
         reader=reader,
-        write_back=WriteBack(reader, lambda: app.catalog, clean=clean, bare=outgoing.bare, base=base),
+        write_back=WriteBack(
+            reader,
+            lambda: app.catalog,
+            clean=outgoing.said,
+            plain=outgoing.plain,
+            bare=outgoing.bare,
+            base=base,
+        ),
         engines={
             "app_server": AppServer(settings.codex, proxy=proxy),
             "agents_api": AgentsApi(hosted),

@@ -86,7 +86,7 @@ async def main(home: Path, database: str | None, authority: Path, point: str, to
         kept=app.kept,
         tokens=app.run_tokens,
         reader=reader,
-        write_back=WriteBack(reader, lambda: app.catalog, clean=mask, bare=mask, base=BASE),
+        write_back=WriteBack(reader, lambda: app.catalog, clean=mask, plain=mask, bare=mask, base=BASE),
         engines={"app_server": engine},
         places=GitPlaces(
             work,

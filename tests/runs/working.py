@@ -70,6 +70,7 @@ def parts_of(
 ) -> Parts:
     """Answer the parts of an application's worker."""
     reader = Reader(app.gateway, random=lambda count: b"r" * count, sleep=lambda _seconds: asyncio.sleep(0))
+    filter_ = Outgoing(lambda text: text.replace("hush-hush", "***"))
     return Parts(
         db=app.database,
         kept=app.kept,
@@ -79,7 +80,8 @@ def parts_of(
             reader,
             lambda: app.catalog,
             clean=lambda text: text.replace("@everyone", "everyone"),
-            bare=Outgoing(lambda text: text.replace("hush-hush", "***")).bare,
+            plain=filter_.plain,
+            bare=filter_.bare,
             base=BASE,
         ),
         engines={"app_server": works.engine},

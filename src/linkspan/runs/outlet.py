@@ -138,7 +138,7 @@ class Outlet:
             told = await self._p.forge.review(publication, output)
             await lease.note("published", review=dict(told) or None)
             return
-        message = _message(publication, lease.run)
+        message = _message(publication, lease.run, self._p.write_back.plain)
         await self._p.places.commit(checkout, author=_author(lease), message=message, tree=tree)
         self._p.point("committed")
         await lease.check()
@@ -175,8 +175,8 @@ class Outlet:
     ) -> Publication:
         run, publish = lease.run, lease.recipe.publish
         values = self._p.write_back.values(run, context)
-        title = render(publish.title, values) if publish.title else _usual_title(lease)
-        body = render(publish.body, values) if publish.body else self._p.clean(run.summary or "")
+        title = render(publish.title, values) if publish.title else self._usual_title(lease)
+        body = render(publish.body or "{{ run.summary }}", values)
         return Publication(
             tenant=Tenant(run.tenant),
             run=run.id,
@@ -193,17 +193,16 @@ class Outlet:
             may_approve=publish.may_approve,
         )
 
+    def _usual_title(self, lease: Lease) -> str:
+        run, plain = lease.run, self._p.write_back.plain
+        if run.entity_title:
+            return f"{plain(run.entity_title)} ({plain(str(run.entity_id))})"
+        return lease.recipe.title
+
     async def _keep_patch(self, lease: Lease) -> None:
         _artifact, diff = await self._p.kept.take(lease.run.tenant, lease.run.id, "diff")
         await self.keep(lease, "patch", "text/x-patch; charset=utf-8", diff)
         await lease.note("published", patch=True)
-
-
-def _usual_title(lease: Lease) -> str:
-    run = lease.run
-    if run.entity_title:
-        return f"{run.entity_title} ({run.entity_id})"
-    return lease.recipe.title
 
 
 def _author(lease: Lease) -> Author:
@@ -216,11 +215,11 @@ def _author(lease: Lease) -> Author:
     return Author(found[1], found[2])
 
 
-def _message(publication: Publication, run: Run) -> str:
+def _message(publication: Publication, run: Run, plain: Callable[[str], str]) -> str:
     """Answer the commit's message: a title, and what it is of as trailers (git-interpret-trailers)."""
     trailers = [f"Linkspan-Run: {run.id}"]
     if run.entity_id is not None:
-        trailers.append(f"{str(run.entity).capitalize()}: {' '.join(run.entity_id.split())}")
+        trailers.append(f"{str(run.entity).capitalize()}: {' '.join(plain(run.entity_id).split())}")
     if run.person is not None:
         trailers.append(f"Requested-by: {' '.join(run.person.split())}")
     return f"{publication.title}\n\n" + "\n".join(trailers) + "\n"

@@ -81,7 +81,7 @@ def read_review(
     `InvalidArgument` when there is nothing to say at all.
     """
     told = output if isinstance(output, dict) else {"summary": output}
-    summary = words.text(str(told.get("summary") or told.get("body") or ""), _LONGEST_BODY)
+    summary = words.said(str(told.get("summary") or told.get("body") or ""), _LONGEST_BODY)
     findings = list(_findings(told.get("findings") or told.get("comments") or [], words))
     unplaced: tuple[list[Json], list[Json]] = ([finding.comment() for finding in findings], [])
     comments, beside = _placed(findings, subject) if subject else unplaced
@@ -106,7 +106,7 @@ def _findings(told: Any, words: Outgoing) -> Iterator[_Finding]:
         title = words.line(str(each.get("title") or ""), 200)
         severity = words.line(str(each.get("severity") or ""), 20)
         head = f"**{f'{severity}: ' if severity else ''}{title}**" if title else ""
-        text = words.text(str(each.get("body") or ""), _LONGEST_COMMENT)
+        text = words.said(str(each.get("body") or ""), _LONGEST_COMMENT)
         body = "\n\n".join(part for part in (head, text) if part)
         suggestion = each.get("suggestion")
         code = words.code(suggestion, _LONGEST_COMMENT) if isinstance(suggestion, str) else None
@@ -176,7 +176,7 @@ def _words(text: str) -> str:
 def _beside(comment: Json) -> str:
     start = comment.get("start_line")
     lines = comment["line"] if start is None else f"{start}-{comment['line']}"
-    return f"**{comment['path']}:{lines}**\n\n{comment['body']}"
+    return f"**{Outgoing(str).plain(comment['path'])}:{lines}**\n\n{comment['body']}"
 
 
 def _fenced(code: str, word: str) -> str:

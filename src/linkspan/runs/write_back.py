@@ -4,6 +4,9 @@ A tracker takes a comment twice if it is told twice, and a worker may die betwee
 it. So each comment ends with a line that names the run and the kind, and before one is made the comments that
 are there are looked through for it. Where they cannot be listed, the gateway's memory of writes stands in:
 then a comment may be missing after a crash, and is never there twice.
+
+What is written is an operator's text. What is filled into it was written by others: by a model, or by whoever
+may write a ticket or cause an alert. Their words stay words: an operator's link beside them is the only one.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ _KINDS: Final[Mapping[Moment | Aftermath, str]] = {
     "approved": "was approved",
     "changes_requested": "was sent back",
 }
+_ID: Final = re.compile(r"\s*\{\{\s*(\w+)\.(?:id|key|\w+_id)\s*\}\}\s*")
+_URL: Final = re.compile(r"https?://[^\s<>\[\]()\"'`\\|*]{1,2000}")
 
 
 class Told(Protocol):
@@ -60,16 +65,19 @@ class WriteBack:
         catalog: Callable[[], Catalog],
         *,
         clean: Callable[[str], str],
+        plain: Callable[[str], str],
         bare: Callable[[str], str],
         base: str,
     ) -> None:
-        """`clean` filters what a model wrote; `bare` takes secrets out of whatever is filled in, and ends it.
+        """`clean` filters what a model wrote, and `plain` what a stranger wrote.
 
-        `base` is the URL that people know us by.
+        `bare` takes secrets out of whatever is filled in, and ends it. `base` is the URL that people know us
+        by.
         """
         self._reader = reader
         self._catalog = catalog
         self._clean = clean
+        self.plain = plain
         self._bare = bare
         self._base = base
 
@@ -97,8 +105,7 @@ class WriteBack:
 
     async def _notify(self, lease: Lease, call_id: str, notice: Notice, context: Context) -> None:
         """Tell somebody else. The gateway's memory of writes sees to it that it happens once."""
-        values = self.values(lease.run, context)
-        given = {name: self._filled(value, values) for name, value in notice.arguments.items()}
+        given = self._filled(lease.run, context, notice.arguments)
         try:
             await lease.check()
             elsewhere = replace(lease.run, account=None)  # the run's is where its thing is
@@ -116,13 +123,14 @@ class WriteBack:
                 "url": run_url(self._base, run.tenant, run.id),
                 "state": run.state,
                 "summary": self._clean(run.summary or ""),
-                "person": run.person,
+                "person": _words(run.person, self.plain),
                 "error": {"code": run.error_code, "message": _filtered(run.error_message, self._clean)},
             },
             "pull_request": dict(run.pull_request or {"url": None, "number": None}),
         }
         if run.entity is not None:
-            values[run.entity] = context.entity or {}
+            known = context.entity or {}
+            values[run.entity] = {name: _field(name, value, self.plain) for name, value in known.items()}
         return values
 
     async def _comment(self, of: Told, moment: Moment | Aftermath, template: str, context: Context) -> None:
@@ -166,14 +174,41 @@ class WriteBack:
             await of.note("warning", message=f"whether the comment ({moment}) was made is not known")
 
     async def _update(self, of: Told, fields: Mapping[str, Any], context: Context) -> None:
-        values = self.values(of.run, context)
-        given = {name: self._filled(value, values) for name, value in fields.items()}
+        given = self._filled(of.run, context, fields)
         await of.check()
         await self._reader.call(of.run, f"{of.run.entity}.update", {"id": of.run.entity_id, **given})
 
-    def _filled(self, value: Any, values: Json) -> Any:
-        """Answer a field: what it names may come from a product or a model, and is bounded like them."""
-        return self._bare(render(value, values)) if isinstance(value, str) and "{" in value else value
+    def _filled(self, run: Run, context: Context, fields: Mapping[str, Any]) -> Json:
+        """Answer fields or arguments: what they name may come from a product or a model.
+
+        It is filtered and bounded as texts are. An id that is all of one is for a product and not for
+        people, and is filled in as it is.
+        """
+        values = self.values(run, context)
+        exact = {str(run.entity): context.entity or {}}
+
+        def filled(value: Any) -> Any:
+            if not isinstance(value, str) or "{" not in value:
+                return value
+            found = _ID.fullmatch(value)
+            is_exact = found is not None and found[1] == run.entity
+            return self._bare(render(value, exact if is_exact else values))
+
+        return {name: filled(value) for name, value in fields.items()}
+
+
+def _field(name: str, value: Any, plain: Callable[[str], str]) -> Any:
+    """Answer a field of a thing for people; an address stays one, as long as it is nothing else."""
+    is_address = isinstance(value, str) and _URL.fullmatch(value) is not None
+    return value if is_address and (name == "url" or name.endswith("_url")) else _words(value, plain)
+
+
+def _words(value: Any, plain: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return {name: _field(str(name), each, plain) for name, each in value.items()}
+    return [_words(each, plain) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _filtered(text: str | None, clean: Callable[[str], str]) -> str | None:

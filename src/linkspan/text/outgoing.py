@@ -1,8 +1,10 @@
-"""What a model wrote, on its way to customers: the one filter between the two.
+"""What a model or a stranger wrote, on its way to customers: the one filter between them.
 
 A model reads what strangers wrote, and may repeat it to people who trust us. So nothing of its text loads by
 itself (images), hides (comments, invisible characters), leads to somewhere else under another name (links),
 calls a crowd (mentions), says a secret, or goes on without end. What is left reads the same everywhere.
+A stranger's own words, which an operator's text repeats, are words and nothing else: no link, nobody called,
+and nothing that a forge or a tracker takes for an order.
 
 The filter does not know which parts are code: that is for each renderer to decide, and who wrote the text
 could make the two disagree. Every change is one that code survives.
@@ -13,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import unescape
 from typing import Final
 
 _HIDDEN: Final = re.compile(
@@ -26,6 +29,12 @@ _SECRETS: Final = re.compile(
     r"|-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^-]{0,10000}(?:-----END [A-Z ]{0,40}PRIVATE KEY-----)?",
 )
 REMOVED: Final = "[secret removed]"
+_CHARACTER: Final = re.compile(
+    r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|colon|sol|bsol|commat|num|excl|period|lpar|rpar|lsqb|lbrack|rsqb|rbrack"
+    r"|lbrace|rbrace|lcub|rcub|lowbar|Tab|NewLine|nbsp|shy|zwnj|zwj|lrm|rlm);"
+)
+"""What Markdown takes for another character (CommonMark §2.5), also within the address of a link."""
+_NAMED: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 _TAGS: Final = re.compile(
     r"<(?=/?\s*(?:a|area|audio|base|button|embed|form|frame|iframe|img|input|link|map|math|meta|object|picture"
     r"|script|source|style|svg|textarea|track|video)\b|[!?])",
@@ -38,7 +47,7 @@ _DEFINITION: Final = re.compile(
     r"^([ >]{0,12})\[([^\[\]\n]{1,200})\]:(?=\s*<?(?:[a-z][a-z0-9+.-]*:|//))", re.MULTILINE | re.IGNORECASE
 )
 _ADDRESS: Final = re.compile(
-    r"(?<![\w/])(?:([a-z][a-z0-9+.-]{1,15}):[/\\]{2}|//)([^\s/\\?#()<>\[\]\"'`]+)", re.IGNORECASE
+    r"(?<![\w/])(?:([a-z][a-z0-9+.-]{1,15})\\?:[/\\]{2,}|//)([^\s/\\?#()<>\[\]\"'`]+)", re.IGNORECASE
 )
 """A scheme if there is one, and all of the authority: a user before an `@` belongs to it (RFC 3986 §3.2)."""
 _DANGEROUS: Final = re.compile(r"\b(javascript|vbscript|data|file):(?=\S)", re.IGNORECASE)
@@ -46,6 +55,24 @@ _WWW: Final = re.compile(r"(?<![\w./@-])www\.(?=[\w-]+\.)", re.IGNORECASE)
 _CROWD: Final = re.compile(r"@(?=(?:everyone|here|channel|all|team)\b|[\w-]{1,40}/[\w-])", re.IGNORECASE)
 _MENTION: Final = re.compile(r"(?<![\w`/.])@(?=[A-Za-z0-9][\w-]{0,39}\b(?!\.))")
 _MOST_MENTIONS: Final = 3
+_COMMAND: Final = re.compile(r"^([ \t]{0,3})/(?=[A-Za-z][A-Za-z_]{1,40}(?:[ \t]|$))", re.MULTILINE)
+"""A line that GitLab, and bots at other forges, take for an order: `/merge`, `/approve`."""
+_CLOSING: Final = re.compile(
+    r"\b((?:clos(?:e[sd]?|ing)|fix(?:e[sd]|ing)?|resolv(?:e[sd]?|ing)|implement(?:s|ed|ing)?|complet(?:e[sd]?|ing))"
+    r"[\s:*_~\\]{1,20})(?=(?:issues?\s{1,5})?[*_~\\]{0,5}(?:[\w./-]{0,200}#[0-9]|gh-[0-9]|https?://"
+    r"|(?!(?:utf|iso|sha|rfc|cve|cwe|aes|tls)-)(?-i:[A-Z][A-Z0-9_]{0,30})-[0-9]))",
+    re.IGNORECASE,
+)
+"""The words by which forges and trackers close what is named after them, once it is merged."""
+_PLAIN: Final = (
+    (re.compile(r"<(?=[A-Za-z/!?@#])"), "\u2039"),
+    (re.compile(r"\](?=[(\[:])"), "] "),
+    (re.compile(r"\[(?=[~^])"), "[ "),
+    (re.compile(r"(?<![A-Za-z0-9])@(?=\S)|@(?=\{)"), "@ "),
+    # A command of Jira's smart commits, and no colour.
+    (re.compile(r"(?<![\w&/#])#(?=[A-Za-z])(?!(?:[0-9A-Fa-f]{3,4}){1,2}\b)"), "\uff03"),
+)
+"""What makes links, mentions, markup and commands of a stranger's words, and what stands there instead."""
 _CUT: Final = "\n\n(cut here)"
 
 
@@ -58,7 +85,8 @@ class Outgoing:
 
     def text(self, text: str, most: int = 20_000) -> str:
         """Answer Markdown of at most `most` characters."""
-        text = _HIDDEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+        text = _spelled(text).replace("\r\n", "\n").replace("\r", "\n")
+        text = _HIDDEN.sub("", text)
         text = self.mask(_SECRETS.sub(REMOVED, text))
         text = _AUTOLINK.sub(r"\1", text)
         text = _TAGS.sub("\u2039", text)
@@ -70,6 +98,17 @@ class Outgoing:
         text = _WWW.sub("", text)
         text = _calm(text)
         return _shortened(text.strip(), most)
+
+    def said(self, text: str, most: int = 20_000) -> str:
+        """Answer what a model wrote, for an operator's text: the same, and it orders and closes nothing."""
+        return _without_orders(self.text(text, most))
+
+    def plain(self, text: str, most: int = 20_000) -> str:
+        """Answer what a stranger wrote, for an operator's text: its words, and nothing else in them."""
+        text = Outgoing(self.mask).text(text, most)
+        for pattern, instead in _PLAIN:
+            text = pattern.sub(instead, text)
+        return _without_orders(text)
 
     def bare(self, text: str, most: int = 16_000) -> str:
         """Answer an operator's text with what a product or a model filled in: no secrets, and an end."""
@@ -100,6 +139,22 @@ class Outgoing:
     def _is_own(self, address: re.Match[str]) -> bool:
         scheme = (address[1] or "").lower()
         return scheme in {"http", "https"} and address[2].lower() in self.own
+
+
+def _spelled(text: str) -> str:
+    """Answer a text without references to characters, which could spell what is looked for."""
+
+    def character(found: re.Match[str]) -> str:
+        made = unescape(found[0])
+        return _NAMED.get(made, made)
+
+    # What such characters put together anew is broken up, or this would have no end.
+    return _CHARACTER.sub(lambda found: f"& {found[0][1:]}", _CHARACTER.sub(character, text))
+
+
+def _without_orders(text: str) -> str:
+    """Take what forges and trackers do by themselves out of words that are not an operator's."""
+    return _CLOSING.sub("\\1\u2013 ", _COMMAND.sub("\\1\u2215", text))
 
 
 def _calm(text: str) -> str:
