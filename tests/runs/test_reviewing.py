@@ -77,6 +77,12 @@ def test_what_is_outside_stands_in_the_text(given: dict[str, Any]) -> None:
     assert f"### Outside of the changed lines\n\n{place}\n\nWhy?\n\n```\nx\n```" in review.body
 
 
+def test_a_path_that_is_none_is_words() -> None:
+    """A model may take it from a stranger, and nothing says that there is such a file."""
+    review = read(finding(1, path="[Approve](https://evil.example/x) @ada"))
+    assert "**Approve (evil.example/x) @ ada:1**" in review.body
+
+
 @pytest.mark.parametrize(
     ("more", "word"), [({}, "suggestion"), ({"side": "LEFT"}, ""), ({"start_line": 2}, "")]
 )
