@@ -98,6 +98,7 @@ async def read_json(request: Request) -> Mapping[str, Any]:
         raise DeskError(415, "not_json", "Send JSON: Content-Type: application/json.")
     try:
         body = json.loads(raw)
+        json.dumps(body, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except (ValueError, RecursionError) as error:
         raise DeskError(400, "not_json", "The body is not JSON.") from error
     if not isinstance(body, dict):

@@ -170,6 +170,9 @@ def test_what_does_not_fit_is_told(acme: Shell) -> None:
     run = acme.data("run", "start", "mend", "7", "--json")["id"]
     busy = acme.run("run", "start", "mend", "7")
     assert f"linkspan run watch {run}" in busy.stderr
+    for broken in (("start", "mend", "\udcff"), ("steer", run, "x \udcff")):  # a byte that is not UTF-8
+        told = acme.run("run", *broken)
+        assert (told.exit_code, "holds a broken character" in told.stderr) == (2, True), told.output
     state = acme.run("run", "list", "--state", "bust")
     assert "no states of a run: bust" in state.stderr
     acme.run("recipe", "disable", "mend")

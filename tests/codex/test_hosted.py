@@ -114,9 +114,9 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 async def looks(call: Call) -> str:
-    """List tickets with the tools that it was given, and say how many there are."""
+    """List tickets with the tools that it was given, and say how many there are, with a broken character."""
     told = json.loads(await call("list_tickets", {}))
-    return json.dumps({"verdict": f"{len(told['result'])} tickets"})
+    return json.dumps({"verdict": f"{len(told['result'])} \ud800 tickets"})
 
 
 def holds(gate: Event, reached: Event) -> Callable[[Call], Any]:
@@ -140,7 +140,7 @@ async def test_a_structured_answer_with_our_tools(bench: Bench, name: str) -> No
     host = Watcher()
     outcome = await bench.engine(name).work(bench.task(), host)
     assert (outcome.status, outcome.failure) == ("completed", None)
-    assert outcome.output["verdict"].endswith(" tickets")
+    assert outcome.output["verdict"].endswith(" \ufffd tickets")
     assert int(outcome.output["verdict"].split()[0]) > 0
     assert bench.upstream.wrong == []
     (work,) = bench.upstream.works.values()
@@ -175,7 +175,7 @@ async def test_another_worker_goes_on(bench: Bench, name: str) -> None:
     (work,) = bench.upstream.works.values()
     outcome = await bench.engine(name).work(bench.task(thread=Thread(work.id)), host)
     assert outcome.status == "completed"
-    assert outcome.output["verdict"].endswith(" tickets")
+    assert outcome.output["verdict"].endswith(" \ufffd tickets")
     assert len(bench.upstream.works) == 1
     assert len(host.items("mcpToolCall")) == 1
 

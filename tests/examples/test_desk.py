@@ -167,6 +167,8 @@ async def test_every_fault_of_a_body_is_named(counter: Counter) -> None:
     json_type = {"Content-Type": "application/json"}
     assert (await api.post("/tickets", content=b"[1]", headers=json_type)).status_code == 400
     assert (await api.post("/tickets", content=b"{" * 9999, headers=json_type)).status_code == 400
+    half = b'{"subject": "x \\ud800"}'
+    assert (await api.post("/tickets", content=half, headers=json_type)).json()["error"]["code"] == "not_json"
     assert (await api.post("/tickets", data={"subject": "x"})).status_code == 415
     assert (await api.post("/tickets", content=b" " * 2_000_000, headers=json_type)).status_code == 413
 

@@ -264,6 +264,7 @@ def test_a_cancelled_call_is_owed_nothing(linkspan: Linkspan, desk: Desk) -> Non
         b'{"jsonrpc":"1.0","id":1,"method":"tools/list"}',
         b'{"jsonrpc":"2.0","id":6,"method":7}',
         b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":NaN}}',
+        b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}',
         b'{"jsonrpc":"2.0","id":1,"method":"notifications/initialized"}',
         json.dumps(
             {

@@ -227,6 +227,8 @@ async def test_a_person_decides(house: House) -> None:
     run, question = await waiting(house)
     with pytest.raises(Forbidden, match=r"needs a person"):
         await house.app.runs.decide(SHOP, run.id, question, "approve")
+    with pytest.raises(InvalidArgument, match="broken character"):
+        await house.app.runs.decide(BO, run.id, question, "approve", note="Good. \ud800")
     decided = await house.app.runs.decide(BO, run.id, question, "approve", note="Good.")
     assert shown_approval(decided)["decided"]["by"] == {"kind": "person", "subject": "bo", "person": "bo"}
     assert await house.app.runs.decide(BO, run.id, question, "approve") == decided
@@ -300,8 +302,9 @@ async def test_steering_needs_somebody_who_hears(house: House) -> None:
     await house.app.runs.steer(BO, run.id, "  Look at the till. ")
     (word,) = await run_events.hear(house.app.database, "acme", run.id, epoch=0, now=house.now[0])
     assert (word.kind, word.words, word.who) == ("steer", "Look at the till.", "person:bo")
-    with pytest.raises(InvalidArgument):
-        await house.app.runs.steer(BO, run.id, " ")
+    for wrong in (" ", "x \ud800"):  # half of a surrogate pair is no text
+        with pytest.raises(InvalidArgument):
+            await house.app.runs.steer(BO, run.id, wrong)
     with pytest.raises(Conflict, match="waits for its turn: Codex is not at work"):
         await house.app.runs.interrupt(BO, run.id)
     await house.app.runs.cancel(BO, run.id)

@@ -29,6 +29,7 @@ from linkspan.runs.work import Work
 from linkspan.runs.worker import Worker
 from linkspan.store import runs as rows
 from linkspan.store import workers
+from linkspan.store.database import StoreFault
 from linkspan.store.runs import Run
 from tests.fakes.engine import SUMMARY, ScriptedEngine, ask, fail, hang, listen
 from tests.fakes.places import RULES, FakeForge, FakePlaces
@@ -826,3 +827,68 @@ async def test_a_fault_of_ours_ends_a_run_and_stays_out_of_the_journal(works: Wo
         text = str(rows_there)
         assert "words of a customer" not in text
         assert "Ordering after" not in text
+
+
+async def test_a_run_ends_whatever_fails_at_its_end(
+    works: Works, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """None stays open: each ends, with a line that says why, also where the store is what failed."""
+    tokens = works.house.app.run_tokens
+    revoke, left_open = tokens.revoke, "was left open by a fault of ours"
+
+    def faults() -> list[str]:
+        return [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+
+    async def fail_once(*_given: Any, **_how: Any) -> Any:
+        monkeypatch.undo()
+        raise RuntimeError("words of a customer")
+
+    # What is for later readers is not what a run stays open for.
+    monkeypatch.setattr("linkspan.runs.work.remember", fail_once)
+    kept = await works.until((await works.start("patch", key="a")).id)
+    assert (kept.state, faults()) == ("succeeded", [f"the transcript of run {kept.id} could not be kept"])
+    # A fault while it is closed, and one of the store at whatever is tried.
+    caplog.clear()
+    monkeypatch.setattr(tokens, "revoke", fail_once)
+    broken = await works.until((await works.start("patch", key="b")).id)
+    assert (broken.state, broken.error_code, broken.worker) == ("failed", "internal", None)
+    assert faults() == [f"run {broken.id} of tenant acme could not be closed"]
+    assert (await works.states(broken.id))[-1] == "failed"
+    caplog.clear()
+    fails: list[str] = []
+
+    async def fail_twice(run: Run, **_how: Any) -> None:
+        fails.append(run.id)
+        raise StoreFault("the database is locked")
+
+    monkeypatch.setattr(tokens, "revoke", fail_twice)
+    monkeypatch.setattr("linkspan.runs.work.give_up", lambda _db, run, **_how: fail_twice(run))
+    run = await works.start("patch", key="c")
+    while len(fails) < 2:
+        await works.house.app.runs.bell.wait(0.05)
+    monkeypatch.setattr(tokens, "revoke", revoke)
+    works.house.now[0] += 61  # when a worker looks at everything
+    done = await works.until(run.id)
+    assert (done.state, done.error_code) == ("failed", "internal")
+    assert f"run {run.id} of tenant acme {left_open}" in faults()
+
+
+async def test_a_run_whose_row_cannot_be_had_is_taken_later(
+    works: Works, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would wait in its queue for ever otherwise; nobody else takes what no worker has taken."""
+    take, tried = rows.take, 0
+
+    async def locked(*given: Any, **how: Any) -> Run | None:
+        nonlocal tried
+        tried += 1
+        if tried < 3:
+            raise StoreFault("the database is locked")
+        return await take(*given, **how)
+
+    monkeypatch.setattr("linkspan.runs.journal._AGAIN", 0.05)
+    monkeypatch.setattr(rows, "take", locked)
+    run = await works.start("patch")
+    assert (await works.until(run.id)).state == "succeeded"
+    told = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert told == [f"run {run.id} of tenant acme cannot be taken: the database is locked"]

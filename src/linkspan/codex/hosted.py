@@ -31,6 +31,7 @@ from linkspan.errors import (
 )
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.relay import Relay, failure_in
+from linkspan.net.bodies import whole
 from linkspan.net.egress_proxy import megabytes
 from linkspan.net.limits import retry_after
 from linkspan.net.messages import Streamed
@@ -66,9 +67,9 @@ class Hosted:
     async def ask(self, task: Task, method: str, path: str, body: Json | None = None, **words: str) -> Json:
         """Send one request and answer its JSON; raises what it is refused with."""
         async with self._open(task, method, path, body, words) as answer:
-            whole = await answer.read(_MOST_BYTES)
+            answered = await answer.read(_MOST_BYTES)
         try:
-            told = json.loads(whole.body or b"{}")
+            told = whole(json.loads(answered.body or b"{}"))
         except ValueError as error:
             raise UpstreamError("OpenAI answered with something that is no JSON") from error
         return told if isinstance(told, dict) else {}
@@ -76,10 +77,10 @@ class Hosted:
     async def read(self, task: Task, path: str, at_most: int, **words: str) -> bytes:
         """Answer bytes that OpenAI keeps. Raises `TooLarge` for more than `at_most` of them."""
         async with self._open(task, "GET", path, None, words) as answer:
-            whole = await answer.read(at_most + 1)
-        if len(whole.body) > at_most:
+            answered = await answer.read(at_most + 1)
+        if len(answered.body) > at_most:
             raise TooLarge(f"OpenAI has more than {megabytes(at_most)} for the run")
-        return whole.body
+        return answered.body
 
     async def upload(self, task: Task, name: str, data: bytes, *, seconds: int) -> str:
         """Give the tenant's own OpenAI account a file that it forgets by itself, and answer its id.
@@ -103,9 +104,9 @@ class Hosted:
         raw = b"".join((head.encode(), data, f"\r\n--{mark}--\r\n".encode()))
         kind = f"multipart/form-data; boundary={mark}"
         async with self._open(task, "POST", "/files", raw, {"content_type": kind}) as answer:
-            whole = await answer.read(_MOST_BYTES)
+            answered = await answer.read(_MOST_BYTES)
         try:
-            return str(json.loads(whole.body)["id"])
+            return str(json.loads(answered.body)["id"])
         except (ValueError, KeyError, TypeError) as error:
             raise UpstreamError("OpenAI did not say which file it took") from error
 
@@ -169,8 +170,8 @@ class Hosted:
             yield answer
 
     async def _refusal(self, answer: Streamed) -> LinkspanError:
-        whole = await answer.read(65_536)
-        error = failure_in(whole.body)
+        answered = await answer.read(65_536)
+        error = failure_in(answered.body)
         code, said = error.get("code") or error.get("type"), str(error.get("message") or "")
         message = said.strip()[:500].rstrip(".") or f"OpenAI answered with HTTP {answer.status}"
         if code in NO_QUOTA:
@@ -214,7 +215,7 @@ def output_of(task: Task, words: str) -> tuple[Any, Failure | None]:
     if task.output_schema is None:
         return None, None
     try:
-        output = json.loads(words)
+        output = whole(json.loads(words))
         jsonschema_rs.validate(dict(task.output_schema), output)
     except (ValueError, jsonschema_rs.ValidationError):
         message = "The model did not answer in the form that the recipe asks for."
@@ -291,7 +292,7 @@ async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[Json]:
                 if text == b"[DONE]":
                     return
                 try:
-                    told = json.loads(text)
+                    told = whole(json.loads(text))
                 except ValueError as error:
                     raise UpstreamError("OpenAI sent an event that is no JSON") from error
                 if isinstance(told, dict):

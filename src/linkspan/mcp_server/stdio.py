@@ -162,6 +162,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     """Answer a message; None for what the loop has to judge."""
     try:
         message = json.loads(line.decode(), parse_constant=_no_constant)
+        json.dumps(message, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) and message.get("jsonrpc") == "2.0" else None

@@ -213,7 +213,7 @@ def _mended_json(body: bytes, content_type: str) -> Any:
         reason = str(error)
     if "control character" in reason or "escape" in reason:
         try:
-            return _whole(json.loads(text, strict=False, parse_constant=_refuse))
+            return whole(json.loads(text, strict=False, parse_constant=_refuse))
         except (ValueError, RecursionError) as error:
             reason = str(error)
     if "recursion" in reason:
@@ -227,14 +227,14 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """Replace halves of surrogate pairs, which no encoding can hold, by U+FFFD."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [_whole(part) for part in value]
+        return [whole(part) for part in value]
     if isinstance(value, dict):
-        return {_whole(name): _whole(part) for name, part in value.items()}
+        return {whole(name): whole(part) for name, part in value.items()}
     return value
 
 

@@ -15,14 +15,30 @@ _PAST: Final = {"approve": "approved", "decline": "declined", "cancel": "cancell
 
 def check_input(recipe: Recipe, entity_id: str | None) -> None:
     """Raise `InvalidArgument` unless a recipe is started on what it is for."""
+    check_texts(entity_id)
     if recipe.entity is None and entity_id is not None:
         raise InvalidArgument(f"the recipe {recipe.name} is started on nothing: leave the id away")
     if recipe.entity is not None and not entity_id:
         raise InvalidArgument(f"the recipe {recipe.name} is started on a {recipe.entity}: give its id")
 
 
+def check_texts(*texts: str | None) -> None:
+    """Raise `InvalidArgument` for a text that no encoding holds: it could be neither kept nor shown.
+
+    Such come from JSON with half of a surrogate pair, and from a command line that is not UTF-8.
+    """
+    try:
+        for text in texts:
+            (text or "").encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(
+            "A text holds a broken character (half of a surrogate pair)", hint="Send it as UTF-8."
+        ) from error
+
+
 def check_words(words: str) -> str:
-    """Answer what a person says to Codex. Raises `InvalidArgument` for nothing, and for too much."""
+    """Answer what a person says to Codex. Raises `InvalidArgument` for nothing, too much, and no text."""
+    check_texts(words)
     text = words.strip()
     if not text or len(text) > _LONGEST_WORDS:
         raise InvalidArgument(f"say something, in at most {_LONGEST_WORDS} characters")

@@ -18,10 +18,10 @@ from typing import Any, Final
 import sqlalchemy
 from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, Serializer, SetEnqueueOptions, SetWorkflowID
 
-from linkspan.errors import Internal
+from linkspan.errors import Internal, LinkspanError
 from linkspan.runs.lease import Lease
 from linkspan.runs.observed import Step, traced
-from linkspan.runs.verdicts import End, end_of
+from linkspan.runs.verdicts import BROKEN, End, end_of
 from linkspan.runs.work import Work
 
 log = logging.getLogger("linkspan.runs")
@@ -30,6 +30,8 @@ NAME: Final = "linkspan"
 VERSION: Final = "1"
 """What workflows that are under way were begun with. To be raised when steps change their order or meaning:
 then those of the former version go on only where that program still runs."""
+_AGAIN: Final = 1.0
+"""Seconds after which a run that could not be taken is tried again."""
 _UNDER_WAY: Final = ["PENDING", "ENQUEUED"]
 Json = dict[str, Any]
 
@@ -176,8 +178,6 @@ class Journal:
     async def work(self, tenant: str, run: str) -> None:
         """Work a run until it waits for a person, or to its end."""
         steps = self._work
-        if await steps.has_asked(tenant, run):
-            return
         await self._through(
             tenant,
             run,
@@ -191,6 +191,7 @@ class Journal:
                 ("publish", steps.publish),
                 ("finish", steps.finish),
             ),
+            is_first=True,
         )
 
     async def out(self, tenant: str, run: str) -> None:
@@ -200,24 +201,41 @@ class Journal:
             tenant, run, (("heed", steps.heed), ("publish", steps.publish), ("finish", steps.finish))
         )
 
-    async def _through(self, tenant: str, run: str, steps: tuple[tuple[str, Step], ...]) -> None:
+    async def _through(
+        self, tenant: str, run: str, steps: tuple[tuple[str, Step], ...], *, is_first: bool = False
+    ) -> None:
         """Take the run, and go through its steps; those that are done are not done again."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101
         self._running.add(task)
         try:
-            lease = await self._work.take(tenant, run)
+            lease = await self._take(tenant, run, is_first=is_first)
             if lease is None:
                 return
             try:
                 end = await self._steps(lease, steps)
             except Exception:
                 log.exception("run %s of tenant %s failed inside Linkspan", run, tenant)
-                end = End("failed", "internal", "Something went wrong inside Linkspan; its log has more.")
+                end = BROKEN
             if end is not None:
-                await self._end(lease, end)
+                # Not a step: done again it finds that the run has ended, or ends it.
+                await self._work.close(lease, end)
         finally:
             self._running.discard(task)
+
+    async def _take(self, tenant: str, run: str, *, is_first: bool) -> Lease | None:
+        """Take the run, however long its row cannot be had: a workflow that ended now would begin no more."""
+        is_failing = False
+        while True:
+            try:
+                if is_first and await self._work.has_asked(tenant, run):
+                    return None
+                return await self._work.take(tenant, run)
+            except LinkspanError as error:
+                if not is_failing:
+                    log.error("run %s of tenant %s cannot be taken: %s", run, tenant, error.message)
+                is_failing = True
+                await asyncio.sleep(_AGAIN)
 
     async def _steps(self, lease: Lease, steps: tuple[tuple[str, Step], ...]) -> End | None:
         for name, step in steps:
@@ -231,10 +249,6 @@ class Journal:
                 await DBOS.run_step_async({"name": "part"}, self._work.part, lease, end)
                 return end
         return End("succeeded")
-
-    async def _end(self, lease: Lease, end: End) -> None:
-        # Not a step: done again it finds that the run has ended, or ends it.
-        await self._work.close(lease, end)
 
 
 def _workflows(journal: Journal) -> Any:

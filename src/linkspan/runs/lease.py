@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from linkspan.runs.about import recipe_of
 from linkspan.runs.bell import Bell
+from linkspan.runs.verdicts import BROKEN
 from linkspan.runs.writing import EventWriter
 from linkspan.spec.recipe import Recipe
 from linkspan.store import approvals as approval_rows
@@ -70,19 +71,7 @@ class Lease:
         `told` is what else the event says. A state that ends the run ends the lease. Raises `LostError`.
         """
         await self.flush()
-        run, now = self.run, self._clock()
-        news = [] if state == run.state else [(now, "state", {"state": state, **(told or {})})]
-        ending = {"finished": now} if state in FINISHED else {}
-
-        def work(tx: Transaction) -> Run | None:
-            if news and event_rows.add(tx, run.tenant, run.id, news, epoch=run.epoch) is None:
-                return None
-            entered = rows.changed(tx, run.tenant, run.id, run.epoch, now, state=state, **columns, **ending)
-            if news and entered is not None:
-                run_news.record(tx, entered, now=now)
-            return entered
-
-        changed = await self._db.transaction(work, quiet=True)
+        changed = await _enter(self._db, self.run, state, self._clock(), told, columns)
         if changed is None:
             raise LostError
         self.run = changed
@@ -143,3 +132,35 @@ class Lease:
         if isinstance(value, list | tuple):
             return [self._masked(part) for part in value]
         return value
+
+
+async def give_up(db: Database, run: Run, *, now: float) -> Run | None:
+    """End a run by its row alone, since something else of it is what failed; None when somebody else has it.
+
+    Its tokens open nothing once it has ended, and its files are tidied away.
+    """
+    told = {"code": BROKEN.code, "message": BROKEN.message}
+    ending = {"error_code": BROKEN.code, "error_message": BROKEN.message, "worker": None}
+    return await _enter(db, run, BROKEN.state, now, told, ending)
+
+
+async def _enter(
+    db: Database,
+    run: Run,
+    state: State,
+    now: float,
+    told: Mapping[str, Any] | None,
+    columns: Mapping[str, Any],
+) -> Run | None:
+    news = [] if state == run.state else [(now, "state", {"state": state, **(told or {})})]
+    ending = {"finished": now} if state in FINISHED else {}
+
+    def work(tx: Transaction) -> Run | None:
+        if news and event_rows.add(tx, run.tenant, run.id, news, epoch=run.epoch) is None:
+            return None
+        entered = rows.changed(tx, run.tenant, run.id, run.epoch, now, state=state, **columns, **ending)
+        if news and entered is not None:
+            run_news.record(tx, entered, now=now)
+        return entered
+
+    return await db.transaction(work, quiet=True)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.errors import Conflict, InvalidArgument, LinkspanError, NotFound
 from linkspan.runs.about import approvers_of, still, waits_to_publish
-from linkspan.runs.asked import already_decided, check_input, check_words
+from linkspan.runs.asked import already_decided, check_input, check_texts, check_words
 from linkspan.runs.bell import Bell
 from linkspan.runs.budgets import Budget
 from linkspan.runs.kept import Kept, no_artifact
@@ -95,6 +95,7 @@ class Runs:
         """
         who = person_for(principal, person)
         found = await self.check(principal, recipe, entity_id=entity_id)
+        check_texts(account, comment)
         run = self.starting.new(principal, found, source, key, who)
         run = replace(run, entity=found.recipe.entity, entity_id=entity_id, account=account)
         if comment is not None:
@@ -277,6 +278,8 @@ class Runs:
             await remember(self._db, self._kept, run, ending=run.error_message, epoch=None)
         except LinkspanError as error:
             log.warning("the transcript of run %s could not be kept: %s", run.id, error.message)
+        except Exception:
+            log.exception("the transcript of run %s could not be kept", run.id)
 
     async def end_by_event(self, tenant: Tenant, run: str, event: str) -> Run:
         """Ask a run to end because of what happened; one that publishes already, or is over, goes its way."""
@@ -329,6 +332,7 @@ class Runs:
         decided otherwise, or too late.
         """
         may(principal, "run.approve")
+        check_texts(approval, note)
         found = await self.get(principal, run)
         who = person_says(principal, "run.approve", person, approvers_of(found))
         there = await approval_rows.find(self._db, principal.tenant, approval)

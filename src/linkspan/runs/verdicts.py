@@ -31,6 +31,10 @@ class End:
         return {"end": [self.state, self.code, self.message]}
 
 
+BROKEN: Final = End("failed", "internal", "Something went wrong inside Linkspan; its log has more.")
+"""The end of a run by a fault of ours."""
+
+
 def end_of(verdict: dict[str, Any]) -> End | None:
     """Answer how the run ends; None when it goes on or waits."""
     return End(*verdict["end"]) if "end" in verdict else None

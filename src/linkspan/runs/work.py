@@ -21,7 +21,7 @@ from linkspan.runs.context import Context, texts_of
 from linkspan.runs.gathering import Gathering
 from linkspan.runs.hosting import POLL, RunHost
 from linkspan.runs.ids import approval_id
-from linkspan.runs.lease import Lease, LostError
+from linkspan.runs.lease import Lease, LostError, give_up
 from linkspan.runs.observed import tell_ended
 from linkspan.runs.outlet import Outlet, Parts
 from linkspan.runs.remembering import remember
@@ -63,7 +63,12 @@ class Work:
             return None
         bell = self._p.bell.of(taken.id)
         p = self._p
-        return Lease(p.db, taken, clock=p.clock, mask=p.mask, bell=bell, writer=self._writer)
+        try:
+            return Lease(p.db, taken, clock=p.clock, mask=p.mask, bell=bell, writer=self._writer)
+        except Exception:
+            log.exception("run %s of tenant %s cannot be worked", taken.id, taken.tenant)
+            await self._give_up(taken)
+            return None
 
     async def has_asked(self, tenant: str, run: str) -> bool:
         """Tell whether a run waits for its decision, or has it: then the first part of its work is over."""
@@ -228,7 +233,17 @@ class Work:
         return GO_ON
 
     async def close(self, lease: Lease, end: End) -> None:
-        """End the run: no token of it opens anything, none of its files is left, and its state says how."""
+        """End the run: no token of it opens anything, none of its files is left, and its state says how.
+
+        Whatever fails at that, it has ended.
+        """
+        try:
+            await self._close(lease, end)
+        except Exception:
+            log.exception("run %s of tenant %s could not be closed", lease.run.id, lease.run.tenant)
+            await self._give_up(lease.run)
+
+    async def _close(self, lease: Lease, end: End) -> None:
         await self._p.tokens.revoke(lease.run)
         await self._withdraw(lease, everything=True)
         self._p.point("closing")
@@ -246,6 +261,16 @@ class Work:
         )
         tell_ended(lease.run, self._p.telemetry)
         self._p.bell.ring()
+
+    async def _give_up(self, run: Run) -> None:
+        try:
+            ended = await give_up(self._p.db, run, now=self._p.clock())
+        except LinkspanError as error:
+            log.warning("run %s stays open until a worker looks at all of them: %s", run.id, error.message)
+            return
+        if ended is not None:
+            tell_ended(ended, self._p.telemetry)
+            self._p.bell.ring()
 
     async def tidy(self) -> None:
         """Remove from the disk what no run needs any more."""
@@ -271,6 +296,8 @@ class Work:
                 await lease.check()
         except LinkspanError as error:
             log.warning("the transcript of run %s could not be kept: %s", run.id, error.message)
+        except Exception:
+            log.exception("the transcript of run %s could not be kept", run.id)
 
     async def _until_stopped(self, lease: Lease, engine: Engine, task: Task, host: RunHost) -> Outcome | None:
         """Answer how the work ended; None when somebody wanted it to end, and it has."""

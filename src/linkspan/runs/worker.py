@@ -17,7 +17,7 @@ from linkspan.errors import LinkspanError
 from linkspan.runs.bell import Bell
 from linkspan.runs.journal import VERSION, Journal, out_of, run_of
 from linkspan.runs.looking import keep_looking
-from linkspan.runs.verdicts import End
+from linkspan.runs.verdicts import BROKEN
 from linkspan.runs.work import Work
 from linkspan.spec.recipe import RunsPolicy
 from linkspan.store import approvals as approval_rows
@@ -43,7 +43,6 @@ _TIDY: Final = 600.0
 _FORGET: Final = 86_400.0
 _MOST_BATCHES: Final = 100
 """Of ended workflows that are looked at in one go."""
-_BROKEN: Final = End("failed", "internal", "Something went wrong inside Linkspan; its log has more.")
 
 
 class Worker:
@@ -100,7 +99,8 @@ class Worker:
         there = {run.id: run for run in await run_turns.with_ids(self._db, {run_of(each) for each in left})}
         for workflow in left:
             await self._take_over(there.get(run_of(workflow)), workflow)
-        for found in await run_turns.left_alone(self._db, living, also_queued=whole):
+        others = living - {self._work.worker} if whole else living
+        for found in await run_turns.left_alone(self._db, others, also_queued=whole):
             await self._look_after(found)
         if whole:
             self._looked_whole = now
@@ -127,15 +127,19 @@ class Worker:
         await self._journal.resume(workflow)
 
     async def _look_after(self, run: Run) -> None:
-        """See to a run that nobody works although its worker is gone: its journal is lost, or has ended."""
+        """See to a run that nobody works: its worker is gone, or its workflow ended and left it open."""
         for workflow in (out_of(run.id), run.id):
             state = await self._journal.state_of(workflow)
             if state in ("PENDING", "ENQUEUED"):
                 return
             if state is not None:
+                now = await rows.find(self._db, run.tenant, run.id)
+                if now is None or (now.epoch, now.worker) != (run.epoch, run.worker):
+                    return  # it has gone on since it was read
                 lease = await self._work.take(run.tenant, run.id)
                 if lease is not None:
-                    await self._work.close(lease, _BROKEN)
+                    log.error("run %s of tenant %s was left open by a fault of ours", run.id, run.tenant)
+                    await self._work.close(lease, BROKEN)
                 return
         await self._journal.enqueue(run.tenant, run.id)
 

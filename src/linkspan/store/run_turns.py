@@ -29,11 +29,12 @@ async def left_alone(db: Database, living: Collection[str], *, also_queued: bool
     `also_queued` are those that were taken just before their worker died: few, among many that wait.
     """
     names = {f"worker{number}": worker for number, worker in enumerate(living)}
+    there = ", ".join(f":{name}" for name in names) or "''"
     states = [state for state in STATES if state not in FINISHED and (also_queued or state != "queued")]
     rows = await db.query(
         f"SELECT * FROM runs WHERE finished IS NULL AND state IN ({', '.join(map(repr, states))})"  # noqa: S608
         " AND epoch > 0 AND NOT (state = 'waiting_approval' AND worker IS NULL)"
-        f" AND (worker IS NULL OR worker NOT IN ({', '.join(f':{name}' for name in names) or 'NULL'}))"
+        f" AND (worker IS NULL OR worker NOT IN ({there}))"
         " ORDER BY created, id",
         names,
     )

@@ -82,8 +82,8 @@ async def test_materials_are_tool_answers_and_the_prompt_is_ours_alone(place: Pl
 
 async def test_structured_output_is_read_and_checked(place: Place) -> None:
     """What the schema asked for comes back as data."""
-    outcome = await place.work([message('{"verdict": "good"}')], output_schema=SCHEMA, effort="low")
-    assert outcome.output == {"verdict": "good"}
+    outcome = await place.work([message('{"verdict": "good \\ud800"}')], output_schema=SCHEMA, effort="low")
+    assert outcome.output == {"verdict": "good \ufffd"}  # half of a pair could not be kept
     assert place.model.turns[0].body["text"]["format"]["schema"] == SCHEMA
 
 

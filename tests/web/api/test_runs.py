@@ -214,6 +214,8 @@ async def test_what_cannot_be_done_now_is_a_conflict(backend: Backend) -> None:
     """Steering nobody, retrying what goes on, forking what had not begun."""
     run = (await backend.start())["id"]
     assert (await backend.data("POST", f"/runs/{run}/steer", json={"text": "Be quick."}))["id"] == run
+    half = {"content": b'{"text": "x \\ud800"}', "headers": {"Content-Type": "application/json"}}
+    assert await backend.code("POST", f"/runs/{run}/steer", **half) == (400, "invalid_argument")
     assert await backend.code("POST", f"/runs/{run}/interrupt", json={}) == (409, "conflict")
     assert await backend.code("POST", f"/runs/{run}/retry", json={}) == (409, "conflict")
     await backend.data("POST", f"/runs/{run}/cancel", json={})

@@ -6,6 +6,7 @@ A scripted engine works here; test_with_codex.py has the real Codex and a server
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -419,9 +420,17 @@ async def test_what_is_closed_and_what_is_no_request(door: Door) -> None:
         ):
             assert (await client.call(method, path="/etc/passwd"))["error"]["code"] == code
         assert (await client.call("thread/start", cwd="/"))["error"]["code"] == -32602
-        for raw in ("{", "[]", '{"id": {}, "method": "thread/list"}', '{"id": "apr_x", "result": {}}'):
+        # Half of a surrogate pair is JSON's, and no text that could be kept or told.
+        said = {"threadId": "t", "input": [{"type": "text", "text": "x \ud800"}]}
+        halves = (
+            {"id": "\ud800", "method": "thread/list"},
+            {"id": 7, "method": "turn/start", "params": said},
+        )
+        raws = ("{", "[]", '{"id": {}, "method": "thread/list"}', '{"id": "apr_x", "result": {}}')
+        for raw in (*raws, *map(json.dumps, halves)):
             await client.socket.send(raw)
-            assert (await client.next())["error"]["code"] in (-32700, -32600)
+            code = (await client.next())["error"]["code"]
+            assert code == -32700 if "ud800" in raw else code in (-32700, -32600)
         assert "data" in await client.ask("thread/list")
 
 

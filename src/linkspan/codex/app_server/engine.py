@@ -29,6 +29,7 @@ from linkspan.codex.app_server.thread import (
 )
 from linkspan.codex.engine import Failure, Host, Outcome, Task, Thread
 from linkspan.errors import ConfigurationError, LinkspanError
+from linkspan.net.bodies import whole
 from linkspan.net.egress_proxy import EgressProxy, Permit, places
 from linkspan.settings import CodexSettings
 
@@ -180,7 +181,7 @@ def _output(task: Task, words: str) -> tuple[Any, Failure | None]:
     if task.output_schema is None:
         return None, None
     try:
-        output = json.loads(words)
+        output = whole(json.loads(words))
         jsonschema_rs.validate(dict(task.output_schema), output)
     except (ValueError, jsonschema_rs.ValidationError) as error:
         message = "The model did not answer in the form that the recipe asks for."

@@ -138,6 +138,7 @@ class Sockets:
                 raise WebSocketDisconnect(heard.get("code", 1005))
             try:
                 message = json.loads(heard.get("text") or heard.get("bytes") or "")
+                json.dumps(message, ensure_ascii=False).encode()  # half of a surrogate pair is no text
             except (ValueError, RecursionError):
                 told = {"code": -32700, "message": "this is no JSON"}
                 await send({"jsonrpc": "2.0", "id": None, "error": told})
