@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -215,11 +216,14 @@ async def test_a_run_as_json_lines(works: Works) -> None:
 async def test_a_run_as_a_page(works: Works) -> None:
     """One file that needs nothing and runs nothing; what a model wrote is text in it."""
     run = await ended(works)
-    page = html_of(await works.house.app.history.record(BO, run.id))
+    record = await works.house.app.history.record(BO, run.id)
+    page = html_of(record)
     assert "&lt;script src=&quot;https://evil.example/x.js&quot;&gt;" in page
     for refused in ("<script", "<img", "<link", "url(", "@import", "javascript:"):
         assert refused not in page
     assert "default-src 'none'" in page
     assert "get_ticket on ticket HC-103: ok" in page
     assert "<ins>+total = 3</ins>" in page
+    changed = html_of(replace(record, texts={"diff": "+a\f-b\u2028@c\n"}))
+    assert "<pre><ins>+a\f-b\u2028@c</ins></pre>" in changed
     assert "<h1>patch HC-103: Ordering after 22:40 fails with an error page</h1>" in page

@@ -123,7 +123,7 @@ def _calls(calls: Sequence[AuditRow]) -> str:
 def _diff(text: str) -> str:
     kinds = {"+": "ins", "-": "del", "@": "b"}
     lines = []
-    for line in text.splitlines():
+    for line in text.removesuffix("\n").split("\n"):  # as git ends them, and nothing else does
         tag = None if line.startswith(("+++", "---")) else kinds.get(line[:1])
         lines.append(f"<{tag}>{escape(line)}</{tag}>" if tag else escape(line))
     return f"<pre>{chr(10).join(lines)}</pre>"

@@ -8,22 +8,27 @@ is worked in this process its bell tells them as soon as they are stored, and no
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from linkspan.accounts.principal import Tenant
+from linkspan.errors import Internal, LinkspanError
 from linkspan.runs.bell import Bell
 from linkspan.store import run_events as rows
 from linkspan.store.database import Database
 from linkspan.store.run_events import RunEvent
 
+log = logging.getLogger("linkspan.runs")
 LOOK_EVERY: Final = 0.05
 """Seconds between two looks at a run that somebody watches: one row, by its key."""
 _LOOK_BESIDE: Final = 0.25
 """The same while this process works it, and tells of it: then only others' words are looked for."""
 _TELLS_FOR: Final = 10.0
 """Seconds for which who has told something of a run is thought to tell what is next."""
+_AGAIN: Final = 1.0
+"""Seconds after which a run that could not be looked at is looked at again."""
 _PAGE: Final = 500
 _RECENT: Final = 1_000
 
@@ -70,6 +75,8 @@ class Feed:
                     yield batch
                 elif watch.is_over and after >= watch.last:
                     return
+                elif watch.fault is not None:
+                    raise Internal(f"run {run} cannot be watched any more") from watch.fault
                 elif not await _within(news, idle):
                     yield ()
         finally:
@@ -100,6 +107,8 @@ class _Watch:
         self.recent: deque[RunEvent] = deque(maxlen=_RECENT)
         self.last = 0
         self.is_over = False
+        self.fault: Exception | None = None
+        """Why nobody looks any more: told to all who watch, who come back by themselves."""
         self._has_looked = False
         self._told = float("-inf")
         """When it was told something last, and did not have to look."""
@@ -119,9 +128,23 @@ class _Watch:
             self._task.cancel()
 
     async def _look(self) -> None:
+        """Look until the run has ended; a fault of the store is waited out, any other ends the watching."""
+        is_failing = False
         while True:
             rung = self._bell.rung
-            await self._read()
+            try:
+                await self._read()
+            except LinkspanError as error:
+                if not is_failing:
+                    log.warning("run %s cannot be looked at for who watches it: %s", self.run, error.message)
+                is_failing = True
+                await self._bell.wait(_AGAIN)
+                continue
+            except Exception as fault:
+                self.fault = fault
+                self._wake()
+                return
+            is_failing = False
             if self.is_over:
                 return
             while rung == self._bell.rung:

@@ -17,6 +17,8 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from linkspan.spec.yaml import HIDDEN
+
 _HERE = Path(__file__).parent
 _FILES = _HERE / "static"
 HEADERS = {
@@ -43,15 +45,26 @@ _STATIC: Final[Mapping[str, Mapping[str, str]]] = {
 _PACKED: Final = frozenset({".js", ".css", ".ts", ".svg"})
 
 
+def visible(text: object) -> str:
+    """Answer a text with what nobody sees in it by its number, such as `<U+202E>`.
+
+    A text that turns its direction, or holds what has no width, reads otherwise than a shell or a compiler
+    takes it, and people approve what they read.
+    """
+    return HIDDEN.sub(lambda found: f"<U+{ord(found[0]):04X}>", str(text))
+
+
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["visible"] = visible
+    return environment
 
 
 def page(

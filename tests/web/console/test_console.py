@@ -180,7 +180,8 @@ async def test_private_runs_are_in_no_list_of_who_only_looks(house: House) -> No
         "UPDATE runs SET private_to = 'bo' WHERE id = :id", {"id": run.id}
     )
     assert changed == 1
-    pages = ("/console", "/console/runs", "/console/runs?state=queued", "/console/tenants/acme/runs")
+    runs = ("/console/runs", "/console/runs?state=queued", "/console/runs?before=²:x")
+    pages = ("/console", *runs, "/console/tenants/acme/runs")
     own = f"/console/tenants/acme/runs/{run.id}"
     roles: tuple[tuple[Role, bool], ...] = (("viewer", False), ("operator", True))
     for role, sees in roles:

@@ -64,3 +64,26 @@ def test_there_is_an_end_to_it() -> None:
 def test_what_is_no_diff_is_no_fault(text: str) -> None:
     """It shows what there is of it."""
     files_of(text)
+
+
+def test_a_line_ends_where_git_ends_it() -> None:
+    """Whatever else a change holds, no line of it is hidden, is another file's, or has another number."""
+    marks = "\f\v\x1c\x1d\x1e\x85\u2028\u2029\r"
+    bad = "".join(f"+# a{mark}diff --git a/README.md b/README.md{mark}@@ -1 +1 @@\n" for mark in marks)
+    diff = f"diff --git a/pay.py b/pay.py\n@@ -1,2 +1,11 @@\n one\n{bad}+import os\r\n two\n"
+    (file,), left = files_of(diff)
+    assert (file.path, file.additions, file.deletions, left) == ("pay.py", len(marks) + 1, 0, 0)
+    numbers = [number for _sign, _line, number in file.raw[1:]]
+    assert numbers == list(range(1, len(marks) + 4))
+    assert file.lines[-2] == '<span class="l a" data-n="11">+<i class=k>import</i> os\n</span>'
+
+
+def test_what_nobody_sees_is_shown() -> None:
+    """What turns the direction of writing or has no width, and how far a line goes on."""
+    text = "+" + "a" * 2_500 + "\n+if admin\u202e: '\u2066ok' # \u200b\n"
+    (file,), _left = files_of(f"diff --git a/a b/a\n@@ -0,0 +1,2 @@ \u202d\n{text}")
+    heading, long, turned = file.lines
+    assert "@@ &lt;U+202D&gt;" in heading
+    assert "a… (501 more characters are in the file to load)\n" in long
+    assert "admin&lt;U+202E&gt;: <i class=s>&#39;&lt;U+2066&gt;ok&#39;</i>" in turned
+    assert "<i class=c># &lt;U+200B&gt;</i>" in turned

@@ -106,11 +106,15 @@ async def at_work(shop: Shop, *, asks: bool = False, about: Mapping[str, Any] | 
 async def test_a_question_names_what_it_is_about(shop: Shop) -> None:
     """Files outside of the checkout, and what is asked for beside the sandbox, as text and not markup."""
     view = await shop.view(run_id=shop.run, may=["run.approve"], person="bo")
-    about = {"changes": [{"path": "/srv/<b>a.txt"}], "permissions": {"fileSystem": {"write": ["/srv/c"]}}}
+    paths = [{"path": "/srv/<b>a.txt"}, {"path": "/srv/\u202etxt.sh"}]
+    about = {"changes": paths, "command": "rm \u2066a", "permissions": {"fileSystem": {"write": ["/srv/c"]}}}
     await at_work(shop, asks=True, about=about)
     body = (await view("GET", f"/{shop.run}/body", origin=None)).text
     assert "<li><code>/srv/&lt;b&gt;a.txt</code></li>" in body
     assert "/srv/c" in body
+    # What reads otherwise than it is taken is shown by its number.
+    assert "<li><code>/srv/&lt;U+202E&gt;txt.sh</code></li>" in body
+    assert "<code>rm &lt;U+2066&gt;a</code>" in body
 
 
 @pytest.mark.parametrize("may", ALL)

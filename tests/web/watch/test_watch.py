@@ -14,10 +14,13 @@ import httpx2
 import pytest
 
 from linkspan.accounts.principal import Tenant
+from linkspan.errors import Internal
 from linkspan.gateway.calls import CallInfo
+from linkspan.runs.feed import Feed
 from linkspan.serving import Serving
 from linkspan.store import audit, run_events
 from linkspan.store.audit import AuditFilter
+from linkspan.store.database import StoreFault
 from tests.fakes.forge import unwell
 from tests.runs.conftest import ACME, BO, House, house, seeded
 
@@ -250,15 +253,55 @@ async def change_run(bo: Viewer, **columns: Any) -> None:
     assert changed == 1
 
 
+async def test_who_watches_outlives_a_fault_of_the_store(
+    bo: Viewer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It goes on by itself, told once in the log; another fault ends the watching, so that they come back."""
+    db, look, looks, failed = bo.house.app.database, run_events.news, 0, asyncio.Event()
+    faults: list[Exception] = [StoreFault("the database is locked"), StoreFault("the database is locked")]
+
+    async def news(*given: Any, **how: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        if looks > 1 and faults:
+            failed.set()
+            raise faults.pop()
+        return await look(*given, **how)
+
+    monkeypatch.setattr("linkspan.runs.feed._AGAIN", 0.05)
+    monkeypatch.setattr(run_events, "news", news)
+    async with asyncio.timeout(30):
+        watching = asyncio.create_task(bo.http.get(f"{bo.path}/stream?after=0"))
+        await failed.wait()
+        told = {"item": {"id": "m1", "type": "agentMessage", "text": "Still here."}}
+        event = (bo.house.now[0], "item_completed", told)
+        await run_events.append(db, "acme", bo.run, [event], epoch=None)
+        await bo.house.app.runs.cancel(BO, bo.run)
+        seen = (await watching).text
+    assert seen.count("Still here.") == 1
+    assert seen.endswith("event: end\ndata: {}\n\n")
+    assert [each for each in caplog.messages if "cannot be looked at" in each] == [
+        f"run {bo.run} cannot be looked at for who watches it: the database is locked"
+    ]
+    faults.append(RuntimeError())
+    feed = Feed(db, bo.house.app.runs.bell)
+    with pytest.raises(Internal, match="cannot be watched any more"):
+        await anext(feed.follow(ACME, bo.run))
+    assert [each.kind for batch in [b async for b in feed.follow(ACME, bo.run)] for each in batch]
+
+
 async def test_a_large_change_comes_file_by_file(bo: Viewer) -> None:
     """The first is in the page, each other one when it is asked for, and what is none is said to be none."""
-    lines = "".join(f"+<b>{number}\n" for number in range(300))
+    lines = "".join(f"+<b>{number}\fdiff --git a/x b/x\n" for number in range(300))
     diff = "".join(f"diff --git a/{n} b/{n}\n@@ -0,0 +1,300 @@\n{lines}" for n in range(3))
     kept = bo.house.app.kept
     assert await kept.put(ACME, bo.run, "diff", "text/plain", diff.encode(), epoch=0)
     page = (await bo.http.get(bo.path)).text
     assert (page.count('class="l a"'), page.count("data-file=")) == (300, 2)
     other = await bo.http.get(f"{bo.path}/changes?file=3", headers=SCRIPT)
-    assert (other.text.count('class="l a"'), "&lt;b&gt;<i class=n>299</i>" in other.text) == (300, True)
+    assert (
+        other.text.count('class="l a"'),
+        "&lt;b&gt;<i class=n>299</i>&lt;U+000C&gt;diff" in other.text,
+    ) == (300, True)
     for none in ("0", "4", "x"):
         assert (await bo.http.get(f"{bo.path}/changes?file={none}", headers=SCRIPT)).status_code == 404

@@ -15,7 +15,7 @@ from linkspan.web.console.shape import Cell, Field, Form, Table, Tone, Value, mo
 from linkspan.web.oauth.login import see_other
 from linkspan.web.oauth.place import Place
 from linkspan.web.watch.entries import STATES
-from linkspan.web.watch.pages import Ground
+from linkspan.web.watch.pages import Ground, place_of
 from linkspan.web.watch.viewer import Viewer
 
 RUN_COLUMNS = ("About", "Tenant", "Recipe", "State", "Asked by", "Changed")
@@ -43,13 +43,11 @@ async def listed(visit: Visit) -> Response:
     tenant = visit.admin.only or wanted or None
     if tenant is not None and wanted:
         tenant = await visit.tenant(wanted)
-    at, _, last = visit.asked("before").partition(":")
-    before = (float(at), last) if last and at.replace(".", "", 1).isdigit() else None
     found = await rows.runs(
         visit.parts.database,
         tenant=tenant,
         states=(state,) if state in ALL_STATES else (),
-        before=before,
+        before=place_of(visit.asked("before")),
         private=visit.admin.may("operator"),
         limit=_LISTED + 1,
     )

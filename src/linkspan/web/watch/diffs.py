@@ -13,6 +13,8 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
+from linkspan.web.pages import visible
+
 MOST_LINES: Final = 20_000
 """Lines of a change that a page has; what is left is said, and is in the file to load."""
 _LONGEST_LINE: Final = 2_000
@@ -65,7 +67,7 @@ def files_of(diff: str, *, most: int = MOST_LINES) -> tuple[list[FileChange], in
     found: list[FileChange] = []
     shown = left = old = new = 0
     inside = False
-    for line in diff.splitlines():
+    for line in diff.removesuffix("\n").split("\n"):  # as git ends them: a change may hold any other mark
         if line.startswith("diff --git "):
             found.append(FileChange(_named(line)))
             inside = False
@@ -116,10 +118,13 @@ def _about(file: FileChange, line: str) -> None:
 
 
 def _line(sign: str, line: str, number: int) -> Markup:
+    line = line.removesuffix("\r")
+    cut = len(line) - _LONGEST_LINE
+    more = f"… ({cut} more characters are in the file to load)" if cut > 0 else ""
     if sign == "@":
-        return _markup(f'<span class="l h">{escape(line[:_LONGEST_LINE])}\n</span>')
+        return _markup(f'<span class="l h">{escape(visible(line[:_LONGEST_LINE]))}{more}\n</span>')
     kind = {"+": "a", "-": "d"}.get(sign, "")
-    text = "".join(_coloured(line[1:_LONGEST_LINE]))
+    text = "".join(_coloured(line[1:_LONGEST_LINE])) + more
     return _markup(f'<span class="l {kind}" data-n="{number}">{escape(sign or " ")}{text}\n</span>')
 
 
@@ -130,10 +135,10 @@ def _coloured(text: str) -> Iterator[str]:
         kind, found = match.lastgroup, match[0]
         if kind == "k" and found not in _WORDS:
             continue
-        yield escape(text[at : match.start()])
-        yield f"<i class={kind}>{escape(found)}</i>"
+        yield escape(visible(text[at : match.start()]))
+        yield f"<i class={kind}>{escape(visible(found))}</i>"
         at = match.end()
-    yield escape(text[at:])
+    yield escape(visible(text[at:]))
 
 
 def _markup(text: str) -> Markup:

@@ -80,7 +80,7 @@ class Pages:
         """Answer the page with the tenant's runs, the one that changed last first."""
         query = request.query_params
         state = query.get("state", "")
-        before = _place_of(query.get("before"))
+        before = place_of(query.get("before"))
         found = await self._runs.list(
             viewer.principal, states=[state] if state in ALL_STATES else (), before=before, limit=_LISTED + 1
         )
@@ -351,7 +351,8 @@ def _opened(files: list[FileChange]) -> int:
     return int(bool(files) and len(files[0].raw) <= _MANY_LINES)
 
 
-def _place_of(text: str | None) -> tuple[float, str] | None:
+def place_of(text: str | None) -> tuple[float, str] | None:
+    """Answer the change and the id of the run that a list of runs goes on from; None for what is none."""
     at, _, run = (text or "").partition(":")
     try:
         return (float(at), run) if run else None
