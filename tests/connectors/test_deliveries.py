@@ -16,6 +16,7 @@ import yaml
 from linkspan.runs.hooks import things_of
 from linkspan.runs.signatures import proves
 from linkspan.spec.events import Webhooks
+from linkspan.store.deliveries import LONGEST_ID
 from tests.connectors.replayed import CONNECTORS, catalog_of
 
 SECRET: Final = "canary-secret-of-a-webhook"
@@ -199,6 +200,22 @@ def test_what_is_told_of_a_delivery(name: str, tmp_path: Path) -> None:
             {key: value for key, value in each.items() if value is not None} for each in delivery["tells"]
         ]
         assert sorted(told, key=str) == sorted(wanted, key=str)
+
+
+def test_an_id_is_told_whole_or_not_at_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A piece of it would be another thing's, or nobody's; the log says that it was too long."""
+    firing = hooks_of("alertmanager", tmp_path).events["alert_group.firing"]
+
+    def told(label: str) -> list[str]:
+        body = {"status": "firing", "receiver": "team", "groupLabels": {"pod": label}}
+        return [id_ for _, id_ in things_of(firing, {"headers": {}, "query": {}, "body": body})]
+
+    whole = 'team/{"pod":"' + "p" * (LONGEST_ID - 15) + '"}'
+    assert told("p" * (LONGEST_ID - 15)) == [whole]
+    assert caplog.text == ""
+    assert told("p" * (LONGEST_ID - 14)) == []
+    assert told("\u00fc" * (LONGEST_ID // 2)) == []
+    assert "alert_group.firing starts nothing: its id has 2001 bytes, of 2000 at most" in caplog.text
 
 
 @pytest.mark.parametrize("name", TELLING)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
+from string import ascii_letters
 
 from linkspan.store import accounts, deliveries, starts, tenants
 from linkspan.store.database import Database
@@ -48,6 +50,33 @@ async def test_an_event_that_waits_for_a_run_is_taken_when_that_has_ended(db: Da
     assert await taken(5.0) == ["arr_1"]
     assert await deliveries.again(db, "acme", "arr_0", now=6.0) is not None
     assert await taken(6.0) == ["arr_0"]
+
+
+async def test_that_a_thing_was_over_is_known_as_long_as_its_run(db: Database) -> None:
+    """However old: what told it is forgotten with the last run from before, other events earlier."""
+    await tenants.add(db, "acme", 1.0)
+    await starts.add(db, run("acme", recipe="fix", entity_id="HC-1", created=2.0))
+    over = replace(ARRIVAL, recipe="fix", does="stop", state="done", received=3.0, finished=3.0)
+    others = {"before": {"received": 2.0}, "elsewhere": {"entity_id": "HC-2"}, "start": {"does": "start"}}
+    more = [replace(over, id=name, **changes) for name, changes in others.items()]  # type: ignore[arg-type]
+    assert await deliveries.add(db, [over, *more]) == 4
+    assert await deliveries.sweep(db, finished_before=10.0) == 3
+    assert await deliveries.stopped_since(db, ARRIVAL, 2.0) is False
+    assert await deliveries.stopped_since(db, over, 2.0)
+    await db.execute("DELETE FROM runs")
+    assert await deliveries.sweep(db, finished_before=10.0) == 1
+
+
+async def test_the_longest_id_is_kept_whole(db: Database) -> None:
+    """Of an event and of a run; made of what no index can press together."""
+    await tenants.add(db, "acme", 1.0)
+    random = Random(7)
+    longest = "".join(random.choice(ascii_letters) for _ in range(deliveries.LONGEST_ID))
+    assert await deliveries.add(db, [replace(ARRIVAL, entity_id=longest)]) == 1
+    (kept,) = await deliveries.claim(db, now=2.0, lease=60.0, limit=1)
+    added = await starts.add(db, run("acme", entity_id=kept.entity_id))
+    assert isinstance(added, tuple)
+    assert added[0].entity_id == longest
 
 
 async def test_a_secret_is_taken_over_by_no_other_tenant(db: Database) -> None:

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,8 +34,8 @@ from linkspan.store.deliveries import Arrival, Does
 from linkspan.telemetry import SILENT, Meters
 from linkspan.vault.secret import Secret
 
+log = logging.getLogger("linkspan.runs")
 _MOST_THINGS: Final = 200
-_LONGEST_ID: Final = 200
 _LONGEST_ECHO: Final = 500
 _LONGEST_UNPROVED: Final = 16_384
 _ECHOED: Final = re.compile(r"[A-Za-z0-9_.~+/=:-]{1,500}")
@@ -250,9 +251,20 @@ def things_of(event: Event, root: Any) -> Iterator[tuple[Any, str]]:
     for thing in things[:_MOST_THINGS] if isinstance(things, list) else ():
         if event.when is not None and not event.when(thing):
             continue
-        found = event.id(thing)
-        if isinstance(found, str | int) and not isinstance(found, bool) and str(found):
-            yield thing, str(found)[:_LONGEST_ID]
+        found = _identified(event.name, event.id(thing))
+        if found is not None:
+            yield thing, found
+
+
+def _identified(name: str, found: Any) -> str | None:
+    """Answer an id that an event tells: whole, since a piece of one would be another thing's."""
+    if not isinstance(found, str | int) or isinstance(found, bool) or not str(found):
+        return None
+    length = len(str(found).encode("utf-8", "replace"))
+    if length > rows.LONGEST_ID:
+        log.warning("%s starts nothing: its id has %d bytes, of %d at most", name, length, rows.LONGEST_ID)
+        return None
+    return str(found)
 
 
 def arrival_of(
@@ -302,8 +314,7 @@ def _foretold(arrival: Arrival) -> dict[str, str | None]:
 
 
 def _comment(event: Event, thing: Any) -> str | None:
-    found = event.comment(thing) if event.comment is not None else None
-    return str(found)[:_LONGEST_ID] if isinstance(found, str | int) and not isinstance(found, bool) else None
+    return _identified(event.name, event.comment(thing)) if event.comment is not None else None
 
 
 def _own(identities: frozenset[str], event: Event, thing: Any) -> str | None:

@@ -21,6 +21,8 @@ Does = Literal["start", "mention", "stop", "follow", "follow_end"]
 """`follow_end` is a `follow` that was our own doing: only whether the pull request is over counts then.
 A `mention` starts what a comment asks for: it waits for no quiet, and no later event stands for it."""
 OVERTAKEN: Final = "A later event stands for it."
+LONGEST_ID: Final = 2000
+"""Bytes of a thing's id: beside the other names, less than a row of PostgreSQL's index holds (2704)."""
 PATIENCE: Final = 10.0
 """Times the quiet that an event waits for, after which it waits no longer."""
 
@@ -308,9 +310,15 @@ async def listed(
 
 
 async def sweep(db: Database, *, finished_before: float) -> int:
-    """Forget what is over and older than that."""
+    """Forget what is over and older than that.
+
+    What told that a thing is over stays as long as a run from before does: `stopped_since` is asked about it.
+    """
     return await db.execute(
-        "DELETE FROM arrivals WHERE state <> 'pending' AND finished < :before",
+        "DELETE FROM arrivals WHERE state <> 'pending' AND finished < :before AND NOT (does = 'stop'"
+        " AND EXISTS (SELECT 1 FROM runs WHERE runs.tenant = arrivals.tenant"
+        " AND runs.recipe = arrivals.recipe AND runs.entity_id = arrivals.entity_id"
+        " AND runs.created < arrivals.received))",
         {"before": finished_before},
         quiet=True,
     )

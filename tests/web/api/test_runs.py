@@ -118,6 +118,15 @@ async def test_a_run_is_asked_for_once_with_a_key(backend: Backend) -> None:
     assert again == (409, "conflict")
 
 
+async def test_a_thing_is_called_what_its_product_calls_it(backend: Backend) -> None:
+    """A group of alerts by all the labels that it is grouped by: asked for, and found by it."""
+    group = json.dumps({"alertname": "KubeDeploymentReplicasMismatch", "pod": "p" * 900})
+    run = (await backend.start(group))["id"]
+    for ask in ({"entity_id": group}, {"entity_id": group[:-1]}):
+        found = await backend.data("GET", "/runs", params=ask)
+        assert [each["id"] for each in found["result"]] == ([run] if ask["entity_id"] == group else [])
+
+
 async def test_a_tenant_sees_its_own_runs_only(backend: Backend) -> None:
     """Whichever way it asks; an admin key names the tenant."""
     run = (await backend.start())["id"]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from linkspan.web.api.models import Cursor, Limit, Line, MaybeOfTenant, Name, Page, Time
+from linkspan.web.api.models import Cursor, Limit, MaybeOfTenant, Name, Page, ThingId, Time
 from linkspan.web.api.reading import Model
 from linkspan.web.api.run_models import Run
 
@@ -15,7 +15,7 @@ class ConversationListing(MaybeOfTenant):
     """Which conversations: those that called something on a kind of things, or on one thing."""
 
     entity: Name | None = None
-    entity_id: Line | None = None
+    entity_id: ThingId | None = None
     limit: Limit = 50
     next_cursor: Cursor | None = None
 

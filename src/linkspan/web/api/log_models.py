@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from linkspan.web.api.models import GivenTime, Line, Listing, Name, TenantId, Time, whole
+from linkspan.web.api.models import GivenTime, Line, Listing, Name, TenantId, ThingId, Time, whole
 from linkspan.web.api.reading import Model
 
 
@@ -20,7 +20,7 @@ class LogListing(Listing):
     integrated_account_id: Name | None = None
     tool: Name | None = None
     resource: Name | None = None
-    resource_id: Line | None = None
+    resource_id: ThingId | None = None
     outcome: Name | None = None
     upstream_status: Annotated[int | None, Field(ge=100, le=599)] = None
     via: Name | None = None

@@ -41,6 +41,10 @@ GivenTime = Annotated[
 TenantId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", examples=["acme"])]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Line = Annotated[str, Field(pattern=r"^[!-~À-ɏ]([ -~À-ɏ]{0,98}[!-~À-ɏ])?$", description="One line of text.")]
+ThingId = Annotated[
+    str,
+    Field(pattern=r"^[!-~À-ɏ]([ -~À-ɏ]{0,998}[!-~À-ɏ])?$", description="As the product calls it."),
+]
 Scope = Annotated[str, Field(pattern=r"^(read|write|[a-z][a-z0-9_]*\.(\*|[a-z][a-z0-9_]*))$")]
 NAMED: Final = Field(json_schema_extra={"additionalProperties": False})
 SETTING: Final = 16_384

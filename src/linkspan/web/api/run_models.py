@@ -7,7 +7,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from linkspan.store.runs import State
-from linkspan.web.api.models import NAMED, Cursor, GivenTime, Limit, Line, MaybeOfTenant, Name, Page, Time
+from linkspan.web.api.models import (
+    NAMED,
+    Cursor,
+    GivenTime,
+    Limit,
+    Line,
+    MaybeOfTenant,
+    Name,
+    Page,
+    ThingId,
+    Time,
+)
 from linkspan.web.api.reading import Model
 
 RunId = Annotated[str, Field(pattern=r"^run_[a-z2-7]{26}$")]
@@ -21,7 +32,7 @@ class NewRun(Model):
     """A run to be. The header `Idempotency-Key` makes a repetition the same run."""
 
     recipe: Name
-    entity_id: Line | None = None
+    entity_id: ThingId | None = None
     integrated_account_id: Name | None = None
     person: Person = None
 
@@ -32,7 +43,7 @@ class RunListing(MaybeOfTenant):
     state: State | None = None
     recipe: Name | None = None
     entity: Name | None = None
-    entity_id: Line | None = None
+    entity_id: ThingId | None = None
     person: Line | None = None
     updated_after: GivenTime | None = None
     limit: Limit = 50

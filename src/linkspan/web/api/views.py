@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from linkspan.store.outbox import iso
 from linkspan.web.api.endpoint import Call, Endpoint
 from linkspan.web.api.links import Origin
-from linkspan.web.api.models import Deleted, Line, MaybeOfTenant, Name, Time, whole
+from linkspan.web.api.models import Deleted, MaybeOfTenant, Name, ThingId, Time, whole
 from linkspan.web.api.reading import Model
 from linkspan.web.api.run_models import Person, RunId
 
@@ -22,7 +22,7 @@ class NewViewToken(Model):
 
     run_id: RunId | None = None
     recipe: Name | None = None
-    entity_id: Line | None = None
+    entity_id: ThingId | None = None
     integrated_account_id: Name | None = None
     person: Person = None
     may: Annotated[list[Verb], Field(max_length=4)] = []
