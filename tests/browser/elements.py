@@ -72,6 +72,15 @@ def press_within(page: Page, frame: Frame, name: str) -> None:
         way = (*way, str(frame.evaluate(_FOCUSED)))
 
 
+def press_away(page: Page, key: str) -> None:
+    """Press a key that takes away the frame in which it is pressed, and leave it down.
+
+    Chromium does not answer for a key that goes up in a frame that leaves meanwhile, and Playwright's `press`
+    waits for that answer without end.
+    """
+    page.keyboard.down(key)
+
+
 def frame_in(page: Page, selector: str) -> Frame:
     """Answer a frame, wherever its element is."""
     frame = page.locator(selector).element_handle().content_frame()

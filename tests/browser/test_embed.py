@@ -15,7 +15,16 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.elements import INSIDE, frame_in, hear, heard, press_to, press_within, unstyled
+from tests.browser.elements import (
+    INSIDE,
+    frame_in,
+    hear,
+    heard,
+    press_away,
+    press_to,
+    press_within,
+    unstyled,
+)
 from tests.servers.browser import Person, look, until
 from tests.servers.linkspan import Linkspan
 from tests.servers.node import ROOT
@@ -30,22 +39,49 @@ CONNECT = """(answered) => {
   element.getToken = async ({ integration }) => integration === "desk" && answered;
   document.querySelector("main").append(element);
 }"""
-VARIABLES = """(name) => {
+ADDED = """() => {
+  for (const [name, more] of [
+    ["linkspan-connect", { integration: "desk", label: "Connect" + "ThisOne".repeat(9) }],
+    ["linkspan-run", { entity: "ticket", "entity-id": "HC-103" }],
+    ["linkspan-session", { entity: "ticket", "entity-id": "HC-103", recipe: "fix_ticket" }],
+  ]) {
+    const element = document.createElement(name);
+    element.setAttribute("tokens", "/view-token");
+    for (const [key, value] of Object.entries(more)) element.setAttribute(key, value);
+    document.querySelector("main").append(element);
+  }
+}"""
+"""Those that the product's page does not have by itself, one with a word that no telephone has room for."""
+VARIABLES = """([name, part, property]) => {
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(`${name} {
     --linkspan-accent: rgb(1, 2, 3); --linkspan-on-accent: rgb(4, 5, 6); --linkspan-radius: 7px;
     --linkspan-font: 21px monospace; --linkspan-link: rgb(8, 9, 10); --linkspan-focus: rgb(11, 12, 13);
   }`);
   document.adoptedStyleSheets.push(sheet);
-  const part = (name) => getComputedStyle(root.querySelector(`[part=${name}]`));
-  const root = document.querySelector(name).shadowRoot, button = part("button");
-  const found = [
-    button.backgroundColor, button.color, button.borderRadius, button.fontSize, button.outlineColor,
-    part("result").color,
-  ];
+  const asked = document.querySelector(name).shadowRoot.querySelector(`[part=${part}]`);
+  asked.focus();
+  const found = getComputedStyle(asked)[property];
   document.adoptedStyleSheets.pop();
   return found;
 }"""
+BUTTON = {
+    "backgroundColor": "rgb(1, 2, 3)", "color": "rgb(4, 5, 6)", "borderRadius": "7px", "fontSize": "21px",
+    "outlineColor": "rgb(11, 12, 13)",
+}  # fmt: skip
+BOX = {"borderRadius": "7px", "outlineColor": "rgb(11, 12, 13)"}
+HEEDED = {
+    ("linkspan-fix", "button"): BUTTON,
+    ("linkspan-fix", "result"): {"color": "rgb(8, 9, 10)"},
+    ("linkspan-connect", "button"): BUTTON,
+    ("linkspan-run", "status"): {"fontSize": "21px"},
+    ("linkspan-session", "button"): BUTTON,
+    ("linkspan-session", "log"): {**BOX, "fontSize": "21px"},
+    ("linkspan-session", "words"): {**BOX, "fontSize": "21px"},
+}
+"""What docs/embedding.md says of the variables, by element and part."""
+WHY = f"OpenAI did not answer: https://models.example/{'v1' * 40}"
+TITLE = f"Let{'TheTillAddAnHour' * 4}"
 RIGHTS = ("read", "run.start", "run.steer", "run.cancel", "run.approve")
 
 
@@ -91,15 +127,19 @@ def quay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quay]:
 
 
 def test_an_element_looks_as_its_page_says(anna: Person, quay: Quay) -> None:
-    """Each variable is heeded and each part is reached, the focus among them."""
+    """Each variable is heeded and each part is reached, the focus among them; at first there is nothing."""
     page = anna.open(f"{quay.url}/tickets/HC-103")
     expect(page.get_by_role("button", name="Fix with Codex")).to_have_attribute("aria-disabled", "false")
+    page.evaluate(ADDED)
+    expect(page.get_by_role("button", name="ConnectThisOne")).to_be_visible()
+    expect(page.get_by_text("There is no run to show yet")).to_be_visible()
+    expect(page.locator("linkspan-session").get_by_text("is not one to talk in")).to_be_visible()
+    assert page.evaluate("document.querySelector('linkspan-run').clientHeight") < 100
+    look(page, "embed-empty")
     press_to(page, "Fix with Codex")
-    assert page.evaluate(VARIABLES, "linkspan-fix") == [
-        "rgb(1, 2, 3)", "rgb(4, 5, 6)", "7px", "21px", "rgb(11, 12, 13)", "rgb(8, 9, 10)"
-    ]  # fmt: skip
-    page.evaluate(CONNECT, "no token")
-    expect(page.get_by_role("button", name="Connect the desk")).to_be_visible()
+    for (name, part), properties in HEEDED.items():
+        for each, value in properties.items():
+            assert page.evaluate(VARIABLES, [name, part, each]) == value, (name, part, each)
     assert unstyled(page, "linkspan-fix", "row", "button", "watch", "result", "status") == []
     assert unstyled(page, "linkspan-connect", "row", "button", "status") == []
     assert unstyled(page, "linkspan-connect", "result") == ["result"]
@@ -126,6 +166,8 @@ def test_the_button_is_pressed_and_the_result_is_seen(anna: Person, quay: Quay) 
     page.keyboard.press("Enter")
     frame = page.frame_locator("linkspan-run iframe")
     expect(frame.get_by_role("heading", name="What happened")).to_be_visible()
+    expect(frame.get_by_text("now Put it right")).to_be_visible()
+    look(page, "embed-works")
     whole(run)
     expect(page.get_by_role("button", name="Look and decide")).to_be_visible()
     expect(frame.get_by_text("I found it: <b>the till</b> adds no hour.")).to_be_visible()
@@ -135,9 +177,10 @@ def test_the_button_is_pressed_and_the_result_is_seen(anna: Person, quay: Quay) 
     page.keyboard.press("Enter")
     expect(frame.get_by_text("approved by priya, “It is small”")).to_be_visible()
     run.enter("succeeded", summary="The till adds an hour now.",
-              pull_request={"url": "https://forge.example/acme/harbour/pull/7", "number": 7})  # fmt: skip
-    expect(page.get_by_role("link", name="Pull request acme/harbour#7", exact=True)).to_be_visible()
+              pull_request={"url": "https://forge.example/acme/harbour/pull/7", "title": TITLE})  # fmt: skip
+    expect(page.get_by_role("link", name=f"Pull request {TITLE}", exact=True)).to_be_visible()
     expect(frame.get_by_text("The till adds an hour now.")).to_be_visible()
+    expect(frame.get_by_text("open Put it right")).to_be_visible()
     expect(page.get_by_role("button", name="Fix with Codex")).to_have_count(0)
     look(page, "embed-done")
     assert unstyled(page, "linkspan-run", "frame") == []
@@ -149,7 +192,7 @@ def test_the_button_is_pressed_and_the_result_is_seen(anna: Person, quay: Quay) 
     assert all(each["state"] for each in heard(page, "linkspan-run", "state"))
     assert len(heard(page, "linkspan-run", "ended")) == 1
     page.reload()
-    expect(page.get_by_role("link", name="Pull request acme/harbour#7", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name=f"Pull request {TITLE}", exact=True)).to_be_visible()
     for kept in page.evaluate("[location.href, document.cookie, ...Object.values(localStorage)]"):
         assert "lsk_" not in str(kept)
 
@@ -163,13 +206,17 @@ def test_a_run_that_failed_is_tried_again_after_the_tokens_minutes(anna: Person,
     page = anna.open(f"{quay.url}/tickets/HC-104")
     page.get_by_role("button", name="Fix with Codex").click()
     run = quay.taken(page)
-    run.enter("failed", error_code="upstream_error", error_message="OpenAI did not answer.")
-    expect(page.get_by_role("status")).to_have_text("Failed: OpenAI did not answer.")
+    run.enter("failed", error_code="upstream_error", error_message=WHY)
+    status = page.locator("linkspan-fix").get_by_role("status").first
+    expect(status).to_have_text(f"Failed: {WHY}")
+    page.get_by_role("button", name="What it did").click()
+    shown = page.frame_locator("#run iframe")
+    expect(shown.get_by_text(WHY)).to_be_visible()
     look(page, "embed-failed")
     quay.expire()
     press_to(page, "Try again")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("status")).to_have_text("Queued")
+    expect(status).to_have_text("Queued")
     again = quay.taken(page)
     assert again.id != run.id
     # Without the page's own way to show it, it is shown over the page.
@@ -191,14 +238,14 @@ def test_a_run_that_failed_is_tried_again_after_the_tokens_minutes(anna: Person,
     page.keyboard.press("Enter")
     expect(frame.get_by_text("priya asked that it ends")).to_be_visible()
     again.enter("cancelled")
-    expect(page.get_by_role("status").first).to_have_text("Cancelled")
-    page.keyboard.press("Escape")
+    expect(status).to_have_text("Cancelled")
+    press_away(page, "Escape")
     expect(page.locator("dialog")).to_have_count(0)
     assert until(page, INSIDE) == "What it did"
 
 
 def test_a_page_of_another_origin_gets_nothing(anna: Person, quay: Quay) -> None:
-    """The product's backend refuses it, and what it says is shown beside the button, which does nothing."""
+    """The product's backend refuses it; each element says so in its place, and does nothing."""
     anna.watch.expect("status of 403")
     hear(anna)
     page = anna.open(f"{quay.url.replace('localhost', '127.0.0.1')}/tickets/HC-103")
@@ -206,6 +253,11 @@ def test_a_page_of_another_origin_gets_nothing(anna: Person, quay: Quay) -> None
     expect(page.get_by_role("button", name="Fix with Codex")).to_have_attribute("aria-disabled", "true")
     told = {"code": "invalid_token", "message": "There is no token for it (403)"}
     assert heard(page, "linkspan-fix", "error") == [told]
+    page.evaluate(ADDED)
+    page.get_by_role("button", name="ConnectThisOne").click()
+    for element in ("linkspan-connect", "linkspan-run", "linkspan-session"):
+        expect(page.locator(element).get_by_role("status")).to_have_text(told["message"])
+    look(page, "embed-refused")
 
 
 def test_an_account_is_linked_by_an_element(anna: Person, quay: Quay) -> None:
@@ -224,7 +276,7 @@ def test_an_account_is_linked_by_an_element(anna: Person, quay: Quay) -> None:
     frame = page.frame_locator("iframe[title^=Connect]")
     expect(frame.get_by_role("heading", level=1)).to_be_visible()
     press_within(page, frame_in(page, "iframe[title^=Connect]"), "Close")
-    page.keyboard.press("Enter")
+    press_away(page, "Enter")
     assert len(heard(page, "linkspan-connect", "closed")) == 1
     assert until(page, INSIDE) == "Connect the desk"
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
+from tests.browser.elements import press_away
 from tests.browser.linking import KEY, Office, framed, office, sign_in
 from tests.browser.product import outcome, start
 from tests.servers.browser import Person, person
@@ -42,7 +43,7 @@ def test_a_closed_dialog_is_opened_again(anna: Person, desk: Office) -> None:
     assert cookie["partitionKey"] == "http://localhost"
     start(page)
     framed(page).get_by_label("Token", exact=True).fill(KEY)
-    page.keyboard.press("Enter")
+    press_away(page, "Enter")
     assert outcome(page)["resolved"]["integration"] == "tracker"
 
 

@@ -150,12 +150,18 @@ def test_a_conversation(anna: Person, quay: Quay, protocol: Protocol) -> None:
     expect(session.get_by_text("It adds no hour.")).to_be_visible()
     command: dict[str, Any] = {"command": "pytest -q", "commandActions": [], "cwd": "/", "status": "failed"}
     run.item("c1", "commandExecution", **command, exitCode=1, aggregatedOutput="1 failed\n")
-    change = {"path": "/workspace/cafe/orders.py", "kind": {"type": "update"}, "diff": "+ an hour"}
+    long = f"cafe/{'orders_' * 12}.py"
+    change = {"path": f"/workspace/{long}", "kind": {"type": "update"}, "diff": "+ an hour"}
     run.item("f1", "fileChange", status="completed", changes=[change])
     asked: dict[str, Any] = {"server": "linkspan", "tool": "get_ticket", "arguments": {"id": "HC-103"}}
     run.item("t1", "mcpToolCall", status="completed", **asked)
     expect(session.get_by_text("Used get_ticket")).to_be_visible()
-    run.ask("command", "May I reach the network?", command="pip download <script>", item_id="c2")
+    run.ask(
+        "command",
+        "May I reach the network?",
+        command=f"pip download <script> --cache {'deep/' * 20}",
+        item_id="c2",
+    )
     question = session.get_by_role("group", name="Codex asks")
     expect(question.get_by_text("pip download <script>")).to_be_visible()
     look(page, "session-asks")

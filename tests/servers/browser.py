@@ -61,9 +61,22 @@ _AXE: Final = """async (rules) => {
   return found.violations.flatMap(({id, help, nodes}) =>
     nodes.map((node) => `${id}: ${help}: ${node.html}\\n${node.failureSummary}`));
 }"""
-_WIDER: Final = """() => [...document.querySelectorAll("body *")]
-  .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
-  .map((element) => element.outerHTML.slice(0, 200))"""
+_WIDER: Final = """() => {
+  const found = [];
+  const walk = (root, edge) => {
+    for (const element of root.querySelectorAll("*")) {
+      const { right } = element.getBoundingClientRect();
+      // A dialog lies over the page, whatever it is written in; what scrolls may have anything in it.
+      const stands = right > 1 + (element.closest("dialog") ? innerWidth : edge);
+      const spills = element.clientWidth && element.scrollWidth > element.clientWidth + 1
+        && getComputedStyle(element).overflowX === "visible";
+      if (stands || spills) found.push(element.outerHTML.slice(0, 200));
+      if (element.shadowRoot) walk(element.shadowRoot, Math.min(right, innerWidth));
+    }
+  };
+  walk(document.body, innerWidth);
+  return found;
+}"""
 
 
 @contextlib.contextmanager
@@ -169,8 +182,9 @@ def until(where: Page | Frame, expression: str) -> Any:
 def look(page: Page, name: str) -> None:
     """Look at a page as everybody may see it: dark and light, narrow and wide.
 
-    Each time it must have no violation of axe-core's rules, and nothing may stand out at its right. What was
-    seen is kept in artifacts/screens/NAME-SCHEME-WIDTH.png.
+    Each time it must have no violation of axe-core's rules, and nothing may stand out at its right, nor at
+    the right of an element in whose open shadow it is. What was seen is kept in
+    artifacts/screens/NAME-SCHEME-WIDTH.png.
     """
     SCREENS.mkdir(parents=True, exist_ok=True)
     size = page.viewport_size
@@ -185,7 +199,7 @@ def look(page: Page, name: str) -> None:
             # Colours are all that a scheme changes.
             rules = _RULES if scheme == SCHEMES[0] else _COLOURS
             for frame in page.frames:
-                wrong = [*violations(frame, rules), *frame.evaluate(_WIDER)]
+                wrong = [*violations(frame, rules), *wider(frame)]
                 found += [f"{name}, {scheme}, {width} px: {text}" for text in wrong]
     page.emulate_media(color_scheme="light")
     if size is not None:
@@ -204,6 +218,12 @@ def violations(frame: Frame, rules: Mapping[str, Any] = _RULES) -> list[str]:
     if not frame.evaluate("'axe' in window"):
         frame.evaluate(installed("axe-core/axe.min.js").read_text())
     found: list[str] = frame.evaluate(_AXE, rules)
+    return found
+
+
+def wider(frame: Frame) -> list[str]:
+    """Answer what stands out at the right: of a document, or of an element in whose open shadow it is."""
+    found: list[str] = frame.evaluate(_WIDER)
     return found
 
 

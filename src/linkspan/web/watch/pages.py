@@ -187,7 +187,7 @@ class Pages:
             "questions": [_question(each) for each in waiting],
             "answered": [_answered(each) for each in approvals if each.decision is not None],
             "why_not": viewer.why_not_decide(run),
-            "plan": plan_of(plan),
+            "plan": plan_of(plan, over=run.is_finished),
             "pull_request": pull_request_of(run),
             "may_ask_forge": bool((run.pull_request or {}).get("id")),
             "files_made": files,
@@ -323,12 +323,13 @@ def _answered(asked: Approval) -> dict[str, Any]:
     }
 
 
-def plan_of(latest: list[RunEvent]) -> list[dict[str, str]]:
-    """Answer the plan as it was told last."""
+def plan_of(latest: list[RunEvent], *, over: bool = False) -> list[dict[str, str]]:
+    """Answer the plan as it was told last; in a run that is over, what was not done is left open."""
     steps = latest[0].data.get("steps") or [] if latest else []
-    words = {"completed": "done", "inProgress": "now", "in_progress": "now"}
+    now, later = ("open", "open") if over else ("now", "to do")
+    words = {"completed": "done", "inProgress": now, "in_progress": now}
     return [
-        {"step": str(each.get("step")), "status": words.get(str(each.get("status")), "to do")}
+        {"step": str(each.get("step")), "status": words.get(str(each.get("status")), later)}
         for each in steps
         if isinstance(each, Mapping)
     ]

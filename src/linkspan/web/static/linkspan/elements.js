@@ -10,21 +10,24 @@ const LOST = ["forbidden", "not_found", "unauthenticated", "invalid_token"]; // 
 const STYLE = `
 :host { display: inline-block; font: var(--linkspan-font, inherit) }
 :host([hidden]) { display: none }
-:host(linkspan-run) { display: block; height: 40rem }
+:host(linkspan-run) { display: block }
+:host(linkspan-run[data-run]) { height: 40rem }
 div { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem .75rem }
 button { min-height: 2.5rem; padding: .4rem 1rem; border: 1px solid; cursor: pointer; font: inherit; font-weight: 600;
   border-radius: var(--linkspan-radius, .5rem); color: inherit; background: none }
-.main { color: var(--linkspan-on-accent, #fff); background: var(--linkspan-accent, #0b6b70) }
+.main { border-color: transparent; color: var(--linkspan-on-accent, #fff); background: var(--linkspan-accent, #0b6b70) }
 [aria-disabled=true] { cursor: default; filter: grayscale(.7) }
 [hidden] { display: none }
 :focus-visible { outline: 3px solid var(--linkspan-focus, light-dark(#0b57d0, #a8c7fa)); outline-offset: 2px }
 a { color: var(--linkspan-link, LinkText); font-weight: 600 }
-p { margin: 0; overflow-wrap: anywhere }
+a, button, p { overflow-wrap: anywhere }
+p { margin: 0 }
 .works::before { content: "●"; margin-right: .4em; animation: pulse 1.4s infinite alternate }
 @keyframes pulse { to { opacity: .25 } }
 @media (prefers-reduced-motion: reduce) { .works::before { animation: none } }
 dialog { width: min(72rem, 96vw); height: 92vh; padding: .4rem; border: 0; border-radius: var(--linkspan-radius, .5rem) }
 dialog::backdrop { background: #0008 }
+dialog button { margin-bottom: .5rem }
 dialog linkspan-run { height: calc(100% - 3rem) }
 iframe { width: 100%; height: 100%; border: 0 }`;
 let sheet;
@@ -216,6 +219,7 @@ export class LinkspanFix extends Linkspan {
 export class LinkspanRun extends Linkspan {
   async begin(anew) {
     this.shadowRoot.replaceChildren(this.status);
+    delete this.dataset.run;
     try {
       const { url, base, token } = await this.view(anew);
       let { run } = await this.view();
@@ -240,6 +244,7 @@ export class LinkspanRun extends Linkspan {
         } else this.tell(type.slice(9), { state });
       }, { signal });
       frame.src = `${base}/${run}#view_token=${token}`;
+      this.dataset.run = run; // until there is one, there is a line of words and no room for it
       this.shadowRoot.append(frame);
     } catch (error) { this.fault(error); }
   }
