@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from playwright.sync_api import Frame, Page
+from playwright.sync_api import Frame, Locator, Page
 
 from tests.servers.browser import Person, until
 
@@ -79,6 +79,15 @@ def press_away(page: Page, key: str) -> None:
     waits for that answer without end.
     """
     page.keyboard.down(key)
+
+
+def click_away(button: Locator) -> None:
+    """Click what takes away the frame or the window in which it is, once this is answered.
+
+    A click in something that leaves meanwhile is answered by an error, or not at all.
+    """
+    button.wait_for()
+    button.evaluate("(button) => void setTimeout(() => button.click())")
 
 
 def frame_in(page: Page, selector: str) -> Frame:

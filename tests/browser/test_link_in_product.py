@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from tests.browser.elements import INSIDE, hear, heard, press_away, press_to
+from tests.browser.elements import INSIDE, click_away, hear, heard, press_away, press_to
 from tests.browser.linking import KEY, Office, at_the_provider, framed, say_no, sign_in
 from tests.browser.product import Product, events, outcome, product, start
 from tests.servers.browser import Person, look, tab_to, until
@@ -138,7 +138,7 @@ def test_the_dialog_is_closed_from_within(way: str, anna: Person, desk: Office) 
     if way == "Escape":
         press_away(page, "Escape")
     else:
-        frame.get_by_role("button", name="Close").click()
+        click_away(frame.get_by_role("button", name="Close"))
     assert outcome(page) == {"rejected": "closed"}
     assert page.locator("dialog").count() == 0
 
@@ -240,7 +240,7 @@ def test_the_window_of_the_page_is_closed(anna: Person, desk: Office) -> None:
             start(page)
         heading(opened.value, "Connect The Tracker")
         if way == "its own":
-            opened.value.get_by_role("button", name="Close").click()
+            click_away(opened.value.get_by_role("button", name="Close"))
         else:
             opened.value.close()
         assert outcome(page) == {"rejected": "closed"}
@@ -361,7 +361,7 @@ def test_a_browser_without_fetch_metadata_trades_the_token_by_script(
         start(page)
     heading(opened.value, "Connect The Tracker")
     assert made["link_token"] not in opened.value.url
-    opened.value.get_by_role("button", name="Close").click()
+    click_away(opened.value.get_by_role("button", name="Close"))
     assert outcome(page) == {"rejected": "closed"}
 
 
@@ -383,5 +383,5 @@ def test_trutos_script_notices_that_its_window_is_closed(
     with page.expect_popup() as opened:
         start(page)
     heading(opened.value, "Connect The Tracker")
-    opened.value.get_by_role("button", name="Close").click()
+    click_away(opened.value.get_by_role("button", name="Close"))
     assert outcome(page) == {"rejected": "closed"}
