@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -52,6 +53,21 @@ def test_every_door_is_described_and_nothing_else() -> None:
         assert operation["summary"]
         assert {"400", "401", "429"} <= set(operation["responses"])
         assert ("requestBody" in operation) == ("415" in operation["responses"])
+
+
+def test_every_body_has_an_example_that_fits() -> None:
+    """By its schema, and by what reads it."""
+    bodies = {endpoint.name: endpoint.body for endpoint in ENDPOINTS if endpoint.body is not None}
+    for _method, _path, operation in operations():
+        model = bodies.pop(operation["operationId"], None)
+        if model is None:
+            continue
+        content = operation["requestBody"]["content"]["application/json"]
+        whole = {**content["schema"], "components": DESCRIBED["components"]}
+        jsonschema_rs.validator_for(whole).validate(content["example"])
+        model.model_validate_json(json.dumps(content["example"]))
+        assert content["example"], model
+    assert not bodies
 
 
 def test_truto_s_paths_are_there() -> None:

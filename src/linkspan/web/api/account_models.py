@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 
 from linkspan.store.accounts import State
 from linkspan.web.api.models import NAMED, GivenTime, Line, Listing, Name, Settings, TenantId, Time
-from linkspan.web.api.reading import Model
+from linkspan.web.api.reading import Example, Model
 
 
 class AccountListing(Listing):
@@ -26,6 +26,12 @@ class AccountListing(Listing):
 class NewAccount(Model):
     """An account to be linked; with `integrated_account_id`, one to be linked again."""
 
+    example: ClassVar[Example] = {
+        "tenant_id": "acme",
+        "integration": "desk",
+        "settings": {"site": "https://desk.acme.example"},
+        "secrets": {"token": "…"},
+    }
     tenant_id: TenantId
     integration: Name
     authentication_method: Name | None = None
@@ -76,6 +82,7 @@ class IntegratedAccount(Model):
 class AccountRef(Model):
     """An account by its id."""
 
+    example: ClassVar[Example] = {"id": "acc_7d"}
     id: Name
     tenant_id: TenantId | None = None
 
@@ -83,6 +90,7 @@ class AccountRef(Model):
 class NewAccountToken(Model):
     """The account that a token is to be good for."""
 
+    example: ClassVar[Example] = {"integrated_account_id": "acc_7d"}
     integrated_account_id: Name
     tenant_id: TenantId | None = None
 

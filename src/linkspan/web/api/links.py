@@ -11,7 +11,7 @@ from linkspan.errors import InvalidArgument
 from linkspan.store.outbox import iso
 from linkspan.web.api.endpoint import Call, Endpoint
 from linkspan.web.api.models import Deleted, Line, Name, OfTenant, Settings, TenantId, Time, whole
-from linkspan.web.api.reading import Model
+from linkspan.web.api.reading import Example, Model
 
 PAGE = "/connect-account"
 Origin = Annotated[str, Field(max_length=300, examples=["https://app.acme.example"])]
@@ -22,6 +22,13 @@ Lifetime = Annotated[int, Field(ge=60, le=604_800, description="Seconds."), Befo
 class NewLinkToken(Model):
     """A link token to be: either `tenant_id`, or the account that is to be linked again."""
 
+    example: ClassVar[Example] = {
+        "tenant_id": "acme",
+        "person": "anna",
+        "integrations": ["desk"],
+        "allowed_origins": ["https://app.acme.example"],
+        "expires_in": 900,
+    }
     tenant_id: TenantId | None = None
     integrated_account_id: Name | None = None
     person: Line | None = None

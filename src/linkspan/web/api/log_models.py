@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
 from linkspan.web.api.models import GivenTime, Line, Listing, Name, TenantId, ThingId, Time, whole
-from linkspan.web.api.reading import Model
+from linkspan.web.api.reading import Example, Model
 
 
 class LogListing(Listing):
@@ -96,6 +96,7 @@ class LogDetails(LogEntry):
 class NewLogBodies(Model):
     """For how long an account's bodies are to be kept."""
 
+    example: ClassVar[Example] = {"minutes": 10}
     minutes: Annotated[int, Field(ge=1, le=60), BeforeValidator(whole)] = 60
 
 

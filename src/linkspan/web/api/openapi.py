@@ -94,8 +94,8 @@ def _operation(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
     if endpoint.tenants:
         operation["security"] = [{"admin_key": []}, {"tenant_token": []}]
     if endpoint.body is not None:
-        content = {"application/json": {"schema": schemas[endpoint.body, "validation"]}}
-        operation["requestBody"] = {"required": True, "content": content}
+        sent = {"schema": schemas[endpoint.body, "validation"], "example": endpoint.body.example}
+        operation["requestBody"] = {"required": True, "content": {"application/json": sent}}
     return operation
 
 

@@ -16,6 +16,8 @@ _MOST_FIELDS: Final = 50
 _MOST_FAULTS: Final = 50
 _LONGEST_NAME: Final = 60
 
+Example = Mapping[str, Any]
+
 
 class Model(BaseModel):
     """What is sent or answered: nothing beside what is named, and every type as it is named."""
@@ -25,6 +27,8 @@ class Model(BaseModel):
     )
     shown_once: ClassVar[tuple[str, ...]] = ()
     """Its fields that hold a secret which was just made, and is shown in no other answer."""
+    example: ClassVar[Example] = {}
+    """Of what is sent: one as a program would write it, for the description."""
 
 
 class Query(BaseModel):

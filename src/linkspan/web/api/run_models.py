@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ from linkspan.web.api.models import (
     ThingId,
     Time,
 )
-from linkspan.web.api.reading import Model
+from linkspan.web.api.reading import Example, Model
 
 RunId = Annotated[str, Field(pattern=r"^run_[a-z2-7]{26}$")]
 Words = Annotated[str, Field(pattern=r"\S", max_length=20_000)]
@@ -31,6 +31,7 @@ Person = Annotated[
 class NewRun(Model):
     """A run to be. The header `Idempotency-Key` makes a repetition the same run."""
 
+    example: ClassVar[Example] = {"recipe": "fix_ticket", "entity_id": "7", "person": "anna"}
     recipe: Name
     entity_id: ThingId | None = None
     integrated_account_id: Name | None = None
@@ -70,24 +71,28 @@ class UsageOf(MaybeOfTenant):
 class Who(Model):
     """Who asks."""
 
+    example: ClassVar[Example] = {"person": "anna"}
     person: Person = None
 
 
 class Said(Who):
     """What a person says to Codex."""
 
+    example: ClassVar[Example] = {"person": "anna", "text": "Mend the test as well, please."}
     text: Words
 
 
 class Decided(Who):
     """A person's answer."""
 
+    example: ClassVar[Example] = {"person": "anna", "note": "It is what the ticket asks for."}
     note: Annotated[str, Field(max_length=1000)] | None = None
 
 
 class Enabled(Who):
     """What a tenant answers when it turns a recipe on; what is left out stays as it was."""
 
+    example: ClassVar[Example] = {"person": "anna", "settings": {"repository": "acme/cafe"}}
     settings: Annotated[dict[str, Any], Field(max_length=50)] = {}
 
 

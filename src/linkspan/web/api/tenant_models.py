@@ -7,12 +7,13 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from linkspan.web.api.models import Duration, Line, Scopes, TenantId, Time
-from linkspan.web.api.reading import Model
+from linkspan.web.api.reading import Example, Model
 
 
 class NewTenant(Model):
     """A tenant to be."""
 
+    example: ClassVar[Example] = {"id": "acme"}
     id: TenantId
 
 
@@ -47,6 +48,7 @@ class Removal(Model):
 class NewPerson(Model):
     """A person to be invited, or to be invited again: what is left out stays as it was."""
 
+    example: ClassVar[Example] = {"tenant_id": "acme", "name": "anna", "email": "anna@acme.example"}
     tenant_id: TenantId
     name: Line
     email: (
@@ -80,6 +82,12 @@ class InvitedPerson(Person):
 class NewToken(Model):
     """A token to be."""
 
+    example: ClassVar[Example] = {
+        "tenant_id": "acme",
+        "subject": "codex",
+        "scopes": ["read"],
+        "expires_in": 2_592_000,
+    }
     tenant_id: TenantId
     subject: Line
     kind: Literal["service", "person"] = "service"

@@ -10,7 +10,7 @@ from linkspan.store.outbox import iso
 from linkspan.web.api.endpoint import Call, Endpoint
 from linkspan.web.api.links import Origin
 from linkspan.web.api.models import Deleted, MaybeOfTenant, Name, ThingId, Time, whole
-from linkspan.web.api.reading import Model
+from linkspan.web.api.reading import Example, Model
 from linkspan.web.api.run_models import Person, RunId
 
 Verb = Literal["run.start", "run.steer", "run.cancel", "run.approve"]
@@ -20,6 +20,13 @@ Lifetime = Annotated[int, Field(ge=60, le=3_600, description="Seconds."), Before
 class NewViewToken(Model):
     """A view token to be: for one run (`run_id`), or for a recipe on one thing."""
 
+    example: ClassVar[Example] = {
+        "recipe": "fix_ticket",
+        "entity_id": "7",
+        "person": "anna",
+        "may": ["run.start", "run.cancel"],
+        "allowed_origins": ["https://app.acme.example"],
+    }
     run_id: RunId | None = None
     recipe: Name | None = None
     entity_id: ThingId | None = None

@@ -9,7 +9,7 @@ from pydantic import Field
 from linkspan.accounts.webhooks import LONGEST_URL, URL_PATTERN
 from linkspan.store.outbox import DeliveryState, Event
 from linkspan.web.api.models import Listing, Name, TenantId, Time
-from linkspan.web.api.reading import Model
+from linkspan.web.api.reading import Example, Model
 
 TargetUrl = Annotated[
     str, Field(pattern=URL_PATTERN, max_length=LONGEST_URL, examples=["https://hooks.example/x"])
@@ -20,6 +20,10 @@ Events = Annotated[list[Event], Field(max_length=20)]
 class NewWebhook(Model):
     """A webhook to be. No events: all of them. No tenant: of all tenants."""
 
+    example: ClassVar[Example] = {
+        "target_url": "https://hooks.example/x",
+        "events": ["integrated_account:active", "integrated_account:deleted"],
+    }
     target_url: TargetUrl
     tenant_id: TenantId | None = None
     events: Events = []
@@ -29,6 +33,7 @@ class NewWebhook(Model):
 class ChangedWebhook(Model):
     """What is to change of a webhook."""
 
+    example: ClassVar[Example] = {"is_active": False}
     target_url: TargetUrl | None = None
     events: Events | None = None
     truto_signature: bool | None = None
@@ -64,6 +69,7 @@ class WebhookListing(Listing):
 class WebhookRef(Model):
     """A webhook by its id."""
 
+    example: ClassVar[Example] = {"id": "wh_7d"}
     id: Name
 
 
