@@ -155,6 +155,7 @@ async def test_workers_are_answered_what_is_to_be_seen_to(acme: Database) -> Non
     assert await alone("w1", "w2") == []
     assert await alone("w2") == ["run_3", "run_4", "run_6"]
     assert await alone("w2", also_queued=False) == ["run_4", "run_6"]
+    assert await alone() == await alone("w2")
     assert [each.id for each in await run_turns.with_ids(acme, {"run_2", "run_9"})] == ["run_2"]
     assert await run_turns.with_ids(acme, set()) == []
 
