@@ -105,7 +105,7 @@ class HostedOpenAI:
     removed: list[str] = field(default_factory=list)
     """Sessions that were removed, with their sandboxes."""
     webhook: tuple[str, str] | None = None
-    """The address and the secret (`whsec_…`) of what is told when a session has become idle."""
+    """The address and the secret (`whsec_…`) of what is told when a session is idle or an answer is there."""
     pace: Callable[[float], Awaitable[object]] = lambda _seconds: asyncio.sleep(0.05)
     """What who asks sleeps with between two looks."""
     asks_for: str | None = None
@@ -210,6 +210,7 @@ class HostedOpenAI:
         self._item(work, {**message, "content": [part]})
         work.status = "completed"
         self._happen(work, "response.completed", response=self._as_response(work))
+        await self._tell("response.completed", {"id": work.id})
 
     def _item(self, work: Work, item: Json) -> None:
         work.items.append(item)
@@ -444,22 +445,23 @@ class HostedOpenAI:
             work.sandbox.publish(work.id, turn["id"])
         turn |= {"status": "completed", "usage": _USAGE}
         work.status = "idle"
-        await self._tell(work)
+        if work.sandbox is not None:
+            there = {"environment_id": work.sandbox.id, "environment_type": "openai_hosted"}
+            await self._tell("agent.session.idle", {"id": work.id, **there})
 
-    async def _tell(self, work: Work) -> None:
-        """Tell that a session is idle, so that the official package takes it for OpenAI's word."""
-        if self.webhook is None or work.sandbox is None:
+    async def _tell(self, kind: str, data: Json) -> None:
+        """Tell that something is over, so that the official package takes it for OpenAI's word."""
+        if self.webhook is None:
             return
         (url, secret), now = self.webhook, int(time.time())
-        data = {"id": work.id, "environment_id": work.sandbox.id, "environment_type": "openai_hosted"}
-        event = {"id": "evt_1", "object": "event", "created_at": now, "type": "agent.session.idle"}
+        event = {"id": "evt_1", "object": "event", "created_at": now, "type": kind}
         raw = json.dumps({**event, "data": data}).encode()
         key = base64.b64decode(secret.removeprefix("whsec_"))
         signed = base64.b64encode(hmac.digest(key, f"wh_1.{now}.".encode() + raw, "sha256")).decode()
         headers = {"webhook-id": "wh_1", "webhook-timestamp": str(now), "webhook-signature": f"v1,{signed}"}
         with OpenAI(api_key="unused", webhook_secret=secret) as client:
             told = client.webhooks.unwrap(raw, headers)
-        assert told.type == "agent.session.idle" and told.data.id == work.id
+        assert told.type == kind and getattr(told.data, "id", None) == data["id"]
         async with httpx2.AsyncClient() as http:
             answer = await http.post(url, content=raw, headers=headers)
         self.told.append(answer.json())

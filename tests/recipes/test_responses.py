@@ -5,23 +5,36 @@ OpenAI is scripted; deliveries, the forge and our MCP endpoint are those of ever
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
+from linkspan.vault.secret import Secret
 from tests.fakes.openai_api import Call, HostedOpenAI
 from tests.recipes.test_hosted import BASE, opened
-from tests.recipes.town import BO, KEY, TOKEN, Town, town
+from tests.recipes.town import ACME, BO, KEY, PATIENCE, TOKEN, Town, town
 
 pytestmark = pytest.mark.e2e
 
 
-def says(hosted: HostedOpenAI, tool: str, arguments: dict[str, str], answer: object) -> list[str]:
+def says(
+    hosted: HostedOpenAI,
+    tool: str,
+    arguments: dict[str, str],
+    answer: object,
+    *,
+    after: threading.Event | None = None,
+) -> list[str]:
     """Script an answer after a call of a tool; answers what that told."""
     heard: list[str] = []
 
     async def script(call: Call) -> str:
+        if after is not None:
+            await asyncio.to_thread(after.wait, PATIENCE)
         heard.append(await call(tool, arguments))
         return json.dumps(answer)
 
@@ -68,8 +81,12 @@ async def test_a_change_is_reviewed_without_a_checkout_there(tmp_path: Path) -> 
 
 
 async def test_an_issue_is_sorted_as_it_is_opened(tmp_path: Path) -> None:
-    """docs/recipes/triage.md as it stands: what the answer says in sum is a comment, and nothing else is."""
-    hosted = HostedOpenAI()
+    """docs/recipes/triage.md as it stands: what the answer says in sum is a comment, and nothing else is.
+
+    The stream breaks, and a webhook of OpenAI's says that the answer is there: nothing else would.
+    """
+    hosted = HostedOpenAI(break_after=1)
+    hosted.pace = lambda _seconds: asyncio.Event().wait()  # without a webhook it would never look again
     async with town(tmp_path, "triage", BASE, hosted=hosted) as place:
         await place.app.recipes.enable(BO, "triage", {})
         repository = place.forge.repositories["acme/shop"]
@@ -77,11 +94,23 @@ async def test_an_issue_is_sorted_as_it_is_opened(tmp_path: Path) -> None:
         issue = place.forge._thing(repository, said, "issues")
         repository.things.append(issue)
         answer = {"kind": "bug", "severity": "high", "summary": "A bug: totals are counted twice."}
-        heard = says(hosted, "get_ticket", {"id": "acme/shop#1"}, answer)
+        is_followed = threading.Event()
+        heard = says(hosted, "get_ticket", {"id": "acme/shop#1"}, answer, after=is_followed)
+        made = f"whsec_{base64.b64encode(b'canary-of-a-webhook-at-openai').decode()}"
+        await place.app.hook_secrets.of_account(ACME, place.accounts["openai"], Secret(made))
+        hosted.webhook = (f"{place.url}/hooks/account/{place.accounts['openai']}", made)
         await place.from_github("issues", "opened", issue)
         (run,) = await place.runs(1)
+        async with asyncio.timeout(PATIENCE):
+            while not any("starting_after=0" in asked for asked in hosted.asked):
+                await place.app.runs.bell.wait(0.2)
+        is_followed.set()
         done = await place.until(run.id)
         assert (done.state, done.error_message) == ("succeeded", None)
+        async with asyncio.timeout(PATIENCE):
+            while not hosted.told:
+                await place.app.runs.bell.wait(0.2)
+        assert hosted.told == [{"accepted": 1}]
         assert "It is counted twice." in heard[0]
         told = json.loads(asked_of(place, hosted))
         assert (told["model"], told["reasoning"]["effort"]) == ("gpt-5.5", "low")
