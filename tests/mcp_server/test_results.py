@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mcp.types import methods as wire
 from pydantic_core import from_json, to_json
@@ -53,6 +53,7 @@ def test_a_page_that_is_too_long_loses_whole_items_and_goes_on_after_them() -> N
 
 
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=30), st.integers(1200, 12_000))
+@example([450, 403], 1200)
 @settings(max_examples=100, deadline=None)
 def test_no_item_is_lost_or_shown_twice(sizes: list[int], limit: int) -> None:
     """Whatever the sizes, cursor and items fit together, and the limit holds."""

@@ -41,11 +41,11 @@ def tool_result(
     data = encode(answer.to_dict())
     whole = _both(data)
     room = len(data)
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         if len(whole) <= limit:
             break
         # The copy in the text is the longer one, by its quotes: how much depends on what is left.
-        room = room * limit // len(whole) - 1
+        room = room * limit // len(whole) - 2**attempt
         whole = _both(_fitted(answer, room, where))
     return whole
 
