@@ -159,11 +159,11 @@ def test_a_conversation(anna: Person, quay: Quay, protocol: Protocol) -> None:
     run.ask(
         "command",
         "May I reach the network?",
-        command=f"pip download <script> --cache {'deep/' * 20}",
+        command=f"pip download <script> --cache {'deep/' * 20}\u202etxt.sh",
         item_id="c2",
     )
     question = session.get_by_role("group", name="Codex asks")
-    expect(question.get_by_text("pip download <script>")).to_be_visible()
+    expect(question.get_by_text("pip download <script>")).to_contain_text("deep/<U+202E>txt.sh")
     look(page, "session-asks")
     assert unstyled(page, "linkspan-session", *PARTS) == []
     press_to(page, "Allow", key="Shift+Tab")

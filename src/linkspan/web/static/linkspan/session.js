@@ -24,6 +24,9 @@ let sheet;
 
 const DID = { completed: "Changed", declined: "Did not change", failed: "Could not change" };
 const short = (path) => path.replace(/^\/workspace\//, "");
+// Signs that nobody sees, and those that turn the direction of others, are shown: what is allowed has to be what is read.
+const visible = (text) => text.replace(/[\p{Cc}\p{Cf}\p{DI}\u2028\u2029]/gu, (sign) => (
+  "\n\t".includes(sign) ? sign : `<U+${sign.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}>`));
 const diffOf = (changes) => changes.map(({ path, diff }) => `${short(path)}\n${diff ?? ""}`).join("\n");
 const plain = (command) => command.replace(/^\S*\/(?:ba|z|)sh -l?c (["'])((?:(?!\1).)*)\1$/s, "$2"); // without Codex's shell around it
 const textOf = ({ content }) => content.map(({ text }) => text ?? "").join("\n");
@@ -225,8 +228,8 @@ export class LinkspanSession extends LinkspanElement {
       this.#socket.send(JSON.stringify({ jsonrpc: "2.0", id, result }));
     };
     const line = make("div", { part: "question", className: "asks", role: "group", ariaLabel: "Codex asks" },
-      make("span", {}, reason ?? "Codex asks whether it may do this."),
-      ...(about ? [make("pre", { tabIndex: 0 }, about)] : []),
+      make("span", {}, reason ? visible(reason) : "Codex asks whether it may do this."),
+      ...(about ? [make("pre", { tabIndex: 0 }, visible(about))] : []),
       make("div", { className: "row" },
         button("accept", () => answer("accept"), "Allow", { className: "main" }), button("decline", () => answer("decline"), "Decline")));
     this.#questions.set(id, line);
