@@ -58,7 +58,8 @@ async def test_1_whoever_has_no_token_is_shown_the_way(method: str, browser: htt
         challenge = answer.headers["www-authenticate"]
         where = f'resource_metadata="{BASE}/.well-known/oauth-protected-resource/t/{tenant}/mcp"'
         assert where in challenge and 'scope="read write"' in challenge and "error" not in challenge
-        answers[tenant] = (challenge + answer.text).replace(tenant, "T")
+        told = answer.text.replace(answer.headers["x-request-id"], "N")
+        answers[tenant] = (challenge + told).replace(tenant, "T")
     assert answers["acme"] == answers["nobody"]
 
 
