@@ -59,19 +59,22 @@ export class LinkspanSession extends LinkspanElement {
     const form = make("form", { part: "form", onsubmit: (event) => (event.preventDefault(), this.#say()) },
       this.words, this.sending, this.stopping, this.renewing);
     this.shadowRoot.replaceChildren(this.log, this.status, form);
-    this.over.signal.addEventListener("abort", () => this.#socket?.close());
+    this.#waiting.clear();
     this.#keep();
   }
 
   /** Connects, and again whenever the connection is lost, until the element leaves the page. */
   async #keep() {
-    for (let pause = OFTEN, anew = false; !this.over.signal.aborted; pause = Math.min(pause * 2, LONGEST)) {
+    const { signal } = this.over; // put elsewhere in its page it begins anew, and this ends
+    for (let pause = OFTEN, anew = false; !signal.aborted; pause = Math.min(pause * 2, LONGEST)) {
       this.#ready(false);
       try {
         const { url, token } = await this.view(anew);
+        if (signal.aborted) return;
         const [tenant] = url.pathname.match(/^\/t\/[^/]+/);
         const socket = this.#socket = new WebSocket(`${url.origin.replace(/^http/, "ws")}${tenant}/codex`, ["linkspan.codex", token]);
         const ended = new Promise((resolve) => { socket.onclose = resolve; });
+        signal.addEventListener("abort", () => socket.close());
         socket.onmessage = ({ data }) => this.#take(JSON.parse(data));
         let opened = false;
         await Promise.race([ended, new Promise((resolve) => { socket.onopen = () => resolve(opened = true); })]);
@@ -80,12 +83,16 @@ export class LinkspanSession extends LinkspanElement {
           this.#begun().catch((error) => this.fault(error));
         }
         const { code } = await ended;
+        if (signal.aborted) return;
         anew = !opened || code === OVER; // a handshake that failed does not say why
         for (const { reject } of this.#waiting.values()) reject(new Error("The connection was lost"));
         this.#waiting.clear();
-        if (!this.over.signal.aborted) this.say(opened ? "The connection is made anew" : "Linkspan cannot be reached, or does not let this page in", true);
+        this.say(opened ? "The connection is made anew" : "Linkspan cannot be reached, or does not let this page in", true);
         if (code === OVER) continue;
-      } catch (error) { this.fault(error); }
+      } catch (error) {
+        if (signal.aborted) return;
+        this.fault(error);
+      }
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
   }
