@@ -1,7 +1,7 @@
-"""Admin keys: what an operator's own programs show at the management API.
+"""Admin keys: what an operator's own programs show at the management API and at the doors to products.
 
-They are separate from the tokens of tenants in every way: another kind, other rows, another door. An admin
-key opens no MCP endpoint, and no tenant's token opens the management API.
+They are separate from the tokens of tenants in every way: another kind, other rows. An admin key opens no MCP
+endpoint, and no tenant's token opens what is the operator's. What a key may do says its role, at every door.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from linkspan.accounts.opaque import is_like, mint, read
+from linkspan.accounts.principal import Principal, Tenant
 from linkspan.accounts.tenants import no_tenant
-from linkspan.errors import InvalidArgument, NotFound, Unauthenticated
+from linkspan.errors import Forbidden, InvalidArgument, NotFound, Unauthenticated
 from linkspan.store import admins as rows
 from linkspan.store import tenants as tenant_rows
 from linkspan.store.admins import ROLES, AdminToken, Role
@@ -43,6 +44,24 @@ class Admin:
     def sees(self, tenant: str) -> bool:
         """Tell whether a tenant is theirs to see."""
         return self.only is None or self.only == tenant
+
+    def check_program(self) -> None:
+        """Raise `Forbidden` for a key that is for one tenant's console: no program comes in with it."""
+        if self.only is not None:
+            raise Forbidden(
+                f"this key is for the console, and for tenant {self.only} alone",
+                hint=f"A program uses a token of the tenant: linkspan token create --tenant {self.only}",
+            )
+
+    def acting_for(self, tenant: Tenant, person: str | None = None) -> Principal:
+        """Answer who acts for a tenant: the operator, or for a viewer somebody who reads.
+
+        `person` is whose account is used, which is private to them and the operator.
+        """
+        token = self.token_id or None
+        if self.may("operator"):
+            return Principal(tenant, "operator", self.subject, token_id=token, person=person)
+        return Principal(tenant, "service", self.subject, scopes=("read",), token_id=token)
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ async def test_a_run_leads_to_its_thing_and_the_thing_to_its_runs(house: House) 
 
 
 async def test_private_runs_are_in_no_list_of_who_only_looks(house: House) -> None:
-    """Overview, lists and the run itself; an operator, who has it on the desk, sees it everywhere."""
+    """Overview, lists and the run itself, over REST too; an operator sees it everywhere."""
     await house.enable("mend")
     run = await house.app.runs.start(BO, "mend", source="button", entity_id="HC-103")
     open_to_all = await house.app.runs.start(BO, "mend", source="button", entity_id="HC-104")
@@ -194,6 +194,14 @@ async def test_private_runs_are_in_no_list_of_who_only_looks(house: House) -> No
             parts = [await http.get(f"{own}/{part}") for part in ("body", "beside", "changes", "earlier")]
             assert [each.status_code for each in parts] == [200 if sees else 404] * 4
             assert any("HC-103" in each.text for each in parts) is sees
+            key = (await house.app.admins.create("x", role=role)).text.reveal()
+            headers = {"Authorization": f"Bearer {key}"}
+            listed = (await http.get("/runs?tenant_id=acme", headers=headers)).text
+            assert open_to_all.id in listed
+            assert (run.id in listed) is sees
+            for part in ("", "/events", "/artifacts", "/approvals"):
+                answer = await http.get(f"/runs/{run.id}{part}?tenant_id=acme", headers=headers)
+                assert answer.status_code == (200 if sees else 404), part
 
 
 async def test_a_key_of_one_tenant_or_of_a_viewer_opens_less_over_rest(house: House) -> None:

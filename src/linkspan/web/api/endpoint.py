@@ -75,7 +75,7 @@ class Call:
         self.connector, self.account = connector, account
 
     async def principal(self) -> Principal:
-        """Answer who acts: the tenant's own, or the operator for the tenant that `tenant_id` names.
+        """Answer who acts: the tenant's own, or by the role of a key for the tenant that `tenant_id` names.
 
         Raises `InvalidArgument` where an operator names none, `NotFound`, and `Forbidden` for another's.
         """
@@ -87,7 +87,7 @@ class Call:
         if named is None:
             details = [{"path": "tenant_id", "message": "is needed with an admin key"}]
             raise InvalidArgument("tenant_id: is needed with an admin key", details=details)
-        return Principal(await self.parts.tenants.require(named), "operator", self.caller.subject)
+        return self.caller.acting_for(await self.parts.tenants.require(named))
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,11 +258,7 @@ async def _done(endpoint: Endpoint, call: Call) -> BaseModel | Raw | Again:
 
 def _check_role(admin: Admin, endpoint: Endpoint) -> None:
     """Raise `Forbidden` for what the role of an admin key does not let it do."""
-    if admin.only is not None:
-        raise Forbidden(
-            f"this key is for the console, and for tenant {admin.only} alone",
-            hint=f"A program uses a token of the tenant: linkspan token create --tenant {admin.only}",
-        )
+    admin.check_program()
     needed: Role = "viewer"
     if endpoint.method != "GET":
         needed = "operator" if endpoint.name in OPERATED else "admin"

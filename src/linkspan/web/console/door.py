@@ -130,9 +130,7 @@ class Visit:
 
     def principal(self, tenant: Tenant) -> Principal:
         """Answer who acts for a tenant: the operator, or somebody who reads."""
-        if self.admin.may("operator"):
-            return Principal(tenant, "operator", self.admin.subject)
-        return Principal(tenant, "service", self.admin.subject, scopes=("read",))
+        return self.admin.acting_for(tenant)
 
     async def note(self, tenant: str, did: str, entity: str, entity_id: str | None = None) -> None:
         """Leave a row in the tenant's audit log for what was done here."""

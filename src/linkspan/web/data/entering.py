@@ -20,7 +20,7 @@ _HINT: Final = "Make one with: linkspan token create (for one tenant) or linkspa
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """Knows callers by their bearer token: a tenant's, one of an account, or an operator's key.
+    """Knows callers by their bearer token: a tenant's, one of an account, or an admin key.
 
     `failures` counts what looked like a token and was none, by address.
     """
@@ -34,8 +34,9 @@ class Entrance:
     async def enter(self, asked: Asked, address: str) -> Principal:
         """Answer who acts.
 
-        An operator's key acts for the tenant of the account that is named, or for the one that `tenant_id`
-        names. Raises `Unauthenticated`, `RateLimited` for who guesses, `InvalidArgument` and `NotFound`.
+        An admin key acts for the tenant of the account that is named, or for the one that `tenant_id` names,
+        and as its role lets it. Raises `Unauthenticated`, `RateLimited` for who guesses, `Forbidden` for a
+        key of one tenant's console, whatever it asks for, `InvalidArgument` and `NotFound`.
         """
         kind, _, text = asked.headers.get("authorization", "").partition(" ")
         key = text.strip() if kind.lower() == "bearer" else ""
@@ -48,8 +49,9 @@ class Entrance:
             if is_like(key, "admin") or is_like(key, "tenant"):
                 self.failures.take(address)
             raise Unauthenticated("The bearer token is missing or not valid here", hint=_HINT) from None
+        admin.check_program()
         tenant, person = await self._for_whom(asked)
-        return Principal(tenant, "operator", admin.subject, token_id=admin.token_id, person=person)
+        return admin.acting_for(tenant, person)
 
     async def _for_whom(self, asked: Asked) -> tuple[Tenant, str | None]:
         if asked.account is not None:
