@@ -121,6 +121,18 @@ async def test_each_delivery_finds_whose_it_is(front: Front) -> None:
     assert sum(map(len, (await front.arrived()).values())) == 3
 
 
+async def test_what_is_told_of_an_account_that_is_to_be_linked_again_is_kept(front: Front) -> None:
+    """A product tells it once; one that was never proved hears nothing of what its settings name."""
+    for name, state in (("slack", "needs_reauth"), ("linear", "validation_error")):
+        await front.app.database.execute(
+            "UPDATE accounts SET state = :state WHERE connector = :name", {"state": state, "name": name}
+        )
+    bots = {"authorizations": [{"team_id": "T1", "user_id": "U1", "is_bot": True}]}
+    assert (await front.deliver("slack", bots)).json() == {"accepted": 1}
+    assert (await front.deliver("linear", {"organizationId": "org-2"})).json() == {"accepted": 0}
+    assert await front.arrived() == {"acme": ["slack.message.mentioned"], "globex": []}
+
+
 async def test_whose_account_an_app_is_installed_in_is_not_who_writes(front: Front) -> None:
     """A person's own doing starts a run where the app is installed in the person's own account.
 

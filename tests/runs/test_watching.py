@@ -296,6 +296,29 @@ async def test_a_product_that_wants_less_is_asked_less(place: Place) -> None:
     assert (there.failures, there.told) == (0, None)
 
 
+async def test_how_far_it_has_come_stays_while_the_account_is_to_be_linked_again(place: Place) -> None:
+    """A key that the product refuses ends the looking alone: linked again, what came meanwhile counts."""
+    await place.app.recipes.enable(BO, "look", {})
+    watches = place.process()
+    await watches.look_once()
+    place.now[0] += 60
+    place.tracker.refuses = JSONResponse({}, 401)
+    await watches.look_once()
+    (account,) = await place.app.accounts.list(ACME)
+    assert account.state == "needs_reauth"
+    asked = len(place.tracker.asked)
+    place.tracker.tickets["new"] = (place.now[0], "priya")
+    place.tracker.refuses = None
+    place.now[0] += 3600
+    await watches.look_once()
+    assert len(place.tracker.asked) == asked
+    (there,) = await watches.of_tenant(ACME)
+    assert there.position is not None
+    await place.app.database.execute("UPDATE accounts SET state = 'active'", {})
+    await watches.look_once()
+    assert await place.told() == [("new", "pending")]
+
+
 async def listen(place: Place, watches: Watches) -> None:
     """Listen until the stream breaks off."""
     await watches.turn()

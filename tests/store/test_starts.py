@@ -50,3 +50,19 @@ async def test_one_id_is_one_thing_where_accounts_lead_to_one_place(
     found = await starts.active_on(acme, "acme", first.recipe, first.entity_id, account=other)
     assert (found is not None and found.id == "run_1") is is_one
     await runs.ask_to_stop(acme, "acme", "run_1", who="person:bo", now=2.0)
+
+
+async def test_the_last_run_on_a_thing_is_of_the_account_where_it_is(acme: Database) -> None:
+    """Two Alertmanagers call their groups the same: what lasts at one of them says nothing of the other's."""
+    for name, there, created in (("run_1", "acc_second", 1.0), ("run_2", "acc_shared", 2.0)):
+        of = run("acme", id=name, account=there, created=created, source="webhook:desk")
+        await starts.add(acme, of)
+    found = {
+        there: await starts.last_by_events(acme, "acme", of.recipe, str(of.entity_id), account=there)
+        for there in ("acc_shared", "acc_second", "acc_third")
+    }
+    assert {there: each and each.id for there, each in found.items()} == {
+        "acc_shared": "run_2",
+        "acc_second": "run_1",
+        "acc_third": None,
+    }

@@ -277,7 +277,7 @@ class Arrivals:
         """Answer why no more runs are started on a thing: it lasts still, or goes in circles."""
         tenant, thing = Tenant(arrival.tenant), arrival.entity_id
         if recipe.starts_once:
-            last = await starts.last_by_events(self._db, tenant, recipe.name, thing)
+            last = await starts.last_by_events(self._db, tenant, recipe.name, thing, account=arrival.account)
             own = run_id(tenant, _source(arrival), arrival.id)
             lasts = last is not None and last.id != own
             if lasts and last and not await rows.stopped_since(self._db, arrival, last.created):

@@ -99,7 +99,10 @@ class Watches:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def turn(self) -> None:
-        """Begin what is due, and end what nobody waits for any more."""
+        """Begin what is due, and end what nobody waits for any more.
+
+        Of an account that is to be linked again nothing is asked; how far it has come stays.
+        """
         jobs = {job.key: job for job in await self._jobs()}
         there = {each.key for each in await rows.everything(self._db)}
         for key in there - jobs.keys():
@@ -109,7 +112,8 @@ class Watches:
         for key in jobs.keys() - there:
             await rows.add(self._db, key, now=self._clock())
         self._tasks = {key: task for key, task in self._tasks.items() if not task.done()}
-        free = [key for key in jobs if key not in self._tasks]
+        good = (key for key, job in jobs.items() if job.account.state == "active")
+        free = [key for key in good if key not in self._tasks]
         taken = await rows.claim(self._db, free, now=self._clock(), lease=self._lease)
         polls = asyncio.Semaphore(_AT_ONCE)
         for watched in taken:

@@ -128,10 +128,14 @@ async def find(db: Database, tenant: str, account: str) -> Account | None:
 
 
 async def told_by(db: Database, connector: str) -> list[Account]:
-    """Answer the accounts at a connector that tenants share, of all tenants: for what a product delivers."""
+    """Answer the accounts at a connector that tenants share, of all tenants: for what a product delivers.
+
+    Also those that are to be linked again: what happens meanwhile is theirs, and nobody tells it twice. One
+    whose credential was never proved is told nothing.
+    """
     rows = await db.query(
-        "SELECT * FROM accounts WHERE connector = :connector AND subject IS NULL AND state = 'active'"
-        " ORDER BY tenant, id",
+        "SELECT * FROM accounts WHERE connector = :connector AND subject IS NULL"
+        " AND state IN ('active', 'needs_reauth') ORDER BY tenant, id",
         {"connector": connector},
     )
     return [account_of(row) for row in rows]

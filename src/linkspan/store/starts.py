@@ -88,12 +88,15 @@ async def started_by_events(db: Database, tenant: str, recipe: str, entity_id: s
     return _count(rows)
 
 
-async def last_by_events(db: Database, tenant: str, recipe: str, entity_id: str) -> Run | None:
-    """Answer the run of a recipe that events started last for a thing."""
+async def last_by_events(
+    db: Database, tenant: str, recipe: str, entity_id: str, *, account: str
+) -> Run | None:
+    """Answer the run of a recipe that events started last for a thing at an account."""
     rows = await db.query(
         "SELECT * FROM runs WHERE tenant = :tenant AND recipe = :recipe AND entity_id = :entity_id"
-        " AND source LIKE 'webhook:%' ORDER BY created DESC, id DESC LIMIT 1",
-        {"tenant": tenant, "recipe": recipe, "entity_id": entity_id},
+        " AND (account IS NULL OR account = :account) AND source LIKE 'webhook:%'"
+        " ORDER BY created DESC, id DESC LIMIT 1",
+        {"tenant": tenant, "recipe": recipe, "entity_id": entity_id, "account": account},
     )
     return run_of(rows[0]) if rows else None
 
