@@ -49,6 +49,7 @@ async def test_one_id_is_one_thing_where_accounts_lead_to_one_place(
     assert (added[0].id, added[1]) == (("run_1", False) if is_one else ("run_2", True))
     found = await starts.active_on(acme, "acme", first.recipe, first.entity_id, account=other)
     assert (found is not None and found.id == "run_1") is is_one
+    assert await starts.is_one_place(acme, "acme", one, other) is is_one
     await runs.ask_to_stop(acme, "acme", "run_1", who="person:bo", now=2.0)
 
 

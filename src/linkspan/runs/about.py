@@ -61,6 +61,14 @@ def thread_of(run: Run) -> str | None:
     return None if thread is None else str(thread)
 
 
+def is_talk_of(run: Run, asker: str, person: str | None) -> bool:
+    """Tell whether a run is a turn of this person's, or of nobody's: what is said in one is for no other.
+
+    `asker` is the backend that vouches for the person.
+    """
+    return thread_of(run) is None or (run.asker, run.person) == (asker, person)
+
+
 def waits_to_publish(run: Run) -> bool:
     """Tell whether it waits for a person with nobody at work: before it publishes."""
     return run.state == "waiting_approval" and run.worker is None

@@ -169,14 +169,14 @@ class Runs:
         may(principal, "run.get", "read")
         found = await self.find(principal.tenant, run)
         if not may_look(principal, found):
-            raise _no_run(run)
+            raise no_run(run)
         return found
 
     async def find(self, tenant: Tenant, run: str) -> Run:
         """Answer a run of the tenant, whoever asks. Raises `NotFound`."""
         found = await rows.find(self._db, tenant, run)
         if found is None:
-            raise _no_run(run)
+            raise no_run(run)
         return found
 
     async def list(
@@ -395,5 +395,6 @@ class Runs:
         self.bell.of(run.id).ring()
 
 
-def _no_run(run: str) -> NotFound:
+def no_run(run: str) -> NotFound:
+    """Answer what is said of a run that is not there, or not for whoever asks."""
     return NotFound(f"there is no run {run!r}", hint="See: linkspan run list")

@@ -10,7 +10,7 @@ from linkspan.accounts.principal import Principal, Tenant
 from linkspan.accounts.tenants import no_tenant
 from linkspan.codex.places import branch_of
 from linkspan.errors import Conflict, InvalidArgument, QuotaExceeded, RateLimited
-from linkspan.runs.about import readers_of, still
+from linkspan.runs.about import is_talk_of, readers_of, still
 from linkspan.runs.asked import same_run
 from linkspan.runs.bell import Bell
 from linkspan.runs.budgets import Budget, budget_of, used_up
@@ -201,7 +201,8 @@ class Starting:
             )
         kept, is_new = added
         if kept.id != run.id:
-            raise WorkedOn(kept, told=may_look(principal, kept))
+            told_which = may_look(principal, kept) and is_talk_of(kept, run.asker, run.person)
+            raise WorkedOn(kept, told=told_which)
         if not is_new:
             return same_run(kept, run)
         self._bell.ring()

@@ -2,7 +2,9 @@
 
 A page of the product shows one run with it, or has the button for one recipe on one thing. It looks, and does
 exactly those of starting, steering, cancelling and deciding that it was made for; whoever makes it may do
-that. It ends with what it was made with, and pages of other origins than it names get nothing.
+that. It ends with what it was made with, and pages of other origins than it names get nothing. What somebody
+else says to Codex about the thing (threads.py) is not opened by it, nor is a run at another account, where
+the id means another thing (store/starts.py).
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ from linkspan.accounts.principal import Principal, Tenant
 from linkspan.accounts.redirects import page_origin
 from linkspan.accounts.tenants import no_tenant
 from linkspan.errors import Forbidden, InvalidArgument, NotFound, Unauthenticated
-from linkspan.runs.about import approvers_of, readers_of
+from linkspan.runs.about import approvers_of, is_talk_of, readers_of
 from linkspan.runs.asked import check_input
 from linkspan.runs.rights import may, person_for, person_says, reader_of
-from linkspan.runs.runs import Runs
+from linkspan.runs.runs import Runs, no_run
+from linkspan.store import starts
 from linkspan.store import view_tokens as rows
 from linkspan.store.database import Database
 from linkspan.store.runs import Run
@@ -33,6 +36,9 @@ LIFETIME: Final = 900.0
 SHORTEST: Final = 60.0
 LONGEST: Final = 3_600.0
 _MOST_ORIGINS: Final = 20
+_AT_ONCE: Final = 100
+_MOST_LOOKS: Final = 5
+"""For a run that a token opens, among the latest on its thing: others' turns are there in any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +102,9 @@ class Views:
         approvers: Sequence[str] = ()
         if run is not None:
             found = await self._runs.get(principal, run)
-            if found.private_to is not None and who not in readers_of(found):
-                raise NotFound(f"there is no run {run}", hint="See: linkspan run list")
+            hidden = found.private_to is not None and who not in readers_of(found)
+            if hidden or not is_talk_of(found, principal.subject, who):
+                raise no_run(run)
             approvers = approvers_of(found)
         else:
             of = await self._runs.recipe(principal.tenant, recipe or "")
@@ -174,22 +181,43 @@ class Views:
     async def run(self, view: View, run: str) -> Run:
         """Answer a run that the token opens. Raises `NotFound` for every other."""
         found = await self._runs.get(view.principal, run)
-        token = view.token
-        if token.run not in (None, run) or (
-            token.run is None and (found.recipe, found.entity_id) != (token.recipe, token.entity_id)
-        ):
-            raise NotFound(f"there is no run {run}")
+        if not await self._opened(view.token, [found]):
+            raise no_run(run)
         return found
 
     async def latest(self, view: View) -> Run | None:
         """Answer the run that the token is for: of several on its thing the one that was asked for last."""
         token = view.token
         if token.run is not None:
-            return await self._runs.get(view.principal, token.run)
-        found = await self._runs.list(
-            view.principal, recipe=token.recipe, entity_id=token.entity_id, limit=20
-        )
-        return max(found, key=lambda run: (run.created, run.id), default=None)
+            return await self.run(view, token.run)
+        before: tuple[float, str] | None = None
+        for _look in range(_MOST_LOOKS):
+            found = await self._runs.list(
+                view.principal,
+                recipe=token.recipe,
+                entity_id=token.entity_id,
+                before=before,
+                limit=_AT_ONCE,
+            )
+            opened = await self._opened(token, found)
+            if opened or len(found) < _AT_ONCE:
+                return max(opened, key=lambda run: (run.created, run.id), default=None)
+            before = (found[-1].updated, found[-1].id)
+        return None
+
+    async def _opened(self, token: ViewToken, runs: Sequence[Run]) -> Sequence[Run]:
+        """Answer those of some runs that a token opens."""
+        theirs = [run for run in runs if is_talk_of(run, token.subject, token.person)]
+        if token.run is not None:
+            return [run for run in theirs if run.id == token.run]
+        meant = (token.recipe, token.entity_id)
+        theirs = [run for run in theirs if (run.recipe, run.entity_id) == meant]
+        there = {
+            account
+            for account in {run.account for run in theirs}
+            if await starts.is_one_place(self._db, token.tenant, account, token.account)
+        }
+        return [run for run in theirs if run.account in there]
 
     async def start(self, view: View, key: str | None) -> Run:
         """Start the run that the token is for. Raises what `Runs.start` raises."""

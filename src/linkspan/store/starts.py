@@ -16,6 +16,9 @@ from linkspan.store import run_events, run_news, tenants
 from linkspan.store.database import Database, Row, Transaction
 from linkspan.store.runs import COLUMNS, Run, inside, run_of, written
 
+_PLACES: Final = """
+SELECT connector, subject, settings FROM accounts WHERE tenant = :tenant AND id IN (:one, :other)
+"""
 _WAITING: Final = """
 SELECT count(*) AS number FROM runs WHERE tenant = :tenant AND finished IS NULL AND state = 'queued'
 """
@@ -78,6 +81,13 @@ async def active_on(
     return await db.transaction(lambda tx: _active(tx, tenant, recipe, entity_id, account), quiet=True)
 
 
+async def is_one_place(db: Database, tenant: str, one: str | None, other: str | None) -> bool:
+    """Tell whether one id means one thing by these two accounts, as far as anybody knows."""
+    if _may_be_one(one, other):
+        return True
+    return _are_one(await db.query(_PLACES, {"tenant": tenant, "one": one, "other": other}))
+
+
 async def started_by_events(db: Database, tenant: str, recipe: str, entity_id: str, since: float) -> int:
     """Answer how many runs of a recipe events have started for a thing since a time."""
     rows = await db.query(
@@ -121,13 +131,16 @@ def _active(
 
 
 def _is_one_place(tx: Transaction, tenant: str, one: str | None, other: str | None) -> bool:
-    """Tell whether one id means one thing by these two accounts, as far as anybody knows."""
-    if one is None or other is None or one == other:
+    if _may_be_one(one, other):
         return True
-    found = tx.query(
-        "SELECT connector, subject, settings FROM accounts WHERE tenant = :tenant AND id IN (:one, :other)",
-        {"tenant": tenant, "one": one, "other": other},
-    )
+    return _are_one(tx.query(_PLACES, {"tenant": tenant, "one": one, "other": other}))
+
+
+def _may_be_one(one: str | None, other: str | None) -> bool:
+    return one is None or other is None or one == other
+
+
+def _are_one(found: Sequence[Row]) -> bool:
     if len(found) < 2:  # one of them was unlinked
         return False
     first, second = ((each["connector"], json.loads(each["settings"])) for each in found)

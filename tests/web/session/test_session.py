@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
+import httpx2
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -290,11 +291,18 @@ async def test_a_token_does_what_it_was_made_for_and_nothing_else(door: Door) ->
 
 
 async def test_two_people_talk_about_one_thing(door: Door) -> None:
-    """At the same time, each in a thread of their own; within one, the next turn has to wait."""
+    """At the same time, each in a thread of their own; within one, the next turn has to wait.
+
+    The page of a turn is shown, by its view token, to who speaks in it, and to nobody else on the same thing.
+    """
     door.works.engine.acts = [listen()]
     words = [{"type": "text", "text": "Go on."}]
+    token = await door.token()
+    view = f"/t/acme/views/{token.split('_')[2]}"
+    shown = {"Authorization": f"Bearer {token}", "Linkspan-Page": "1"}
     async with (
-        door.session(await door.token()) as anna,
+        httpx2.AsyncClient(base_url=door.url, headers=shown) as page_,
+        door.session(token) as anna,
         door.session(await door.token(person="bo")) as bo,
     ):
         turns = []
@@ -304,6 +312,14 @@ async def test_two_people_talk_about_one_thing(door: Door) -> None:
             again = await client.call("turn/start", threadId=thread, input=words)
             assert again["error"]["data"]["code"] == "conflict"
             turns.append({"threadId": thread, "expectedTurnId": turn["id"]})
+        own, other = (turn["expectedTurnId"] for turn in turns)
+        assert (await page_.get(view)).json()["run"]["id"] == own
+        assert (await page_.get(f"{view}/{own}/body")).status_code == 200
+        for below in ("body", "stream", "files/transcript"):
+            assert (await page_.get(f"{view}/{other}/{below}")).status_code == 404, below
+        for verb in ("steer", "cancel", "decide"):
+            form = {"text": "x", "decision": "approve"}
+            assert (await page_.post(f"{view}/{other}/{verb}", data=form)).status_code == 404, verb
         for client, turn in zip((anna, bo), turns, strict=True):
             await client.ask("turn/steer", **turn, input=words)
             ended = (await client.until("turn/completed"))["turn"]

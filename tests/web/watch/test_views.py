@@ -10,13 +10,19 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
 
-from linkspan.accounts.principal import Tenant
+from linkspan.accounts.principal import Principal, Tenant
 from linkspan.runs.ids import approval_id
 from linkspan.runs.lease import Lease
+from linkspan.runs.views import View as Opened
 from linkspan.serving import Serving
 from linkspan.store import runs as rows
 from linkspan.store.approvals import Approval
+from linkspan.store.runs import Run
+from linkspan.web.asgi import Front
+from linkspan.web.watch.doing import VERBS
 from tests.runs.conftest import ACME, OPERATOR, House, house, seeded
 
 __all__ = ["house", "seeded"]
@@ -24,6 +30,17 @@ BASE = "http://127.0.0.1:8640"
 SHOP_PAGE = "https://shop.example"
 ALL = ("run.start", "run.steer", "run.cancel", "run.approve")
 PARTS = ("body", "beside", "changes", "checks", "earlier", "stream")
+DOORS = {
+    "/{run}/{part}": [("GET", part) for part in PARTS],
+    "/{run}/files/{name}": [("GET", f"files/{name}") for name in ("diff", "patch", "transcript")],
+    "/{run}/{verb}": [("POST", verb) for verb in VERBS],
+}
+"""Every door that a view token opens to a run that the address names."""
+OTHERS = {
+    "": "answers the token's own run",
+    "/progress": "answers the token's own run",
+    "/{run}": "is an empty frame, whoever asks",
+}
 
 
 @dataclass
@@ -176,6 +193,83 @@ async def test_a_token_opens_its_run_or_those_on_its_thing_and_no_other(shop: Sh
     # Shown at another token's address it is none.
     assert (await replace(narrow, id=wide.id)("GET")).status_code == 401
     assert (await shop.house.app.runs.find(ACME, other.id)).stop is None
+
+
+async def turn(shop: Shop, person: str, *, backend: str = "shop") -> Run:
+    """Let somebody say something to Codex about HC-103, in a thread of their own."""
+    app = shop.house.app
+    principal = Principal(ACME, "service", backend, scopes=("read", *ALL))
+    made = await app.views.create(
+        principal, origins=[SHOP_PAGE], recipe="talk", entity_id="HC-103", person=person, verbs=ALL
+    )
+    view: Opened = await app.views.enter(ACME, made.text.reveal(), token=made.token.id, origin=None)
+    return await app.threads.say(view, await app.threads.start(view), f"Hello from {person}")
+
+
+async def test_no_door_opens_anothers_talk_or_the_same_id_elsewhere(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every door of view tokens says of them what it says of a run that is not there, and does nothing."""
+    monkeypatch.setattr("linkspan.runs.views._AT_ONCE", 2)
+    app = shop.house.app
+    await shop.house.enable("talk")
+    own = await turn(shop, "anna")
+    shop.house.now[0] += 1
+    foreign = [await turn(shop, "bo"), await turn(shop, "anna", backend="bazaar"), await turn(shop, "bo")]
+    here, there = [
+        await app.runs.start(OPERATOR, "mend", source="button", entity_id="HC-105", account=account)
+        for account in ("acc_one", "acc_two")
+    ]
+    everything = {"may": ALL, "person": "anna"}
+    talk = await shop.view(recipe="talk", entity_id="HC-103", **everything)
+    nobodys = await shop.view(recipe="talk", entity_id="HC-103")
+    mend = await shop.view(recipe="mend", entity_id="HC-105", integrated_account_id="acc_one", **everything)
+    nowhere = await shop.view(
+        recipe="mend", entity_id="HC-105", integrated_account_id="acc_three", **everything
+    )
+    cases: list[tuple[View, Run | None, Run]] = [(talk, own, run) for run in foreign]
+    cases += [(mend, here, there), (nobodys, None, own), (nowhere, None, here)]
+    for view, mine, other in cases:
+        for method, below in [each for door in DOORS.values() for each in door]:
+            told = []
+            for name in (other.id, f"run_{'a' * 26}"):
+                form = {"data": {"decision": "approve", "text": "x"}} if method == "POST" else {}
+                answer = await view(method, f"/{name}/{below}", origin=BASE, **form)
+                error = answer.json()["error"]
+                told.append((answer.status_code, error["code"], error["message"].replace(name, "RUN")))
+            assert told[0] == told[1], below
+            assert told[0][:2] == (404, "not_found"), below
+        shown = (await view("GET")).json()["run"]
+        assert (shown and shown["id"]) == (mine and mine.id)
+        if mine is None:
+            assert (await view("GET", "/progress")).status_code == 404
+        else:
+            assert (await view("GET", f"/{mine.id}/body", origin=None)).status_code == 200
+    # Nor is another's talk told by being in the way of a run, nor opened by a token for itself.
+    await app.runs.cancel(OPERATOR, own.id)
+    started = await talk("POST")
+    assert (started.status_code, "run_" in started.text) == (409, False)
+    assert (await shop.mint(run_id=foreign[0].id, person="anna")).status_code == 404
+    assert (await shop.mint(run_id=foreign[0].id)).status_code == 404
+    narrow = await shop.view(run_id=foreign[0].id, person="bo")
+    assert (await narrow("GET", f"/{foreign[0].id}/body", origin=None)).status_code == 200
+    # A token, or a run, of which nobody knows where its thing is, is for it wherever it is.
+    somewhere = await shop.view(recipe="mend", entity_id="HC-105")
+    for run in (here, there):
+        assert (await somewhere("GET", f"/{run.id}/body", origin=None)).status_code == 200
+    for run in (*foreign, here, there):
+        kept = await app.runs.find(ACME, run.id)
+        assert (kept.stop, kept.events) == (None, run.events)
+
+
+async def test_every_door_of_view_tokens_is_in_the_table(house: House) -> None:
+    """A new one that names a run has to be held against others' runs, too."""
+    asgi = Serving(house.app).asgi
+    assert isinstance(asgi, Front)
+    assert isinstance(asgi.rest, Starlette)
+    paths = [route.path for route in asgi.rest.routes if isinstance(route, Route)]
+    below = "/t/{tenant}/views/{view}"
+    assert {path.removeprefix(below) for path in paths if path.startswith(below)} == {*DOORS, *OTHERS}
 
 
 async def test_pages_of_other_origins_get_nothing(shop: Shop) -> None:

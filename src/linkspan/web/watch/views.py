@@ -117,17 +117,16 @@ class ViewDoors:
         looked = self._parts.clock()
         yield await self._event(view, run)
         async for batch in self._parts.feed.follow(Tenant(run.tenant), run.id, run.events):
-            now = self._parts.clock()
-            if now - looked >= _LOOK_AGAIN:
-                looked = now
-                try:
+            now, told = self._parts.clock(), b": nothing new\n\n"
+            try:
+                if now - looked >= _LOOK_AGAIN:
+                    looked = now
                     await look_again()
-                except LinkspanError:
-                    return
-            if any(event.kind in _TOLD for event in batch):
-                yield await self._event(view, await self._parts.runs.get(view.principal, run.id))
-            else:
-                yield b": nothing new\n\n"
+                if any(event.kind in _TOLD for event in batch):
+                    told = await self._event(view, await self._views.run(view, run.id))
+            except LinkspanError:
+                return
+            yield told
 
     async def _event(self, view: View, run: Run) -> bytes:
         return f"event: run\ndata: {json.dumps(await self._run(view, run))}\n\n".encode()
