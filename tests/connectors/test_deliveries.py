@@ -218,6 +218,22 @@ def test_an_id_is_told_whole_or_not_at_all(tmp_path: Path, caplog: pytest.LogCap
     assert "alert_group.firing starts nothing: its id has 2001 bytes, of 2000 at most" in caplog.text
 
 
+def test_what_one_delivery_tells_of_too_much_the_log_says(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A large group of alerts is told whole; beyond two thousand it is not lost without a word."""
+    firing = hooks_of("alertmanager", tmp_path).events["alert.firing"]
+
+    def told(number: int) -> int:
+        alerts = [{"status": "firing", "fingerprint": f"{each:x}"} for each in range(number)]
+        return len(list(things_of(firing, {"headers": {}, "query": {}, "body": {"alerts": alerts}})))
+
+    assert told(2_000) == 2_000
+    assert caplog.text == ""
+    assert told(2_001) == 2_000
+    assert "alert.firing: of 2001 things the first 2000 are looked at" in caplog.text
+
+
 @pytest.mark.parametrize("name", TELLING)
 def test_a_delivery_that_was_recorded_is_the_same_one(name: str, tmp_path: Path) -> None:
     """What makes it the same stands in what is signed, whatever is put into its headers."""

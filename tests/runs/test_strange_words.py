@@ -113,16 +113,24 @@ class Product:
 
 
 async def test_an_id_is_as_it_was_where_it_is_all_of_an_argument(house: House) -> None:
-    """A product finds its thing again. In a text it is words, and so is an address that is none."""
+    """A product finds its thing again. In a text it is words, and so is an address that is none.
+
+    What no text names is not looked through: a thing may be a tree of thousands.
+    """
     await house.enable("patch")
     works = Works(house, ScriptedEngine(), FakePlaces(house.app.settings.home / "work"), FakeForge())
     product = Product(replace(await works.start("patch"), entity="alert", entity_id="x"))
-    words = Outgoing(str)
+    words, looked_through = Outgoing(str), set[str]()
+
+    def plain(text: str) -> str:
+        looked_through.add(text)
+        return words.plain(text)
+
     back = WriteBack(
         cast("Reader", product),
         lambda: house.app.catalog,
         clean=words.said,
-        plain=words.plain,
+        plain=plain,
         bare=words.bare,
         base=BASE,
     )
@@ -133,6 +141,7 @@ async def test_an_id_is_as_it_was_where_it_is_all_of_an_argument(house: House) -
         "run_url": f"[x]({url})",
         "tags": [{"name": "@ada", "url": url}],
         "count": 7,
+        "nodes": [{"name": "a node", "nodes": [{"name": "another"}]}],
     }
     fields = {
         "alert": "{{ alert.id }}",
@@ -154,3 +163,4 @@ async def test_an_id_is_as_it_was_where_it_is_all_of_an_argument(house: House) -
             "kept": 7,
         }
     ]
+    assert looked_through & {"a node", "another", id_} == {id_}

@@ -35,7 +35,8 @@ from linkspan.telemetry import SILENT, Meters
 from linkspan.vault.secret import Secret
 
 log = logging.getLogger("linkspan.runs")
-_MOST_THINGS: Final = 200
+_MOST_THINGS: Final = 2_000
+"""Of one delivery, or of one look at a list."""
 _LONGEST_ECHO: Final = 500
 _LONGEST_UNPROVED: Final = 16_384
 _ECHOED: Final = re.compile(r"[A-Za-z0-9_.~+/=:-]{1,500}")
@@ -247,8 +248,11 @@ def _told(waiting: Mapping[str, Any], hooks: Webhooks, root: Any) -> Iterator[tu
 
 def things_of(event: Event, root: Any) -> Iterator[tuple[Any, str]]:
     """Yield what an event is about, with the ids."""
-    things = event.each(root) if event.each is not None else [root]
-    for thing in things[:_MOST_THINGS] if isinstance(things, list) else ():
+    told = event.each(root) if event.each is not None else [root]
+    things = told if isinstance(told, list) else []
+    if len(things) > _MOST_THINGS:
+        log.warning("%s: of %d things the first %d are looked at", event.name, len(things), _MOST_THINGS)
+    for thing in things[:_MOST_THINGS]:
         if event.when is not None and not event.when(thing):
             continue
         found = _identified(event.name, event.id(thing))

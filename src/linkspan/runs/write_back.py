@@ -12,7 +12,7 @@ may write a ticket or cause an alert. Their words stay words: an operator's link
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -129,8 +129,7 @@ class WriteBack:
             "pull_request": dict(run.pull_request or {"url": None, "number": None}),
         }
         if run.entity is not None:
-            known = context.entity or {}
-            values[run.entity] = {name: _field(name, value, self.plain) for name, value in known.items()}
+            values[run.entity] = _Fields(context.entity or {}, self.plain)
         return values
 
     async def _comment(self, of: Told, moment: Moment | Aftermath, template: str, context: Context) -> None:
@@ -195,6 +194,26 @@ class WriteBack:
             return self._bare(render(value, exact if is_exact else values))
 
         return {name: filled(value) for name, value in fields.items()}
+
+
+class _Fields(Mapping[str, Any]):
+    """The fields of a thing for people, each filtered when a text names it: a thing may be a whole tree."""
+
+    def __init__(self, known: Mapping[str, Any], plain: Callable[[str], str]) -> None:
+        self._known = known
+        self._plain = plain
+
+    def __getitem__(self, name: str) -> Any:
+        """Answer a field."""
+        return _field(name, self._known[name], self._plain)
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through their names."""
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._known)
 
 
 def _field(name: str, value: Any, plain: Callable[[str], str]) -> Any:
