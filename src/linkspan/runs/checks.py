@@ -24,6 +24,8 @@ from linkspan.store.runs import Run
 
 GOOD_FOR: Final = 10.0
 """Seconds for which an answer serves everybody."""
+GROW_FOR: Final = 300.0
+"""Seconds after a run in which its forge may still think of checks: it makes them when it comes to it."""
 _KINDS: Final = ("check.list", "check.statuses")
 """Forges keep checks in two places: what their own applications say, and what others report of a commit."""
 _SCOPES: Final = ("pull_request.get", *_KINDS)
@@ -83,6 +85,10 @@ class Checks:
                 self._kept.popitem(last=False)
         # Who goes away meanwhile does not end it for the others.
         return await asyncio.shield(asking)
+
+    def may_grow(self, run: Run) -> bool:
+        """Tell whether there may soon be more checks than there are."""
+        return run.finished is None or self._clock() - run.finished < GROW_FOR
 
     async def _ask(self, run: Run, identified: str) -> Standing:
         principal = Principal(Tenant(run.tenant), "run", run.id, _SCOPES, person=person_of(run))

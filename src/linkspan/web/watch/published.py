@@ -50,6 +50,7 @@ async def standing_of(checks: Checks, viewer: Viewer, runs: Runs, run: str) -> d
         return _fault("The forge could not be asked just now.", again=True)
     word, tone = _STATES.get(standing.state, (standing.state.capitalize(), "waits"))
     known = standing.checks or ()
+    may_grow = standing.checks is not None and checks.may_grow(found)
     shown = sorted(map(_shown, known), key=lambda each: (_ORDER.index(each["tone"]), each["name"]))
     return {
         "fault": None,
@@ -59,7 +60,8 @@ async def standing_of(checks: Checks, viewer: Viewer, runs: Runs, run: str) -> d
         "checks": shown,
         "knows": standing.checks is not None,
         "sum": _sum(shown),
-        "again": standing.state in ("draft", "open") and not all(each.is_over for each in known),
+        "again": standing.state in ("draft", "open")
+        and (may_grow or not all(each.is_over for each in known)),
     }
 
 

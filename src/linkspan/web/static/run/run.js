@@ -102,7 +102,8 @@ const soon = (work) => {
 const beside = soon(renew);
 const changes = soon(renewFiles);
 
-// What the forge says of the pull request: asked when there is one, and again while a check goes on.
+// What the forge says of the pull request: asked when there is one, and again until it was shown, while a check goes on
+// and while there may be more of them.
 let later;
 async function checks() {
   clearTimeout(later);
