@@ -6,6 +6,7 @@ A scripted engine works here; test_with_codex.py has the real Codex and a server
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -381,6 +382,9 @@ async def test_a_person_answers_each_kind_of_question(door: Door) -> None:
                 more = {"permissions": {"network": {"enabled": False}}, "scope": "session"}
                 await client.send({"jsonrpc": "2.0", "id": question["id"], "result": more})
                 assert "all that was asked for, or nothing" in (await client.until("warning"))["message"]
+                listed = {"permissions": [{"network": True}], "scope": "turn"}
+                await client.send({"jsonrpc": "2.0", "id": question["id"], "result": listed})
+                assert "must be an object" in (await client.until("warning"))["message"]
             if number == 3:
                 assert question["params"]["networkApprovalContext"]["host"] == "wheels.example"
             await client.send({"jsonrpc": "2.0", "id": question["id"], "result": result})
@@ -396,7 +400,7 @@ async def test_lists_are_read_page_by_page(door: Door) -> None:
         threads: list[str] = []
         cursor = None
         while cursor is not None or not threads:
-            page_ = await client.ask("thread/list", limit=2, cursor=cursor)
+            page_ = await client.ask("thread/list", limit=2.0, cursor=cursor)
             threads += [each["id"] for each in page_["data"]]
             assert len(page_["data"]) <= 2
             cursor = page_["nextCursor"]
@@ -417,8 +421,9 @@ async def test_lists_are_read_page_by_page(door: Door) -> None:
         assert (await client.ask("thread/read", threadId=thread))["thread"]["turns"] == []
         read = await client.ask("thread/read", threadId=thread, includeTurns=True)
         assert [each["id"] for each in read["thread"]["turns"]] == turns
-        for method, more in (("thread/list", {}), ("thread/turns/list", {"threadId": thread})):
-            for wrong in ("x", "e30", first["nextCursor"][:-2] + "zz"):
+        broken = base64.urlsafe_b64encode(b'[0,"\\ud800"]').decode()
+        for method, more in (("thread/list", {}), ("thread/turns/list", {"threadId": thread, "limit": 1.0})):
+            for wrong in ("x", "e30", first["nextCursor"][:-2] + "zz", broken):
                 answer = await client.call(method, cursor=wrong, **more)
                 assert answer["error"]["code"] == -32602, (method, wrong)
 

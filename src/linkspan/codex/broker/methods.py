@@ -283,7 +283,8 @@ def params_of(name: str, params: Any) -> Json:
     for fault in _CHECKS[name].iter_errors(taken):
         where = ".".join(map(str, fault.instance_path)) or "params"
         raise InvalidArgument(f"{name}: {where}: {fault.message[:300]}")
-    return taken
+    # JSON Schema counts 2.0 among the integers (2020-12, §4.2.2); no number that the table takes is another.
+    return {key: int(value) if isinstance(value, float) else value for key, value in taken.items()}
 
 
 def words_of(given: list[Json]) -> str:

@@ -307,7 +307,10 @@ def _decision(asked: Approval, message: Json) -> Decision:
         if decision is None:
             raise InvalidArgument("accept, decline or cancel: the question is still open")
         return decision
-    granted = {k: v for k, v in (result.get("permissions") or {}).items() if v is not None}
+    permissions = result.get("permissions") or {}
+    if not isinstance(permissions, dict):
+        raise InvalidArgument("permissions: must be an object; the question is still open")
+    granted = {k: v for k, v in permissions.items() if v is not None}
     wanted = {k: v for k, v in (asked.data.get("permissions") or {}).items() if v is not None}
     if granted and granted != wanted:
         raise InvalidArgument("all that was asked for, or nothing: the question is still open")
@@ -331,6 +334,7 @@ def _read(cursor: str | None) -> Sequence[Any] | None:
     try:
         place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         number, name = place
+        str(name).encode()  # half of a surrogate pair is no text, and named by no list
         return (max(0.0, float(number)), str(name))
     except (binascii.Error, ValueError, TypeError) as error:
         raise InvalidArgument("this cursor is none of this list") from error
