@@ -44,6 +44,23 @@ def test_files_are_named_and_counted() -> None:
     assert left == 0
 
 
+def test_what_a_file_is_beside_its_text() -> None:
+    """It becomes executable, or is no more; a link, new, changed or deleted, is no file with a path in it."""
+    headers = {
+        "old mode 100644\nnew mode 100755": "executable",
+        "old mode 100755\nnew mode 100644": "not executable any more",
+        "new file mode 100755": "executable",
+        "new file mode 100644": "",
+        "new file mode 120000": "a link",
+        "deleted file mode 120000": "a link",
+        "index 1..2 120000": "a link",
+        "index 1..2 160000": "a submodule",
+        "index 1..2 100755": "",
+    }
+    files, _left = files_of("".join(f"diff --git a/run b/run\n{header}\n" for header in headers))
+    assert [each.mode for each in files] == list(headers.values())
+
+
 def test_lines_are_numbered_coloured_and_escaped() -> None:
     """Each with its number in its own file; markup in them is text."""
     lines = files_of(DIFF)[0][0].lines

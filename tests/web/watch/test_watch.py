@@ -21,6 +21,7 @@ from linkspan.serving import Serving
 from linkspan.store import audit, run_events
 from linkspan.store.audit import AuditFilter
 from linkspan.store.database import StoreFault
+from linkspan.web.watch.diffs import files_of
 from tests.fakes.forge import unwell
 from tests.runs.conftest import ACME, BO, House, house, seeded
 
@@ -190,11 +191,13 @@ async def test_a_run_shows_how_its_pull_request_stands(bo: Viewer) -> None:
     more = {"entity_url": "https://desk.example/tickets/HC-103?a=1&b=2", "cost": 0.426, "total_tokens": 7}
     await change_run(bo, pull_request=json.dumps(shown), branch="codex/x", **more)
     page = (await bo.http.get(bo.path)).text
-    assert 'id="checks"' in page
+    assert '<div id="checks"><p class="note" data-again>What the forge' in page
     assert ">acme/cafe#1</a>" in page
     assert "<dt>Cost</dt><dd>0.43</dd>" in page
     assert '<a href="https://desk.example/tickets/HC-103?a=1&amp;b=2"' in page
-    assert "No check has said anything" in (await bo.http.get(part, headers=SCRIPT)).text
+    # A forge makes checks seconds after the pull request: while it may think of some, the page asks again.
+    none = (await bo.http.get(part, headers=SCRIPT)).text
+    assert ("No check has said anything" in none, "data-again" in none) == (True, True)
     run: dict[str, Any] = {"head_sha": "b" * 40, "started_at": None, "completed_at": None, "output": {}}
     of = {"html_url": "javascript:alert(1)", "url": "https://api.github.com/repos/acme/cafe/check-runs/1"}
     repository.checks = [
@@ -237,6 +240,12 @@ async def test_a_run_shows_how_its_pull_request_stands(bo: Viewer) -> None:
     assert {(row.row.principal_kind, row.row.tool) for row in rows} == {
         ("run", name) for name in ("get_pull_request", "list_checks", "list_statuses_of_commit")
     }
+    house.now[0] += 10
+    repository.checks[1] |= {"status": "completed", "conclusion": "success"}
+    for ended, again in (299, True), (300, False):
+        await change_run(bo, finished=house.now[0] - ended)
+        done = (await bo.http.get(part, headers=SCRIPT)).text
+        assert ("Checks: 2 passed, 1 failed" in done, "data-again" in done) == (True, again)
     house.now[0] += 10
     house.forge.faults += [unwell()] * 9
     failed = await bo.http.get(part, headers=SCRIPT)
@@ -305,3 +314,33 @@ async def test_a_large_change_comes_file_by_file(bo: Viewer) -> None:
     ) == (300, True)
     for none in ("0", "4", "x"):
         assert (await bo.http.get(f"{bo.path}/changes?file={none}", headers=SCRIPT)).status_code == 404
+
+
+async def test_of_a_file_without_lines_it_is_said_why_there_are_none(
+    bo: Viewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That nothing is different is said of no file that becomes executable, is empty, or is too far down."""
+    headers = {
+        "run.sh": "old mode 100644\nnew mode 100755\n",
+        "empty": "new file mode 100644\n",
+        "gone": "deleted file mode 100644\n",
+        "b": "similarity index 100%\nrename from a\nrename to b\n",
+        "link": "new file mode 120000\n@@ -0,0 +1 @@\n+run.sh\n",
+        "long": "@@ -0,0 +1,2 @@\n+1\n+2\n",
+    }
+    diff = "".join(f"diff --git a/{path} b/{path}\n{header}" for path, header in headers.items())
+    assert await bo.house.app.kept.put(ACME, bo.run, "diff", "text/plain", diff.encode(), epoch=0)
+    defaults = files_of.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "most", 2)
+    text = (await bo.http.get(f"{bo.path}/changes", headers=SCRIPT)).text
+    marks = re.findall(r'<span class="mark">([^<]+)</span>', text)
+    assert marks == ["executable", "new", "deleted", "new", "a link"]
+    assert re.findall(r'<p class="note">([^<]+)</p>', text) == [
+        "Its text is as it was.",
+        "It is empty.",
+        "It was empty.",
+        "Nothing in it is different.",
+        "What is different is in the file to load.",
+        "3 more lines are in the file to load.",
+    ]

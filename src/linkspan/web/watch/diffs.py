@@ -18,6 +18,8 @@ from linkspan.web.pages import visible
 MOST_LINES: Final = 20_000
 """Lines of a change that a page has; what is left is said, and is in the file to load."""
 _LONGEST_LINE: Final = 2_000
+_MODES: Final = {"100755": "executable", "120000": "a link", "160000": "a submodule"}
+"""git's modes of what is no plain file."""
 _HUNK: Final = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 _WORDS: Final = frozenset(
     """
@@ -50,6 +52,8 @@ class FileChange:
     additions: int = 0
     deletions: int = 0
     binary: bool = False
+    mode: str = ""
+    """What it is beside its text, or is not any more."""
     raw: list[tuple[str, str, int]] = field(default_factory=list, repr=False)
     """Its lines as they are: the sign, the whole line, and its number."""
 
@@ -104,9 +108,16 @@ def _named(line: str) -> str:
 def _about(file: FileChange, line: str) -> None:
     word, _, rest = line.partition(" ")
     if line.startswith("new file"):
-        file.kind = "add"
+        file.kind, file.mode = "add", _MODES.get(line.removeprefix("new file mode "), "")
     elif line.startswith("deleted file"):
-        file.kind = "delete"
+        file.kind, file.mode = "delete", _MODES.get(line.removeprefix("deleted file mode "), "")
+    elif word == "index" and line.endswith((" 120000", " 160000")):
+        file.mode = _MODES[line[-6:]]
+    elif line.startswith("old mode "):
+        file.mode = _MODES.get(line.removeprefix("old mode "), "")
+    elif line.startswith("new mode "):
+        now = _MODES.get(line.removeprefix("new mode "), "")
+        file.mode = now or (f"not {file.mode} any more" if file.mode else "")
     elif line.startswith("rename from "):
         file.kind, file.before = "rename", line.removeprefix("rename from ")
     elif line.startswith("rename to "):
