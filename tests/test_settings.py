@@ -75,8 +75,8 @@ def test_an_egress_list_survives_being_written_and_read(text: str) -> None:
 
 def test_limits_of_calls_are_read() -> None:
     """What is not named is not limited."""
-    found = read_settings({"LINKSPAN_CALL_LIMITS": "tenant=6000, tool=60,listens=5"}).call_limits
-    assert found == CallLimits(tenant=6000, tool=60, listens=5)
+    found = read_settings({"LINKSPAN_CALL_LIMITS": "tenant=6000, tool=60,listens=5,streams=9"}).call_limits
+    assert found == CallLimits(tenant=6000, tool=60, listens=5, streams=9)
     assert read_settings({}).call_limits == CallLimits()
 
 

@@ -305,6 +305,7 @@ async def build(
         clock=clock,
         telemetry=telemetry,
         bodies=bodies,
+        most_open=settings.call_limits.streams,
     )
     return App(
         settings=settings,

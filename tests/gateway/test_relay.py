@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,6 +140,68 @@ async def test_a_refusal_keeps_the_credential_to_itself(bench: Bench) -> None:
     noted = (await bench.account("acme")).last_error
     assert "may not" in noted
     assert "canary-acme" not in noted
+
+
+async def test_a_tenants_streams_are_bounded_and_its_runs_have_theirs(bench: Bench) -> None:
+    """Who finds no room is told; other tenants, and the runs, do not see it; what ends makes room again."""
+    tracked, app = bench.app.catalog.connectors["tracker"], bench.app
+    hasty = replace(app.catalog, connectors={"tracker": replace(tracked, rate_budget=0.0)})
+    relay = Relay(
+        lambda: hasty, app.accounts, bench.transport,
+        audit=app.audit, paces=Paces(), clock=lambda: 5.0, most_open=2,
+    )  # fmt: skip
+    backend, passing = Principal(ACME, "service", "backend"), Passing("GET", "/tickets")
+    other, run = Principal(Tenant("globex"), "service", "backend"), RUN
+    info = CallInfo("req-1", via="rest")
+
+    async def hold(stack: AsyncExitStack, principal: Principal) -> int:
+        opening = relay.open(principal, "tracker", passing, info=info, name="pass")
+        return (await stack.enter_async_context(opening)).status
+
+    for _ in range(3):
+        with pytest.raises(errors.InvalidArgument):  # what fails to open keeps no room
+            await ask(relay, "tracker", Passing("GET", "tickets"))
+    async with AsyncExitStack() as stack:
+        assert [await hold(stack, backend) for _ in range(2)] == [200, 200]
+        sent = len(bench.transport.sent)
+        with pytest.raises(errors.RateLimited, match="tenant acme have 2 requests open") as told:
+            await hold(stack, Principal(ACME, "person", "anna"))
+        assert (told.value.retry_after, len(bench.transport.sent)) == (1.0, sent)
+        assert [await hold(stack, who) for who in (other, run, other, run)] == [200] * 4
+        with pytest.raises(errors.RateLimited, match="the runs of tenant acme"):
+            await hold(stack, run)
+    async with AsyncExitStack() as stack:
+        assert [await hold(stack, backend) for _ in range(2)] == [200, 200]
+    outcomes = [row.outcome for row in await rows(app)]
+    assert (outcomes.count("rate_limited"), outcomes.count("ok")) == (2, 6)
+
+
+async def test_who_stops_waiting_for_a_stream_takes_no_room(bench: Bench) -> None:
+    """Nor does who is cancelled with one open; and who waits gets the next that ends."""
+    app, opened = bench.app, asyncio.Event()
+    relay = Relay(
+        lambda: app.catalog, app.accounts, bench.transport,
+        audit=app.audit, paces=Paces(), clock=lambda: 5.0, most_open=1,
+    )  # fmt: skip
+    passing = Passing("GET", "/tickets")
+
+    async def hold() -> None:
+        async with relay.open(RUN, "tracker", passing, info=INFO, name="pass"):
+            opened.set()
+            await asyncio.Event().wait()
+
+    holds = asyncio.create_task(hold())
+    await opened.wait()
+    gives_up, waits = [asyncio.create_task(ask(relay, "tracker", passing)) for _ in range(2)]
+    done, _ = await asyncio.wait({gives_up, waits}, timeout=0.05)
+    assert (done, len(bench.transport.sent)) == (set(), 1)
+    gives_up.cancel()
+    holds.cancel()
+    assert (await waits).status == 200
+    assert (await ask(relay, "tracker", passing)).status == 200
+    assert [type(each) for each in await asyncio.gather(holds, gives_up, return_exceptions=True)] == [
+        asyncio.CancelledError
+    ] * 2
 
 
 async def test_an_access_token_is_renewed_and_sent_once_more(renewing: Renewing) -> None:

@@ -517,3 +517,27 @@ async def test_connections_to_one_origin_are_limited(servers: Servers) -> None:
     await transport.aclose()
     assert answers == [(200, b"ok")] * 6
     assert most == 2
+
+
+async def test_one_origin_may_have_as_many_connections_as_are_asked_for(servers: Servers) -> None:
+    """Streams are held for minutes: a bound for all tenants together would let one stop the others."""
+    at_once, wanted = 0, 101
+    full = asyncio.Event()
+
+    async def handler(request: web.BaseRequest) -> web.Response:
+        nonlocal at_once
+        at_once += 1
+        if at_once == wanted:
+            full.set()
+        await full.wait()
+        return web.Response(text="ok")
+
+    transport = AiohttpTransport(EgressGuard(parse_egress("127.0.0.0/8")))
+    request = Request("GET", await servers.http(handler), {})
+    asked = (transport.exchange(request, timeout=30, max_bytes=MIB) for _ in range(wanted))
+    try:
+        answers = await asyncio.gather(*asked)
+    finally:
+        full.set()
+        await transport.aclose()
+    assert [answer.status for answer in answers] == [200] * wanted

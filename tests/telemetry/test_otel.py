@@ -79,6 +79,23 @@ async def test_one_trace_leads_from_the_caller_to_the_product_and_back(opening: 
     assert (told["linkspan.tenant"], told["linkspan.outcome"]) == ("acme", "ok")
 
 
+async def test_what_is_passed_on_is_a_part_of_the_trace_too(opening: Open) -> None:
+    """Sent to the collector when it ends, however it ended; the next request is no part of it."""
+    collector = Collector()
+    async with opening(Telemetry(tracer=collector.tracer)) as house:
+        headers = {"Authorization": f"Bearer {house.tokens['acme']}"}
+        for path in ("/proxy/tracker/me", "/proxy/tracker/nothing"):
+            await house.http.get(path, headers={**headers, "traceparent": CALLER})
+    spans = [span for span in collector.spans() if trace_of(span) == CALLER.split("-")[1]]
+    assert [span.name for span in spans] == ["GET proxy", "proxy_get", "GET"] * 2
+    for request, passed, exchange in (spans[:3], spans[3:]):
+        assert parent_of(request) == int(CALLER.split("-")[2], 16)
+        assert (parent_of(passed), parent_of(exchange)) == (id_of(request), id_of(passed))
+    told = [dict(span.attributes or {}) for span in spans if span.name == "proxy_get"]
+    assert [each["linkspan.outcome"] for each in told] == ["ok", "not_found"]
+    assert {each["linkspan.tenant"] for each in told} == {"acme"}
+
+
 async def test_no_span_has_a_word_of_a_customer_or_a_secret(opening: Open) -> None:
     """Neither in names and attributes nor in what was raised."""
     collector = Collector()

@@ -19,6 +19,7 @@ from linkspan.accounts.principal import Principal
 from linkspan.gateway.calls import CallInfo
 from linkspan.gateway.govern import caller_of
 from linkspan.gateway.log_bodies import Collected, LogBodies
+from linkspan.gateway.open_streams import OpenStreams
 from linkspan.net.limits import TooMany
 from linkspan.net.messages import Streamed, StreamingTransport
 from linkspan.net.pacing import Paces
@@ -91,8 +92,11 @@ class Relay:
         clock: Callable[[], float],
         telemetry: Telemetry = SILENT,
         bodies: LogBodies | None = None,
+        most_open: int = 100,
     ) -> None:
+        """`most_open` requests a tenant may have open at a time, and its runs as many beside them."""
         self._bodies = bodies
+        self._streams = OpenStreams(most_open, refused=lambda: telemetry.meters.limited("streams"))
         self._telemetry = telemetry
         self._catalog = catalog
         self._accounts = accounts
@@ -130,57 +134,59 @@ class Relay:
         began, outcome = self._clock(), "ok"
         used, status = account, None
         kept: Collected | None = None
-        stack = contextlib.ExitStack()
-        span = stack.enter_context(self._span(principal, connector, name, info))
-        try:
-            there = self._connector(principal, connector)
-            credential = await self._accounts.credential(principal, there, account)
-            used = credential.account
-            if credential.sandbox and ask.method not in _SAFE:
-                raise errors.Forbidden(f"account {used} is a sandbox account, which only reads")
-            if self._bodies is not None:
-                kept = await self._bodies.of_call(principal.tenant, credential.account)
-            ask = ask if kept is None else kept.passing(ask)
-            async with self._answer(principal, there, credential, ask, timeout, idle) as (answer, refused):
-                status = answer.status
-                outcome = "ok" if status < 400 else "upstream_error"
-                shown = answer if kept is None else kept.answering(answer)
-                yield shown if refused is None else _said_so(shown, refused)
-        except errors.LinkspanError as error:
-            outcome, status = error.code, status or error.upstream_status
-            raise
-        except BaseException:
-            outcome = "cancelled"
-            raise
-        finally:
-            span.set("linkspan.outcome", outcome)
-            if outcome != "ok":
-                span.failed(outcome)
-            await self._keep(
-                ask.method,
-                info,
-                outcome,
-                AuditRow(
-                    tenant=principal.tenant,
-                    time=began,
-                    principal_kind=principal.kind,
-                    principal_subject=principal.subject,
-                    token_id=principal.token_id,
-                    request_id=info.request_id,
-                    via=info.via,
-                    tool=name,
-                    entity=connector,
-                    entity_id=about,
-                    connector=connector,
-                    account=used,
-                    upstream_status=status,
-                    outcome=outcome,
-                    duration_ms=round((self._clock() - began) * 1000, 3),
-                    thread_id=info.thread_id,
-                    turn_id=info.turn_id,
-                    bodies=None if self._bodies is None else self._bodies.keep(principal.tenant, kept),
-                ),
-            )
+        with self._span(principal, connector, name, info) as span:
+            try:
+                there = self._connector(principal, connector)
+                credential = await self._accounts.credential(principal, there, account)
+                used = credential.account
+                if credential.sandbox and ask.method not in _SAFE:
+                    raise errors.Forbidden(f"account {used} is a sandbox account, which only reads")
+                if self._bodies is not None:
+                    kept = await self._bodies.of_call(principal.tenant, credential.account)
+                ask = ask if kept is None else kept.passing(ask)
+                async with self._answer(principal, there, credential, ask, timeout, idle) as (
+                    answer,
+                    refused,
+                ):
+                    status = answer.status
+                    outcome = "ok" if status < 400 else "upstream_error"
+                    shown = answer if kept is None else kept.answering(answer)
+                    yield shown if refused is None else _said_so(shown, refused)
+            except errors.LinkspanError as error:
+                outcome, status = error.code, status or error.upstream_status
+                raise
+            except BaseException:
+                outcome = "cancelled"
+                raise
+            finally:
+                span.set("linkspan.outcome", outcome)
+                if outcome != "ok":
+                    span.failed(outcome)
+                await self._keep(
+                    ask.method,
+                    info,
+                    outcome,
+                    AuditRow(
+                        tenant=principal.tenant,
+                        time=began,
+                        principal_kind=principal.kind,
+                        principal_subject=principal.subject,
+                        token_id=principal.token_id,
+                        request_id=info.request_id,
+                        via=info.via,
+                        tool=name,
+                        entity=connector,
+                        entity_id=about,
+                        connector=connector,
+                        account=used,
+                        upstream_status=status,
+                        outcome=outcome,
+                        duration_ms=round((self._clock() - began) * 1000, 3),
+                        thread_id=info.thread_id,
+                        turn_id=info.turn_id,
+                        bodies=None if self._bodies is None else self._bodies.keep(principal.tenant, kept),
+                    ),
+                )
 
     def _span(
         self, principal: Principal, connector: str, name: str, info: CallInfo
@@ -246,6 +252,7 @@ class Relay:
             async def send(credential: Credential) -> tuple[Streamed, TooMany | None]:
                 turn = await pace.enter(connector.rate_budget)
                 try:
+                    await stack.enter_async_context(self._streams.one(principal, connector.rate_budget))
                     passing = wire.pass_on(
                         ask, connector, credential, self._transport, timeout=timeout, idle=idle
                     )

@@ -49,14 +49,15 @@ class AiohttpTransport:
         guard: EgressGuard,
         *,
         tls: Callable[[], ssl.SSLContext] | None = None,
-        limit: int = 256,
-        limit_per_host: int = 100,
+        limit: int = 0,
+        limit_per_host: int = 0,
         keepalive: float = 30.0,
     ) -> None:
         """`tls` makes the context for `https://` on its first use: the system's authorities if not given.
 
-        At most `limit` connections are open at once and `limit_per_host` to one origin; an idle one is kept
-        for `keepalive` seconds.
+        At most `limit` connections are open at once and `limit_per_host` to one origin; 0: as many as are
+        asked for, since a bound here is one for all tenants together, whose streams would stop each other.
+        An idle one is kept for `keepalive` seconds.
         """
         self._guard = guard
         self._tls = tls or _system_tls

@@ -161,7 +161,7 @@ def _call_limits(text: str) -> CallLimits:
         if not good or not 0 < int(number) <= 10_000_000 or name in limits:
             raise ConfigurationError(
                 f"LINKSPAN_CALL_LIMITS: {word!r} is none of {', '.join(CallLimits.__slots__)} with a number",
-                hint="It has this form: tenant=6000,principal=1200,tool=600,listens=100 (calls a minute).",
+                hint="It has this form: tenant=6000,principal=1200,tool=600,listens=100,streams=100.",
             )
         limits[name] = int(number)
     return CallLimits(**limits)

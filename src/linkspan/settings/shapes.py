@@ -63,6 +63,8 @@ class CallLimits:
     """Of one tool by one principal."""
     listens: int = 100
     """How many subscriptions a tenant may have open at a time."""
+    streams: int = 100
+    """How many requests a tenant may have open at a time through the proxy, and its runs at their model."""
 
 
 @dataclass(frozen=True, slots=True)

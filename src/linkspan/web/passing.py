@@ -139,6 +139,8 @@ async def _refuse(send: Send, refused: Refused, error: LinkspanError, request_id
 async def _start(send: Send, status: int, headers: dict[str, str], request_id: str) -> None:
     given = {**headers, "cache-control": "no-store"}
     given.setdefault("x-request-id", request_id)
+    if status == 304:
+        given.pop("content-length", None)  # of the body that does not come (RFC 9110 §8.6): servers miss it
     pairs = [(name.encode("latin-1"), _as_read(value)) for name, value in given.items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
 

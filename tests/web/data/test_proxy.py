@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from linkspan.settings import CallLimits
 from tests.fakes.tracker import too_many
@@ -73,6 +74,38 @@ async def test_who_may(desk: Desk) -> None:
     assert (await desk("GET", f"/custom/me?integrated_account_id={account}")).json()["id"] == "acme"
     await desk.failure(400, "GET", "/custom/me")
     assert (await desk.failure(404, "GET", "/proxy/nowhere/me"))["error"]["code"] == "not_found"
+
+
+async def test_what_has_not_changed_has_no_length(desk: Desk) -> None:
+    """A product may say that of the body which does not come; a server would wait for it and break off."""
+    desk.tracker.faults.append(Response(status_code=304, headers={"content-length": "5", "etag": '"1"'}))
+    answer = await desk("GET", "/proxy/tracker/me", headers={"if-none-match": '"1"'})
+    assert (answer.status_code, answer.headers["etag"]) == (304, '"1"')
+    assert "content-length" not in answer.headers
+
+
+@pytest.mark.parametrize("desk", [CallLimits(streams=1)], indirect=True)
+async def test_what_one_tenant_holds_open_is_not_taken_from_others(desk: Desk) -> None:
+    """Its own next request waits for one of them to end; another tenant's does not."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    class Held(PlainTextResponse):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            begun.set()
+            await ended.wait()
+            await super().__call__(scope, receive, send)
+
+    desk.transport.sent.clear()
+    desk.tracker.faults.append(Held("slow"))
+    async with asyncio.TaskGroup() as tasks:
+        held = tasks.create_task(desk("GET", "/proxy/tracker/me"))
+        await begun.wait()
+        waits = tasks.create_task(desk("GET", "/proxy/tracker/me"))
+        assert (await desk("GET", "/proxy/tracker/me", key="globex")).json()["id"] == "globex"
+        assert len(desk.transport.sent) == 2
+        ended.set()
+    assert held.result().text == "slow"
+    assert waits.result().json()["id"] == "acme"
 
 
 @pytest.mark.parametrize("path", ["/tickets/../../x", "/%2e%2e/x", "/a\\b"])
