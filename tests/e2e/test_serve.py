@@ -102,7 +102,7 @@ def test_a_bad_tools_yaml_keeps_serve_from_starting(site: Site) -> None:
     site.config.write_text(
         site.config.read_text().replace("request: GET /tickets\n", "requst: GET /tickets\n")
     )
-    said = site.linkspan.run("serve", exit_code=2)
+    said = site.linkspan.run("serve", "--port", str(free_port()), exit_code=2)
     assert f"{site.config}:" in said
     assert "Traceback" not in said
 
@@ -110,15 +110,15 @@ def test_a_bad_tools_yaml_keeps_serve_from_starting(site: Site) -> None:
 def test_a_lost_key_file_keeps_serve_from_starting(site: Site) -> None:
     """Nothing is stored under a new key beside what the old one sealed."""
     (site.linkspan.home / "keys").unlink()
-    said = site.linkspan.run("serve", exit_code=2)
-    assert "key" in said
+    said = site.linkspan.run("serve", "--port", str(free_port()), exit_code=2)
+    assert "key file" in said
     assert not (site.linkspan.home / "keys").exists()
 
 
 def test_a_key_file_that_others_can_read_is_refused(site: Site) -> None:
     """With the command that mends it."""
     (site.linkspan.home / "keys").chmod(0o644)
-    said = site.linkspan.run("serve", exit_code=2)
+    said = site.linkspan.run("serve", "--port", str(free_port()), exit_code=2)
     assert "chmod" in said
 
 

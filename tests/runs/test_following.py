@@ -350,10 +350,12 @@ async def test_a_review_is_kept_until_the_ticket_is_free(yard: Yard) -> None:
     await asyncio.wait_for(began.wait(), 30)
     told = await yard.told(yard.side.reviewed("ada", "changes_requested", "Cents."))
     assert told == f"pending: fix: {other.id} works on ticket HC-103 already: it is at work."
+    await app.audit.flush()
     asked = len(await app.database.query("SELECT id FROM audit"))
     for _ in range(60):
         now[0] += 60
         assert await yard.became() == told
+    await app.audit.flush()
     assert len(await app.database.query("SELECT id FROM audit")) == asked
     yard.works.engine.acts = []
     await app.runs.cancel(BO, other.id)

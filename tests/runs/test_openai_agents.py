@@ -37,10 +37,15 @@ async def test_an_agent_reads_a_ticket_and_starts_a_run(house: House) -> None:
     """It sees the tools with their schemas, reads what the desk has, and the run waits for a worker."""
     await house.enable("mend")
     model = ScriptedModel()
+
+    def starts(_: object) -> list[Any]:
+        house.now[0] += 1  # or both calls were of one time
+        return [function_call("start_codex_run", {"recipe": "mend", "id": "HC-103"})]
+
     model.prepare(
         [
             [function_call("get_ticket", {"id": "HC-103"})],
-            [function_call("start_codex_run", {"recipe": "mend", "id": "HC-103"})],
+            starts,
             lambda request: [message(f"It is started: {json.loads(request.outputs[-1])['result']['id']}")],
         ]
     )
