@@ -129,10 +129,10 @@ def play(
             asked(relay, f"http://127.0.0.1:{relay.port}{stream}", tokens["loud"], seconds)
         )
         turns.setdefault("ours stream", []).append(asked(server, base + stream, tokens["loud"], seconds))
-        quiet = {"rate": 10, "seconds": 2 * seconds}
+        quiet = {"rate": 10, "seconds": 4 * seconds}
         turns.setdefault("alone", []).append(asked(server, f"{base}/json", tokens["quiet"], **quiet))
         storm = {"url": f"{base}/json", "headers": {"Authorization": f"Bearer {tokens['loud']}"}}
-        loud = start({**storm, "seconds": 2 * seconds + 1, "callers": 16})
+        loud = start({**storm, "seconds": 4 * seconds + 1, "callers": 16})
         turns.setdefault("beside", []).append(asked(server, f"{base}/json", tokens["quiet"], **quiet))
         turns.setdefault("loud", []).append(ended(loud))
     return {
