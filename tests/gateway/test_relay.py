@@ -177,6 +177,25 @@ async def test_a_tenants_streams_are_bounded_and_its_runs_have_theirs(bench: Ben
     assert (outcomes.count("rate_limited"), outcomes.count("ok")) == (2, 6)
 
 
+async def test_what_finds_no_room_is_not_counted_against_the_product(bench: Bench) -> None:
+    """It was not sent: what the product said is left is still left."""
+    app = bench.app
+    tracker = replace(app.catalog.connectors["tracker"], rate_budget=0.0)
+    hasty = replace(app.catalog, connectors={"tracker": tracker})
+    relay = Relay(
+        lambda: hasty, app.accounts, bench.transport,
+        audit=app.audit, paces=Paces(), clock=lambda: 5.0, most_open=1,
+    )  # fmt: skip
+    passing = Passing("GET", "/tickets")
+    left = {"x-ratelimit-limit": "9", "x-ratelimit-remaining": "2", "x-ratelimit-reset": "60"}
+    bench.tracker.faults.append(JSONResponse({"tickets": []}, 200, left))
+    async with relay.open(RUN, "tracker", passing, info=INFO, name="pass"):
+        for _ in range(3):
+            with pytest.raises(errors.RateLimited, match="have 1 requests open"):
+                await ask(relay, "tracker", passing)
+    assert (await ask(relay, "tracker", passing)).status == 200
+
+
 async def test_who_stops_waiting_for_a_stream_takes_no_room(bench: Bench) -> None:
     """Nor does who is cancelled with one open; and who waits gets the next that ends."""
     app, opened = bench.app, asyncio.Event()

@@ -273,6 +273,9 @@ class Relay:
                     if refused is not None:
                         turn.refused(refused.wait)
                     return coming, refused
+                except (errors.RateLimited, errors.InvalidArgument):
+                    turn.dropped()  # nothing was sent
+                    raise
                 finally:
                     turn.end()
 

@@ -50,6 +50,11 @@ class Turn:
         """Let nobody ask for so long: the product said that these were too many."""
         self._budget.refuse(self._lane, seconds)
 
+    def dropped(self) -> None:
+        """End it without a request: the product has counted nothing."""
+        self._told = True
+        self.end()
+
     def end(self) -> None:
         """Make room for the next one."""
         if not self._has_ended:

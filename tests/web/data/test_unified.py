@@ -141,11 +141,14 @@ async def test_a_dry_run_sends_nothing(
 ) -> None:
     """Of every write, asked for in the address or in the body; the credential is masked."""
     desk.transport.sent.clear()
-    for more in ({"params": {"dry_run": "true"}, "json": given}, {"json": {**given, "dry_run": True}}):
+    asked: list[dict[str, Any]] = [{"params": {"dry_run": "true"}, "json": given}]
+    for more in [*asked, *({"json": {**given, "dry_run": yes}} for yes in (True, "true"))]:
         shown = await desk.data(method, TICKETS + below, **more)
         request = shown["result"]["request"]
         assert (request["method"], urlsplit(request["url"]).path, request["body"]) == sent
         assert request["headers"]["Authorization"] == "Bearer [credential]"
+    for what in (1, "yes", None):
+        await desk.failure(400, method, TICKETS + below, json={**given, "dry_run": what})
     assert desk.transport.sent == []
 
 

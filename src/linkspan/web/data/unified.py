@@ -67,8 +67,10 @@ def wish_of(asked: Asked, target: Target, body: Any) -> Wish:
         given = dict(body)
         if "remote_data" not in properties:
             remote_body = given.pop("remote_data", None)
-        if "dry_run" in given and words.dry_run is None:
-            words = replace(words, dry_run=given.pop("dry_run") is True)
+        if words.dry_run is None and isinstance(
+            given.get("dry_run"), bool
+        ):  # what else it is meets the schema
+            words = replace(words, dry_run=given.pop("dry_run"))
         if twice := [name for name in given if name in arguments]:
             raise InvalidArgument(f"{twice[0]} is in the address and in the body")
         arguments |= given
