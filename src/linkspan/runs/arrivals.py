@@ -238,7 +238,7 @@ class Arrivals:
         if recipe.stop_when is not None and not compile_predicate(recipe.stop_when)(
             await self._read(arrival)
         ):
-            return _Outcome("ignored", f"{recipe.name}: {rows.NOT_OVER}")
+            return _Outcome("ignored", f"{recipe.name}: `when` of `stop` is not so.")
         told = f"{recipe.name}: {_named(arrival)} came before it started."
         dropped, begins = await rows.drop_waiting(self._db, arrival, told, now=self._clock())
         if begins:

@@ -21,7 +21,6 @@ Does = Literal["start", "mention", "stop", "follow", "follow_end"]
 """`follow_end` is a `follow` that was our own doing: only whether the pull request is over counts then.
 A `mention` starts what a comment asks for: it waits for no quiet, and no later event stands for it."""
 OVERTAKEN: Final = "A later event stands for it."
-NOT_OVER: Final = "`when` of `stop` is not so."
 LONGEST_ID: Final = 2000
 """Bytes of a thing's id: beside the other names, less than a row of PostgreSQL's index holds (2704)."""
 PATIENCE: Final = 10.0
@@ -169,12 +168,11 @@ async def is_overtaken(db: Database, arrival: Arrival) -> bool:
 
 
 async def stopped_since(db: Database, arrival: Arrival, since: float) -> bool:
-    """Tell whether an event came after a time that ends runs of the recipe on the thing, as `when` says."""
+    """Tell whether an event that ends runs of the recipe on the thing came after a time."""
     rows = await db.query(
         "SELECT 1 FROM arrivals WHERE tenant = :tenant AND recipe = :recipe AND entity_id = :entity_id"
-        " AND account = :account AND does = 'stop' AND received > :since"
-        " AND (outcome IS NULL OR outcome <> :not_over) LIMIT 1",
-        {**_thing(arrival), "since": since, "not_over": f"{arrival.recipe}: {NOT_OVER}"},
+        " AND account = :account AND does = 'stop' AND received > :since LIMIT 1",
+        {**_thing(arrival), "since": since},
     )
     return bool(rows)
 
