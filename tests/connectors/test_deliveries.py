@@ -232,6 +232,10 @@ def test_what_one_delivery_tells_of_too_much_the_log_says(
     assert caplog.text == ""
     assert told(2_001) == 2_000
     assert "alert.firing: of 2001 things the first 2000 are looked at" in caplog.text
+    half = {"body": {"alerts": [{"status": "firing", "fingerprint": "a\ud800"}]}}
+    assert [entity_id for _, entity_id in things_of(firing, {"headers": {}, "query": {}, **half})] == [
+        "a\ufffd"
+    ]
 
 
 @pytest.mark.parametrize("name", TELLING)

@@ -142,6 +142,9 @@ async def test_one_turn_at_a_time(house: House) -> None:
         await threads.interrupt(view, thread, "run_none")
     ended = await threads.interrupt(view, thread, run.id)
     assert ended.state == "cancelled"
+    for more in (house.app.runs.retry(BACKEND, run.id), house.app.runs.fork(BACKEND, run.id, "And?")):
+        with pytest.raises(Conflict, match="turn of a conversation"):
+            await more
     again = await threads.say(view, thread, "Hello again")
     assert (again.parent, [each.id for each in await threads.turns(thread)]) == (None, [run.id, again.id])
 

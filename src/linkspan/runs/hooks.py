@@ -18,6 +18,7 @@ from typing import Any, Final
 from linkspan.accounts.hook_secrets import HookSecrets
 from linkspan.accounts.principal import Tenant
 from linkspan.errors import InvalidArgument, Unauthenticated
+from linkspan.net.bodies import whole
 from linkspan.runs.bell import Bell
 from linkspan.runs.marks import is_ours
 from linkspan.runs.signatures import parsed, proves
@@ -264,11 +265,12 @@ def _identified(name: str, found: Any) -> str | None:
     """Answer an id that an event tells: whole, since a piece of one would be another thing's."""
     if not isinstance(found, str | int) or isinstance(found, bool) or not str(found):
         return None
-    length = len(str(found).encode("utf-8", "replace"))
+    told: str = whole(str(found))  # half of a surrogate pair could not be kept
+    length = len(told.encode())
     if length > rows.LONGEST_ID:
         log.warning("%s starts nothing: its id has %d bytes, of %d at most", name, length, rows.LONGEST_ID)
         return None
-    return str(found)
+    return told
 
 
 def arrival_of(

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from linkspan.accounts.principal import Principal, Tenant
 from linkspan.errors import Conflict, InvalidArgument, LinkspanError, NotFound
-from linkspan.runs.about import approvers_of, still, waits_to_publish
+from linkspan.runs.about import approvers_of, still, thread_of, waits_to_publish
 from linkspan.runs.asked import already_decided, check_input, check_texts, check_words
 from linkspan.runs.bell import Bell
 from linkspan.runs.budgets import Budget
@@ -120,6 +120,7 @@ class Runs:
         may(principal, "run.start")
         who = person_for(principal, person)
         before = await self.get(principal, run)
+        _check_no_turn(before)
         if not before.is_finished or before.state == "succeeded":
             raise Conflict(f"{run} {still(before)}, so there is nothing to retry")
         found = await self._recipes.require(principal.tenant, before.recipe)
@@ -145,6 +146,7 @@ class Runs:
         may(principal, "run.start")
         who = person_for(principal, person)
         before = await self.get(principal, run)
+        _check_no_turn(before)
         if not before.is_finished or before.thread_id is None:
             raise Conflict(f"{run} {still(before)} and has no conversation to go on with")
         found = await self._recipes.require(principal.tenant, before.recipe)
@@ -398,3 +400,11 @@ class Runs:
 def no_run(run: str) -> NotFound:
     """Answer what is said of a run that is not there, or not for whoever asks."""
     return NotFound(f"there is no run {run!r}", hint="See: linkspan run list")
+
+
+def _check_no_turn(run: Run) -> None:
+    """Raise `Conflict` for a turn of a conversation: as a run of its own it would be open to others."""
+    if thread_of(run) is not None:
+        raise Conflict(
+            f"{run.id} is a turn of a conversation, which goes on where it is had", hint="Say it there."
+        )

@@ -118,7 +118,7 @@ async def page(
     """Connect as a page does: its origin, and the token beside the subprotocol."""
     words = [Subprotocol("linkspan.codex"), Subprotocol(token)]
     address = f"{url.replace('http', 'ws', 1)}/t/{tenant}/codex"
-    async with connect(address, origin=Origin(origin), subprotocols=words) as socket:
+    async with connect(address, origin=Origin(origin), subprotocols=words, open_timeout=PATIENCE) as socket:
         assert socket.subprotocol == "linkspan.codex"
         yield Client(socket, **more)
 

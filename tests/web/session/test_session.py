@@ -35,7 +35,7 @@ from tests.fakes.engine import ScriptedEngine, ask, edit, listen, tell
 from tests.fakes.places import FakeForge, FakePlaces
 from tests.runs.conftest import ACME, OPERATOR, House, house, seeded
 from tests.runs.working import Works, parts_of, working
-from tests.web.session.talking import PAGE, SAID_BY_CODEX, Client, Json, page, session
+from tests.web.session.talking import PAGE, PATIENCE, SAID_BY_CODEX, Client, Json, page, session
 
 __all__ = ["house", "seeded"]
 ALL = ("run.start", "run.steer", "run.cancel", "run.approve")
@@ -75,7 +75,7 @@ class Door:
     async def refusal(self, path: str = "/t/acme/codex", **how: Any) -> int:
         """Answer the status with which a handshake is refused."""
         with pytest.raises(InvalidStatus) as refused:
-            async with connect(f"ws{self.url[4:]}{path}", **how):
+            async with connect(f"ws{self.url[4:]}{path}", open_timeout=PATIENCE, **how):
                 pass
         return refused.value.response.status_code
 
@@ -210,7 +210,8 @@ async def test_who_gets_nothing(door: Door, caplog: pytest.LogCaptureFixture) ->
     assert [record for record in ours if record.levelno >= logging.WARNING] == []
     # A program has no origin, and shows the token as a bearer.
     bearer = {"Authorization": f"Bearer {token}"}
-    async with connect(f"ws{door.url[4:]}/t/acme/codex", additional_headers=bearer) as socket:
+    address = f"ws{door.url[4:]}/t/acme/codex"
+    async with connect(address, additional_headers=bearer, open_timeout=PATIENCE) as socket:
         assert socket.subprotocol is None
 
 
@@ -302,7 +303,7 @@ async def test_two_people_talk_about_one_thing(door: Door) -> None:
     view = f"/t/acme/views/{token.split('_')[2]}"
     shown = {"Authorization": f"Bearer {token}", "Linkspan-Page": "1"}
     async with (
-        httpx2.AsyncClient(base_url=door.url, headers=shown) as page_,
+        httpx2.AsyncClient(base_url=door.url, headers=shown, timeout=PATIENCE) as page_,
         door.session(token) as anna,
         door.session(await door.token(person="bo")) as bo,
     ):
@@ -558,4 +559,4 @@ async def test_a_person_opens_a_few_sockets_and_no_more(door: Door) -> None:
         await last.socket.close()
         async with asyncio.timeout(30):
             while not await door.lets_in(token):  # noqa: ASYNC110 - the server hears of it by itself
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.4)  # each try is one of 97 knocks that are left

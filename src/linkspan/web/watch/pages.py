@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 
 from linkspan.accounts.principal import Tenant
 from linkspan.errors import NotFound
-from linkspan.runs.about import recipe_of
+from linkspan.runs.about import recipe_of, thread_of
 from linkspan.runs.checks import Checks
 from linkspan.runs.runs import Runs
 from linkspan.store import run_events as event_rows
@@ -194,7 +194,10 @@ class Pages:
             "usage": _used(run),
             "may_steer": viewer.may("run.steer") and hears(run),
             "may_cancel": viewer.may("run.cancel") and not run.is_finished and run.stop is None,
-            "may_retry": viewer.session and viewer.may("run.start") and run.state in _AGAIN,
+            "may_retry": viewer.session
+            and viewer.may("run.start")
+            and run.state in _AGAIN
+            and thread_of(run) is None,
         }
 
     async def _changes(self, viewer: Viewer, run: Run) -> dict[str, Any]:
